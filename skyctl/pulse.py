@@ -1,0 +1,69 @@
+"""Pulse: what is fired. Movie: when the camera looks."""
+
+import math
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+
+class Spot(BaseModel):
+    """Gaussian footprint of a local pulse on the film, in sites from the film's corner."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    x: FiniteFloat = Field(description="centre along columns, sites")
+    y: FiniteFloat = Field(description="centre along rows, sites")
+    sigma: FiniteFloat = Field(gt=0, description="Gaussian radius, sites")
+
+
+class Pulse(BaseModel):
+    """A Gaussian magnetic field pulse, B0 exp(-(t-t_p)²/2t_w²) e(θ, φ) (arXiv:1907.01814 eq. 3).
+
+    Raises pydantic.ValidationError for NaN, infinity, a width that is not positive or a field that
+    is not there. What an instrument may fire is the pulser's envelope, not this type's business.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    amplitude_T: FiniteFloat = Field(default=2.0, ge=0, description="peak field B0, T")
+    width_ps: FiniteFloat = Field(gt=0, description="Gaussian width t_w (standard deviation), ps")
+    theta_deg: FiniteFloat = Field(default=40.0, description="polar angle from +z, degrees")
+    phi_deg: FiniteFloat = Field(default=0.0, description="azimuth from +x, degrees")
+    peak_ps: FiniteFloat = Field(default=40.0, description="time of the peak in the movie, ps")
+    spot: Spot | None = Field(default=None, description="local footprint; None is the whole film")
+
+    @property
+    def peak_field_T(self) -> tuple[float, float, float]:
+        """Field vector at the peak, T."""
+        theta, phi = math.radians(self.theta_deg), math.radians(self.phi_deg)
+        return (
+            self.amplitude_T * math.sin(theta) * math.cos(phi),
+            self.amplitude_T * math.sin(theta) * math.sin(phi),
+            self.amplitude_T * math.cos(theta),
+        )
+
+    @property
+    def dose_T2ps(self) -> float:
+        """∫B² dt over the whole pulse, T²·ps."""
+        return self.amplitude_T**2 * self.width_ps * math.sqrt(math.pi)
+
+    def __str__(self) -> str:
+        place = f" spot σ={self.spot.sigma:g}" if self.spot else ""
+        return f"{self.amplitude_T:g} T {self.width_ps:g} ps θ={self.theta_deg:g}°{place}"
+
+
+class Movie(BaseModel):
+    """When the camera looks: frames at 0, interval, 2·interval … duration.
+
+    The default is the paper's: 8 frames, every 15 ps to 105 ps.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    duration_ps: FiniteFloat = Field(default=105.0, ge=0)
+    interval_ps: FiniteFloat = Field(default=15.0, gt=0)
+
+    @property
+    def times_ps(self) -> list[float]:
+        """Movie time of each frame, ps."""
+        frames = math.floor(self.duration_ps / self.interval_ps + 1e-9) + 1
+        return [i * self.interval_ps for i in range(frames)]
