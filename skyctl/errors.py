@@ -1,0 +1,29 @@
+"""Errors a user can meet. Each message names the thing, the fault and the remedy."""
+
+
+class SkyctlError(Exception):
+    """Base of all errors that skyctl raises on purpose."""
+
+
+class StreamError(SkyctlError):
+    """The frame stream cannot be opened, or stopped."""
+
+
+class UndecodableMessage(SkyctlError):
+    """Bytes that are not a stream message."""
+
+
+class ForeignMessage(SkyctlError):
+    """A well-formed message that is not of this stream."""
+
+
+class ModelError(SkyctlError):
+    """A model file is missing, foreign or does not fit its metadata."""
+
+
+class RecordingError(SkyctlError):
+    """A recording cannot be written or read."""
+
+
+class PulseRefused(SkyctlError):
+    """The pulser's guard refused to fire. Nothing was sent."""

@@ -1,0 +1,42 @@
+"""What an S_z camera sees of a film: reversed discs, counted and told from domains."""
+
+import numpy as np
+from scipy import ndimage
+
+from skyctl.inference.features import background_sign
+from skyctl.verdict import FilmState
+
+SMALLEST_DISC = 9
+"""Sites; a smaller reversed island is noise. The film's relaxed skyrmion has about 50."""
+
+
+def film_state(sz: np.ndarray) -> FilmState:
+    """Count the reversed discs of a film, from S_z (H, W), finite.
+
+    An island is a 4-connected region that points against the background. It is a disc when it
+    touches no edge of the image and has no hole; otherwise a domain.
+    """
+    background = background_sign(sz)
+    reversed_ = np.asarray(sz * background < 0)
+    labels, count = ndimage.label(reversed_)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    discs = domains = 0
+    for island, box in enumerate(ndimage.find_objects(labels), start=1):
+        if sizes[island] < SMALLEST_DISC:
+            continue
+        touches_edge = any(
+            side.start == 0 or side.stop == length
+            for side, length in zip(box, sz.shape, strict=True)
+        )
+        shape = labels[box] == island
+        has_hole = not np.array_equal(ndimage.binary_fill_holes(shape), shape)
+        if touches_edge or has_hole:
+            domains += 1
+        else:
+            discs += 1
+    return FilmState(
+        background=int(background),
+        discs=discs,
+        domains=domains,
+        reversed_sites=int(reversed_.sum()),
+    )

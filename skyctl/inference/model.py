@@ -1,0 +1,156 @@
+"""The classifier's ONNX session: one frame in, probabilities out, the hidden state carried along."""
+
+import hashlib
+import importlib.resources
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyctl.errors import ModelError
+from skyctl.inference.features import quantile_features
+
+SHIPPED = "skyrmion-process"
+"""Name of the classifier that comes with skyctl."""
+
+_INPUTS = {"features", "hidden"}
+_OUTPUTS = {"probabilities", "next_hidden"}
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model file says of itself."""
+
+    name: str
+    version: str
+    classes: tuple[str, ...]
+    features: int
+    hidden: int
+    threshold: float
+    data_sha256: str
+    file_sha256: str
+
+
+class MovieClassifier:
+    """An ONNX Runtime session of the recurrent classifier, and its place in a movie.
+
+    path : the ``.onnx`` file; None is the shipped one
+    provider : "cpu" or "cuda"; what the session really got is in ``provider``
+
+    Raises ModelError for a file that is missing, not ONNX, or not such a classifier, and for a
+    provider that this machine does not give (there is no silent fall-back).
+    """
+
+    def __init__(self, path: Path | str | None = None, provider: str = "cpu") -> None:
+        self.path = Path(path) if path else shipped_model(SHIPPED)
+        if not self.path.is_file():
+            raise ModelError(
+                f"model {self.path}: no such file. Give the path of an .onnx file, or leave "
+                "--model out for the shipped one."
+            )
+        content = self.path.read_bytes()
+        self._session = _open_session(content, self.path, provider)
+        self.provider: str = self._session.get_providers()[0]
+        self.card = _read_card(self._session, self.path, hashlib.sha256(content).hexdigest())
+        self._orientation = 1.0
+        self._hidden = np.zeros((1, self.card.hidden), np.float32)
+
+    def reset(self, orientation: float) -> None:
+        """Forget the movie; ``orientation`` (±1) turns the film so that its background is down."""
+        self._orientation = orientation
+        self._hidden = np.zeros((1, self.card.hidden), np.float32)
+
+    def step(self, sz: np.ndarray) -> np.ndarray:
+        """Probabilities, (classes,), after one more frame of S_z, (H, W), finite."""
+        features = quantile_features(sz, self.card.features, self._orientation)
+        probabilities, self._hidden = self._session.run(
+            ["probabilities", "next_hidden"],
+            {"features": features[None], "hidden": self._hidden},
+        )
+        return probabilities[0]
+
+    def label(self, probabilities: np.ndarray) -> str | None:
+        """The class at or above the threshold, or None: the network abstains."""
+        best = int(np.argmax(probabilities))
+        return self.card.classes[best] if probabilities[best] >= self.card.threshold else None
+
+
+def shipped_model(name: str) -> Path:
+    """Path of a model that comes with skyctl. Raises ModelError naming those there are."""
+    folder = Path(str(importlib.resources.files("skyctl.models")))
+    path = folder / f"{name}.onnx"
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in folder.glob("*.onnx"))) or "none"
+        raise ModelError(f"shipped model {name!r}: not there. There are: {there}.")
+    return path
+
+
+def _open_session(content: bytes, path: Path, provider: str) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError(
+            "onnxruntime is not installed: pip install 'skyctl[cpu]', or 'skyctl[gpu]' on a "
+            "machine with an NVIDIA GPU"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    names = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+    if provider not in names:
+        raise ModelError(f"provider {provider!r}: choose one of {', '.join(names)}")
+    if provider == "cuda":
+        if names["cuda"] not in onnxruntime.get_available_providers():
+            raise ModelError(
+                "provider cuda: this onnxruntime has no CUDA. Uninstall onnxruntime and install "
+                "'skyctl[gpu]' (both at once remove CUDA silently), or use --provider cpu."
+            )
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=[names[provider]])
+    except Exception as error:  # onnxruntime raises its own classes straight from Exception
+        raise ModelError(f"model {path}: ONNX Runtime cannot load it ({error})") from error
+    if session.get_providers()[0] != names[provider]:
+        raise ModelError(
+            f"provider {provider}: ONNX Runtime fell back to {session.get_providers()[0]}. "
+            "Check the CUDA libraries, or use --provider cpu."
+        )
+    return session
+
+
+def _read_card(session: Any, path: Path, file_sha256: str) -> ModelCard:
+    inputs = {i.name: i.shape for i in session.get_inputs()}
+    outputs = {o.name: o.shape for o in session.get_outputs()}
+    if set(inputs) != _INPUTS or set(outputs) != _OUTPUTS:
+        raise ModelError(
+            f"model {path}: inputs {sorted(inputs)} and outputs {sorted(outputs)}; a classifier "
+            f"step has inputs {sorted(_INPUTS)} and outputs {sorted(_OUTPUTS)}. Export it with "
+            "`skyctl train classifier`."
+        )
+    meta = session.get_modelmeta().custom_metadata_map
+    try:
+        card = ModelCard(
+            name=meta["name"],
+            version=meta["version"],
+            classes=tuple(json.loads(meta["classes"])),
+            features=int(meta["features"]),
+            hidden=int(meta["hidden"]),
+            threshold=float(meta["threshold"]),
+            data_sha256=meta["data_sha256"],
+            file_sha256=file_sha256,
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"model {path}: its metadata lacks or garbles {error}. Export it with "
+            "`skyctl train classifier`."
+        ) from error
+    shapes = (inputs["features"][1], inputs["hidden"][1], outputs["probabilities"][1])
+    if shapes != (card.features, card.hidden, len(card.classes)):
+        raise ModelError(
+            f"model {path}: its graph has (features, hidden, classes) {shapes}, its metadata says "
+            f"{(card.features, card.hidden, len(card.classes))}. Export it again."
+        )
+    return card

@@ -1,0 +1,124 @@
+"""The streaming classifier: frames of the open movie in, a verdict after each, a result at the end."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
+from skyctl.inference.discs import film_state
+from skyctl.inference.features import background_sign
+from skyctl.inference.model import MovieClassifier
+from skyctl.verdict import FilmState, ShotResult, Verdict
+
+_LONGEST_SPIN = 1.01
+
+
+class StreamingClassifier:
+    """Classifies one movie after another; ``handle`` takes the hub's events.
+
+    model : the network; its state is carried through a movie and reset at each start
+    on_verdict : called after each good frame of a pulsed movie
+    on_result : called at the end of every movie
+
+    A movie without a pulse (a look) has a film state and no verdict: the network knows only what
+    follows a pulse. A bad frame (NaN, values that are no S_z, another shape) never reaches the
+    network, whose hidden state it would poison; it marks the whole movie instead.
+    """
+
+    def __init__(
+        self,
+        model: MovieClassifier,
+        on_verdict: Callable[[Verdict], None] = lambda verdict: None,
+        on_result: Callable[[ShotResult], None] = lambda result: None,
+    ) -> None:
+        self.model = model
+        self.on_verdict = on_verdict
+        self.on_result = on_result
+        self._start: ShotStart | None = None
+        self._begin(None)
+
+    def handle(self, event: ShotStart | Frame | ShotEnd) -> None:
+        """Take one event of the stream."""
+        if isinstance(event, ShotStart):
+            self._begin(event)
+        elif isinstance(event, Frame):
+            self._frame(event)
+        else:
+            self._end(event)
+
+    def _begin(self, start: ShotStart | None) -> None:
+        self._start = start
+        self._verdict: Verdict | None = None
+        self._last_frame: Frame | None = None
+        self._bad_frame = ""
+        self._latencies_ms: list[float] = []
+
+    def _frame(self, frame: Frame) -> None:
+        start = self._start
+        if start is None or frame.shot != start.shot or self._bad_frame:
+            return
+        self._bad_frame = _fault(frame, start)
+        if self._bad_frame or (self._last_frame and frame.index < self._last_frame.index):
+            return
+        if self._last_frame is None:
+            self.model.reset(-background_sign(frame.sz))
+        self._last_frame = frame
+        if start.pulse is None:
+            return
+        probabilities = self.model.step(frame.sz)
+        self._verdict = Verdict(
+            shot=frame.shot,
+            index=frame.index,
+            movie_time_ps=frame.movie_time_ps,
+            classes=self.model.card.classes,
+            probabilities=tuple(float(p) for p in probabilities),
+            label=self.model.label(probabilities),
+            received_ns=frame.received_ns,
+            decided_ns=time.monotonic_ns(),
+        )
+        self._latencies_ms.append(self._verdict.latency_ms)
+        self.on_verdict(self._verdict)
+
+    def _end(self, end: ShotEnd) -> None:
+        start = self._start
+        if start is None or end.shot != start.shot:
+            return
+        self.on_result(
+            ShotResult(
+                shot=end.shot,
+                verdict=self._verdict,
+                state=self._state(),
+                counts=end.counts,
+                problem=self._bad_frame or _loss(end.counts),
+                latencies_ms=tuple(self._latencies_ms),
+            )
+        )
+        self._begin(None)
+
+    def _state(self) -> FilmState | None:
+        if self._bad_frame or self._last_frame is None:
+            return None
+        return film_state(self._last_frame.sz)
+
+
+def _fault(frame: Frame, start: ShotStart) -> str:
+    """What is wrong with a frame, or ""."""
+    if frame.data.shape != start.shape:
+        return f"frame {frame.index} has shape {frame.data.shape}, the shot said {start.shape}"
+    if not np.isfinite(frame.data).all():
+        return f"frame {frame.index} holds a NaN or an infinity"
+    if np.abs(frame.data).max() > _LONGEST_SPIN:
+        return f"frame {frame.index} holds values beyond ±1: not S_z"
+    return ""
+
+
+def _loss(counts: Counts) -> str:
+    """Why a movie with these counts must not be acted on, or ""."""
+    if counts.missing:
+        return f"{counts.missing} of {counts.missing + counts.received} frames missing"
+    if counts.reordered:
+        return f"{counts.reordered} frames out of order"
+    if counts.received == 0:
+        return "no frames"
+    return ""

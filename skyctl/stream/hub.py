@@ -1,0 +1,197 @@
+"""Hub: receives the frame stream in a thread of its own and fans it out.
+
+Each subscriber has a bounded queue and a thread. A *lossless* subscriber (recorder, classifier)
+that falls behind holds the hub, and through ZeroMQ the source, back; a *newest* one (monitor)
+loses the oldest events, which are counted.
+"""
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Literal
+
+import zmq
+
+from skyctl.errors import ForeignMessage, StreamError, UndecodableMessage
+from skyctl.frame import Frame, ShotEnd, ShotStart
+from skyctl.stream import wire
+from skyctl.stream.accounting import ShotAccount
+
+Event = ShotStart | Frame | ShotEnd
+QUEUED_EVENTS = 256
+"""Events that wait for one subscriber (10 MB of 100 × 100 S_z frames)."""
+
+_POLL_MS = 50
+_log = logging.getLogger(__name__)
+
+
+class Consumer:
+    """A bounded queue and the thread that empties it into ``handle``.
+
+    When ``handle`` raises, the error is kept in ``error`` and later events are discarded, so that
+    one broken subscriber cannot block the others; whoever waits for its work must look at it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handle: Callable[[Any], None],
+        policy: Literal["lossless", "newest"] = "lossless",
+        depth: int = QUEUED_EVENTS,
+    ) -> None:
+        self.name = name
+        self.error: BaseException | None = None
+        self.skipped = 0
+        self._handle = handle
+        self._policy = policy
+        self._queue: queue.Queue[Any] = queue.Queue(depth)
+        self._thread = threading.Thread(target=self._run, name=f"skyctl-{name}", daemon=True)
+        self._thread.start()
+
+    def put(self, event: Any) -> None:
+        """Queue an event, by this consumer's policy."""
+        if self._policy == "lossless":
+            self._queue.put(event)
+            return
+        while True:
+            try:
+                self._queue.put_nowait(event)
+                return
+            except queue.Full:
+                with contextlib.suppress(queue.Empty):
+                    self._queue.get_nowait()
+                    self.skipped += 1
+
+    def _run(self) -> None:
+        while (event := self._queue.get()) is not None:
+            if self.error is not None:
+                continue
+            try:
+                self._handle(event)
+            except Exception as error:
+                _log.exception("%s stopped", self.name)
+                self.error = error
+
+    def close(self) -> None:
+        """Work off the queue and stop."""
+        self._queue.put(None)
+        self._thread.join()
+
+
+class Hub:
+    """The receiving end of the frame stream.
+
+    address : where the source is bound
+    stall_s : a movie without a message for so long is closed as incomplete
+    totals : messages of each kind since the start, by name
+    """
+
+    def __init__(self, address: str, stall_s: float = 10.0) -> None:
+        self.address = address
+        self.totals: Counter[str] = Counter()
+        self._stall_s = stall_s
+        self._consumers: tuple[Consumer, ...] = ()
+        self._account: ShotAccount | None = None
+        self._last_message = 0.0
+        self._stop = threading.Event()
+        self._socket = zmq.Context.instance().socket(zmq.PULL)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_MESSAGE_BYTES)
+        self._socket.setsockopt(zmq.RCVHWM, QUEUED_EVENTS)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        try:
+            self._socket.connect(address)
+        except zmq.ZMQError as error:
+            self._socket.close()
+            raise StreamError(
+                f"frame stream {address!r}: {error}. Give an address like tcp://127.0.0.1:31001."
+            ) from error
+        self._thread = threading.Thread(target=self._run, name="skyctl-hub", daemon=True)
+        self._thread.start()
+
+    def subscribe(self, consumer: Consumer) -> None:
+        """Send all events from now on to ``consumer`` as well."""
+        self._consumers = (*self._consumers, consumer)
+
+    def unsubscribe(self, consumer: Consumer) -> None:
+        """Stop sending events to ``consumer``."""
+        self._consumers = tuple(c for c in self._consumers if c is not consumer)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the receiving thread runs."""
+        return self._thread.is_alive() and not self._stop.is_set()
+
+    def close(self) -> None:
+        """Stop receiving. An open movie is closed as incomplete."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                if self._socket.poll(_POLL_MS):
+                    message = self._socket.recv(copy=False)
+                    self._last_message = time.monotonic()
+                    self._receive(message.buffer, time.monotonic_ns())
+                elif self._account and time.monotonic() - self._last_message > self._stall_s:
+                    _log.warning("shot %s: no message for %g s", self._shot, self._stall_s)
+                    self._finish(None)
+            self._finish(None)
+        finally:
+            self._socket.close()
+
+    @property
+    def _shot(self) -> str:
+        return self._account.start.shot if self._account else "-"
+
+    def _receive(self, message: memoryview, received_ns: int) -> None:
+        try:
+            event = wire.decode(message, received_ns)
+        except (UndecodableMessage, ForeignMessage) as error:
+            self._note("foreign" if isinstance(error, ForeignMessage) else "undecodable")
+            _log.warning("shot %s: message dropped: %s", self._shot, error)
+            return
+        self._sort(event)
+
+    def _sort(self, event: Event) -> None:
+        if isinstance(event, ShotStart):
+            if self._account and self._account.start == event:
+                self._note("duplicates")
+                return
+            self._finish(None)
+            self._account = ShotAccount(event)
+            self.totals["shots"] += 1
+            self._emit(event)
+        elif self._account is None or not self._account.owns(event):
+            # An end may come twice; any other message without its start is a stray.
+            if isinstance(event, Frame):
+                self._note("stray")
+        elif isinstance(event, ShotEnd):
+            self._finish(event.sent_frames)
+        elif self._account.accept(event):
+            self.totals["received"] += 1
+            self._emit(event)
+
+    def _note(self, what: str) -> None:
+        """Count an odd message, in total and for the open shot."""
+        self.totals[what] += 1
+        if self._account:
+            self._account.note(what)
+
+    def _finish(self, sent_frames: int | None) -> None:
+        if self._account is None:
+            return
+        end = self._account.close(sent_frames)
+        self._account = None
+        self.totals["missing"] += end.counts.missing
+        self.totals["duplicates"] += end.counts.duplicates
+        self.totals["reordered"] += end.counts.reordered
+        self._emit(end)
+
+    def _emit(self, event: Event) -> None:
+        for consumer in self._consumers:
+            consumer.put(event)

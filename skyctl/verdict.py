@@ -1,0 +1,86 @@
+"""Verdict: what the network says of a movie. FilmState: what the camera sees of the film."""
+
+from dataclasses import dataclass
+
+from skyctl.frame import Counts
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Class probabilities at one frame of a movie.
+
+    label : the class whose probability reaches the model's threshold, None when none does
+    received_ns, decided_ns : monotonic clock, of the frame and of this verdict
+    """
+
+    shot: str
+    index: int
+    movie_time_ps: float
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    label: str | None
+    received_ns: int = 0
+    decided_ns: int = 0
+
+    @property
+    def latency_ms(self) -> float:
+        """Receive-to-verdict latency, ms."""
+        return (self.decided_ns - self.received_ns) / 1e6
+
+
+@dataclass(frozen=True)
+class FilmState:
+    """What an S_z camera sees of a settled film.
+
+    background : +1 or -1, where most of the film points
+    discs : reversed round islands inside the film, each a skyrmion to this camera
+    domains : reversed regions that are no disc: they touch an edge, or have a hole
+    reversed_sites : how many sites point against the background
+    """
+
+    background: int
+    discs: int
+    domains: int
+    reversed_sites: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing points against the background."""
+        return self.discs == 0 and self.domains == 0
+
+    @property
+    def has_one_skyrmion(self) -> bool:
+        """Exactly one disc and nothing else."""
+        return self.discs == 1 and self.domains == 0
+
+    def __str__(self) -> str:
+        sign = "+" if self.background > 0 else "-"
+        what = f"{self.discs} disc{'s' * (self.discs != 1)}"
+        if self.domains:
+            what += f", {self.domains} domain{'s' * (self.domains != 1)}"
+        return f"{what} in {sign}z"
+
+
+@dataclass(frozen=True)
+class ShotResult:
+    """All that is known of a shot when its movie is over.
+
+    verdict : at the last frame; None for a look, or when no frame could be classified
+    state : of the film on the last frame; None when no good frame came
+    problem : why the movie must not be acted on ("" when it may): lost frames, a bad frame
+    latencies_ms : receive-to-verdict latency of each frame
+    """
+
+    shot: str
+    verdict: Verdict | None
+    state: FilmState | None
+    counts: Counts
+    problem: str
+    latencies_ms: tuple[float, ...]
+
+    @property
+    def label(self) -> str:
+        """The class, or "mixed" when the network abstained, or "" without a verdict."""
+        if self.verdict is None:
+            return ""
+        return self.verdict.label or "mixed"
