@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from skyctl.inference.features import quantile_features
+from skyctl.inference.features import Preprocessing, frame_features
 from skyctl.pulse import Movie, Pulse, Spot
 from skyctl.simulators.film import Film, FilmParameters
 from skyctl.simulators.topology import MIXED, process_label
@@ -18,6 +18,8 @@ LABEL_AFTER_PEAK_PS = 125.0
 FRAME_PS = 5.0
 CLASSES = ("breathing", "switching", "collapse", "nucleation", "nothing")
 _CENTRE = 49.5
+_REGIONS = (((2, 48), (0.03, 0.6)), ((2, 16), (0.03, 0.6)), ((24, 52), (0.03, 0.45)))
+"""Where skyrmion shots are drawn from: ranges of pulse width (ps) and damping."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,13 @@ class Dataset:
 def training_shots(skyrmion: int, empty: int, seed: int) -> Iterator[Shot]:
     """Random shots to train on: θ near 50° at a film with a skyrmion, spots at an empty film.
 
-    Pulse widths and damping cover the process map (4–48 ps, 0.04–0.6), half of the shots where
-    switching and collapse are, which are rarer. The peak time varies so that the network does not
+    Pulse widths and damping cover the process map (4–48 ps, 0.04–0.6), with two shots in three
+    where breathing, and where switching and collapse are. The peak time varies so that the network does not
     learn the clock; a fifth of the empty films get a uniform pulse.
     """
     rng = np.random.default_rng(seed)
     for i in range(skyrmion):
-        widths, dampings = ((2, 48), (0.03, 0.6)) if i % 2 else ((20, 52), (0.03, 0.5))
+        widths, dampings = _REGIONS[i % len(_REGIONS)]
         yield Shot(
             damping=rng.uniform(*dampings),
             start="skyrmion",
@@ -98,27 +100,33 @@ def training_shots(skyrmion: int, empty: int, seed: int) -> Iterator[Shot]:
         )
 
 
-def film_shot(shot: Shot, count: int, precision: Literal["f4", "f8"] = "f4") -> tuple:
+def film_shot(
+    shot: Shot, count: int, kind: Preprocessing = "quantiles"
+) -> tuple[np.ndarray, int]:
     """Simulate one shot: (features (frames, count), label index or -1)."""
-    film = Film(FilmParameters(damping=shot.damping), precision=precision)
+    film = Film(FilmParameters(damping=shot.damping), precision="f4")
     if shot.start == "skyrmion":
         film.set_skyrmion()
     before = film.spins
     movie = Movie(duration_ps=shot.pulse.peak_ps + LABEL_AFTER_PEAK_PS, interval_ps=FRAME_PS)
     features, spins = [], before
     for spins in film.frames(shot.pulse, movie.times_ps):
-        features.append(quantile_features(spins[2], count))
+        features.append(frame_features(spins[2], count, kind))
     label = process_label(before, spins)
     return np.stack(features), -1 if label == MIXED else CLASSES.index(label)
 
 
 def make_dataset(
-    shots: list[Shot], count: int, threads: int = 2, progress: Callable[[], None] = lambda: None
+    shots: list[Shot],
+    count: int,
+    kind: Preprocessing = "quantiles",
+    threads: int = 2,
+    progress: Callable[[], None] = lambda: None,
 ) -> Dataset:
     """Simulate ``shots`` on ``threads`` cores; ``progress`` is called after each."""
 
     def film(shot: Shot) -> tuple:
-        movie = film_shot(shot, count)
+        movie = film_shot(shot, count, kind)
         progress()
         return movie
 

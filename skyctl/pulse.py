@@ -67,3 +67,15 @@ class Movie(BaseModel):
         """Movie time of each frame, ps."""
         frames = math.floor(self.duration_ps / self.interval_ps + 1e-9) + 1
         return [i * self.interval_ps for i in range(frames)]
+
+
+class Exposure(BaseModel):
+    """What a camera is asked for: the movie of one shot.
+
+    ``pulsed`` : the movie starts with the pulse; otherwise the camera looks at once.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shot: str = Field(min_length=1, max_length=64)
+    pulsed: bool = True

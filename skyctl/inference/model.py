@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skyctl.errors import ModelError
-from skyctl.inference.features import quantile_features
+from skyctl.inference.features import Preprocessing, frame_features
 
 SHIPPED = "skyrmion-process"
 """Name of the classifier that comes with skyctl."""
@@ -26,6 +26,7 @@ class ModelCard:
     name: str
     version: str
     classes: tuple[str, ...]
+    preprocessing: Preprocessing
     features: int
     hidden: int
     threshold: float
@@ -64,7 +65,8 @@ class MovieClassifier:
 
     def step(self, sz: np.ndarray) -> np.ndarray:
         """Probabilities, (classes,), after one more frame of S_z, (H, W), finite."""
-        features = quantile_features(sz, self.card.features, self._orientation)
+        card = self.card
+        features = frame_features(sz, card.features, card.preprocessing, self._orientation)
         probabilities, self._hidden = self._session.run(
             ["probabilities", "next_hidden"],
             {"features": features[None], "hidden": self._hidden},
@@ -121,6 +123,12 @@ def _open_session(content: bytes, path: Path, provider: str) -> Any:
     return session
 
 
+def _preprocessing(name: str) -> Preprocessing:
+    if name == "quantiles" or name == "sorted":
+        return name
+    raise ValueError(f"preprocessing {name!r}")
+
+
 def _read_card(session: Any, path: Path, file_sha256: str) -> ModelCard:
     inputs = {i.name: i.shape for i in session.get_inputs()}
     outputs = {o.name: o.shape for o in session.get_outputs()}
@@ -136,6 +144,7 @@ def _read_card(session: Any, path: Path, file_sha256: str) -> ModelCard:
             name=meta["name"],
             version=meta["version"],
             classes=tuple(json.loads(meta["classes"])),
+            preprocessing=_preprocessing(meta["preprocessing"]),
             features=int(meta["features"]),
             hidden=int(meta["hidden"]),
             threshold=float(meta["threshold"]),

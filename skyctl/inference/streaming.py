@@ -11,6 +11,8 @@ from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
 from skyctl.verdict import FilmState, ShotResult, Verdict
 
+Listener = Callable[[Verdict | ShotResult], None]
+
 _LONGEST_SPIN = 1.01
 
 
@@ -18,25 +20,32 @@ class StreamingClassifier:
     """Classifies one movie after another; ``handle`` takes the hub's events.
 
     model : the network; its state is carried through a movie and reset at each start
-    on_verdict : called after each good frame of a pulsed movie
-    on_result : called at the end of every movie
+
+    Whoever subscribes gets a Verdict after each good frame of a pulsed movie and a ShotResult at
+    the end of every movie.
 
     A movie without a pulse (a look) has a film state and no verdict: the network knows only what
     follows a pulse. A bad frame (NaN, values that are no S_z, another shape) never reaches the
     network, whose hidden state it would poison; it marks the whole movie instead.
     """
 
-    def __init__(
-        self,
-        model: MovieClassifier,
-        on_verdict: Callable[[Verdict], None] = lambda verdict: None,
-        on_result: Callable[[ShotResult], None] = lambda result: None,
-    ) -> None:
+    def __init__(self, model: MovieClassifier) -> None:
         self.model = model
-        self.on_verdict = on_verdict
-        self.on_result = on_result
+        self._listeners: tuple[Listener, ...] = ()
         self._start: ShotStart | None = None
         self._begin(None)
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call ``listener`` with every verdict and result from now on."""
+        self._listeners = (*self._listeners, listener)
+
+    def unsubscribe(self, listener: Listener) -> None:
+        """Stop calling ``listener``."""
+        self._listeners = tuple(known for known in self._listeners if known != listener)
+
+    def _tell(self, news: Verdict | ShotResult) -> None:
+        for listener in self._listeners:
+            listener(news)
 
     def handle(self, event: ShotStart | Frame | ShotEnd) -> None:
         """Take one event of the stream."""
@@ -78,13 +87,13 @@ class StreamingClassifier:
             decided_ns=time.monotonic_ns(),
         )
         self._latencies_ms.append(self._verdict.latency_ms)
-        self.on_verdict(self._verdict)
+        self._tell(self._verdict)
 
     def _end(self, end: ShotEnd) -> None:
         start = self._start
         if start is None or end.shot != start.shot:
             return
-        self.on_result(
+        self._tell(
             ShotResult(
                 shot=end.shot,
                 verdict=self._verdict,

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import zmq
@@ -26,27 +27,33 @@ QUEUED_EVENTS = 256
 """Events that wait for one subscriber (10 MB of 100 × 100 S_z frames)."""
 
 _POLL_MS = 50
+_IDLE_S = 1.0
 _log = logging.getLogger(__name__)
 
 
 class Consumer:
-    """A bounded queue and the thread that empties it into ``handle``.
+    """A bounded queue and the thread that empties it into ``handle``; ``idle`` is called when
+    nothing came for a second.
 
     When ``handle`` raises, the error is kept in ``error`` and later events are discarded, so that
-    one broken subscriber cannot block the others; whoever waits for its work must look at it.
+    one broken subscriber cannot block the others, and ``on_error`` is called once with it.
     """
 
     def __init__(
         self,
         name: str,
         handle: Callable[[Any], None],
+        idle: Callable[[], None] = lambda: None,
+        on_error: Callable[[Exception], None] = lambda error: None,
         policy: Literal["lossless", "newest"] = "lossless",
         depth: int = QUEUED_EVENTS,
     ) -> None:
         self.name = name
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self.skipped = 0
         self._handle = handle
+        self._idle = idle
+        self._on_error = on_error
         self._policy = policy
         self._queue: queue.Queue[Any] = queue.Queue(depth)
         self._thread = threading.Thread(target=self._run, name=f"skyctl-{name}", daemon=True)
@@ -67,14 +74,23 @@ class Consumer:
                     self.skipped += 1
 
     def _run(self) -> None:
-        while (event := self._queue.get()) is not None:
+        while True:
+            try:
+                event = self._queue.get(timeout=_IDLE_S)
+            except queue.Empty:
+                work = self._idle
+            else:
+                if event is None:
+                    return
+                work = partial(self._handle, event)
             if self.error is not None:
                 continue
             try:
-                self._handle(event)
+                work()
             except Exception as error:
                 _log.exception("%s stopped", self.name)
                 self.error = error
+                self._on_error(error)
 
     def close(self) -> None:
         """Work off the queue and stop."""

@@ -1,0 +1,224 @@
+"""FilmCamera: films the sample; its frames go to a file, its readings to the event."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from event_model import ComposeStreamResourceBundle, compose_stream_resource
+from ophyd import Component, Device, Kind, Status
+
+from skyctl.devices.pending import PendingShots
+from skyctl.devices.signals import LimitedSignal, StateSignal
+from skyctl.errors import StreamError
+from skyctl.frame import ShotEnd
+from skyctl.inference.streaming import StreamingClassifier
+from skyctl.pulse import Exposure, Movie
+from skyctl.recording import layout
+from skyctl.recording.writer import Recorder
+from skyctl.stream.hub import Consumer, Hub
+
+_CLOSE_TIMEOUT_S = 15.0
+
+
+class CameraDriver(Protocol):
+    """What exposes: a detector, or the simulated sample's camera."""
+
+    shape: tuple[int, ...]
+
+    def expose(self, run: str, exposure: Exposure, movie: Movie) -> None:
+        """Film at once, or be ready to film when the pulse comes."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Plain facts of the sample and camera, for the file's header."""
+        ...
+
+
+class FilmCamera(Device):
+    """A camera whose frames arrive through a hub.
+
+    ``stage()`` opens a recording, ``prepare(Exposure)`` names the next movie, ``trigger()`` readies
+    the camera and is done when every frame of that movie is on disk or known to be lost. The frames
+    are documents of the stream ``frames``: collect ``camera.frames``.
+
+    driver : what exposes; hub : where its frames arrive
+    folder : where recordings go; classifier : its verdicts are recorded with the frames
+    timeout_s : longest wait for a movie
+    """
+
+    duration_ps = Component(LimitedSignal, value=165.0, units="ps", kind=Kind.config)
+    interval_ps = Component(LimitedSignal, value=5.0, units="ps", kind=Kind.config)
+    shot = Component(StateSignal, value="", dtype_numpy="<U64")
+    received = Component(StateSignal, value=0, dtype_numpy="<i8")
+    missing = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.hinted)
+    duplicates = Component(StateSignal, value=0, dtype_numpy="<i8")
+    reordered = Component(StateSignal, value=0, dtype_numpy="<i8")
+    stray = Component(StateSignal, value=0, dtype_numpy="<i8")
+    foreign = Component(StateSignal, value=0, dtype_numpy="<i8")
+    undecodable = Component(StateSignal, value=0, dtype_numpy="<i8")
+
+    def __init__(
+        self, prefix: str = "", *, name: str, driver: CameraDriver, hub: Hub, folder: Path,
+        classifier: StreamingClassifier | None = None, timeout_s: float = 60.0, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(prefix, name=name, **kwargs)
+        self.duration_ps.set_limits((0.0, 10_000.0))
+        self.interval_ps.set_limits((0.1, 1_000.0))
+        self.frames = FrameStream(f"{name}_frames", driver.shape)
+        self._driver, self._hub, self._folder = driver, hub, folder
+        self._classifier = classifier
+        self._timeout_s = timeout_s
+        self._movies = PendingShots(self)
+        self._exposure: Exposure | None = None
+        self._recorder: Recorder | None = None
+        self._consumer: Consumer | None = None
+
+    @property
+    def movie(self) -> Movie:
+        """What is filmed after a pulse."""
+        return Movie(duration_ps=self.duration_ps.get(), interval_ps=self.interval_ps.get())
+
+    @property
+    def recording(self) -> Path | None:
+        """The file of the open, or the last, run."""
+        return self._recorder.path if self._recorder else None
+
+    def stage(self) -> list[object]:
+        """Open a recording. Raises RecordingError, and then nothing is staged."""
+        run = uuid.uuid4().hex
+        classifier = self._classifier
+        card = classifier.model.card if classifier else None
+        self._recorder = Recorder(
+            self._folder / f"{run}.h5",
+            run,
+            self._driver.shape,
+            classes=card.classes if card else (),
+            header={"model": vars(card) if card else {}, **self._driver.describe()},
+            on_end=self._movie_written,
+        )
+        self._run = run
+        self._consumer = Consumer(
+            "recorder", self._recorder.handle, self._recorder.flush, self._movies.fail
+        )
+        self._hub.subscribe(self._consumer)
+        if classifier:
+            classifier.subscribe(self._consumer.put)
+        self.frames.begin(self._recorder)
+        return super().stage()
+
+    def unstage(self) -> list[object]:
+        """Wait for the open movie, then close the recording; nothing received is lost."""
+        self._movies.wait_idle(_CLOSE_TIMEOUT_S)
+        if self._consumer and self._recorder:
+            if self._classifier:
+                self._classifier.unsubscribe(self._consumer.put)
+            self._hub.unsubscribe(self._consumer)
+            self._consumer.close()
+            self._consumer = None
+            self._recorder.close()
+        return super().unstage()
+
+    def prepare(self, value: Exposure) -> Status:
+        """Name the next movie, and say whether it waits for a pulse."""
+        self._exposure = value
+        self.shot.update(value.shot)
+        status = Status(self)
+        status.set_finished()
+        return status
+
+    def trigger(self) -> Status:
+        """Ready the camera (or, for a look, film at once); done when the movie is on disk.
+
+        Triggering again for a movie that is under way or over starts nothing new.
+        """
+        if self._exposure is None or self._consumer is None:
+            raise StreamError(
+                f"{self.name}: not staged, or no exposure prepared. Stage the camera and prepare "
+                "an Exposure first (the plans of skyctl.plans do)."
+            )
+        if self._consumer.error:
+            raise self._consumer.error
+        exposure = self._exposure
+        is_new = not self._movies.knows(exposure.shot)
+        status = self._movies.expect(exposure.shot, self._timeout_s, self._hub.address)
+        if is_new:
+            self._driver.expose(self._run, exposure, self.movie)
+        return status
+
+    def _movie_written(self, end: ShotEnd) -> None:
+        for name, value in vars(end.counts).items():
+            getattr(self, name).update(value)
+        self._movies.finish(end.shot)
+
+    def hold_reason(self) -> str:
+        """Interlock: why nothing may be fired as far as the camera knows."""
+        if not self._hub.alive:
+            return f"the frame stream {self._hub.address} is closed"
+        if self._consumer is None:
+            return "no recording is open"
+        if self._consumer.error:
+            return f"the recorder stopped ({self._consumer.error})"
+        return ""
+
+
+class FrameStream:
+    """The camera's frames as documents: a StreamResource a dataset, StreamDatum for the frames."""
+
+    def __init__(self, name: str, shape: tuple[int, ...]) -> None:
+        self.name = name
+        self.parent = None
+        self._shape = shape
+        self._recorder: Recorder | None = None
+        self._bundles: list[ComposeStreamResourceBundle] = []
+        self._collected = 0
+
+    def begin(self, recorder: Recorder) -> None:
+        """Describe the frames of ``recorder`` from now on."""
+        self._recorder, self._bundles, self._collected = recorder, [], 0
+
+    def get_index(self) -> int:
+        """Frames on disk."""
+        return self._recorder.frames_written if self._recorder else 0
+
+    def describe_collect(self) -> dict[str, Any]:
+        """Data keys of the frames: the image, and its movie time."""
+        source = str(self._recorder.path) if self._recorder else ""
+        image = {"shape": list(self._shape), "dtype": "array", "dtype_numpy": "<f4"}
+        time = {"shape": [], "dtype": "number", "dtype_numpy": "<f8", "units": "ps"}
+        shot = {"shape": [], "dtype": "integer", "dtype_numpy": "<i4"}
+        keys = {"": image, "_movie_time_ps": time, "_shot_number": shot}
+        return {
+            f"{self.name}{suffix}": {"source": source, "external": "STREAM:", **key}
+            for suffix, key in keys.items()
+        }
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
+        """The StreamResources once, then StreamDatum for the frames since the last call."""
+        if self._recorder is None:
+            return
+        if not self._bundles:
+            for suffix, dataset, chunk in (
+                ("", "data", [1, *self._shape]),
+                ("_movie_time_ps", "movie_time_ps", [1024]),
+                ("_shot_number", "shot_number", [1024]),
+            ):
+                bundle = compose_stream_resource(
+                    mimetype="application/x-hdf5",
+                    uri=f"file://localhost{self._recorder.path.resolve()}",
+                    data_key=f"{self.name}{suffix}",
+                    parameters={
+                        "dataset": f"{layout.CAMERA}/{dataset}",
+                        "chunk_shape": chunk,
+                        "swmr": True,
+                        "join_method": "stack",
+                    },
+                )
+                self._bundles.append(bundle)
+                yield "stream_resource", bundle.stream_resource_doc
+        start, stop = self._collected, self.get_index() if index is None else index
+        if stop > start:
+            self._collected = stop
+            for bundle in self._bundles:
+                datum = bundle.compose_stream_datum({"start": start, "stop": stop})
+                yield "stream_datum", datum

@@ -1,0 +1,139 @@
+"""StreamClassifier: the verdict on a movie, and what the camera saw of the film, as signals."""
+
+from typing import Any
+
+import numpy as np
+from ophyd import Component, Device, Kind, Status
+
+from skyctl.devices.pending import PendingShots
+from skyctl.devices.signals import StateSignal
+from skyctl.errors import ModelError
+from skyctl.inference.streaming import StreamingClassifier
+from skyctl.pulse import Exposure
+from skyctl.stream.hub import Consumer, Hub
+from skyctl.verdict import ShotResult, Verdict
+
+_NOT_LOOKED = "the film was not looked at yet"
+
+
+class StreamClassifier(Device):
+    """Classifies every movie of a hub; ``trigger()`` is done with the result of the prepared shot.
+
+    It is also an interlock of the pulser (``hold_reason``): it holds fire until the film was seen,
+    after a movie that lost a frame, and after an abstaining verdict until a look has shown the film
+    again.
+
+    streaming : the classifier; hub : where frames arrive; timeout_s : longest wait for a result
+    """
+
+    shot = Component(StateSignal, value="", dtype_numpy="<U64")
+    label = Component(StateSignal, value="", dtype_numpy="<U16", doc="mixed: the network abstains")
+    confidence = Component(StateSignal, value=0.0, dtype_numpy="<f8", kind=Kind.hinted)
+    problem = Component(StateSignal, value="", dtype_numpy="<U160")
+    frames_classified = Component(StateSignal, value=0, dtype_numpy="<i8")
+    latency_p50 = Component(
+        StateSignal, value=0.0, dtype_numpy="<f8", units="ms", kind=Kind.hinted
+    )
+    latency_max = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms")
+    background = Component(StateSignal, value=0, dtype_numpy="<i8")
+    discs = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.hinted)
+    domains = Component(StateSignal, value=0, dtype_numpy="<i8")
+    reversed_sites = Component(StateSignal, value=0, dtype_numpy="<i8")
+    model_sha256 = Component(StateSignal, value="", dtype_numpy="<U64", kind=Kind.config)
+    provider = Component(StateSignal, value="", dtype_numpy="<U32", kind=Kind.config)
+
+    def __init__(
+        self, prefix: str = "", *, name: str, streaming: StreamingClassifier, hub: Hub,
+        timeout_s: float = 60.0, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(prefix, name=name, **kwargs)
+        self.classes = streaming.model.card.classes
+        self.probabilities = StateSignal(
+            name=f"{name}_probabilities",
+            parent=self,
+            value=[0.0] * len(self.classes),
+            dtype_numpy="<f8",
+            shape=(len(self.classes),),
+        )
+        self.model_sha256.update(streaming.model.card.file_sha256)
+        self.provider.update(streaming.model.provider)
+        self.result: ShotResult | None = None
+        self._hub, self._timeout_s = hub, timeout_s
+        self._results = PendingShots(self)
+        self._exposure: Exposure | None = None
+        self._hold = _NOT_LOOKED
+        self._consumer = Consumer("classifier", streaming.handle, on_error=self._results.fail)
+        streaming.subscribe(self._take)
+        hub.subscribe(self._consumer)
+
+    def stage(self) -> list[object]:
+        """Forget what was seen in an earlier run: the film is looked at anew."""
+        self._hold = _NOT_LOOKED
+        return super().stage()
+
+    def prepare(self, value: Exposure) -> Status:
+        """Name the movie whose result the next trigger waits for."""
+        self._exposure = value
+        status = Status(self)
+        status.set_finished()
+        return status
+
+    def trigger(self) -> Status:
+        """A status that is done when the prepared movie's result is in the signals."""
+        if self._exposure is None:
+            raise ModelError(
+                f"{self.name}: no exposure prepared. Prepare an Exposure first (the plans of "
+                "skyctl.plans do)."
+            )
+        if self._consumer.error:
+            raise ModelError(f"{self.name}: {self.hold_reason()}") from self._consumer.error
+        return self._results.expect(self._exposure.shot, self._timeout_s, self._hub.address)
+
+    def read(self) -> dict[str, Any]:
+        """The signals, and the probability of each class."""
+        return {**super().read(), **self.probabilities.read()}
+
+    def describe(self) -> dict[str, Any]:
+        """The data keys of ``read``."""
+        return {**super().describe(), **self.probabilities.describe()}
+
+    def hold_reason(self) -> str:
+        """Interlock: why nothing may be fired as far as the classifier knows."""
+        if self._consumer.error:
+            return f"the classifier stopped ({self._consumer.error}); start skyctl again"
+        return self._hold
+
+    def close(self) -> None:
+        """Stop classifying."""
+        self._hub.unsubscribe(self._consumer)
+        self._consumer.close()
+
+    def _take(self, news: Verdict | ShotResult) -> None:
+        if isinstance(news, Verdict):
+            return
+        self.result = news
+        verdict, state = news.verdict, news.state
+        self._hold = _hold_after(news)
+        self.shot.update(news.shot)
+        self.label.update(news.label)
+        self.problem.update(news.problem)
+        probabilities = verdict.probabilities if verdict else (0.0,) * len(self.classes)
+        self.probabilities.update(list(probabilities))
+        self.confidence.update(max(probabilities))
+        latencies = news.latencies_ms or (0.0,)
+        self.frames_classified.update(len(news.latencies_ms))
+        self.latency_p50.update(float(np.median(latencies)))
+        self.latency_max.update(max(latencies))
+        self.background.update(state.background if state else 0)
+        self.discs.update(state.discs if state else -1)
+        self.domains.update(state.domains if state else -1)
+        self.reversed_sites.update(state.reversed_sites if state else -1)
+        self._results.finish(news.shot)
+
+
+def _hold_after(result: ShotResult) -> str:
+    if result.problem:
+        return f"the movie of shot {result.shot} is not whole ({result.problem}); look again"
+    if result.verdict is not None and result.verdict.label is None:
+        return f"the verdict of shot {result.shot} abstains; look at the film first"
+    return ""

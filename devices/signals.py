@@ -1,0 +1,84 @@
+"""Signals with units and limits, and a guarded way for a device to show its own state."""
+
+import math
+from typing import Any
+
+from ophyd import Signal
+from ophyd.utils import LimitError, ReadOnlyError
+
+
+class LimitedSignal(Signal):
+    """A number with a unit and limits that `check_limits`, and every put, can see."""
+
+    def __init__(self, *args: Any, units: str, precision: int = 3, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._units, self._precision = units, precision
+        self._limits = (0.0, 0.0)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """(low, high), both allowed; its device sets them when it is made."""
+        return self._limits
+
+    def set_limits(self, limits: tuple[float, float]) -> None:
+        """Set what may be put from now on."""
+        self._limits = limits
+
+    def check_value(self, value: Any, **kwargs: Any) -> None:
+        """Raise LimitError unless ``value`` is a finite number inside the limits."""
+        low, high = self._limits
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (number and math.isfinite(value) and low <= value <= high):
+            raise LimitError(
+                f"{self.name} = {value!r}: outside {low:g} … {high:g} {self._units}. "
+                "Nothing was set; choose a value inside."
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """The data key, with units, precision and limits."""
+        low, high = self._limits
+        description = super().describe()
+        description[self.name].update(
+            dtype="number",
+            dtype_numpy="<f8",
+            units=self._units,
+            precision=self._precision,
+            limits={"control": {"low": low, "high": high}},
+        )
+        return description
+
+
+class StateSignal(Signal):
+    """A value that only its own device changes (`update`); its data key is fixed at the start.
+
+    dtype_numpy : "<f8", "<i8" or "<U…"; shape and units as in an event descriptor
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        dtype_numpy: str,
+        shape: tuple[int, ...] = (),
+        units: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._key: dict[str, Any] = {"dtype_numpy": dtype_numpy, "shape": list(shape)}
+        kinds = {"f": "number", "i": "integer", "U": "string"}
+        self._key["dtype"] = "array" if shape else kinds[dtype_numpy[1]]
+        if units:
+            self._key["units"] = units
+
+    def update(self, value: Any) -> None:
+        """Show a new value."""
+        super().put(value, force=True)
+
+    def put(self, value: Any, *args: Any, **kwargs: Any) -> None:
+        """Raise ReadOnlyError: this is a reading."""
+        raise ReadOnlyError(f"{self.name} is a reading and cannot be set")
+
+    def describe(self) -> dict[str, Any]:
+        """The data key."""
+        description = super().describe()
+        description[self.name].update(self._key)
+        return description

@@ -1,0 +1,215 @@
+"""The simulated sample behind the pulser and the camera, and a whole simulated beamline."""
+
+import logging
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from skyctl import __version__
+from skyctl.devices.camera import FilmCamera
+from skyctl.devices.classifier import StreamClassifier
+from skyctl.devices.decisions import DecisionLog
+from skyctl.devices.guard import Envelope, Guard
+from skyctl.devices.pulser import Pulser
+from skyctl.errors import PulseRefused
+from skyctl.frame import Frame, ShotStart
+from skyctl.inference.model import MovieClassifier
+from skyctl.inference.streaming import StreamingClassifier
+from skyctl.pulse import Exposure, Movie, Pulse
+from skyctl.simulators.film import Film, FilmParameters
+from skyctl.simulators.topology import topological_charge
+from skyctl.stream.hub import Hub
+from skyctl.stream.publisher import Publisher
+
+_log = logging.getLogger(__name__)
+
+
+class SimulatedSample:
+    """An LLG film under a camera; its pulse and camera drivers in one.
+
+    Frames are published while the simulation runs. After a movie the film settles, as a real one
+    would between two shots: precession damps out, up to ``settle_ps``.
+
+    film : what is pulsed and filmed; publisher : where frames go
+    component : "sz" sends S_z (H, W), "spins" all three components (3, H, W)
+    """
+
+    def __init__(
+        self,
+        film: Film,
+        publisher: Publisher,
+        *,
+        component: Literal["sz", "spins"] = "sz",
+        settle_ps: float = 200.0,
+    ) -> None:
+        p = film.parameters
+        self.shape: tuple[int, ...] = (p.rows, p.columns)
+        if component == "spins":
+            self.shape = (3, p.rows, p.columns)
+        self.error: Exception | None = None
+        self._film, self._publisher, self._settle_ps = film, publisher, settle_ps
+        self._armed: tuple[str, Exposure, Movie] | None = None
+        self._jobs: queue.Queue[tuple[Pulse | None, tuple[str, Exposure, Movie] | None] | None]
+        self._jobs = queue.Queue()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._work, name="skyctl-sample", daemon=True)
+        self._thread.start()
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for a recording's header."""
+        return {"sample": self._film.parameters.as_dict(), "simulator": f"skyctl {__version__}"}
+
+    def expose(self, run: str, exposure: Exposure, movie: Movie) -> None:
+        """Camera: film at once, or with the pulse of this shot."""
+        job = (run, exposure, movie)
+        if exposure.pulsed:
+            self._armed = job
+        else:
+            self._jobs.put((None, job))
+
+    def fire(self, shot: str, pulse: Pulse) -> None:
+        """Pulser: send the pulse; the camera films it if it was readied for this shot."""
+        if self.error or not self._thread.is_alive():
+            raise PulseRefused(
+                f"simulated sample: stopped ({self.error}). Nothing was fired; build it again."
+            )
+        armed, self._armed = self._armed, None
+        self._jobs.put((pulse, armed if armed and armed[1].shot == shot else None))
+
+    def spins(self) -> np.ndarray:
+        """The true spins, (3, H, W), once the film has settled. For reports, never decisions."""
+        with self._lock:
+            return self._film.spins
+
+    def charge(self) -> float:
+        """The true topological charge. For reports and tests, never for a decision."""
+        return topological_charge(self.spins())
+
+    def wait_settled(self) -> None:
+        """Return when all that was fired has been filmed and the film has settled."""
+        self._jobs.join()
+
+    def close(self) -> None:
+        """Finish what was fired and stop."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                with self._lock:
+                    self._run(*job)
+            except Exception as error:
+                _log.exception("simulated sample stopped")
+                self.error = error
+            finally:
+                self._jobs.task_done()
+        self._jobs.task_done()
+
+    def _run(self, pulse: Pulse | None, job: tuple[str, Exposure, Movie] | None) -> None:
+        if job is None:
+            movie = Movie()
+            for _ in self._film.frames(pulse, movie.times_ps):
+                pass
+        else:
+            self._film_movie(pulse, *job)
+        if pulse is not None:
+            self._film.relax(self._settle_ps)
+
+    def _film_movie(self, pulse: Pulse | None, run: str, exposure: Exposure, movie: Movie) -> None:
+        times = movie.times_ps if pulse else [0.0]
+        shot = exposure.shot
+        self._publisher.start(
+            ShotStart(
+                run=run,
+                shot=shot,
+                pulse=pulse,
+                movie=movie,
+                expected_frames=len(times),
+                shape=self.shape,
+            )
+        )
+        for index, spins in enumerate(self._film.frames(pulse, times)):
+            self._publisher.frame(
+                Frame(
+                    run=run,
+                    shot=shot,
+                    index=index,
+                    movie_time_ps=times[index],
+                    source_time_ns=time.time_ns(),
+                    data=spins[2] if len(self.shape) == 2 else spins,
+                )
+            )
+        self._publisher.end(run, shot)
+
+
+@dataclass(frozen=True)
+class Beamline:
+    """Everything between a plan and a sample, wired together; a context manager."""
+
+    pulser: Pulser
+    camera: FilmCamera
+    classifier: StreamClassifier
+    decisions: DecisionLog
+    sample: SimulatedSample
+    hub: Hub
+    publisher: Publisher
+
+    def __enter__(self) -> "Beamline":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disarm, finish what was fired, release threads and port."""
+        self.pulser.disarm("the beamline closes")
+        self.sample.close()
+        self.hub.close()
+        self.classifier.close()
+        self.publisher.close()
+
+
+def simulated_beamline(
+    folder: Path,
+    *,
+    parameters: FilmParameters | None = None,
+    start: Literal["empty", "skyrmion"] = "empty",
+    model: MovieClassifier | None = None,
+    envelope: Envelope | None = None,
+    ledger: Path | None = None,
+    address: str = "tcp://127.0.0.1:*",
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> Beamline:
+    """Build a beamline around a simulated film; recordings go to ``folder``.
+
+    Raises StreamError (port in use), ModelError (no such model) or PulseRefused (bad ledger).
+    """
+    film = Film(parameters or FilmParameters(), precision="f4", device=device)
+    if start == "skyrmion":
+        film.set_skyrmion()
+    streaming = StreamingClassifier(model or MovieClassifier())
+    guard = Guard(envelope or Envelope(), ledger)
+    publisher = Publisher(address)
+    hub = Hub(publisher.address)
+    sample = SimulatedSample(film, publisher)
+    classifier = StreamClassifier(name="classifier", streaming=streaming, hub=hub)
+    camera = FilmCamera(
+        name="camera", driver=sample, hub=hub, folder=folder, classifier=streaming
+    )
+    pulser = Pulser(name="pulser", driver=sample, guard=guard)
+    pulser.interlocks += [camera.hold_reason, classifier.hold_reason]
+    return Beamline(
+        pulser=pulser,
+        camera=camera,
+        classifier=classifier,
+        decisions=DecisionLog(name="decisions"),
+        sample=sample,
+        hub=hub,
+        publisher=publisher,
+    )
