@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from event_model import ComposeStreamResourceBundle, compose_stream_resource
-from ophyd import Component, Device, Kind, Status
+from ophyd import Component, Device, Kind
+from ophyd.status import Status
 
 from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import LimitedSignal, StateSignal

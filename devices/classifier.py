@@ -3,7 +3,8 @@
 from typing import Any
 
 import numpy as np
-from ophyd import Component, Device, Kind, Status
+from ophyd import Component, Device, Kind
+from ophyd.status import Status
 
 from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import StateSignal

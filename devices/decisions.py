@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ophyd import Component, Device, Status
+from ophyd import Component, Device
+from ophyd.status import Status
 
 from skyctl.devices.signals import StateSignal
 

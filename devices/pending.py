@@ -2,7 +2,8 @@
 
 import threading
 
-from ophyd import Device, Status
+from ophyd import Device
+from ophyd.status import Status
 
 from skyctl.errors import StreamError
 

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ophyd import Component, Device, Kind, Status
+from ophyd import Component, Device, Kind
+from ophyd.status import Status
 
 from skyctl.devices.guard import Envelope, Guard, settings
 from skyctl.devices.signals import LimitedSignal, StateSignal

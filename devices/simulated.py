@@ -112,18 +112,19 @@ class SimulatedSample:
         self._jobs.task_done()
 
     def _run(self, pulse: Pulse | None, job: tuple[str, Exposure, Movie] | None) -> None:
-        if job is None:
-            movie = Movie()
-            for _ in self._film.frames(pulse, movie.times_ps):
-                pass
-        else:
+        if job:
             self._film_movie(pulse, *job)
-        if pulse is not None:
+        elif pulse:
+            for _ in self._film.frames(pulse, [_pulse_end_ps(pulse)]):
+                pass
+        if pulse:
             self._film.relax(self._settle_ps)
 
     def _film_movie(self, pulse: Pulse | None, run: str, exposure: Exposure, movie: Movie) -> None:
         times = movie.times_ps if pulse else [0.0]
         shot = exposure.shot
+        # A movie may be shorter than its pulse, which acts to its end all the same.
+        unfilmed = [_pulse_end_ps(pulse)] if pulse and _pulse_end_ps(pulse) > times[-1] else []
         self._publisher.start(
             ShotStart(
                 run=run,
@@ -134,7 +135,9 @@ class SimulatedSample:
                 shape=self.shape,
             )
         )
-        for index, spins in enumerate(self._film.frames(pulse, times)):
+        for index, spins in enumerate(self._film.frames(pulse, times + unfilmed)):
+            if index == len(times):
+                break
             self._publisher.frame(
                 Frame(
                     run=run,
@@ -146,6 +149,11 @@ class SimulatedSample:
                 )
             )
         self._publisher.end(run, shot)
+
+
+def _pulse_end_ps(pulse: Pulse) -> float:
+    """Movie time when the pulse has fallen to 3e-4 of its peak, ps."""
+    return pulse.peak_ps + 4 * pulse.width_ps
 
 
 @dataclass(frozen=True)

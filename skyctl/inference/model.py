@@ -52,9 +52,9 @@ class MovieClassifier:
                 "--model out for the shipped one."
             )
         content = self.path.read_bytes()
-        self._session = _open_session(content, self.path, provider)
-        self.provider: str = self._session.get_providers()[0]
-        self.card = _read_card(self._session, self.path, hashlib.sha256(content).hexdigest())
+        self.session = _open_session(content, self.path, provider)
+        self.provider: str = self.session.get_providers()[0]
+        self.card = _read_card(self.session, self.path, hashlib.sha256(content).hexdigest())
         self._orientation = 1.0
         self._hidden = np.zeros((1, self.card.hidden), np.float32)
 
@@ -67,7 +67,7 @@ class MovieClassifier:
         """Probabilities, (classes,), after one more frame of S_z, (H, W), finite."""
         card = self.card
         features = frame_features(sz, card.features, card.preprocessing, self._orientation)
-        probabilities, self._hidden = self._session.run(
+        probabilities, self._hidden = self.session.run(
             ["probabilities", "next_hidden"],
             {"features": features[None], "hidden": self._hidden},
         )
