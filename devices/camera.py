@@ -31,6 +31,10 @@ class CameraDriver(Protocol):
         """Film at once, or be ready to film when the pulse comes."""
         ...
 
+    def cancel(self) -> str:
+        """Stop waiting for a pulse that has not come; the shot that is not filmed, or ""."""
+        ...
+
     def describe(self) -> dict[str, Any]:
         """Plain facts of the sample and camera, for the file's header."""
         ...
@@ -85,6 +89,10 @@ class FilmCamera(Device):
         """The file of the open, or the last, run."""
         return self._recorder.path if self._recorder else None
 
+    def describe_sample(self) -> dict[str, Any]:
+        """Plain facts of the sample, for a start document."""
+        return self._driver.describe()
+
     def stage(self) -> list[object]:
         """Open a recording. Raises RecordingError, and then nothing is staged."""
         run = uuid.uuid4().hex
@@ -110,6 +118,8 @@ class FilmCamera(Device):
 
     def unstage(self) -> list[object]:
         """Wait for the open movie, then close the recording; nothing received is lost."""
+        if cancelled := self._driver.cancel():
+            self._movies.finish(cancelled)
         self._movies.wait_idle(_CLOSE_TIMEOUT_S)
         if self._consumer and self._recorder:
             if self._classifier:

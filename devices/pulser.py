@@ -65,6 +65,7 @@ class Pulser(Device):
         self.guard = guard or Guard(Envelope())
         self._lock = threading.RLock()
         self._request: tuple[Pulse, str] | None = None
+        self._replayed = False
         self._setting_up = False
         for setting in self._SETTINGS:
             signal = getattr(self, setting)
@@ -95,7 +96,8 @@ class Pulser(Device):
         with self._lock:
             self.disarm("a new pulse")
             self.check_value(value)
-            if not self.guard.has_fired(shot):
+            self._replayed = self.guard.has_fired(shot)
+            if not self._replayed:
                 self._ask_interlocks()
                 self._setting_up = True
                 try:
@@ -116,8 +118,8 @@ class Pulser(Device):
             request, self._request = self._request, None
             self.armed.update(0)
             if request is None:
-                if self.shot.get() and self.guard.has_fired(self.shot.get()):
-                    _log.info("%s: shot %s was fired before", self.name, self.shot.get())
+                if self._replayed:
+                    _log.info("%s: this shot was fired before; not fired again", self.name)
                     return _finished(self)
                 raise PulseRefused(
                     f"{self.name}: not armed. Nothing was fired; set a pulse first (a stop, a "
@@ -138,6 +140,7 @@ class Pulser(Device):
             if self._request:
                 _log.info("%s: disarmed (%s)", self.name, reason)
             self._request = None
+            self._replayed = False
             self.armed.update(0)
 
     def stop(self, *, success: bool = False) -> None:

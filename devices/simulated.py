@@ -72,6 +72,11 @@ class SimulatedSample:
         else:
             self._jobs.put((None, job))
 
+    def cancel(self) -> str:
+        """Camera: stop waiting for a pulse; the shot it waited for, or ""."""
+        armed, self._armed = self._armed, None
+        return armed[1].shot if armed else ""
+
     def fire(self, shot: str, pulse: Pulse) -> None:
         """Pulser: send the pulse; the camera films it if it was readied for this shot."""
         if self.error or not self._thread.is_alive():

@@ -1,0 +1,246 @@
+"""Whole plans: each stages its devices, opens a run and ends it. Any RunEngine runs them."""
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import bluesky.preprocessors as bpp
+from bluesky.utils import Msg
+
+from skyctl import __version__
+from skyctl.agents.seeker import PulseMemory, TargetSeeker, Task
+from skyctl.plans import stubs
+from skyctl.plans.stubs import TaskReport
+from skyctl.pulse import Pulse
+from skyctl.verdict import ShotResult
+
+CENTRE = (49.5, 49.5)
+"""Middle of the default film, sites."""
+
+
+def classify_shot(
+    pulser: Any, camera: Any, classifier: Any, pulse: Pulse, md: dict[str, Any] | None = None
+) -> Generator[Msg, Any, ShotResult]:
+    """Look at the film, fire one pulse, film and classify what follows.
+
+    Parameters
+    ----------
+    pulser, camera, classifier : devices
+        See `skyctl.devices`.
+    pulse : Pulse
+        What to fire.
+    md : dict, optional
+        Facts for the start document.
+
+    Returns
+    -------
+    ShotResult
+        The verdict at the last frame, the film's state and the frame counts.
+    """
+
+    def body() -> Generator[Msg, Any, ShotResult]:
+        yield from stubs.look(camera, classifier)
+        return (yield from stubs.shoot(pulser, camera, classifier, pulse))
+
+    return (yield from _in_one_run("classify_shot", pulser, camera, classifier, body, md))
+
+
+def write(
+    pulser: Any,
+    camera: Any,
+    classifier: Any,
+    decisions: Any,
+    *,
+    shots: int = 8,
+    centre: tuple[float, float] = CENTRE,
+    md: dict[str, Any] | None = None,
+) -> Generator[Msg, Any, TaskReport]:
+    """Write one skyrmion into the film with local pulses.
+
+    Parameters
+    ----------
+    pulser, camera, classifier, decisions : devices
+        See `skyctl.devices`.
+    shots : int, optional
+        How many pulses may be fired.
+    centre : tuple of float, optional
+        (x, y) where to write, sites.
+    md : dict, optional
+        Facts for the start document.
+
+    Returns
+    -------
+    TaskReport
+        Whether the film was seen to have one skyrmion in the end, and the shots it took.
+    """
+    return (
+        yield from _one_task(
+            "write", pulser, camera, classifier, decisions, shots=shots, centre=centre, md=md
+        )
+    )
+
+
+def switch(
+    pulser: Any,
+    camera: Any,
+    classifier: Any,
+    decisions: Any,
+    *,
+    shots: int = 12,
+    centre: tuple[float, float] = CENTRE,
+    md: dict[str, Any] | None = None,
+) -> Generator[Msg, Any, TaskReport]:
+    """Reverse the polarity of the film's skyrmion with pulses on the whole film.
+
+    A pulse that erases the skyrmion instead is followed by one that writes a new one.
+
+    Parameters
+    ----------
+    pulser, camera, classifier, decisions : devices
+        See `skyctl.devices`.
+    shots : int, optional
+        How many pulses may be fired.
+    centre : tuple of float, optional
+        (x, y) where a lost skyrmion is written again, sites.
+    md : dict, optional
+        Facts for the start document.
+
+    Returns
+    -------
+    TaskReport
+        Whether one skyrmion was seen to change its polarity, and the shots it took.
+    """
+    return (
+        yield from _one_task(
+            "switch", pulser, camera, classifier, decisions, shots=shots, centre=centre, md=md
+        )
+    )
+
+
+def erase(
+    pulser: Any,
+    camera: Any,
+    classifier: Any,
+    decisions: Any,
+    *,
+    shots: int = 8,
+    md: dict[str, Any] | None = None,
+) -> Generator[Msg, Any, TaskReport]:
+    """Empty the film with pulses on the whole film.
+
+    Parameters
+    ----------
+    pulser, camera, classifier, decisions : devices
+        See `skyctl.devices`.
+    shots : int, optional
+        How many pulses may be fired.
+    md : dict, optional
+        Facts for the start document.
+
+    Returns
+    -------
+    TaskReport
+        Whether the film was seen to be empty in the end, and the shots it took.
+    """
+    return (
+        yield from _one_task("erase", pulser, camera, classifier, decisions, shots=shots, md=md)
+    )
+
+
+def cycle(
+    pulser: Any,
+    camera: Any,
+    classifier: Any,
+    decisions: Any,
+    *,
+    cycles: int = 1,
+    shots: int = 12,
+    centre: tuple[float, float] = CENTRE,
+    memory: PulseMemory | None = None,
+    on_task: Callable[[TaskReport], None] | None = None,
+    md: dict[str, Any] | None = None,
+) -> Generator[Msg, Any, list[TaskReport]]:
+    """Write, switch and erase a skyrmion, over and over, in one run; stops at the first failure.
+
+    Parameters
+    ----------
+    pulser, camera, classifier, decisions : devices
+        See `skyctl.devices`.
+    cycles : int, optional
+        How often.
+    shots : int, optional
+        How many pulses each task may fire.
+    centre : tuple of float, optional
+        (x, y) where to write, sites.
+    memory : PulseMemory, optional
+        What is known of the sample; what is learned is kept in it.
+    on_task : callable, optional
+        Called with the report of each task.
+    md : dict, optional
+        Facts for the start document.
+
+    Returns
+    -------
+    list of TaskReport
+        One a task, in order.
+    """
+    learned = memory or PulseMemory()
+    tasks: tuple[Task, ...] = ("write", "switch", "erase")
+
+    def body() -> Generator[Msg, Any, list[TaskReport]]:
+        reports: list[TaskReport] = []
+        for task in tasks * cycles:
+            seeker = TargetSeeker(task, centre, learned)
+            report = yield from stubs.pursue(pulser, camera, classifier, decisions, seeker, shots)
+            reports.append(report)
+            if on_task:
+                on_task(report)
+            if not report.reached:
+                break
+        return reports
+
+    return (yield from _in_one_run("cycle", pulser, camera, classifier, body, md))
+
+
+def _one_task(
+    task: Task,
+    pulser: Any,
+    camera: Any,
+    classifier: Any,
+    decisions: Any,
+    *,
+    shots: int,
+    centre: tuple[float, float] = CENTRE,
+    md: dict[str, Any] | None,
+) -> Generator[Msg, Any, TaskReport]:
+    def body() -> Generator[Msg, Any, TaskReport]:
+        seeker = TargetSeeker(task, centre)
+        return (yield from stubs.pursue(pulser, camera, classifier, decisions, seeker, shots))
+
+    return (yield from _in_one_run(task, pulser, camera, classifier, body, md))
+
+
+def _in_one_run(
+    name: str,
+    pulser: Any,
+    camera: Any,
+    classifier: Any,
+    body: Callable[[], Generator[Msg, Any, Any]],
+    md: dict[str, Any] | None,
+) -> Generator[Msg, Any, Any]:
+    """Stage, open a run with what a reader must know, do ``body``, close, unstage."""
+    start = {
+        "plan_name": name,
+        "skyctl_version": __version__,
+        "model_sha256": classifier.model_sha256.get(),
+        "classes": list(classifier.classes),
+        **camera.describe_sample(),
+        **(md or {}),
+    }
+
+    @bpp.stage_decorator([camera, classifier, pulser])
+    @bpp.run_decorator(md=start)
+    def run() -> Generator[Msg, Any, Any]:
+        yield from stubs.declare_frames(camera)
+        return (yield from body())
+
+    return (yield from run())
