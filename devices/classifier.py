@@ -49,13 +49,10 @@ class StreamClassifier(Device):
     ) -> None:  # fmt: skip
         super().__init__(prefix, name=name, **kwargs)
         self.classes = streaming.model.card.classes
-        self.probabilities = StateSignal(
-            name=f"{name}_probabilities",
-            parent=self,
-            value=[0.0] * len(self.classes),
-            dtype_numpy="<f8",
-            shape=(len(self.classes),),
-        )
+        self.probabilities = [
+            StateSignal(name=f"{name}_p_{label}", parent=self, value=0.0, dtype_numpy="<f8")
+            for label in self.classes
+        ]
         self.model_sha256.update(streaming.model.card.file_sha256)
         self.provider.update(streaming.model.provider)
         self.result: ShotResult | None = None
@@ -92,11 +89,17 @@ class StreamClassifier(Device):
 
     def read(self) -> dict[str, Any]:
         """The signals, and the probability of each class."""
-        return {**super().read(), **self.probabilities.read()}
+        reading = dict(super().read())
+        for signal in self.probabilities:
+            reading.update(signal.read())
+        return reading
 
     def describe(self) -> dict[str, Any]:
         """The data keys of ``read``."""
-        return {**super().describe(), **self.probabilities.describe()}
+        keys = dict(super().describe())
+        for signal in self.probabilities:
+            keys.update(signal.describe())
+        return keys
 
     def hold_reason(self) -> str:
         """Interlock: why nothing may be fired as far as the classifier knows."""
@@ -119,7 +122,8 @@ class StreamClassifier(Device):
         self.label.update(news.label)
         self.problem.update(news.problem)
         probabilities = verdict.probabilities if verdict else (0.0,) * len(self.classes)
-        self.probabilities.update(list(probabilities))
+        for signal, probability in zip(self.probabilities, probabilities, strict=True):
+            signal.update(probability)
         self.confidence.update(max(probabilities))
         latencies = news.latencies_ms or (0.0,)
         self.frames_classified.update(len(news.latencies_ms))

@@ -51,21 +51,15 @@ class LimitedSignal(Signal):
 class StateSignal(Signal):
     """A value that only its own device changes (`update`); its data key is fixed at the start.
 
-    dtype_numpy : "<f8", "<i8" or "<U…"; shape and units as in an event descriptor
+    dtype_numpy : "<f8", "<i8" or "<U…", as in an event descriptor
     """
 
     def __init__(
-        self,
-        *args: Any,
-        dtype_numpy: str,
-        shape: tuple[int, ...] = (),
-        units: str | None = None,
-        **kwargs: Any,
+        self, *args: Any, dtype_numpy: str, units: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._key: dict[str, Any] = {"dtype_numpy": dtype_numpy, "shape": list(shape)}
         kinds = {"f": "number", "i": "integer", "U": "string"}
-        self._key["dtype"] = "array" if shape else kinds[dtype_numpy[1]]
+        self._key = {"dtype": kinds[dtype_numpy[1]], "dtype_numpy": dtype_numpy}
         if units:
             self._key["units"] = units
 

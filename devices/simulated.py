@@ -27,6 +27,7 @@ from skyctl.stream.hub import Hub
 from skyctl.stream.publisher import Publisher
 
 _log = logging.getLogger(__name__)
+_SETTLED_T = 0.01
 
 
 class SimulatedSample:
@@ -45,7 +46,7 @@ class SimulatedSample:
         publisher: Publisher,
         *,
         component: Literal["sz", "spins"] = "sz",
-        settle_ps: float = 200.0,
+        settle_ps: float = 600.0,
     ) -> None:
         p = film.parameters
         self.shape: tuple[int, ...] = (p.rows, p.columns)
@@ -123,7 +124,7 @@ class SimulatedSample:
             for _ in self._film.frames(pulse, [_pulse_end_ps(pulse)]):
                 pass
         if pulse:
-            self._film.relax(self._settle_ps)
+            self._film.relax(self._settle_ps, _SETTLED_T)
 
     def _film_movie(self, pulse: Pulse | None, run: str, exposure: Exposure, movie: Movie) -> None:
         times = movie.times_ps if pulse else [0.0]
@@ -170,6 +171,7 @@ class Beamline:
     classifier: StreamClassifier
     decisions: DecisionLog
     sample: SimulatedSample
+    streaming: StreamingClassifier
     hub: Hub
     publisher: Publisher
 
@@ -203,7 +205,7 @@ def simulated_beamline(
 
     Raises StreamError (port in use), ModelError (no such model) or PulseRefused (bad ledger).
     """
-    film = Film(parameters or FilmParameters(), precision="f4", device=device)
+    film = Film(parameters or FilmParameters(), precision="f4", device=device, threads=2)
     if start == "skyrmion":
         film.set_skyrmion()
     streaming = StreamingClassifier(model or MovieClassifier())
@@ -223,6 +225,7 @@ def simulated_beamline(
         classifier=classifier,
         decisions=DecisionLog(name="decisions"),
         sample=sample,
+        streaming=streaming,
         hub=hub,
         publisher=publisher,
     )

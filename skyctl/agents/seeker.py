@@ -15,6 +15,7 @@ _THETA_DEG = 40.0
 _WRITE_WIDTH_PS = 16.0
 _SPOT_SIGMA = 6.0
 _UNIFORM_T = 2.0
+_STEP_BELOW = 0.85
 
 
 @dataclass(frozen=True)
@@ -28,47 +29,64 @@ class Proposal:
 
 @dataclass
 class Bracket:
-    """A setting between "too little" and "too much", halved after every shot.
+    """A setting between "too little" and "too much", halved after every shot that missed.
 
-    low, high : bounds of what is still open; guess : the next value
-    closest : a bracket narrower than this is exhausted
+    lowest, highest : what may be tried; guess : the next value; closest : a narrower bracket has
+    nothing left. Single pulses are chaotic near a boundary, so one wrong turn is possible: a
+    bracket that closed without success opens once more, below where it closed.
     """
 
-    low: float
-    high: float
+    lowest: float
+    highest: float
     guess: float
     closest: float
 
     def __post_init__(self) -> None:
-        if not self.low <= self.guess <= self.high:
-            raise ValueError(f"first guess {self.guess:g}: outside {self.low:g} … {self.high:g}")
+        if not self.lowest <= self.guess <= self.highest:
+            raise ValueError(
+                f"first guess {self.guess:g}: outside {self.lowest:g} … {self.highest:g}"
+            )
+        self._low, self._high = self.lowest, self.highest
+        self._reopened = False
+        self.exhausted = False
+
+    def worked(self) -> None:
+        """The guess did it: what was ruled out before may be tried again when it fails."""
+        self._low, self._high = self.lowest, self.highest
+        self._reopened = False
 
     def too_little(self) -> None:
         """The guess did too little."""
-        self.low = self.guess
-        self.guess = (self.low + self.high) / 2
+        self._low = self.guess
+        self._halve()
 
     def too_much(self) -> None:
         """The guess did too much."""
-        self.high = self.guess
-        self.guess = (self.low + self.high) / 2
+        self._high = self.guess
+        self._halve()
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether there is nothing left to try."""
-        return self.high - self.low < self.closest
+    def _halve(self) -> None:
+        if self._high - self._low >= self.closest:
+            self.guess = (self._low + self._high) / 2
+        elif self._reopened:
+            self.exhausted = True
+        else:
+            self._reopened = True
+            self._high, self._low = self._low, self.lowest
+            self.guess = max(self.lowest, _STEP_BELOW * self._high)
 
 
 @dataclass
 class PulseMemory:
     """What has been learned of a sample: the settings that write, switch and erase.
 
-    Kept over the tasks of a cycle, so that a pulse that worked is tried first the next time.
+    Kept over the tasks of a cycle, so that a pulse that worked is tried first the next time. The
+    bounds are those of the process diagram (4–48 ps) and of what nucleates.
     """
 
     write_T: Bracket = field(default_factory=lambda: Bracket(1.0, 12.0, 4.0, 0.3))
-    switch_ps: Bracket = field(default_factory=lambda: Bracket(4.0, 56.0, 24.0, 0.7))
-    erase_ps: Bracket = field(default_factory=lambda: Bracket(16.0, 60.0, 32.0, 1.0))
+    switch_ps: Bracket = field(default_factory=lambda: Bracket(4.0, 48.0, 24.0, 2.0))
+    erase_ps: Bracket = field(default_factory=lambda: Bracket(8.0, 60.0, 32.0, 1.0))
 
 
 class TargetSeeker:
@@ -92,18 +110,27 @@ class TargetSeeker:
         self._memory = memory or PulseMemory()
         self._reason = "first guess"
         self._switched = False
+        self._start_background: int | None = None
 
     def reached(self, state: FilmState) -> bool:
-        """Whether the film, as seen now, is what the task wants."""
+        """Whether the film, as seen now, is what the task wants.
+
+        A switch is reached by a pulse that turned one skyrmion over, and only where the film then
+        points the other way than when the task began.
+        """
+        if self._start_background is None:
+            self._start_background = state.background
         if self.task == "erase":
             return state.is_empty
-        return state.has_one_skyrmion and (self.task == "write" or self._switched)
+        if self.task == "write":
+            return state.has_one_skyrmion
+        return self._switched and state.background != self._start_background
 
     def suggest(self, state: FilmState) -> Proposal | None:
         """The next pulse for a film in this state; None when there is nothing left to try.
 
-        A film that is not what the task starts from is brought there first: a switch that lost
-        its skyrmion writes a new one, and a film full of domains is erased.
+        A film that is not what the task starts from is brought there first: domains are erased,
+        a switch that lost its skyrmion turns the empty film back over and writes a new one.
         """
         action = self._action(state)
         bracket = self._bracket(action)
@@ -130,23 +157,22 @@ class TargetSeeker:
     ) -> None:
         """Learn from a shot: the film before it, what the network said, the film after it.
 
-        The verdict says which way to go; what the camera then sees decides whether it worked.
+        The verdict, where the last frame of the movie bears it out, says which way to go; the
+        film as it then settles decides whether it worked.
         """
-        verdict = result.label
+        verdict = _confirmed(result, before)
         bracket = self._bracket(proposal.action)
-        worked, too_much, wanted = {
-            "write": (after.has_one_skyrmion, verdict == "mixed" or after.discs > 1, "nucleation"),
-            "switch": (_reversed(before, after), verdict == "collapse", "switching"),
-            "erase": (after.is_empty, False, "collapse"),
+        worked, too_much = {
+            "write": (after.has_one_skyrmion, verdict == "mixed"),
+            # a skyrmion that was switched and faded got too much, as one that collapsed
+            "switch": (_switched(before, after), verdict in ("collapse", "switching")),
+            "erase": (after.is_empty, False),
         }[proposal.action]
-        if proposal.action == "switch":
-            self._switched = worked
+        self._switched = proposal.action == "switch" and worked
         if worked:
-            self._reason = f"worked before ({verdict})"
-            return
-        if verdict == wanted:
-            verdict = f"{verdict}, but the film shows {after}"
-        if too_much:
+            bracket.worked()
+            self._reason = f"{verdict}: worked before"
+        elif too_much:
             bracket.too_much()
             self._reason = f"{verdict}: too much"
         else:
@@ -156,7 +182,10 @@ class TargetSeeker:
     def _action(self, state: FilmState) -> Task:
         if self.task == "erase" or not (state.is_empty or state.has_one_skyrmion):
             return "erase"
-        return "write" if state.is_empty else self.task
+        if state.has_one_skyrmion:
+            return self.task
+        turned_over = state.background != self._start_background
+        return "erase" if self.task == "switch" and turned_over else "write"
 
     def _bracket(self, action: Task) -> Bracket:
         memory = self._memory
@@ -165,7 +194,22 @@ class TargetSeeker:
         ]
 
 
-def _reversed(before: FilmState, after: FilmState) -> bool:
+def _switched(before: FilmState, after: FilmState) -> bool:
     """One skyrmion, and now the other way up."""
     both = before.has_one_skyrmion and after.has_one_skyrmion
-    return both and before.background == -after.background
+    return both and before.background != after.background
+
+
+def _confirmed(result: ShotResult, before: FilmState) -> str:
+    """The verdict, where the last frame of the movie agrees with it, else "mixed"."""
+    end = result.state
+    if end is None:
+        return "mixed"
+    agrees = {
+        "breathing": end.has_one_skyrmion and before.background == end.background,
+        "switching": _switched(before, end),
+        "collapse": end.is_empty,
+        "nucleation": end.has_one_skyrmion,
+        "nothing": end.is_empty,
+    }
+    return result.label if agrees.get(result.label) else "mixed"

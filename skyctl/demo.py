@@ -1,0 +1,212 @@
+"""The demonstration: write, switch and erase a skyrmion, unattended, and show what happened."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bluesky import RunEngine
+from bluesky.utils import RunEngineInterrupted
+
+from skyctl.agents.seeker import Bracket, PulseMemory
+from skyctl.devices.simulated import Beamline, simulated_beamline
+from skyctl.inference.model import MovieClassifier
+from skyctl.plans import TaskReport, cycle
+from skyctl.simulators.film import FilmParameters
+from skyctl.verdict import ShotResult, Verdict
+
+_JITTER_SITES = 2.0
+_SHOTS = 24
+
+
+@dataclass(frozen=True)
+class ShotRow:
+    """One shot, for the table. ``charge`` is the simulator's truth, shown and never used."""
+
+    task: str
+    pulse: str
+    label: str
+    confidence: float
+    charge: float
+    latency_ms: float
+
+
+@dataclass
+class Watch:
+    """Callbacks while the demonstration runs."""
+
+    shot: Callable[[ShotRow], None] = lambda row: None
+    frame: Callable[[Verdict], None] = lambda verdict: None
+
+
+@dataclass
+class DemoResult:
+    """What the demonstration did; ``as_json`` is what ``--json`` writes."""
+
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    shots: int = 0
+    frames: int = 0
+    lost_frames: int = 0
+    latencies_ms: list[float] = field(default_factory=list)
+    recording: str = ""
+    run_uid: str = ""
+    provider: str = ""
+    validated: bool = False
+    interrupted: bool = False
+
+    @property
+    def reached(self) -> bool:
+        """Whether every task was reached."""
+        return len(self.tasks) == 3 and all(task["reached"] for task in self.tasks)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers and strings."""
+        latencies = self.latencies_ms or [0.0]
+        p50, p99 = (float(np.percentile(latencies, q)) for q in (50, 99))
+        return {
+            "tasks": self.tasks,
+            "shots": self.shots,
+            "frames": self.frames,
+            "lost_frames": self.lost_frames,
+            "latency_ms": {"p50": p50, "p99": p99},
+            "recording": self.recording,
+            "run_uid": self.run_uid,
+            "provider": self.provider,
+            "validated": self.validated,
+        }
+
+
+def first_guesses(seed: int) -> tuple[PulseMemory, tuple[float, float]]:
+    """An ignorant start for the agents: guesses that are mostly too weak, and where to write."""
+    rng = np.random.default_rng(seed)
+    memory = PulseMemory(
+        write_T=Bracket(1.0, 12.0, rng.uniform(2.0, 4.5), 0.3),
+        switch_ps=Bracket(4.0, 48.0, rng.uniform(8.0, 20.0), 2.0),
+        erase_ps=Bracket(8.0, 60.0, rng.uniform(10.0, 30.0), 1.0),
+    )
+    x, y = 49.5 + rng.uniform(-_JITTER_SITES, _JITTER_SITES, 2)
+    return memory, (round(float(x), 1), round(float(y), 1))
+
+
+def run_demo(
+    folder: Path, *, seed: int = 0, model: Path | None = None, provider: str = "cpu",
+    device: Any = "cpu", watch: Watch | None = None,
+) -> DemoResult:  # fmt: skip
+    """Run the cycle on a simulated film; recording, ledger and catalogue go to ``folder``.
+
+    An interrupt aborts the run: the pulser is disarmed, and what was filmed so far is kept.
+    """
+    from bluesky_tiled_plugins import TiledWriter
+    from tiled.client import from_uri
+    from tiled.server import SimpleTiledServer
+
+    watch = watch or Watch()
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    memory, centre = first_guesses(seed)
+    engine = RunEngine(call_returns_result=True)
+    beamline = simulated_beamline(
+        folder,
+        parameters=FilmParameters(),
+        model=MovieClassifier(model, provider),
+        ledger=folder / "ledger.jsonl",
+        device=device,
+    )
+    server = SimpleTiledServer(directory=str(folder / "catalog"), readable_storage=[str(folder)])
+    try:
+        with beamline:
+            client = from_uri(server.uri)
+            engine.subscribe(TiledWriter(client))
+            result = _run(engine, beamline, memory, centre, seed, watch)
+        if result.run_uid and not result.interrupted:
+            with warnings.catch_warnings():
+                # The embedded server leaves this check to the client, and says so each time.
+                warnings.filterwarnings("ignore", message="Tiled server does not support remote")
+                client[result.run_uid].validate(raise_on_error=True, fix_errors=False)
+            result.validated = True
+    finally:
+        server.close()
+    return result
+
+
+def _run(
+    engine: RunEngine,
+    beamline: Beamline,
+    memory: PulseMemory,
+    centre: tuple[float, float],
+    seed: int,
+    watch: Watch,
+) -> DemoResult:
+    result = DemoResult(provider=beamline.classifier.provider.get())
+    charge = beamline.sample.charge()
+    open_shot: dict[str, Any] = {}
+    task = {"name": ""}
+
+    def document(name: str, doc: dict[str, Any]) -> None:
+        nonlocal charge
+        if name == "start":
+            result.run_uid = doc["uid"]
+        if name != "event":
+            return
+        data = doc["data"]
+        if "decisions_task" in data:
+            task["name"] = data["decisions_task"]
+        elif "pulser_shot" in data:
+            result.shots += 1
+            open_shot.update(data)
+        elif open_shot:  # the look after a shot: the film has settled
+            row = ShotRow(
+                task=task["name"],
+                pulse=str(beamline.pulser.pulse),
+                label=open_shot["classifier_label"],
+                confidence=open_shot["classifier_confidence"],
+                charge=beamline.sample.charge(),
+                latency_ms=open_shot["classifier_latency_p50"],
+            )
+            open_shot.clear()
+            watch.shot(row)
+
+    def task_done(report: TaskReport) -> None:
+        nonlocal charge
+        before, charge = charge, beamline.sample.charge()
+        result.tasks.append(
+            {
+                "task": report.task,
+                "reached": report.reached,
+                "pulses": report.pulses,
+                "charge_before": before,
+                "charge_after": charge,
+                "reason": report.reason,
+            }
+        )
+
+    def news(item: Verdict | ShotResult) -> None:
+        if isinstance(item, Verdict):
+            watch.frame(item)
+        else:
+            result.latencies_ms.extend(item.latencies_ms)
+
+    beamline.streaming.subscribe(news)
+    engine.subscribe(document)
+    plan = cycle(
+        beamline.pulser,
+        beamline.camera,
+        beamline.classifier,
+        beamline.decisions,
+        shots=_SHOTS,
+        centre=centre,
+        memory=memory,
+        on_task=task_done,
+        md={"seed": seed, "purpose": "skyctl demo"},
+    )
+    try:
+        engine(plan)
+    except RunEngineInterrupted:
+        result.interrupted = True
+        engine.abort("interrupted by the user")
+    result.frames = beamline.hub.totals["received"]
+    result.lost_frames = beamline.hub.totals["missing"]
+    result.recording = str(beamline.camera.recording or "")
+    return result
