@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from ophyd import Component, Device, Kind
 from ophyd.status import Status
-
 from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import StateSignal
+
 from skyctl.errors import ModelError
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure
@@ -32,9 +32,7 @@ class StreamClassifier(Device):
     confidence = Component(StateSignal, value=0.0, dtype_numpy="<f8", kind=Kind.hinted)
     problem = Component(StateSignal, value="", dtype_numpy="<U160")
     frames_classified = Component(StateSignal, value=0, dtype_numpy="<i8")
-    latency_p50 = Component(
-        StateSignal, value=0.0, dtype_numpy="<f8", units="ms", kind=Kind.hinted
-    )
+    latency_p50 = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms", kind=Kind.hinted)
     latency_max = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms")
     background = Component(StateSignal, value=0, dtype_numpy="<i8")
     discs = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.hinted)

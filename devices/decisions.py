@@ -4,7 +4,6 @@ from typing import Any
 
 from ophyd import Component, Device
 from ophyd.status import Status
-
 from skyctl.devices.signals import StateSignal
 
 

@@ -105,7 +105,9 @@ class Guard:
         self.check(pulse)
         now, e = self._clock(), self.envelope
         if self.has_fired(shot):
-            raise PulseRefused(f"shot {shot}: fired before. Nothing was fired; use a new shot name.")
+            raise PulseRefused(
+                f"shot {shot}: fired before. Nothing was fired; use a new shot name."
+            )
         if len(self._fired) >= e.shots:
             raise PulseRefused(
                 f"shot budget of {e.shots}: used up. Nothing was fired; raise it in the envelope "

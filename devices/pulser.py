@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from ophyd import Component, Device, Kind
 from ophyd.status import Status
-
 from skyctl.devices.guard import Envelope, Guard, settings
 from skyctl.devices.signals import LimitedSignal, StateSignal
+
 from skyctl.errors import PulseRefused
 from skyctl.pulse import Pulse, Spot
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from skyctl.simulators.film import Film, FilmParameters
+from skyctl.simulators.topology import MIXED, process_label
 
 from skyctl.inference.features import Preprocessing, frame_features
 from skyctl.pulse import Movie, Pulse, Spot
-from skyctl.simulators.film import Film, FilmParameters
-from skyctl.simulators.topology import MIXED, process_label
 
 LABEL_AFTER_PEAK_PS = 125.0
 """A movie is labelled by its state this long after the peak (165 ps for a peak at 40 ps)."""
@@ -77,9 +77,7 @@ def training_shots(skyrmion: int, empty: int, seed: int) -> Iterator[Shot]:
         yield Shot(
             damping=rng.uniform(*dampings),
             start="skyrmion",
-            pulse=Pulse(
-                width_ps=rng.uniform(*widths), theta_deg=50, peak_ps=rng.uniform(30, 60)
-            ),
+            pulse=Pulse(width_ps=rng.uniform(*widths), theta_deg=50, peak_ps=rng.uniform(30, 60)),
         )
     for _ in range(empty):
         uniform = rng.random() < 0.2
@@ -100,9 +98,7 @@ def training_shots(skyrmion: int, empty: int, seed: int) -> Iterator[Shot]:
         )
 
 
-def film_shot(
-    shot: Shot, count: int, kind: Preprocessing = "quantiles"
-) -> tuple[np.ndarray, int]:
+def film_shot(shot: Shot, count: int, kind: Preprocessing = "quantiles") -> tuple[np.ndarray, int]:
     """Simulate one shot: (features (frames, count), label index or -1)."""
     film = Film(FilmParameters(damping=shot.damping), precision="f4")
     if shot.start == "skyrmion":

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from skyctl.models.classifier import ExportedStep, ProcessClassifier
+from skyctl.models.dataset import CLASSES, Dataset
 
 from skyctl.errors import ModelError
 from skyctl.inference.features import Preprocessing
 from skyctl.inference.model import SHIPPED, MovieClassifier
-from skyctl.models.classifier import ExportedStep, ProcessClassifier
-from skyctl.models.dataset import CLASSES, Dataset
 
 THRESHOLD = 0.8
 """Probability from which a class is named (arXiv:1907.01814)."""

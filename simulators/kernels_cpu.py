@@ -15,7 +15,6 @@ import threading
 import numpy as np
 from numba import njit, types, uintp
 from numba.extending import intrinsic
-
 from skyctl.simulators import llg
 
 _OPTIONS = {"error_model": "numpy", "fastmath": True, "nogil": True, "cache": True}
@@ -90,11 +89,11 @@ def wrap(spins, rows, columns):
 
 
 @intrinsic
-def _add_atomically(typingctx, array, amount):  # noqa: ANN001, ANN202 (numba's own signature)
+def _add_atomically(typingctx, array, amount):
     """array[0] += amount as one operation seen by all threads; returns the value before."""
     signature = types.int64(array, types.int64)
 
-    def build(context, builder, signature, args):  # noqa: ANN001, ANN202
+    def build(context, builder, signature, args):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         return builder.atomic_rmw("add", data, args[1], "seq_cst")
 
@@ -148,13 +147,17 @@ def heun(
             spins[0], spins[1], spins[2], predicted[0], predicted[1], predicted[2],
             spot, first, last, stride, c, bias, g,
         )  # fmt: skip
-        meetings = _finish_half_step(predicted, rows, columns, periodic, band, bands, arrivals, meetings)
+        meetings = _finish_half_step(
+            predicted, rows, columns, periodic, band, bands, arrivals, meetings
+        )
         g[:] = pulse[:3] * _envelope(time_ps + dt_ps, pulse[3], pulse[4])
         _correct(
             spins[0], spins[1], spins[2], predicted[0], predicted[1], predicted[2],
             target[0], target[1], target[2], spot, first, last, stride, c, bias, g,
         )  # fmt: skip
-        meetings = _finish_half_step(target, rows, columns, periodic, band, bands, arrivals, meetings)
+        meetings = _finish_half_step(
+            target, rows, columns, periodic, band, bands, arrivals, meetings
+        )
         now, new = new, now
     if now != 0 and band == 0:
         state[0] = state[now]

@@ -57,9 +57,7 @@ def film_strip(strips: Sequence[Strip], path: Path) -> None:
             axes.imshow(strip.sz[i], cmap="RdBu_r", vmin=-1, vmax=1, origin="lower")
             axes.set(xticks=[], yticks=[])
             axes.set_title(f"{strip.times_ps[i]:g} ps", fontsize=8)
-        row[0].set_ylabel(
-            strip.title, rotation=0, ha="right", va="center", fontsize=8, labelpad=6
-        )
+        row[0].set_ylabel(strip.title, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
     figure.savefig(path, dpi=110)
 
 
@@ -92,11 +90,7 @@ def _draw_labels(axes: Axes, diagram: Diagram, rows: list[list[str]], title: str
         for (i, j), code in np.ndenumerate(codes):
             axes.text(j, i, letters[code], ha="center", va="center", fontsize=8)
     step = max(1, len(diagram.widths) // 12)
-    axes.set_xticks(
-        range(0, len(diagram.widths), step), [f"{w:g}" for w in diagram.widths[::step]]
-    )
+    axes.set_xticks(range(0, len(diagram.widths), step), [f"{w:g}" for w in diagram.widths[::step]])
     step = max(1, len(diagram.alphas) // 12)
-    axes.set_yticks(
-        range(0, len(diagram.alphas), step), [f"{a:g}" for a in diagram.alphas[::step]]
-    )
+    axes.set_yticks(range(0, len(diagram.alphas), step), [f"{a:g}" for a in diagram.alphas[::step]])
     axes.set(title=title, xlabel="pulse width t_w (ps)")

@@ -35,9 +35,7 @@ STARTS = np.dtype(
     ]
 )
 COUNTS = ("received", "missing", "duplicates", "reordered", "stray", "foreign", "undecodable")
-ENDS = np.dtype(
-    [("shot_number", "i4"), ("sent_frames", "i4"), *((name, "i4") for name in COUNTS)]
-)
+ENDS = np.dtype([("shot_number", "i4"), ("sent_frames", "i4"), *((name, "i4") for name in COUNTS)])
 RESULTS = np.dtype(
     [
         ("shot_number", "i4"),

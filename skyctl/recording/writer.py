@@ -147,9 +147,7 @@ class Recorder:
         elif isinstance(event, Verdict):
             label = (event.label or "").encode()
             times = (event.received_ns, event.decided_ns)
-            self._rows["verdicts"].append(
-                (number, event.index, label, *times, event.probabilities)
-            )
+            self._rows["verdicts"].append((number, event.index, label, *times, event.probabilities))
         else:
             self._rows["results"].append(_result_row(number, event))
 
@@ -158,7 +156,9 @@ class Recorder:
             if self._frames:
                 images, columns = zip(*self._frames, strict=True)
                 camera = self._file[layout.CAMERA]
-                for name, values in zip(layout.FRAME_COLUMNS, zip(*columns, strict=True), strict=True):
+                for name, values in zip(
+                    layout.FRAME_COLUMNS, zip(*columns, strict=True), strict=True
+                ):
                     _append(camera[name], np.asarray(values))
                 _append(camera["data"], np.stack(images))
                 self.frames_written += len(images)
