@@ -11,7 +11,7 @@ from ophyd.status import Status
 from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import LimitedSignal, StateSignal
 
-from skyctl.errors import StreamError
+from skyctl.errors import RecordingError, StreamError
 from skyctl.frame import ShotEnd
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, Movie
@@ -95,6 +95,15 @@ class FilmCamera(Device):
 
     def stage(self) -> list[object]:
         """Open a recording. Raises RecordingError, and then nothing is staged."""
+        staged = super().stage()
+        try:
+            self._open_recording()
+        except RecordingError:
+            super().unstage()
+            raise
+        return staged
+
+    def _open_recording(self) -> None:
         run = uuid.uuid4().hex
         classifier = self._classifier
         card = classifier.model.card if classifier else None
@@ -114,13 +123,17 @@ class FilmCamera(Device):
         if classifier:
             classifier.subscribe(self._consumer.put)
         self.frames.begin(self._recorder)
-        return super().stage()
 
     def unstage(self) -> list[object]:
         """Wait for the open movie, then close the recording; nothing received is lost."""
-        if cancelled := self._driver.cancel():
-            self._movies.finish(cancelled)
-        self._movies.wait_idle(_CLOSE_TIMEOUT_S)
+        try:
+            self.stop()
+            self._close_recording()
+        finally:
+            unstaged = super().unstage()
+        return unstaged
+
+    def _close_recording(self) -> None:
         if self._consumer and self._recorder:
             if self._classifier:
                 self._classifier.unsubscribe(self._consumer.put)
@@ -128,7 +141,29 @@ class FilmCamera(Device):
             self._consumer.close()
             self._consumer = None
             self._recorder.close()
-        return super().unstage()
+
+    def stop(self, *, success: bool = False) -> None:
+        """Give up an exposure whose pulse has not come; wait for the movie under way."""
+        if cancelled := self._driver.cancel():
+            self._movies.finish(cancelled)
+        if not self._movies.wait_idle(_CLOSE_TIMEOUT_S):
+            self._movies.fail(
+                StreamError(
+                    f"{self.name}: the movie under way did not end within {_CLOSE_TIMEOUT_S:g} s. "
+                    f"See whether the source at {self._hub.address} runs and sends."
+                )
+            )
+        super().stop(success=success)
+
+    def pause(self) -> None:
+        """Go on filming, and wait for the movie as long as the pause may last."""
+        self._movies.pause()
+        super().pause()
+
+    def resume(self) -> None:
+        """Count the time again that a movie may take."""
+        self._movies.resume()
+        super().resume()
 
     def prepare(self, value: Exposure) -> Status:
         """Name the next movie, and say whether it waits for a pulse."""
@@ -151,11 +186,9 @@ class FilmCamera(Device):
         if self._consumer.error:
             raise self._consumer.error
         exposure = self._exposure
-        is_new = not self._movies.knows(exposure.shot)
-        status = self._movies.expect(exposure.shot, self._timeout_s, self._hub.address)
-        if is_new:
+        if not self._movies.knows(exposure.shot):
             self._driver.expose(self._run, exposure, self.movie)
-        return status
+        return self._movies.expect(exposure.shot, self._timeout_s, self._hub.address)
 
     def _movie_written(self, end: ShotEnd) -> None:
         for name, value in vars(end.counts).items():
@@ -206,7 +239,8 @@ class FrameStream:
 
     def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
         """The StreamResources once, then StreamDatum for the frames since the last call."""
-        if self._recorder is None:
+        start, stop = self._collected, self.get_index() if index is None else index
+        if self._recorder is None or stop <= start:
             return
         if not self._bundles:
             for suffix, dataset, chunk in (
@@ -227,9 +261,6 @@ class FrameStream:
                 )
                 self._bundles.append(bundle)
                 yield "stream_resource", bundle.stream_resource_doc
-        start, stop = self._collected, self.get_index() if index is None else index
-        if stop > start:
-            self._collected = stop
-            for bundle in self._bundles:
-                datum = bundle.compose_stream_datum({"start": start, "stop": stop})
-                yield "stream_datum", datum
+        self._collected = stop
+        for bundle in self._bundles:
+            yield "stream_datum", bundle.compose_stream_datum({"start": start, "stop": stop})

@@ -85,6 +85,16 @@ class StreamClassifier(Device):
             raise ModelError(f"{self.name}: {self.hold_reason()}") from self._consumer.error
         return self._results.expect(self._exposure.shot, self._timeout_s, self._hub.address)
 
+    def pause(self) -> None:
+        """Go on classifying, and wait for the result as long as the pause may last."""
+        self._results.pause()
+        super().pause()
+
+    def resume(self) -> None:
+        """Count the time again that a result may take."""
+        self._results.resume()
+        super().resume()
+
     def read(self) -> dict[str, Any]:
         """The signals, and the probability of each class."""
         reading = dict(super().read())

@@ -62,8 +62,10 @@ class Guard:
         self._last: tuple[float, float] | None = None  # time, amplitude
         if ledger is not None and ledger.exists():
             try:
-                lines = ledger.read_text().splitlines()
-                self._fired = {str(json.loads(line)["shot"]) for line in lines}
+                booked = [json.loads(line) for line in ledger.read_text().splitlines()]
+                self._fired = {str(shot["shot"]) for shot in booked}
+                if booked:  # a restart is no way round rest and slew
+                    self._last = (clock(), float(booked[-1]["pulse"]["amplitude_T"]))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise PulseRefused(
                     f"ledger {ledger}: cannot be read ({error}), so the shots left are unknown. "
@@ -78,6 +80,13 @@ class Guard:
     def has_fired(self, shot: str) -> bool:
         """Whether this shot was fired before: a shot fires once."""
         return shot in self._fired
+
+    @property
+    def rest_left_s(self) -> float:
+        """How long to wait before the next shot, s."""
+        if self._last is None:
+            return 0.0
+        return max(0.0, self._last[0] + self.envelope.rest_s - self._clock())
 
     def check(self, pulse: Pulse) -> None:
         """Raise PulseRefused unless the pulse itself is inside the envelope."""
@@ -100,10 +109,10 @@ class Guard:
                 "fired; make it weaker or shorter."
             )
 
-    def book(self, shot: str, pulse: Pulse) -> None:
-        """Write the shot down, or raise PulseRefused; only then may it be fired."""
+    def allow(self, shot: str, pulse: Pulse) -> None:
+        """Raise PulseRefused unless the pulse may be the next one; the rest may still be due."""
         self.check(pulse)
-        now, e = self._clock(), self.envelope
+        e = self.envelope
         if self.has_fired(shot):
             raise PulseRefused(
                 f"shot {shot}: fired before. Nothing was fired; use a new shot name."
@@ -113,18 +122,21 @@ class Guard:
                 f"shot budget of {e.shots}: used up. Nothing was fired; raise it in the envelope "
                 f"or start a new ledger ({self.ledger})."
             )
-        if self._last:
-            last_time, last_amplitude = self._last
-            if now - last_time < e.rest_s:
-                raise PulseRefused(
-                    f"shot {shot}: {now - last_time:.3f} s after the last, the envelope wants "
-                    f"{e.rest_s:g} s. Nothing was fired; wait and fire again."
-                )
-            if abs(pulse.amplitude_T - last_amplitude) > e.slew_T:
-                raise PulseRefused(
-                    f"pulse amplitude_T = {pulse.amplitude_T:g} after {last_amplitude:g}: a step "
-                    f"above {e.slew_T:g} T. Nothing was fired; go there in smaller steps."
-                )
+        if self._last and abs(pulse.amplitude_T - self._last[1]) > e.slew_T:
+            raise PulseRefused(
+                f"pulse amplitude_T = {pulse.amplitude_T:g} after {self._last[1]:g}: a step "
+                f"above {e.slew_T:g} T. Nothing was fired; go there in smaller steps."
+            )
+
+    def book(self, shot: str, pulse: Pulse) -> None:
+        """Write the shot down, or raise PulseRefused; only then may it be fired."""
+        self.allow(shot, pulse)
+        now = self._clock()
+        if self._last and now - self._last[0] < self.envelope.rest_s:
+            raise PulseRefused(
+                f"shot {shot}: {now - self._last[0]:.3f} s after the last, the envelope wants "
+                f"{self.envelope.rest_s:g} s. Nothing was fired; wait and fire again."
+            )
         self._write(shot, pulse)
         self._fired.add(shot)
         self._last = (now, pulse.amplitude_T)

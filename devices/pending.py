@@ -1,6 +1,7 @@
 """Waiting for shots by name: statuses that a stream finishes from another thread."""
 
 import threading
+from dataclasses import dataclass, field
 
 from ophyd import Device
 from ophyd.status import Status
@@ -8,13 +9,31 @@ from ophyd.status import Status
 from skyctl.errors import StreamError
 
 
+@dataclass
+class _Wait:
+    """One shot that is awaited, by however many statuses, and until when."""
+
+    timeout_s: float
+    source: str
+    statuses: list[Status] = field(default_factory=list)
+    timer: threading.Timer | None = None
+
+    def stop_clock(self) -> None:
+        if self.timer:
+            self.timer.cancel()
+
+
 class PendingShots:
-    """Statuses of shots that are awaited, and the names of those that are over."""
+    """Statuses of shots that are awaited, and the names of those that are over.
+
+    A paused run may come back hours later and ask for the same shot again, so the clock of a shot
+    stands still in a pause and starts anew whenever the shot is asked for.
+    """
 
     def __init__(self, device: Device) -> None:
         self._device = device
         self._lock = threading.Condition()
-        self._waiting: dict[str, list[Status]] = {}
+        self._waiting: dict[str, _Wait] = {}
         self._over: set[str] = set()
 
     def knows(self, shot: str) -> bool:
@@ -29,44 +48,67 @@ class PendingShots:
             if shot in self._over:
                 status.set_finished()
                 return status
-            self._waiting.setdefault(shot, []).append(status)
-        timer = threading.Timer(timeout_s, self._expire, (shot, timeout_s, source))
-        timer.daemon = True
-        timer.start()
-        status.add_callback(lambda _: timer.cancel())
+            wait = self._waiting.setdefault(shot, _Wait(timeout_s, source))
+            wait.statuses.append(status)
+            self._start_clock(shot, wait)
         return status
 
     def finish(self, shot: str) -> None:
         """The shot is over."""
         with self._lock:
-            statuses = self._waiting.pop(shot, [])
             self._over.add(shot)
-            self._lock.notify_all()
-        for status in statuses:
+            wait = self._drop(shot)
+        for status in wait.statuses if wait else ():
             status.set_finished()
 
     def fail(self, error: Exception) -> None:
         """Nothing awaited will come."""
         with self._lock:
-            waiting, self._waiting = self._waiting, {}
-            self._lock.notify_all()
-        for statuses in waiting.values():
-            for status in statuses:
+            waits = [self._drop(shot) for shot in list(self._waiting)]
+        for wait in waits:
+            for status in wait.statuses if wait else ():
                 status.set_exception(error)
+
+    def pause(self) -> None:
+        """Stop the clocks."""
+        with self._lock:
+            for wait in self._waiting.values():
+                wait.stop_clock()
+
+    def resume(self) -> None:
+        """Start the clocks anew."""
+        with self._lock:
+            for shot, wait in self._waiting.items():
+                self._start_clock(shot, wait)
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing is awaited; whether that came to be."""
         with self._lock:
             return self._lock.wait_for(lambda: not self._waiting, timeout_s)
 
-    def _expire(self, shot: str, timeout_s: float, source: str) -> None:
+    def _start_clock(self, shot: str, wait: _Wait) -> None:
+        wait.stop_clock()
+        wait.timer = threading.Timer(wait.timeout_s, self._expire, (shot, wait.statuses[-1]))
+        wait.timer.daemon = True
+        wait.timer.start()
+
+    def _drop(self, shot: str) -> _Wait | None:
+        wait = self._waiting.pop(shot, None)
+        if wait:
+            wait.stop_clock()
+        self._lock.notify_all()
+        return wait
+
+    def _expire(self, shot: str, asked: Status) -> None:
         with self._lock:
-            statuses = self._waiting.pop(shot, [])
-            self._lock.notify_all()
-        for status in statuses:
+            wait = self._waiting.get(shot)
+            if wait is None or wait.statuses[-1] is not asked:  # asked for again meanwhile
+                return
+            self._drop(shot)
+        for status in wait.statuses:
             status.set_exception(
                 StreamError(
-                    f"{self._device.name}: shot {shot} not over after {timeout_s:g} s. See whether "
-                    f"the source at {source} runs and sends."
+                    f"{self._device.name}: shot {shot} not over after {wait.timeout_s:g} s. See "
+                    f"whether the source at {wait.source} runs and sends."
                 )
             )

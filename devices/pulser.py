@@ -88,6 +88,24 @@ class Pulser(Device):
             )
         self.guard.check(value)
 
+    def refusal(self, value: Pulse, shot: str) -> str:
+        """Why `set` would refuse this pulse now, or ""."""
+        try:
+            self._allow(value, shot)
+        except PulseRefused as error:
+            return str(error)
+        return ""
+
+    def _allow(self, value: Pulse, shot: str) -> None:
+        self.check_value(value)
+        self.guard.allow(shot, value)
+        self._ask_interlocks()
+
+    @property
+    def rest_left_s(self) -> float:
+        """How long to wait before `trigger`, s."""
+        return self.guard.rest_left_s
+
     def set(self, value: Pulse, *, shot: str) -> Status:
         """Check a pulse, show it in the settings and arm for the shot of that name.
 
@@ -98,7 +116,7 @@ class Pulser(Device):
             self.check_value(value)
             self._replayed = self.guard.has_fired(shot)
             if not self._replayed:
-                self._ask_interlocks()
+                self._allow(value, shot)
                 self._setting_up = True
                 try:
                     for setting, number in settings(value).items():

@@ -24,7 +24,7 @@ class LimitedSignal(Signal):
         """Set what may be put from now on."""
         self._limits = limits
 
-    def check_value(self, value: Any, **kwargs: Any) -> None:
+    def check_value(self, value: Any, **_: Any) -> None:
         """Raise LimitError unless ``value`` is a finite number inside the limits."""
         low, high = self._limits
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -67,7 +67,7 @@ class StateSignal(Signal):
         """Show a new value."""
         super().put(value, force=True)
 
-    def put(self, value: Any, *args: Any, **kwargs: Any) -> None:
+    def put(self, *_: Any, **__: Any) -> None:
         """Raise ReadOnlyError: this is a reading."""
         raise ReadOnlyError(f"{self.name} is a reading and cannot be set")
 

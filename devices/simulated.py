@@ -110,7 +110,7 @@ class SimulatedSample:
             try:
                 with self._lock:
                     self._run(*job)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - kept; the next fire() is refused with it
                 _log.exception("simulated sample stopped")
                 self.error = error
             finally:

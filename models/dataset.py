@@ -68,8 +68,8 @@ def training_shots(skyrmion: int, empty: int, seed: int) -> Iterator[Shot]:
     """Random shots to train on: θ near 50° at a film with a skyrmion, spots at an empty film.
 
     Pulse widths and damping cover the process map (4–48 ps, 0.04–0.6), with two shots in three
-    where breathing, and where switching and collapse are. The peak time varies so that the network does not
-    learn the clock; a fifth of the empty films get a uniform pulse.
+    where breathing, and where switching and collapse are. The peak time varies so that the
+    network does not learn the clock; a fifth of the empty films get a uniform pulse.
     """
     rng = np.random.default_rng(seed)
     for i in range(skyrmion):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -45,7 +46,7 @@ class FilmParameters:
         for name in ("exchange_meV", "dmi_meV", "anisotropy_meV", "moment_muB", "damping"):
             if not np.isfinite(getattr(self, name)):
                 raise ValueError(f"film {name} = {getattr(self, name)}: give a finite number")
-        if not np.isfinite(self.bias_T).all():
+        if np.shape(self.bias_T) != (3,) or not np.isfinite(self.bias_T).all():
             raise ValueError(f"film bias_T = {self.bias_T}: give three finite numbers")
         if self.moment_muB <= 0:
             raise ValueError(f"film moment_muB = {self.moment_muB}: must be above 0")
@@ -121,7 +122,7 @@ class Film:
         ``times_ps`` starts at 0 or later and ascends; ``pulse`` None films the film at rest.
         """
         now = 0.0
-        c = self._coefficients()
+        c = self.coefficients()
         for time_ps in times_ps:
             if time_ps < now:
                 raise ValueError(f"frame times must ascend: {time_ps} ps comes after {now} ps")
@@ -134,7 +135,7 @@ class Film:
 
         Stops when no spin feels a torque above ``torque_T``, or after ``max_ps``.
         """
-        c = self._coefficients()
+        c = self.coefficients()
         c = {**c, "precession": 0.0, "damping": llg.GAMMA_RAD_PER_PS_T / 2}
         elapsed = 0.0
         while (torque := self.max_torque_T()) > torque_T and elapsed < max_ps:
@@ -150,7 +151,7 @@ class Film:
         g = np.pad(s, ((0, 0), (1, 1), (1, 1)), mode=mode)
         left, right = g[:, 1:-1, :-2], g[:, 1:-1, 2:]
         down, up = g[:, :-2, 1:-1], g[:, 2:, 1:-1]
-        c = self._coefficients()
+        c = self.coefficients()
         b = llg.interaction_field(
             *left, *right, *down, *up, s[2], c["exchange"], c["dmi"], c["anisotropy"]
         )
@@ -167,7 +168,8 @@ class Film:
         interactions = (self.spins * (self.field_T() - bias)).sum() / 2
         return float(-p.moment_meV_per_T * (interactions + (self.spins * bias).sum()))
 
-    def _coefficients(self) -> dict[str, float]:
+    def coefficients(self) -> dict[str, float]:
+        """What multiplies each term: J/μ, D/μ, 2K/μ (T), γ/(1+α²), γα/(1+α²) (rad/ps/T)."""
         p = self.parameters
         mu = p.moment_meV_per_T
         rate = llg.GAMMA_RAD_PER_PS_T / (1 + p.damping**2)

@@ -89,7 +89,7 @@ def wrap(spins, rows, columns):
 
 
 @intrinsic
-def _add_atomically(typingctx, array, amount):
+def _add_atomically(typingctx, array, amount):  # noqa: ARG001 the signature numba calls it with
     """array[0] += amount as one operation seen by all threads; returns the value before."""
     signature = types.int64(array, types.int64)
 
@@ -134,8 +134,6 @@ def heun(
     stride = uintp(width)
     first = (1 + rows * band // bands) * width
     last = (1 + rows * (band + 1) // bands) * width
-    first += band == 0  # the first and the last empty site have no neighbour on one side
-    last -= band == bands - 1
     predicted = state[1]
     now, new, meetings = 0, 2, 0
     g = np.empty(3, c.dtype)

@@ -241,6 +241,6 @@ def _in_one_run(
     @bpp.run_decorator(md=start)
     def run() -> Generator[Msg, Any, Any]:
         yield from stubs.declare_frames(camera)
-        return (yield from body())
+        return (yield from bpp.finalize_wrapper(body(), lambda: stubs.collect_rest(camera)))
 
     return (yield from run())

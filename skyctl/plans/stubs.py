@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
 from bluesky.utils import Msg
 
 from skyctl.agents.seeker import Proposal, TargetSeeker
-from skyctl.errors import PulseRefused
 from skyctl.pulse import Exposure, Pulse
 from skyctl.verdict import FilmState, ShotResult
 
@@ -49,6 +49,12 @@ def declare_frames(camera: Any) -> Plan:
     yield from bps.declare_stream(camera.frames, name=FRAMES, collect=True)
 
 
+def collect_rest(camera: Any) -> Plan:
+    """At the end of a run, however it ends: wait for a movie under way and document its frames."""
+    yield from bps.stop(camera)
+    yield from bps.collect(camera.frames, name=FRAMES)
+
+
 def fire(pulser: Any, pulse: Pulse, shot: str | None = None) -> Generator[Msg, Any, str]:
     """Fire one pulse and return the shot's name. The pulser's guard and interlocks decide.
 
@@ -56,6 +62,7 @@ def fire(pulser: Any, pulse: Pulse, shot: str | None = None) -> Generator[Msg, A
     """
     shot = shot or new_shot()
     yield from bps.checkpoint()
+    yield from bps.sleep(pulser.rest_left_s)
     yield from bps.abs_set(pulser, pulse, shot=shot, wait=True)
     yield from bps.trigger(pulser, wait=True)
     return shot
@@ -73,13 +80,13 @@ def shoot(
     yield from bps.checkpoint()
     yield from bps.prepare(camera, exposure, wait=True)
     yield from bps.prepare(classifier, exposure, wait=True)
+    yield from bps.sleep(pulser.rest_left_s)
     yield from bps.abs_set(pulser, pulse, shot=shot, wait=True)
     yield from bps.trigger(camera, group=shot)
     yield from bps.trigger(classifier, group=shot)
     yield from bps.trigger(pulser, group=shot)
     yield from bps.wait(shot)
-    yield from _event("primary", pulser, camera, classifier)
-    yield from bps.collect(camera.frames, name=FRAMES)
+    yield from _event("primary", pulser, camera, classifier, frames=camera.frames)
     return classifier.result
 
 
@@ -92,8 +99,7 @@ def look(camera: Any, classifier: Any) -> Generator[Msg, Any, ShotResult]:
     yield from bps.trigger(camera, group=exposure.shot)
     yield from bps.trigger(classifier, group=exposure.shot)
     yield from bps.wait(exposure.shot)
-    yield from _event(LOOKS, camera, classifier)
-    yield from bps.collect(camera.frames, name=FRAMES)
+    yield from _event(LOOKS, camera, classifier, frames=camera.frames)
     return classifier.result
 
 
@@ -106,20 +112,21 @@ def pursue(
     on (nothing left to try, lost frames, a refusing guard) ends unreached with the reason.
     """
     report = TaskReport(task=seeker.task, reached=False, pulses=0)
+    fired: Proposal | None = None
     result: ShotResult | None = None
     while True:
         seen = yield from look(camera, classifier)
         if seen.state is None or seen.problem:
             report.reason = f"the film cannot be seen: {seen.problem}"
             return report
-        state = seen.state
-        if result is not None and not result.problem:
-            seeker.ingest(proposal, report.after, result, state)
+        state, before = seen.state, report.after or seen.state
         report.before, report.after = report.before or state, state
+        if fired and result and not result.problem:
+            seeker.ingest(fired, before, result, state)
         if seeker.reached(state):
-            report.reached, report.reason = True, ""
+            report.reached = True
             return report
-        if result is not None and result.problem:
+        if result and result.problem:
             report.reason = f"held fire: {result.problem}"
             return report
         if report.pulses >= shots:
@@ -130,7 +137,7 @@ def pursue(
             report.reason = f"nothing left to try; the film has {state}"
             return report
         shot = new_shot()
-        refusal = _refusal(pulser, proposal.pulse)
+        refusal = pulser.refusal(proposal.pulse, shot)
         yield from _decide(
             decisions, classifier, seeker, proposal, shot, result or seen, state, refusal
         )
@@ -138,16 +145,9 @@ def pursue(
             report.reason = refusal
             return report
         result = yield from shoot(pulser, camera, classifier, proposal.pulse, shot)
+        fired = proposal
         report.pulses += 1
         report.shots.append(result)
-
-
-def _refusal(pulser: Any, pulse: Pulse) -> str:
-    try:
-        pulser.check_value(pulse)
-    except PulseRefused as error:
-        return str(error)
-    return ""
 
 
 def _decide(
@@ -178,8 +178,18 @@ def _decide(
     yield from _event(DECISIONS, decisions)
 
 
-def _event(stream: str, *devices: Any) -> Plan:
-    yield from bps.create(name=stream)
-    for device in devices:
-        yield from bps.read(device)
-    yield from bps.save()
+def _event(stream: str, *devices: Any, frames: Any = None) -> Plan:
+    """Read an event, and document the frames on disk.
+
+    Once begun it is not replayed after a pause: documents that are out would come twice.
+    """
+
+    def documents() -> Plan:
+        yield from bps.create(name=stream)
+        for device in devices:
+            yield from bps.read(device)
+        yield from bps.save()
+        if frames is not None:
+            yield from bps.collect(frames, name=FRAMES)
+
+    yield from bpp.rewindable_wrapper(documents(), False)

@@ -1,0 +1,46 @@
+# make demo    the environment, then the demonstration
+# make test    the environment, then lint, types, layers and tests
+PYTHON ?= python3
+BIN := .venv/bin
+# ONNX Runtime for the GPU only where there is one: the two distributions exclude each other.
+RUNTIME := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: env demo test lint slow bench clean
+
+env: .venv/.run
+
+.venv/.run: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "skyctl needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) -e '.[$(RUNTIME)]'
+	touch $@
+
+.venv/.test: .venv/.run
+	$(PIP) -e '.[$(RUNTIME),train,test]'
+	touch $@
+
+demo: .venv/.run
+	$(BIN)/skyctl demo
+
+test: lint
+	$(BIN)/pytest
+
+# Linters want one package on disk; the folders of this repository are one only once installed.
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/types && mkdir -p build/types/skyctl
+	ln -s $(CURDIR)/skyctl/[!_]* $(CURDIR)/skyctl/__init__.py $(CURDIR)/devices $(CURDIR)/models $(CURDIR)/simulators build/types/skyctl/
+	$(BIN)/pyright
+	cd build/types && ../../$(BIN)/lint-imports --no-logo --config ../../pyproject.toml
+
+slow: .venv/.test
+	$(BIN)/pytest -m slow
+
+bench: .venv/.test
+	$(BIN)/skyctl bench simulator --json benchmarks/simulator.json
+	$(BIN)/skyctl bench loop --json benchmarks/loop.json
+
+clean:
+	rm -rf .venv build runs *.egg-info

@@ -1,0 +1,226 @@
+"""Benchmarks: speed as a ratio to a peer or a floor measured in the same run."""
+
+import multiprocessing
+import platform
+import queue
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyctl.frame import Frame, ShotStart
+from skyctl.inference.model import MovieClassifier
+from skyctl.inference.streaming import StreamingClassifier
+from skyctl.pulse import Movie, Pulse
+from skyctl.simulators import llg
+from skyctl.simulators.film import MAX_STEP_PS, Film
+from skyctl.stream.hub import Consumer, Hub
+from skyctl.stream.publisher import Publisher
+from skyctl.verdict import ShotResult, Verdict
+
+_REPEATS = 5
+_MOVIE_FRAMES = 34
+_TIMEOUT_S = 30.0
+
+
+def machine() -> dict[str, Any]:
+    """What a figure was measured on."""
+    return {
+        "processor": _processor(),
+        "cores": multiprocessing.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def simulator_speed(seconds: float) -> dict[str, Any]:
+    """Site-steps a second of one Heun step on the default film, median of five repeats.
+
+    The floor of the comparison is the same step written in numpy, which shares the field and the
+    equation of motion (the functions of ``llg`` take arrays as well as numbers).
+    """
+    results = []
+    for precision in ("f8", "f4"):
+        for threads, batch in ((1, 1), (2, 1), (2, 2)):
+            rate = _film_rate(precision, threads // batch, batch, seconds)
+            results.append(_row("skyctl", precision, threads, batch, rate))
+    results.append(_row("numpy", "f8", 1, 1, _numpy_rate(seconds)))
+    floor = results[-1]["site_steps_per_s"]
+    for row in results:
+        row["times_numpy"] = row["site_steps_per_s"] / floor
+    return {"machine": machine(), "results": results}
+
+
+def _row(engine: str, precision: str, threads: int, batch: int, rate: float) -> dict[str, Any]:
+    return {
+        "engine": engine,
+        "precision": precision,
+        "threads": threads,
+        "batch": batch,
+        "sites": 100 * 100,
+        "device": "cpu",
+        "site_steps_per_s": rate,
+    }
+
+
+def _film_rate(precision: Any, threads: int, batch: int, seconds: float) -> float:
+    films = [Film(precision=precision, threads=threads) for _ in range(batch)]
+    pulse = Pulse(width_ps=28)
+    for film in films:
+        film.set_skyrmion()
+
+    def go(film: Film, span_ps: float) -> None:
+        for _ in film.frames(pulse, [span_ps]):
+            pass
+
+    go(films[0], 0.1)
+    span_ps = 15.0
+    steps = int(np.ceil(span_ps / MAX_STEP_PS))
+    with ThreadPoolExecutor(batch) as pool:
+
+        def once() -> int:
+            list(pool.map(lambda film: go(film, span_ps), films))
+            return steps * 10_000 * batch
+
+        return _median_rate(once, seconds)
+
+
+def _numpy_rate(seconds: float) -> float:
+    film = Film()
+    film.set_skyrmion()
+    state = film.spins
+    c = film.coefficients()
+
+    def rate_of(spins: np.ndarray) -> np.ndarray:
+        g = np.pad(spins, ((0, 0), (1, 1), (1, 1)))
+        b = llg.interaction_field(
+            *g[:, 1:-1, :-2], *g[:, 1:-1, 2:], *g[:, :-2, 1:-1], *g[:, 2:, 1:-1], spins[2],
+            c["exchange"], c["dmi"], c["anisotropy"],
+        )  # fmt: skip
+        return np.stack(llg.spin_rate(*spins, *b, c["precession"], c["damping"]))
+
+    def once() -> int:
+        nonlocal state
+        for _ in range(20):
+            first = rate_of(state)
+            second = rate_of(state + MAX_STEP_PS * first)
+            state = state + MAX_STEP_PS / 2 * (first + second)
+            state = state / np.linalg.norm(state, axis=0)
+        return 20 * 10_000
+
+    return _median_rate(once, seconds)
+
+
+def _median_rate(once: Callable[[], int], seconds: float) -> float:
+    """Work a second, the median of repeats that share ``seconds``."""
+    rates = []
+    for _ in range(_REPEATS):
+        start, work = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - start) < seconds / _REPEATS:
+            work += once()
+        rates.append(work / elapsed)
+    return statistics.median(rates)
+
+
+def loop_latency(rate: float, frames: int, model: Path | None, provider: str) -> dict[str, Any]:
+    """Receive-to-verdict latency of 100 × 100 S_z frames at ``rate`` a second.
+
+    The source is another process; the floor is the bare network step (features and ONNX Runtime, no
+    stream, no threads) at the same rate in this one, because caches are cold between frames.
+    """
+    classifier = MovieClassifier(model, provider)
+    publisher_ready: Any = multiprocessing.get_context("spawn").Queue()
+    source = multiprocessing.get_context("spawn").Process(
+        target=_send, args=(publisher_ready, rate, frames), daemon=True
+    )
+    source.start()
+    hub = Hub(publisher_ready.get(timeout=_TIMEOUT_S))
+    latencies: list[float] = []
+    counts: queue.Queue[Any] = queue.Queue()
+
+    def listen(news: Verdict | ShotResult) -> None:
+        if isinstance(news, ShotResult):
+            latencies.extend(news.latencies_ms)
+            counts.put(news.counts)
+
+    streaming = StreamingClassifier(classifier)
+    streaming.subscribe(listen)
+    consumer = Consumer("bench", streaming.handle)
+    hub.subscribe(consumer)
+    try:
+        shots = -(-frames // _MOVIE_FRAMES)
+        seen = [counts.get(timeout=_TIMEOUT_S + 2 * frames / rate) for _ in range(shots)]
+    finally:
+        hub.close()
+        consumer.close()
+        source.terminate()
+        source.join()
+    floor = _bare_steps(classifier, rate, min(frames, 500))
+    rows = [
+        _latency_row("stream to verdict", rate, latencies, classifier.provider),
+        _latency_row("bare network step", rate, floor, classifier.provider),
+    ]
+    lost = sum(count.missing for count in seen)
+    return {"machine": machine(), "lost_frames": lost, "results": rows}
+
+
+def _latency_row(what: str, rate: float, values_ms: list[float], provider: str) -> dict[str, Any]:
+    p50, p99 = np.percentile(values_ms, (50, 99))
+    return {
+        "what": what,
+        "frames_per_s": rate,
+        "frames": len(values_ms),
+        "p50_ms": float(p50),
+        "p99_ms": float(p99),
+        "max_ms": float(max(values_ms)),
+        "provider": provider,
+    }
+
+
+def _bare_steps(classifier: MovieClassifier, rate: float, frames: int) -> list[float]:
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (8, 100, 100)).astype(np.float32)
+    classifier.reset(1.0)
+    wait = threading.Event()
+    elapsed = []
+    for i in range(frames):
+        wait.wait(1 / rate)
+        start = time.perf_counter()
+        classifier.step(images[i % len(images)])
+        elapsed.append((time.perf_counter() - start) * 1e3)
+    return elapsed
+
+
+def _send(ready: Any, rate: float, frames: int) -> None:
+    """The source process: movies of 34 frames at a steady rate."""
+    publisher = Publisher()
+    ready.put(publisher.address)
+    rng = np.random.default_rng(0)
+    image = rng.uniform(-1, 1, (100, 100)).astype(np.float32)
+    movie = Movie(duration_ps=165, interval_ps=5)
+    due = time.perf_counter()
+    for shot in range(-(-frames // _MOVIE_FRAMES)):
+        name = f"bench-{shot}"
+        publisher.start(
+            ShotStart("bench", name, Pulse(width_ps=28), movie, _MOVIE_FRAMES, image.shape)
+        )
+        for index, time_ps in enumerate(movie.times_ps):
+            due += 1 / rate
+            time.sleep(max(0.0, due - time.perf_counter()))
+            publisher.frame(Frame("bench", name, index, time_ps, time.time_ns(), image))
+        publisher.end("bench", name)
+    time.sleep(5)  # until everything queued has been taken
+    publisher.close()

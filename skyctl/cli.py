@@ -1,0 +1,506 @@
+"""The `skyctl` command. Exit status: 0 done, 1 failed, 2 misused."""
+
+import contextlib
+import datetime
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from skyctl import __version__
+from skyctl.errors import SkyctlError
+
+app = typer.Typer(
+    name="skyctl",
+    help="Bluesky plans that choose the next pulse from a movie of the sample.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+train_app = typer.Typer(help="Train a shipped model again.", no_args_is_help=True)
+bench_app = typer.Typer(
+    help="Measure speed, beside a floor measured in the same run.", no_args_is_help=True
+)
+app.add_typer(train_app, name="train")
+app.add_typer(bench_app, name="bench")
+
+console = Console()
+complaints = Console(stderr=True)
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the result to this file.", dir_okay=False)
+]
+PngFile = Annotated[
+    Path | None, typer.Option("--png", help="Draw the result into this file.", dir_okay=False)
+]
+ModelFile = Annotated[
+    Path | None, typer.Option("--model", help="Classifier (.onnx); left out: the shipped one.")
+]
+Provider = Annotated[
+    Literal["cpu", "cuda"], typer.Option(help="What runs the classifier; no silent fall-back.")
+]
+Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="What runs the simulated film.")]
+Theta = Annotated[float, typer.Option(help="Polar angle of the pulse, degrees.")]
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what happens.")] = False,
+) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR)
+    if version:
+        console.print(f"skyctl {__version__}")
+        raise typer.Exit
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn an expected failure into one line and exit status 1."""
+    try:
+        yield
+    except (SkyctlError, OSError) as error:
+        complaints.print(f"[bold red]error:[/] {error}", highlight=False)
+        raise typer.Exit(1) from error
+
+
+def _numbers(text: str, name: str) -> list[float]:
+    """Read "a:b:step" (b included) or "a,b,c". Misuse ends the command with status 2."""
+    try:
+        if ":" in text:
+            first, last, step = (float(part) for part in text.split(":"))
+            if step <= 0 or last < first:
+                raise ValueError
+            count = int(np.floor((last - first) / step + 1e-9)) + 1
+            values = [round(first + i * step, 9) for i in range(count)]
+        else:
+            values = [float(part) for part in text.split(",")]
+        if not np.isfinite(values).all() or min(values) <= 0:
+            raise ValueError
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r}: give FIRST:LAST:STEP or A,B,C, numbers above 0", param_hint=name
+        ) from None
+    return values
+
+
+def _write_json(path: Path | None, content: Any) -> None:
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _bar(unit: str) -> Progress:
+    return Progress(
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+        console=complaints,
+    )
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the recording; left out: runs/demo-TIME.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Other first guesses, another place to write.")] = 0,
+    json_file: JsonFile = None,
+    model: ModelFile = None,
+    provider: Provider = "cpu",
+    device: Device = "cpu",
+) -> None:
+    """Write a skyrmion into an empty simulated film, switch its polarity, erase it.
+
+    A Bluesky RunEngine runs it; every pulse is chosen from what the classifier saw in the streamed
+    movie after the one before. The run is recorded to NeXus/HDF5, catalogued by an embedded Tiled
+    server and drawn as a film strip.
+    """
+    from skyctl.demo import ShotRow, Watch, run_demo
+    from skyctl.pictures import film_strip, recorded_strips
+    from skyctl.recording.reader import Recording
+    from skyctl.verdict import Verdict
+
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = out or Path("runs") / f"demo-{now}"
+    table = Table("task", "pulse", "verdict", "charge", "latency")
+    status = Text("starting: compiling the film's kernels, opening the catalogue …")
+
+    def shot(row: ShotRow) -> None:
+        table.add_row(
+            row.task,
+            row.pulse,
+            f"{row.label} {row.confidence:.2f}",
+            f"{row.charge:+.2f}",
+            f"{row.latency_ms:.2f} ms",
+        )
+
+    def frame(verdict: Verdict) -> None:
+        best = int(np.argmax(verdict.probabilities))
+        status.plain = (
+            f"frame {verdict.index + 1:2d}  {verdict.movie_time_ps:5.0f} ps  "
+            f"{verdict.classes[best]} {verdict.probabilities[best]:.2f}"
+        )
+
+    with _explained():
+        with Live(Group(table, status), console=console, refresh_per_second=8):
+            result = run_demo(
+                folder,
+                seed=seed,
+                model=model,
+                provider=provider,
+                device=device,
+                watch=Watch(shot=shot, frame=frame),
+            )
+            status.plain = ""
+        _write_json(json_file, result.as_json())
+        if result.interrupted:
+            complaints.print(
+                f"interrupted; the pulser is disarmed. Recorded so far: {result.recording}"
+            )
+            raise typer.Exit(1)
+        for task in result.tasks:
+            done = "[green]reached[/]" if task["reached"] else f"[red]{task['reason']}[/]"
+            console.print(f"{task['task']:>7}: {done}, {task['pulses']} pulses")
+        strip = folder / "film-strip.png"
+        with Recording(result.recording) as recording:
+            film_strip(recorded_strips(recording), strip)
+        numbers = result.as_json()
+        console.print(
+            f"{result.frames} frames, {result.lost_frames} lost; receive to verdict "
+            f"{numbers['latency_ms']['p50']:.2f} ms (p50), "
+            f"{numbers['latency_ms']['p99']:.2f} ms (p99) on {result.provider}\n"
+            f"recording  {result.recording}\nfilm strip {strip.resolve()}\n"
+            f"catalogue  {folder.resolve() / 'catalog'}, run {result.run_uid}, validated",
+            soft_wrap=True,
+        )
+    if not result.reached:
+        raise typer.Exit(1)
+
+
+@app.command()
+def simulate(
+    width: Annotated[float, typer.Option(help="Pulse width t_w, ps.")] = 28.0,
+    amplitude: Annotated[float, typer.Option(help="Peak field, T.")] = 2.0,
+    theta: Theta = 40.0,
+    phi: Annotated[float, typer.Option(help="Azimuth of the pulse, degrees.")] = 0.0,
+    peak: Annotated[float, typer.Option(help="Time of the pulse's peak, ps.")] = 40.0,
+    spot: Annotated[
+        str | None, typer.Option(help="Local pulse: X,Y,SIGMA in sites; left out: whole film.")
+    ] = None,
+    damping: Annotated[float, typer.Option(help="Damping α of the film.")] = 0.36,
+    size: Annotated[int, typer.Option(help="Sites along an edge.")] = 100,
+    start: Annotated[
+        Literal["skyrmion", "empty"], typer.Option(help="What the film holds before.")
+    ] = "skyrmion",
+    periodic: Annotated[bool, typer.Option(help="Periodic instead of open edges.")] = False,
+    duration: Annotated[float, typer.Option(help="Length of the movie, ps.")] = 165.0,
+    interval: Annotated[float, typer.Option(help="Between two frames, ps.")] = 15.0,
+    precision: Annotated[Literal["f8", "f4"], typer.Option(help="Double or single.")] = "f8",
+    threads: Annotated[int, typer.Option(help="CPU threads for the film.")] = 2,
+    device: Device = "cpu",
+    json_file: JsonFile = None,
+    png: PngFile = None,
+) -> None:
+    """Fire one pulse at a simulated film and print its movie, frame by frame."""
+    from pydantic import ValidationError
+
+    from skyctl.pictures import Strip, film_strip
+    from skyctl.pulse import Movie, Pulse, Spot
+    from skyctl.simulators.film import Film, FilmParameters
+    from skyctl.simulators.topology import process_label, topological_charge
+
+    try:
+        place = None
+        if spot:
+            x, y, sigma = (float(part) for part in spot.split(","))
+            place = Spot(x=x, y=y, sigma=sigma)
+        pulse = Pulse(
+            amplitude_T=amplitude, width_ps=width, theta_deg=theta, phi_deg=phi, peak_ps=peak,
+            spot=place,
+        )  # fmt: skip
+        movie = Movie(duration_ps=duration, interval_ps=interval)
+        parameters = FilmParameters(rows=size, columns=size, damping=damping, periodic=periodic)
+        film = Film(parameters, precision=precision, device=device, threads=threads)
+    except (ValidationError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    except RuntimeError as error:
+        complaints.print(f"[bold red]error:[/] {error}", highlight=False)
+        raise typer.Exit(1) from error
+    table = Table("t (ps)", "<S_x>", "<S_y>", "<S_z>", "charge", title=str(pulse))
+    rows, images = [], []
+    with _explained():
+        if start == "skyrmion":
+            film.set_skyrmion()
+        spins = before = film.spins
+        with _bar("frames") as progress:
+            bar = progress.add_task("simulating", total=len(movie.times_ps))
+            for time_ps, spins in zip(
+                movie.times_ps, film.frames(pulse, movie.times_ps), strict=True
+            ):
+                mean = [float(m) for m in spins.mean((1, 2))]
+                charge = topological_charge(spins)
+                rows.append({"time_ps": time_ps, "mean_spin": mean, "charge": charge})
+                table.add_row(f"{time_ps:g}", *(f"{m:+.3f}" for m in mean), f"{charge:+.3f}")
+                images.append(spins[2])
+                progress.advance(bar)
+        label = process_label(before, spins)
+        console.print(table)
+        console.print(f"[bold]{label}[/], from the last frame")
+        _write_json(
+            json_file,
+            {
+                "pulse": pulse.model_dump(),
+                "film": parameters.as_dict(),
+                "frames": rows,
+                "label": label,
+            },
+        )
+        if png:
+            film_strip([Strip(f"{pulse}\n{label}", images, movie.times_ps)], png)
+
+
+@app.command()
+def diagram(
+    theta: Theta = 40.0,
+    widths: Annotated[str, typer.Option(help="Pulse widths, ps: FIRST:LAST:STEP.")] = "4:48:4",
+    alphas: Annotated[
+        str, typer.Option(help="Damping values: A,B,C.")
+    ] = "0.04,0.08,0.12,0.20,0.28,0.36,0.44,0.52,0.60",
+    duration: Annotated[float, typer.Option(help="Length of each movie, ps.")] = 165.0,
+    interval: Annotated[float, typer.Option(help="Between two frames, ps.")] = 15.0,
+    model: ModelFile = None,
+    json_file: JsonFile = None,
+    png: PngFile = None,
+) -> None:
+    """Map what a 2 T pulse does to a skyrmion over pulse width and damping.
+
+    Each cell is one simulated shot, named twice: by topology (the truth) and by the classifier,
+    from S_z frames alone. B breathing, S switching, C collapse, M mixed or no verdict.
+    """
+    from pydantic import ValidationError
+
+    from skyctl import pictures
+    from skyctl.diagram import process_diagram
+    from skyctl.pulse import Movie
+
+    columns, rows = _numbers(widths, "--widths"), _numbers(alphas, "--alphas")
+    try:
+        movie = Movie(duration_ps=duration, interval_ps=interval)
+    except ValidationError as error:
+        raise typer.BadParameter(str(error)) from error
+    with _explained():
+        with _bar("cells") as progress:
+            bar = progress.add_task("simulating", total=len(columns) * len(rows))
+            result = process_diagram(
+                theta, columns, rows, movie, model, lambda: progress.advance(bar)
+            )
+        table = Table("α", "truth", "classifier", title=f"θ = {theta:g}°, t_w {widths} ps")
+        for alpha, truth, named in zip(rows, result.truth, result.classifier, strict=True):
+            table.add_row(f"{alpha:g}", " ".join(truth), " ".join(named))
+        console.print(table)
+        agree, cells = result.agreement
+        console.print(f"classifier as the truth in {agree} of {cells} B, S and C cells")
+        _write_json(
+            json_file,
+            {
+                "theta": result.theta,
+                "widths": result.widths,
+                "alphas": result.alphas,
+                "truth": result.truth,
+                "classifier": result.classifier,
+            },
+        )
+        if png:
+            pictures.process_diagram(result, png)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A recording (.h5) that skyctl wrote.")],
+    model: ModelFile = None,
+    provider: Provider = "cpu",
+    rate: Annotated[
+        float | None, typer.Option(help="Frames a second; left out: as fast as it goes.", min=0.1)
+    ] = None,
+    json_file: JsonFile = None,
+    png: PngFile = None,
+) -> None:
+    """Stream a recording through the same hub and classifier and compare the verdicts.
+
+    Ends with status 0 when every verdict comes out as recorded, bit for bit, else 1.
+    """
+    from skyctl.inference.model import MovieClassifier
+    from skyctl.pictures import film_strip, recorded_strips
+    from skyctl.recording.reader import Recording
+    from skyctl.recording.replay import ReplayedShot
+    from skyctl.recording.replay import replay as run
+
+    table = Table("shot", "frames", "recorded", "replayed", "identical verdicts")
+
+    def add(shot: ReplayedShot) -> None:
+        table.add_row(
+            shot.result.shot[:8],
+            str(shot.result.counts.received),
+            shot.recorded_label or "(look)",
+            shot.result.label or "(look)",
+            f"{shot.identical} of {shot.recorded_verdicts}",
+        )
+
+    with _explained(), Recording(file) as recording:
+        with _bar("shots") as progress:
+            bar = progress.add_task("replaying", total=len(recording.starts))
+
+            def done(shot: ReplayedShot) -> None:
+                add(shot)
+                progress.advance(bar)
+
+            report = run(recording, MovieClassifier(model, provider), rate, done)
+        console.print(table)
+        if not report.same_model:
+            console.print("[yellow]the recording was made with another model than this one[/]")
+        if png:
+            film_strip(recorded_strips(recording), png)
+        verdicts = sum(shot.verdicts for shot in report.shots)
+        _write_json(
+            json_file,
+            {
+                "identical": report.identical,
+                "same_model": report.same_model,
+                "shots": len(report.shots),
+                "verdicts": verdicts,
+                "labels": [shot.result.label for shot in report.shots],
+            },
+        )
+    if not report.identical:
+        complaints.print("[bold red]the verdicts differ from the recorded ones[/]")
+        raise typer.Exit(1)
+    console.print(f"{verdicts} verdicts, all as recorded, bit for bit")
+
+
+@train_app.command("classifier")
+def train_classifier(
+    out: Annotated[Path, typer.Option(help="The .onnx file to write.")] = Path(
+        "skyrmion-process.onnx"
+    ),
+    data: Annotated[
+        Path | None, typer.Option(help="Training movies (.npz); made and kept there if missing.")
+    ] = None,
+    shots: Annotated[int, typer.Option(help="Shots at a skyrmion to simulate.", min=10)] = 3000,
+    empty_shots: Annotated[
+        int, typer.Option(help="Shots at an empty film to simulate.", min=10)
+    ] = 800,
+    features: Annotated[
+        Literal["quantiles", "sorted"],
+        typer.Option(help="Network input: 256 quantiles (any lattice), or the paper's sorted S_z."),
+    ] = "quantiles",
+    epochs: Annotated[int, typer.Option(min=1)] = 40,
+    hidden: Annotated[int, typer.Option(help="Hidden units.", min=1)] = 512,
+    seed: Annotated[int, typer.Option()] = 2019,
+    json_file: JsonFile = None,
+) -> None:
+    """Simulate movies, train the recurrent classifier, export it to ONNX with a model card.
+
+    Twenty minutes on two cores. Needs the extra `train`: pip install 'skyctl[train]'.
+    """
+    try:
+        from skyctl.models import export, training
+    except ImportError as error:
+        complaints.print(f"[bold red]error:[/] {error}. pip install 'skyctl[train]'")
+        raise typer.Exit(1) from error
+    from skyctl.models.dataset import Dataset, make_dataset, training_shots
+
+    count = 256 if features == "quantiles" else 100 * 100
+    with _explained(), _bar("") as progress:
+        try:
+            if data and data.exists():
+                movies = Dataset.load(data)
+            else:
+                planned = list(training_shots(shots, empty_shots, seed))
+                bar = progress.add_task("simulating movies", total=len(planned))
+                movies = make_dataset(
+                    planned, count, features, os.cpu_count() or 1, lambda: progress.advance(bar)
+                )
+                if data:
+                    movies.save(data)
+            if movies.features.shape[2] != count:
+                raise ValueError(
+                    f"training data {data}: {movies.features.shape[2]} features, {features} has "
+                    f"{count}. Give another --data or --features."
+                )
+            bar = progress.add_task("training", total=epochs)
+            network, report = training.train_classifier(
+                movies,
+                hidden=hidden,
+                epochs=epochs,
+                progress=lambda _, accuracy: progress.update(
+                    bar, advance=1, description=f"training ({accuracy:.1%} of held-out movies)"
+                ),
+            )
+        except ValueError as error:
+            raise SkyctlError(str(error)) from error
+        difference = export.export_classifier(network, out, movies, features)
+    card = export.model_card(out, movies, report, difference)
+    out.with_suffix(".md").write_text(card)
+    _write_json(json_file, {"accuracy": report.accuracy, "held_out": report.held_out})
+    console.print(
+        f"{report.accuracy:.1%} of {report.held_out} held-out movies named right; wrote {out} and "
+        f"{out.with_suffix('.md')}"
+    )
+
+
+@bench_app.command("loop")
+def bench_loop(
+    rate: Annotated[float, typer.Option(help="Frames a second.", min=1)] = 100.0,
+    frames: Annotated[int, typer.Option(help="Frames to stream.", min=10)] = 1500,
+    model: ModelFile = None,
+    provider: Provider = "cpu",
+    json_file: JsonFile = None,
+) -> None:
+    """Receive-to-verdict latency at a steady frame rate, source in a process of its own."""
+    from skyctl.bench import loop_latency
+
+    with _explained():
+        result = loop_latency(rate, frames, model, provider)
+        _show_bench(result["results"])
+        _write_json(json_file, result)
+
+
+@bench_app.command("simulator")
+def bench_simulator(
+    seconds: Annotated[float, typer.Option(help="Time for each case.", min=0.1)] = 2.0,
+    json_file: JsonFile = None,
+) -> None:
+    """Site-steps a second of the film, beside a plain numpy step in the same run."""
+    from skyctl.bench import simulator_speed
+
+    with _explained():
+        result = simulator_speed(seconds)
+        _show_bench(result["results"])
+        _write_json(json_file, result)
+
+
+def _show_bench(rows: list[dict[str, Any]]) -> None:
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(
+            *(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values())
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(app())
