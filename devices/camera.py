@@ -11,7 +11,7 @@ from ophyd.status import Status
 from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import LimitedSignal, StateSignal
 
-from skyctl.errors import RecordingError, StreamError
+from skyctl.errors import StreamError
 from skyctl.frame import ShotEnd
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, Movie
@@ -98,7 +98,7 @@ class FilmCamera(Device):
         staged = super().stage()
         try:
             self._open_recording()
-        except RecordingError:
+        except Exception:
             super().unstage()
             raise
         return staged

@@ -49,6 +49,9 @@ def export_classifier(
     with warnings.catch_warnings():
         # Both inputs share the axis "batch", as they must; the exporter warns of it.
         warnings.filterwarnings("ignore", message="# The axis name: batch will not be used")
+        # Torch deprecates what its own exporter uses.
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
         program = torch.onnx.export(
             ExportedStep(network).eval(),
             example,

@@ -120,12 +120,15 @@ class Film:
 
         Each frame leaves as soon as it is reached; the film stops at the last one.
         ``times_ps`` starts at 0 or later and ascends; ``pulse`` None films the film at rest.
+        Raises ValueError, before the film has moved, for times that do not.
         """
+        if not all(a <= b < np.inf for a, b in pairwise((0.0, *times_ps))):
+            raise ValueError(f"frame times {list(times_ps)} ps: must ascend from 0 or later")
+        if not max_step_ps > 0:
+            raise ValueError(f"max_step_ps = {max_step_ps}: must be above 0")
         now = 0.0
         c = self.coefficients()
         for time_ps in times_ps:
-            if time_ps < now:
-                raise ValueError(f"frame times must ascend: {time_ps} ps comes after {now} ps")
             self._advance(pulse, now, time_ps - now, max_step_ps, c)
             now = time_ps
             yield self.spins

@@ -11,6 +11,10 @@ no Python float in the loop (it would widen float32).
 """
 
 import threading
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit, types, uintp
@@ -22,9 +26,19 @@ _field = njit(inline="always", **_OPTIONS)(llg.interaction_field)
 _rate = njit(inline="always", **_OPTIONS)(llg.spin_rate)
 _normalise = njit(inline="always", **_OPTIONS)(llg.unit_spin)
 _envelope = njit(**_OPTIONS)(llg.pulse_envelope)
+_PHYSICS = f"{zlib.crc32(Path(llg.__file__).read_bytes()):08x}"
 
 
-@njit(**_OPTIONS)
+def _with_physics(kernel: Callable[..., Any]) -> Any:
+    """Compile a kernel that ``llg`` is part of, and name its cache after that.
+
+    numba's cache watches the kernel's own file alone: it would outlive a change of ``llg``.
+    """
+    kernel.__qualname__ += f"_{_PHYSICS}"
+    return njit(**_OPTIONS)(kernel)
+
+
+@_with_physics
 def _predict(sx, sy, sz, px, py, pz, spot, first, last, width, c, bias, g):
     """P = S + dt f(S): the Euler half of Heun's step, left at its own length."""
     exchange, dmi, anisotropy, precession, damping, dt = c[0], c[1], c[2], c[3], c[4], c[5]
@@ -46,7 +60,7 @@ def _predict(sx, sy, sz, px, py, pz, spot, first, last, width, c, bias, g):
         pz[i] = z + dt * rz
 
 
-@njit(**_OPTIONS)
+@_with_physics
 def _correct(
     sx, sy, sz, px, py, pz, nx, ny, nz, spot, first, last, width, c, bias, g
 ):  # fmt: skip
@@ -114,7 +128,7 @@ def _meet(arrivals, expected):
             _yield_core()
 
 
-@njit(**_OPTIONS)
+@_with_physics
 def heun(
     state, rows, columns, spot, c, bias, pulse, start_ps, dt_ps, steps, periodic,
     band, bands, arrivals,

@@ -4,6 +4,9 @@ import math
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+PRINTABLE = r"^[!-~][ -~]*$"
+"""Names of runs and shots: printable ASCII, which every file format and log keeps as it is."""
+
 
 class Spot(BaseModel):
     """Gaussian footprint of a local pulse on the film, in sites from the film's corner."""
@@ -77,5 +80,5 @@ class Exposure(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    shot: str = Field(min_length=1, max_length=64)
+    shot: str = Field(pattern=PRINTABLE, max_length=64)
     pulsed: bool = True

@@ -1,4 +1,4 @@
-"""The classifier's ONNX session: one frame in, probabilities out, the hidden state carried along."""
+"""The classifier's ONNX session: a frame in, probabilities out, the hidden state carried along."""
 
 import hashlib
 import importlib.resources
@@ -46,15 +46,17 @@ class MovieClassifier:
 
     def __init__(self, path: Path | str | None = None, provider: str = "cpu") -> None:
         self.path = Path(path) if path else shipped_model(SHIPPED)
-        if not self.path.is_file():
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
             raise ModelError(
-                f"model {self.path}: no such file. Give the path of an .onnx file, or leave "
-                "--model out for the shipped one."
-            )
-        content = self.path.read_bytes()
+                f"model {self.path}: cannot be read ({error.strerror}). Give the path of an .onnx "
+                "file, or leave --model out for the shipped one."
+            ) from error
         self.session = _open_session(content, self.path, provider)
         self.provider: str = self.session.get_providers()[0]
         self.card = _read_card(self.session, self.path, hashlib.sha256(content).hexdigest())
+        _try_one_step(self.session, self.card, self.path)
         self._orientation = 1.0
         self._hidden = np.zeros((1, self.card.hidden), np.float32)
 
@@ -114,7 +116,10 @@ def _open_session(content: bytes, path: Path, provider: str) -> Any:
     try:
         session = onnxruntime.InferenceSession(content, options, providers=[names[provider]])
     except Exception as error:  # onnxruntime raises its own classes straight from Exception
-        raise ModelError(f"model {path}: ONNX Runtime cannot load it ({error})") from error
+        raise ModelError(
+            f"model {path}: ONNX Runtime cannot load it ({error}). Give a file written by "
+            "`skyctl train classifier`."
+        ) from error
     if session.get_providers()[0] != names[provider]:
         raise ModelError(
             f"provider {provider}: ONNX Runtime fell back to {session.get_providers()[0]}. "
@@ -127,6 +132,31 @@ def _preprocessing(name: str) -> Preprocessing:
     if name == "quantiles" or name == "sorted":
         return name
     raise ValueError(f"preprocessing {name!r}")
+
+
+def _classes(text: str) -> tuple[str, ...]:
+    names = json.loads(text)
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"classes {text}")
+    return tuple(names)
+
+
+def _try_one_step(session: Any, card: ModelCard, path: Path) -> None:
+    """A graph may have the right names and sizes and still not take a frame."""
+    frame = {
+        "features": np.zeros((1, card.features), np.float32),
+        "hidden": np.zeros((1, card.hidden), np.float32),
+    }
+    try:
+        probabilities, hidden = session.run(["probabilities", "next_hidden"], frame)
+        fits = probabilities.shape == (1, len(card.classes)) and hidden.shape == (1, card.hidden)
+        if not fits or not np.isfinite(probabilities).all():
+            raise ValueError(f"it gives {probabilities} and a state of shape {hidden.shape}")
+    except Exception as error:  # onnxruntime raises its own classes straight from Exception
+        raise ModelError(
+            f"model {path}: cannot take one frame ({error}). Export it again with "
+            "`skyctl train classifier`."
+        ) from error
 
 
 def _read_card(session: Any, path: Path, file_sha256: str) -> ModelCard:
@@ -143,7 +173,7 @@ def _read_card(session: Any, path: Path, file_sha256: str) -> ModelCard:
         card = ModelCard(
             name=meta["name"],
             version=meta["version"],
-            classes=tuple(json.loads(meta["classes"])),
+            classes=_classes(meta["classes"]),
             preprocessing=_preprocessing(meta["preprocessing"]),
             features=int(meta["features"]),
             hidden=int(meta["hidden"]),
@@ -156,10 +186,16 @@ def _read_card(session: Any, path: Path, file_sha256: str) -> ModelCard:
             f"model {path}: its metadata lacks or garbles {error}. Export it with "
             "`skyctl train classifier`."
         ) from error
-    shapes = (inputs["features"][1], inputs["hidden"][1], outputs["probabilities"][1])
-    if shapes != (card.features, card.hidden, len(card.classes)):
-        raise ModelError(
-            f"model {path}: its graph has (features, hidden, classes) {shapes}, its metadata says "
-            f"{(card.features, card.hidden, len(card.classes))}. Export it again."
-        )
+    sizes = {
+        "features": card.features,
+        "hidden": card.hidden,
+        "probabilities": len(card.classes),
+        "next_hidden": card.hidden,
+    }
+    for name, shape in {**inputs, **outputs}.items():
+        if len(shape) != 2 or shape[1] != sizes[name]:
+            raise ModelError(
+                f"model {path}: {name} has shape {shape} in its graph and (1, {sizes[name]}) by "
+                "its metadata. Export it again with `skyctl train classifier`."
+            )
     return card

@@ -1,4 +1,4 @@
-"""The streaming classifier: frames of the open movie in, a verdict after each, a result at the end."""
+"""The streaming classifier: frames in, a verdict after each, a result when the movie is over."""
 
 import time
 from collections.abc import Callable

@@ -237,10 +237,14 @@ def _in_one_run(
         **(md or {}),
     }
 
-    @bpp.stage_decorator([camera, classifier, pulser])
-    @bpp.run_decorator(md=start)
-    def run() -> Generator[Msg, Any, Any]:
-        yield from stubs.declare_frames(camera)
-        return (yield from bpp.finalize_wrapper(body(), lambda: stubs.collect_rest(camera)))
+    result: Any = None
 
-    return (yield from run())
+    @bpp.stage_decorator([camera, classifier, pulser])
+    @bpp.run_decorator(md=start)  # which returns the run's uid, whatever is returned in it
+    def run() -> Generator[Msg, Any, None]:
+        nonlocal result
+        yield from stubs.declare_frames(camera)
+        result = yield from bpp.finalize_wrapper(body(), lambda: stubs.collect_rest(camera))
+
+    yield from run()
+    return result

@@ -50,9 +50,16 @@ def declare_frames(camera: Any) -> Plan:
 
 
 def collect_rest(camera: Any) -> Plan:
-    """At the end of a run, however it ends: wait for a movie under way and document its frames."""
-    yield from bps.stop(camera)
-    yield from bps.collect(camera.frames, name=FRAMES)
+    """At the end of a run, however it ends: wait for a movie under way and document its frames.
+
+    Not replayed after a pause, which may come when the run is closed already.
+    """
+
+    def documents() -> Plan:
+        yield from bps.stop(camera)
+        yield from bps.collect(camera.frames, name=FRAMES)
+
+    yield from bpp.rewindable_wrapper(documents(), False)
 
 
 def fire(pulser: Any, pulse: Pulse, shot: str | None = None) -> Generator[Msg, Any, str]:

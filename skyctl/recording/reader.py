@@ -13,6 +13,8 @@ from skyctl.frame import Frame, ShotStart
 from skyctl.pulse import Movie, Pulse
 from skyctl.recording import layout
 
+_SUPERBLOCK_BYTES = 48
+
 
 class Recording:
     """A recorded run, open for reading; a context manager.
@@ -25,20 +27,24 @@ class Recording:
         if not self.path.is_file():
             raise RecordingError(f"recording {path}: no such file. Give a file written by skyctl.")
         try:
-            self._file = h5py.File(self.path, "r", swmr=True)
+            # Only a file that is, or was, being written is opened for reading while it grows: so
+            # opened, HDF5 takes a truncated file for a growing one and gives zeros for its frames.
+            self._file = h5py.File(self.path, "r", swmr=_is_being_written(self.path))
         except OSError as error:
             raise RecordingError(
                 f"recording {path}: cannot be opened ({error}). The file is truncated or no HDF5; "
                 "copy it again from where it was recorded."
             ) from error
         try:
-            entry = self._file["/entry"]
+            entry: Any = self._file["/entry"]
             self.run = str(entry.attrs["run"])
             self.classes: tuple[str, ...] = tuple(json.loads(entry.attrs["classes"]))
             self.header: dict[str, Any] = json.loads(entry.attrs["header"])
-            self._camera = self._file[layout.CAMERA]
-            self._tables = self._file[layout.SHOTS]
+            self._camera: Any = self._file[layout.CAMERA]
+            self._tables: Any = self._file[layout.SHOTS]
+            # A kill between two columns leaves them of different length.
             lengths = [len(self._camera[n]) for n in (*layout.FRAME_COLUMNS, "data")]
+            self.frame_count = _stored(self._camera["data"], min(lengths), self.path)
             self.starts = self._table("starts")
             self.ends = self._table("ends")
             self.verdicts = self._table("verdicts")
@@ -49,8 +55,6 @@ class Recording:
                 f"recording {path}: no recording of skyctl, or damaged ({error}). "
                 "Give a file written by skyctl's recorder."
             ) from error
-        # A kill between two columns leaves them of different length.
-        self.frame_count = min(lengths)
 
     def _table(self, name: str) -> np.ndarray:
         return np.asarray(self._tables[name][()])
@@ -100,3 +104,23 @@ class Recording:
                 source_time_ns=int(columns["source_time_ns"][i]),
                 data=self._camera["data"][i],
             )
+
+
+def _is_being_written(path: Path) -> bool:
+    """Whether a writer has the file open, or had when it was killed. Raises OSError for a stump."""
+    with path.open("rb") as file:
+        superblock = file.read(_SUPERBLOCK_BYTES)
+    if len(superblock) < _SUPERBLOCK_BYTES:  # HDF5 would wait for the rest
+        raise OSError(f"only {len(superblock)} bytes")
+    return superblock[8] >= 3 and superblock[11] != 0
+
+
+def _stored(images: Any, count: int, path: Path) -> int:
+    """How many of the first ``count`` images are in the file: a full disk leaves some out."""
+    size = path.stat().st_size
+    while count:
+        chunk = images.id.get_chunk_info_by_coord((count - 1,) + (0,) * (images.ndim - 1))
+        if chunk.byte_offset is not None and chunk.byte_offset + chunk.size <= size:
+            break
+        count -= 1
+    return count

@@ -58,7 +58,7 @@ def replay(
     """
     recorded_model = recording.header.get("model", {}).get("file_sha256")
     report = ReplayReport(same_model=recorded_model == model.card.file_sha256)
-    results: queue.Queue[ShotResult] = queue.Queue()
+    results: queue.Queue[ShotResult | Exception] = queue.Queue()
     verdicts: list[Verdict] = []
 
     def listen(news: Verdict | ShotResult) -> None:
@@ -71,7 +71,7 @@ def replay(
     classifier.subscribe(listen)
     publisher = Publisher()
     hub = Hub(publisher.address)
-    consumer = Consumer("replay-classifier", classifier.handle)
+    consumer = Consumer("replay-classifier", classifier.handle, on_error=results.put)
     hub.subscribe(consumer)
     try:
         for number, (start, frames, _) in enumerate(recording.shots()):
@@ -87,9 +87,13 @@ def replay(
             except queue.Empty:
                 raise StreamError(
                     f"replay of {recording.path}: no result for shot {start.shot} within "
-                    f"{_RESULT_TIMEOUT_S:g} s ({consumer.error or 'nothing failed'}). Run it again "
-                    "with fewer programs beside it."
-                ) from consumer.error
+                    f"{_RESULT_TIMEOUT_S:g} s. Run it again with fewer programs beside it."
+                ) from None
+            if isinstance(result, Exception):
+                raise StreamError(
+                    f"replay of {recording.path}: shot {start.shot} cannot be classified "
+                    f"({result}). Give the model that the recording was made with."
+                ) from result
             shot = _compare(recording, number, result, verdicts)
             report.shots.append(shot)
             progress(shot)

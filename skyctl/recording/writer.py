@@ -1,6 +1,9 @@
 """Recorder: writes a run to one NeXus/HDF5 file that can be read while it grows (SWMR)."""
 
+import contextlib
 import json
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +22,8 @@ from skyctl.verdict import ShotResult, Verdict
 
 FLUSH_FRAMES = 10
 FLUSH_S = 1.0
+ROOM_BYTES = 32 * 2**20
+"""Free space below which nothing more is written: HDF5 must close the file in it."""
 
 
 class Recorder:
@@ -49,7 +54,11 @@ class Recorder:
         self.unrecorded = 0
         self._shape = shape
         self._on_end = on_end
+        self._shots = 0
         self._numbers: dict[str, int] = {}
+        self._abandoned = False
+        # Held open: a dataset that is closed while the disk is full crashes HDF5.
+        self._datasets: dict[str, h5py.Dataset] = {}
         self._frames: list[tuple[np.ndarray, tuple[Any, ...]]] = []
         self._rows: dict[str, list[Any]] = {"starts": [], "ends": [], "verdicts": [], "results": []}
         self._last_flush = time.monotonic()
@@ -57,13 +66,15 @@ class Recorder:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = h5py.File(path, "x", libver="latest")
-        except OSError as error:
+            self._check_room()
+            self._create(run, classes, header or {})
+            self._file.swmr_mode = True
+        except (OSError, RuntimeError) as error:
+            self._abandon()
             raise RecordingError(
                 f"recording {path}: cannot be made ({error}). Choose a new file name in a folder "
                 "that can be written, with room on the disk."
             ) from error
-        self._create(run, classes, header or {})
-        self._file.swmr_mode = True
 
     def _create(self, run: str, classes: tuple[str, ...], header: Mapping[str, Any]) -> None:
         file = self._file
@@ -81,13 +92,14 @@ class Recorder:
         _group(file, "/entry/instrument", "NXinstrument")
         camera = _group(file, layout.CAMERA, "NXdetector")
         chunk = (1, *self._shape)
-        camera.create_dataset(
+        self._datasets["data"] = camera.create_dataset(
             "data", (0, *self._shape), "f4", maxshape=(None, *self._shape), chunks=chunk
         )
         for name, dtype in layout.FRAME_COLUMNS.items():
             column = camera.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(1024,))
             if name in layout.FRAME_UNITS:
                 column.attrs["units"] = layout.FRAME_UNITS[name]
+            self._datasets[name] = column
         data = _group(file, "/entry/data", "NXdata")
         data.attrs["signal"] = "data"
         data["data"] = h5py.SoftLink(layout.DATA)
@@ -99,7 +111,9 @@ class Recorder:
             "results": layout.RESULTS,
         }
         for name, dtype in tables.items():
-            shots.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(64,))
+            self._datasets[name] = shots.create_dataset(
+                name, (0,), dtype, maxshape=(None,), chunks=(64,)
+            )
 
     def handle(self, event: ShotStart | Frame | ShotEnd | Verdict | ShotResult) -> None:
         """Take one event; writes in blocks."""
@@ -120,15 +134,38 @@ class Recorder:
             self._flush()
 
     def close(self) -> None:
-        """Write what waits and close the file."""
+        """Write what waits and close the file. After a failed write there is nothing to do."""
         with self._lock:
-            if self._file:
-                self._flush()
-                self._file.close()
+            if not self._file or self._abandoned:
+                return
+            self._flush()
+            self._file.close()
+
+    def _check_room(self) -> None:
+        free = shutil.disk_usage(self.path.parent).free
+        if free < ROOM_BYTES:
+            raise OSError(f"the disk is full: {free / 2**20:.0f} MB free")
+
+    def _abandon(self) -> None:
+        """Let go of a file that could not be written; what is on the disk stays as it is.
+
+        HDF5 tries to write what it still holds when the file is closed, and crashes the process
+        when it cannot. So it is let to, but to memory.
+        """
+        self._abandoned = True
+        self._frames.clear()
+        if file := getattr(self, "_file", None):
+            if hasattr(os, "memfd_create"):
+                nowhere = os.memfd_create("skyctl")
+                os.dup2(nowhere, file.id.get_vfd_handle())
+                os.close(nowhere)
+            with contextlib.suppress(OSError, RuntimeError):
+                file.close()
 
     def _take(self, event: ShotStart | Frame | ShotEnd | Verdict | ShotResult) -> None:
         if isinstance(event, ShotStart):
-            self._numbers[event.shot] = len(self._numbers)
+            self._numbers[event.shot] = self._shots
+            self._shots += 1
             self._rows["starts"].append(_start_row(self._numbers[event.shot], event))
             return
         number = self._numbers.get(event.shot)
@@ -153,23 +190,24 @@ class Recorder:
 
     def _flush(self) -> None:
         try:
+            self._check_room()
             if self._frames:
                 images, columns = zip(*self._frames, strict=True)
-                camera = self._file[layout.CAMERA]
                 for name, values in zip(
                     layout.FRAME_COLUMNS, zip(*columns, strict=True), strict=True
                 ):
-                    _append(camera[name], np.asarray(values))
-                _append(camera["data"], np.stack(images))
+                    _append(self._datasets[name], np.asarray(values))
+                _append(self._datasets["data"], np.stack(images))
                 self.frames_written += len(images)
                 self._frames.clear()
             for name, rows in self._rows.items():
                 if rows:
-                    table = self._file[f"{layout.SHOTS}/{name}"]
+                    table = self._datasets[name]
                     _append(table, np.array(rows, table.dtype))
                     rows.clear()
             self._file.flush()
         except (OSError, RuntimeError, ValueError) as error:
+            self._abandon()
             raise RecordingError(
                 f"recording {self.path}: cannot be written ({error}). Make room on the disk and "
                 "start a new run; what was flushed can be read."

@@ -37,9 +37,10 @@ class ShotAccount:
         """The end of the shot, with its counts; ``sent_frames`` is None when no end message came.
 
         A source that sends fewer frames than it promised lost them itself: they are missing too.
+        One that numbers more than it promised is held to its numbers.
         """
-        promised = max(sent_frames or 0, self.start.expected_frames)
-        missing = len(set(range(promised)) - self._seen)
+        promised = max(sent_frames or 0, self.start.expected_frames, self._last + 1)
+        missing = promised - len(self._seen)
         return ShotEnd(
             run=self.start.run,
             shot=self.start.shot,

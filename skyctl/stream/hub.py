@@ -5,12 +5,10 @@ that falls behind holds the hub, and through ZeroMQ the source, back; a *newest*
 loses the oldest events, which are counted.
 """
 
-import contextlib
 import logging
-import queue
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -55,46 +53,58 @@ class Consumer:
         self._idle = idle
         self._on_error = on_error
         self._policy = policy
-        self._queue: queue.Queue[Any] = queue.Queue(depth)
+        self._depth = depth
+        self._closed = False
+        self._events: deque[Any] = deque()
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"skyctl-{name}", daemon=True)
         self._thread.start()
 
     def put(self, event: Any) -> None:
-        """Queue an event, by this consumer's policy."""
-        if self._policy == "lossless":
-            self._queue.put(event)
-            return
-        while True:
-            try:
-                self._queue.put_nowait(event)
+        """Queue an event, by this consumer's policy. A closed consumer takes no more."""
+        with self._changed:
+            if self._policy == "lossless":
+                self._changed.wait_for(lambda: self._closed or len(self._events) < self._depth)
+            if self._closed:
                 return
-            except queue.Full:
-                with contextlib.suppress(queue.Empty):
-                    self._queue.get_nowait()
-                    self.skipped += 1
+            if len(self._events) == self._depth:
+                self._events.popleft()
+                self.skipped += 1
+            self._events.append(event)
+            self._changed.notify_all()
+
+    def _next(self) -> Callable[[], None] | None:
+        """What to do next; None when the queue is closed and worked off."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._events, _IDLE_S)
+            if self._events:
+                event = self._events.popleft()
+                self._changed.notify_all()
+                return partial(self._handle, event)
+            return None if self._closed else self._idle
 
     def _run(self) -> None:
-        while True:
-            try:
-                event = self._queue.get(timeout=_IDLE_S)
-            except queue.Empty:
-                work = self._idle
-            else:
-                if event is None:
-                    return
-                work = partial(self._handle, event)
-            if self.error is not None:
-                continue
-            try:
-                work()
-            except Exception as error:
-                _log.exception("%s stopped", self.name)
-                self.error = error
-                self._on_error(error)
+        try:
+            while work := self._next():
+                if self.error is not None:
+                    continue
+                try:
+                    work()
+                except Exception as error:  # noqa: BLE001 - no subscriber may stop the others
+                    _log.exception("%s stopped", self.name)
+                    self.error = error
+                    self._on_error(error)
+        finally:
+            self._shut()
+
+    def _shut(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Work off the queue and stop."""
-        self._queue.put(None)
+        self._shut()
         self._thread.join()
 
 
@@ -102,7 +112,7 @@ class Hub:
     """The receiving end of the frame stream.
 
     address : where the source is bound
-    stall_s : a movie without a message for so long is closed as incomplete
+    stall_s : a movie without a message of its own for so long is closed as incomplete
     totals : messages of each kind since the start, by name
     """
 
@@ -151,9 +161,8 @@ class Hub:
             while not self._stop.is_set():
                 if self._socket.poll(_POLL_MS):
                     message = self._socket.recv(copy=False)
-                    self._last_message = time.monotonic()
                     self._receive(message.buffer, time.monotonic_ns())
-                elif self._account and time.monotonic() - self._last_message > self._stall_s:
+                if self._account and time.monotonic() - self._last_message > self._stall_s:
                     _log.warning("shot %s: no message for %g s", self._shot, self._stall_s)
                     self._finish(None)
             self._finish(None)
@@ -176,21 +185,25 @@ class Hub:
     def _sort(self, event: Event) -> None:
         if isinstance(event, ShotStart):
             if self._account and self._account.start == event:
-                self._note("duplicates")
+                self._account.note("duplicates")
                 return
             self._finish(None)
             self._account = ShotAccount(event)
             self.totals["shots"] += 1
             self._emit(event)
+            self._last_message = time.monotonic()
         elif self._account is None or not self._account.owns(event):
             # An end may come twice; any other message without its start is a stray.
             if isinstance(event, Frame):
                 self._note("stray")
         elif isinstance(event, ShotEnd):
             self._finish(event.sent_frames)
-        elif self._account.accept(event):
-            self.totals["received"] += 1
-            self._emit(event)
+        else:
+            if self._account.accept(event):
+                self.totals["received"] += 1
+                self._emit(event)
+            # After the event is handed on: a slow subscriber's time is not the source's silence.
+            self._last_message = time.monotonic()
 
     def _note(self, what: str) -> None:
         """Count an odd message, in total and for the open shot."""

@@ -23,15 +23,16 @@ class Publisher:
     """
 
     def __init__(self, address: str = "tcp://127.0.0.1:*", timeout_s: float = 10.0) -> None:
-        self._socket = zmq.Context.instance().socket(zmq.PUSH)
+        self._context = zmq.Context()  # its own, so that `close` can wait for what is queued
+        self._socket = self._context.socket(zmq.PUSH)
         self._socket.setsockopt(zmq.SNDHWM, QUEUED_MESSAGES)
         self._socket.setsockopt(zmq.SNDTIMEO, int(timeout_s * 1000))
-        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.LINGER, int(timeout_s * 1000))
         self._timeout_s = timeout_s
         try:
             self._socket.bind(address)
         except zmq.ZMQError as error:
-            self._socket.close()
+            self._context.destroy(linger=0)
             raise StreamError(
                 f"frame stream {address}: {error}. Choose a free port (or end in ':*' for any), "
                 "or stop the program that has it."
@@ -63,5 +64,6 @@ class Publisher:
             ) from error
 
     def close(self) -> None:
-        """Release the port."""
+        """Wait until the hub has what is queued, at most ``timeout_s``; then free the port."""
         self._socket.close()
+        self._context.term()

@@ -8,7 +8,7 @@ Source: DECTRIS stream_v2 specification; typed arrays are RFC 8746.
 """
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cbor2
 import numpy as np
@@ -16,41 +16,49 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skyctl.errors import ForeignMessage, UndecodableMessage
 from skyctl.frame import Frame, ShotEnd, ShotStart
-from skyctl.pulse import Movie, Pulse
+from skyctl.pulse import PRINTABLE, Movie, Pulse
 
 MAX_MESSAGE_BYTES = 64 * 2**20
-"""Larger than any frame we know (a 4k × 4k image of 32 bits); a stranger cannot make us allocate."""
+"""No frame we know is larger (4000 × 4000, 32 bits); a stranger cannot make us allocate more."""
 SCHEMA = "skyctl/1"
 CHANNEL = "skyctl"
 
 _MULTI_DIMENSIONAL_ARRAY = 40
 _FLOAT32_LITTLE_ENDIAN = 85
 _NANOSECONDS = 1_000_000_000
+_MOST_FRAMES = 10_000_000
+_LONGEST_SIDE = 65_536
+_COSTLY_TAGS = (4, 5, 30, 35, 36, 260, 261)
+"""Decimals, fractions, patterns, mail and addresses: no message of the stream has them, and a few
+bytes of them can cost minutes of arithmetic."""
+
+_Name = Annotated[str, Field(pattern=PRINTABLE, max_length=64)]
+_Side = Annotated[int, Field(strict=True, ge=1, le=_LONGEST_SIDE)]
 
 
 class _UserData(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     skyctl: Literal["skyctl/1"] = Field(alias="schema")
-    run: str = Field(max_length=64)
-    shot: str = Field(max_length=64)
+    run: _Name
+    shot: _Name
 
 
 class _StartData(_UserData):
     pulse: Pulse | None
     movie: Movie
-    expected_frames: int = Field(ge=0, le=10_000_000)
-    shape: tuple[int, int] | tuple[Literal[3], int, int]
+    expected_frames: int = Field(strict=True, ge=0, le=_MOST_FRAMES)
+    shape: tuple[_Side, _Side] | tuple[Literal[3], _Side, _Side]
 
 
 class _ImageData(_UserData):
-    frame: int = Field(ge=0)
+    frame: int = Field(strict=True, ge=0, lt=_MOST_FRAMES)
     movie_time_ps: float = Field(allow_inf_nan=False)
-    source_time_ns: int = Field(ge=0, lt=2**63)
+    source_time_ns: int = Field(strict=True, ge=0, lt=2**63)
 
 
 class _EndData(_UserData):
-    frames: int = Field(ge=0)
+    frames: int = Field(strict=True, ge=0, le=_MOST_FRAMES)
 
 
 def encode_start(start: ShotStart) -> bytes:
@@ -104,6 +112,13 @@ def _encode(kind: str, run: str, shot: str, user_data: dict[str, Any], **fields:
     return cbor2.dumps({**head, **fields, **tail})
 
 
+def _refuse(decoder: cbor2.CBORDecoder, immutable: bool) -> Any:  # noqa: ARG001 - cbor2 calls it
+    raise ValueError("a type that no message of the stream has")
+
+
+_REFUSED: dict[int, Any] = dict.fromkeys(_COSTLY_TAGS, _refuse)
+
+
 def decode(message: bytes | memoryview, received_ns: int = 0) -> ShotStart | Frame | ShotEnd:
     """Read one message. The ShotEnd's counts are empty: counting is the hub's.
 
@@ -115,7 +130,7 @@ def decode(message: bytes | memoryview, received_ns: int = 0) -> ShotStart | Fra
     if len(message) > MAX_MESSAGE_BYTES:
         raise UndecodableMessage(f"message of {len(message)} bytes: over {MAX_MESSAGE_BYTES}")
     try:
-        content = cbor2.loads(message)
+        content = cbor2.loads(message, semantic_decoders=_REFUSED, strict_hashable_types=True)
     # cbor2 lets what a wrong byte provokes inside a decoder through beside its own error
     except (cbor2.CBORError, ValueError, TypeError, ArithmeticError, LookupError) as error:
         raise UndecodableMessage(f"not CBOR: {error}") from error
@@ -127,7 +142,8 @@ def decode(message: bytes | memoryview, received_ns: int = 0) -> ShotStart | Fra
         raise UndecodableMessage(f"a {type(content).__name__}, not a map")
     kind, user_data = content.get("type"), content.get("user_data")
     if kind not in ("start", "image", "end"):
-        raise UndecodableMessage(f"message type {kind!r}: start, image or end expected")
+        what = repr(kind[:32]) if isinstance(kind, str) else type(kind).__name__
+        raise UndecodableMessage(f"message type {what}: start, image or end expected")
     if not isinstance(user_data, dict | cbor2.frozendict) or user_data.get("schema") != SCHEMA:
         raise ForeignMessage(f"{kind} message without {SCHEMA} user_data")
     try:
@@ -165,15 +181,16 @@ def _array(channels: Any) -> np.ndarray:
     try:
         (tag,) = channels.values()
         dimensions, typed = tag.value
-        shape = tuple(int(n) for n in dimensions)
+        shape = tuple(dimensions)
         content = typed.value
         known = tag.tag == _MULTI_DIMENSIONAL_ARRAY and typed.tag == _FLOAT32_LITTLE_ENDIAN
-    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise UndecodableMessage("image message: no array in its data") from error
     if not known or not isinstance(content, bytes):
         raise UndecodableMessage("image message: data is not a float32 array (tags 40 and 85)")
-    if len(shape) not in (2, 3) or min(shape) < 1 or math.prod(shape) * 4 != len(content):
+    sides = all(type(n) is int and 1 <= n <= _LONGEST_SIDE for n in shape)
+    if not sides or len(shape) not in (2, 3) or (len(shape) == 3 and shape[0] != 3):
+        raise UndecodableMessage("image message: shape is not (H, W) or (3, H, W)")
+    if math.prod(shape) * 4 != len(content):
         raise UndecodableMessage(f"image message: shape {shape} does not fit {len(content)} bytes")
-    if len(shape) == 3 and shape[0] != 3:
-        raise UndecodableMessage(f"image message: shape {shape}; spins are (3, H, W)")
     return np.frombuffer(content, dtype="<f4").reshape(shape)

@@ -1,0 +1,290 @@
+"""The camera: every frame of a movie is on disk before it is done, and it never waits for ever."""
+
+from pathlib import Path
+
+import h5py
+import pytest
+from ophyd.utils import RedundantStaging
+from skyctl.devices.camera import FilmCamera
+from skyctl.devices.simulated import simulated_beamline
+
+from skyctl.errors import PulseRefused, RecordingError, StreamError
+from skyctl.pulse import Exposure, Pulse
+from skyctl.recording.reader import Recording
+
+PULSE = Pulse(amplitude_T=2.0, width_ps=8.0)
+LOOK = Exposure(shot="look", pulsed=False)
+
+
+class BlindDriver:
+    """A camera that is asked and never films."""
+
+    shape = (4, 4)
+
+    def __init__(self):
+        self.asked = []
+        self.armed = ""
+
+    def expose(self, _run, exposure, _movie):
+        self.asked.append(exposure.shot)
+        self.armed = exposure.shot if exposure.pulsed else ""
+
+    def cancel(self):
+        armed, self.armed = self.armed, ""
+        return armed
+
+    def describe(self):
+        return {}
+
+
+def look(shot: str) -> Exposure:
+    return Exposure(shot=shot, pulsed=False)
+
+
+def patient(beamline, folder: Path, name: str, timeout_s: float) -> FilmCamera:
+    return FilmCamera(
+        name=name,
+        driver=BlindDriver(),
+        hub=beamline.hub,
+        folder=folder,
+        classifier=beamline.streaming,
+        timeout_s=timeout_s,
+    )
+
+
+@pytest.fixture
+def blind(beamline, tmp_path):
+    """A staged camera without a movie to come; its patience is 0.2 s."""
+    camera = patient(beamline, tmp_path, "camera", 0.2)
+    camera.stage()
+    yield camera
+    camera.unstage()
+
+
+def film(beamline, exposure: Exposure) -> None:
+    for device in (beamline.camera, beamline.classifier):
+        device.prepare(exposure)
+    status = beamline.camera.trigger() & beamline.classifier.trigger()
+    if exposure.pulsed:
+        beamline.pulser.set(PULSE, shot=exposure.shot)
+        beamline.pulser.trigger()
+    status.wait(30)
+
+
+def test_the_frames_of_a_movie_are_on_disk_when_it_is_done(beamline):
+    beamline.camera.stage()
+    film(beamline, LOOK)
+    film(beamline, Exposure(shot="shot"))
+    frames = len(beamline.camera.movie.times_ps)
+    assert beamline.camera.received.get() == frames
+    assert beamline.camera.missing.get() == 0
+    with Recording(beamline.camera.recording) as recording:  # while it is still open
+        counted = {s.shot: (len(list(f)), n) for s, f, n in recording.shots()}
+        assert [int(row["received"]) for row in recording.ends] == [1, frames]
+    assert counted == {"look": (1, 1), "shot": (frames, frames)}
+    beamline.camera.unstage()
+    with Recording(beamline.camera.recording) as recording:
+        assert len(recording.verdicts) == frames
+
+
+def test_triggering_a_movie_again_films_nothing_new(beamline):
+    beamline.camera.stage()
+    film(beamline, LOOK)
+    film(beamline, LOOK)
+    beamline.camera.unstage()
+    with Recording(beamline.camera.recording) as recording:
+        assert recording.frame_count == 1
+
+
+def test_frames_are_documented_once(beamline):
+    camera = beamline.camera
+    camera.stage()
+    assert list(camera.frames.collect_asset_docs()) == []
+    film(beamline, LOOK)
+    first = list(camera.frames.collect_asset_docs())
+    assert [name for name, _ in first] == ["stream_resource"] * 3 + ["stream_datum"] * 3
+    assert list(camera.frames.collect_asset_docs()) == []
+    film(beamline, look("second"))
+    second = list(camera.frames.collect_asset_docs())
+    camera.unstage()
+    assert [name for name, _ in second] == ["stream_datum"] * 3
+    assert [doc["indices"] for _, doc in first[3:]] == [{"start": 0, "stop": 1}] * 3
+    assert [doc["indices"] for _, doc in second] == [{"start": 1, "stop": 2}] * 3
+
+
+def test_a_movie_that_never_comes_fails_naming_the_source(blind):
+    blind.prepare(Exposure(shot="lost"))
+    error = blind.trigger().exception(timeout=30)
+    assert isinstance(error, StreamError)
+    assert "shot lost" in str(error)
+    assert "tcp://127.0.0.1" in str(error)
+
+
+def test_an_armed_exposure_that_never_fired_does_not_hang_unstage(beamline):
+    camera = beamline.camera
+    camera.stage()
+    camera.prepare(Exposure(shot="armed"))
+    status = camera.trigger()
+    camera.unstage()
+    assert status.done
+    assert status.success
+    with Recording(camera.recording) as recording:
+        assert recording.frame_count == 0
+
+
+def test_a_pause_longer_than_the_patience_fails_nothing(blind, beamline, tmp_path):
+    blind.prepare(Exposure(shot="armed"))
+    waiting = blind.trigger()
+    other = patient(beamline, tmp_path, "other", 0.4)
+    blind.pause()
+    other.stage()
+    other.prepare(Exposure(shot="clock"))
+    assert other.trigger().exception(timeout=30)  # twice the patience has passed
+    other.unstage()
+    assert not waiting.done
+    blind.resume()
+    again = blind.trigger()
+    assert blind._driver.asked == ["armed"]
+    blind.stop()
+    for status in (waiting, again):
+        assert status.exception(timeout=30) is None
+
+
+def test_time_counts_again_after_a_pause(blind):
+    blind.prepare(Exposure(shot="armed"))
+    waiting = blind.trigger()
+    blind.pause()
+    blind.resume()
+    assert isinstance(waiting.exception(timeout=30), StreamError)
+
+
+def test_a_movie_under_way_is_recorded_to_its_end_when_unstaged(beamline):
+    camera = beamline.camera
+    camera.stage()
+    film(beamline, LOOK)
+    exposure = Exposure(shot="shot")
+    camera.prepare(exposure)
+    status = camera.trigger()
+    beamline.pulser.set(PULSE, shot="shot")
+    beamline.pulser.trigger()
+    camera.pause()  # as the RunEngine does before an abort
+    camera.unstage()
+    assert status.success
+    with Recording(camera.recording) as recording:
+        assert recording.frame_count == 1 + len(camera.movie.times_ps)
+
+
+def test_an_unprepared_or_unstaged_camera_says_so(beamline):
+    with pytest.raises(StreamError, match="not staged"):
+        beamline.camera.trigger()
+
+
+def test_staging_twice_leaves_the_first_recording_open(beamline):
+    camera = beamline.camera
+    camera.stage()
+    recording = camera.recording
+    with pytest.raises(RedundantStaging):
+        camera.stage()
+    assert camera.recording == recording
+    film(beamline, LOOK)
+    camera.unstage()
+    with Recording(recording) as read:
+        assert read.frame_count == 1
+
+
+def test_a_recording_that_cannot_be_made_stages_nothing(beamline, tmp_path):
+    (tmp_path / "file").write_text("")
+    camera = patient(beamline, tmp_path / "file", "camera", 0.2)
+    for _ in range(2):  # the second time too: it is not half staged
+        with pytest.raises(RecordingError, match="cannot be made"):
+            camera.stage()
+    assert "no recording" in camera.hold_reason()
+
+
+def test_nothing_fires_without_a_recording(beamline):
+    with pytest.raises(PulseRefused, match="no recording is open"):
+        beamline.pulser.set(PULSE, shot="a")
+
+
+def test_nothing_fires_when_the_recorder_stopped(beamline, monkeypatch):
+    camera = beamline.camera
+    camera.stage()
+    film(beamline, LOOK)
+
+    def full(*_, **__):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(h5py.Dataset, "resize", full)
+    camera.prepare(look("second"))
+    error = camera.trigger().exception(timeout=30)
+    assert isinstance(error, RecordingError)
+    assert "no space left" in str(error)
+    with pytest.raises(PulseRefused, match="the recorder stopped"):
+        beamline.pulser.set(PULSE, shot="a")
+    with pytest.raises(RecordingError):
+        camera.trigger()
+    with pytest.raises(RecordingError):  # what waits cannot be written
+        camera.unstage()
+    monkeypatch.undo()
+    camera.stage()  # it is not stuck: the next run can begin
+    camera.unstage()
+
+
+def test_nothing_fires_when_the_stream_is_closed(beamline):
+    beamline.camera.stage()
+    film(beamline, LOOK)
+    beamline.hub.close()
+    with pytest.raises(PulseRefused, match=r"frame stream tcp://.* is closed"):
+        beamline.pulser.set(PULSE, shot="a")
+    beamline.camera.unstage()
+
+
+def test_a_port_in_use_is_named(beamline, tmp_path):
+    with pytest.raises(StreamError, match=r"in use.*Choose a free port"):
+        simulated_beamline(tmp_path, address=beamline.publisher.address)
+
+
+def test_a_lost_frame_is_counted_and_holds_fire(beamline, monkeypatch):
+    beamline.camera.stage()
+    film(beamline, LOOK)
+    send = beamline.publisher.frame
+
+    def lossy(frame):
+        if frame.index != 5:
+            send(frame)
+
+    monkeypatch.setattr(beamline.publisher, "frame", lossy)
+    film(beamline, Exposure(shot="shot"))
+    assert beamline.camera.missing.get() == 1
+    assert "frames missing" in beamline.classifier.problem.get()
+    with pytest.raises(PulseRefused, match="1 of 34 frames missing"):
+        beamline.pulser.set(PULSE, shot="next")
+    monkeypatch.undo()
+    film(beamline, look("look again"))
+    beamline.pulser.set(PULSE, shot="next")
+    beamline.camera.unstage()
+
+
+def test_a_frame_that_comes_late_is_recorded_and_holds_fire(beamline, monkeypatch):
+    beamline.camera.stage()
+    film(beamline, LOOK)
+    send = beamline.publisher.frame
+    held = []
+
+    def shuffled(frame):
+        if frame.index == 3:
+            held.append(frame)
+            return
+        send(frame)
+        if frame.index == 4:
+            send(held.pop())
+
+    monkeypatch.setattr(beamline.publisher, "frame", shuffled)
+    film(beamline, Exposure(shot="shot"))
+    assert beamline.camera.missing.get() == 0
+    assert beamline.camera.reordered.get() == 1
+    with pytest.raises(PulseRefused, match="out of order"):
+        beamline.pulser.set(PULSE, shot="next")
+    beamline.camera.unstage()
+    with Recording(beamline.camera.recording) as recording:
+        assert recording.frame_count == 1 + len(beamline.camera.movie.times_ps)

@@ -1,0 +1,254 @@
+"""Plans on a simulated beamline: what is done, what is documented, and when they hold back."""
+
+import inspect
+import json
+import typing
+
+import bluesky.preprocessors as bpp
+import pytest
+from bluesky.simulators import check_limits, summarize_plan
+from bluesky_tiled_plugins import TiledWriter
+from skyctl.devices.guard import Envelope
+from skyctl.devices.simulated import simulated_beamline
+from skyctl.simulators.film import FilmParameters
+from tiled.client import from_uri
+from tiled.server import SimpleTiledServer
+
+import skyctl.plans
+from skyctl.errors import PulseRefused
+from skyctl.plans import classify_shot, cycle, erase, fire, stubs, switch, write
+from skyctl.pulse import Pulse, Spot
+from skyctl.recording.reader import Recording
+
+NUDGE = Pulse(amplitude_T=2.0, width_ps=4.0)
+WRITE = Pulse(amplitude_T=6.0, width_ps=16.0, spot=Spot(x=49.5, y=49.5, sigma=6))
+MOVIE = 34
+
+
+def test_a_cycle_writes_switches_and_erases(engine, beamline, four, documents, fired):
+    told = []
+    reports = engine(cycle(*four, on_task=told.append)).plan_result
+    assert [(r.task, r.reached, r.reason) for r in reports] == [
+        ("write", True, ""),
+        ("switch", True, ""),
+        ("erase", True, ""),
+    ]
+    assert told == reports
+    assert reports[0].after.has_one_skyrmion
+    assert reports[1].after.background == -reports[1].before.background
+    assert reports[2].after.is_empty
+    assert abs(beamline.sample.charge()) < 0.1
+    pulses = sum(report.pulses for report in reports)
+    assert len(fired) == len(set(fired)) == pulses == beamline.pulser.shots_fired.get()
+    looks = pulses + len(reports)
+    assert documents.counts() == {"primary": pulses, "decisions": pulses, "looks": looks}
+    documents.assert_all_frames_documented_once(pulses * MOVIE + looks)
+    assert documents.named("stop")[0]["exit_status"] == "success"
+
+
+def test_write_and_erase_alone(engine, beamline, four):
+    assert engine(write(*four)).plan_result.reached
+    assert abs(beamline.sample.charge()) == pytest.approx(0.94, abs=0.05)
+    report = engine(erase(*four)).plan_result
+    assert report.reached
+    assert report.before.has_one_skyrmion
+    assert abs(beamline.sample.charge()) < 0.1
+
+
+def test_switch_alone_reverses_the_charge(engine, beamline, four):
+    assert engine(write(*four)).plan_result.reached
+    before = beamline.sample.charge()
+    assert engine(switch(*four)).plan_result.reached
+    assert beamline.sample.charge() == pytest.approx(-before, abs=0.05)
+
+
+def test_a_task_already_reached_fires_nothing(engine, four, fired):
+    report = engine(erase(*four)).plan_result
+    assert (report.reached, report.pulses, fired) == (True, 0, [])
+
+
+def test_a_classified_shot_is_documented(engine, three, documents, beamline, fired):
+    result = engine(classify_shot(*three, WRITE, md={"sample_id": "film 7"})).plan_result
+    (start,) = documents.named("start")
+    assert start["sample_id"] == "film 7"
+    assert start["plan_name"] == "classify_shot"
+    assert start["model_sha256"] == beamline.streaming.model.card.file_sha256
+    assert start["classes"] == list(beamline.classifier.classes)
+    assert start["sample"]["damping"] == 0.36
+    (event,) = documents.events("primary")
+    assert [event["data"]["pulser_shot"]] == fired == [result.shot]
+    assert event["data"]["pulser_amplitude_T"] == WRITE.amplitude_T
+    assert event["data"]["classifier_label"] == result.label
+    assert event["data"]["camera_missing"] == 0
+    documents.assert_all_frames_documented_once(1 + MOVIE)
+    with Recording(beamline.camera.recording) as recording:
+        assert recording.frame_count == 1 + MOVIE
+        assert [shot.pulse for shot, _, _ in recording.shots()] == [None, WRITE]
+
+
+def test_each_decision_is_written_down_before_its_shot(engine, four, documents):
+    engine(write(*four))
+    decisions, shots = documents.events("decisions"), documents.events("primary")
+    assert [d["data"]["decisions_shot"] for d in decisions] == [
+        s["data"]["pulser_shot"] for s in shots
+    ]
+    for decision, shot in zip(decisions, shots, strict=True):
+        assert decision["time"] < shot["time"]
+        proposal = Pulse.model_validate(json.loads(decision["data"]["decisions_proposal"]))
+        assert proposal.amplitude_T == shot["data"]["pulser_amplitude_T"]
+        assert decision["data"]["decisions_guard_answer"] == "allowed"
+
+
+def test_a_decision_never_asks_the_sample(engine, four, beamline, monkeypatch):
+    def forbidden(*_):
+        raise AssertionError("the simulator's truth was read")
+
+    monkeypatch.setattr(beamline.sample, "spins", forbidden)
+    monkeypatch.setattr(beamline.sample, "charge", forbidden)
+    reports = engine(cycle(*four)).plan_result
+    assert [report.reached for report in reports] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("envelope", "reason", "pulses"),
+    [
+        (Envelope(shots=1), "shot budget of 1", 1),
+        (Envelope(shots=0), "shot budget of 0", 0),
+        (Envelope(amplitude_T=(0.0, 1.0)), "amplitude_T = 4: outside 0 … 1", 0),
+        (Envelope(dose_T2ps=1.0), "dose", 0),
+        (Envelope(slew_T=0.1), "a step above 0.1 T", 1),
+    ],
+)
+def test_a_guard_that_forbids_it_ends_the_task_with_a_reason(
+    engine, tmp_path, documents, envelope, reason, pulses
+):
+    with simulated_beamline(tmp_path, envelope=envelope) as beamline:
+        devices = beamline.pulser, beamline.camera, beamline.classifier, beamline.decisions
+        report = engine(write(*devices)).plan_result
+        assert not report.reached
+        assert reason in report.reason
+        assert report.pulses == pulses == beamline.pulser.guard.shots_fired
+    last = documents.events("decisions")[-1]["data"]
+    assert reason in last["decisions_guard_answer"]
+    assert documents.named("stop")[0]["exit_status"] == "success"
+
+
+def test_a_plan_s_own_budget_ends_the_task(engine, four, fired):
+    report = engine(write(*four, shots=1)).plan_result
+    assert not report.reached
+    assert "not reached within 1 shots" in report.reason
+    assert len(fired) == 1
+
+
+def test_a_cycle_stops_at_the_first_task_it_cannot_do(engine, four):
+    reports = engine(cycle(*four, shots=1)).plan_result
+    assert [(report.task, report.reached) for report in reports] == [("write", False)]
+
+
+def in_a_run(beamline, body):
+    """A user's own plan round the stubs of skyctl."""
+    result = []
+
+    @bpp.stage_decorator([beamline.camera, beamline.classifier, beamline.pulser])
+    @bpp.run_decorator()
+    def run():
+        yield from stubs.declare_frames(beamline.camera)
+        yield from stubs.look(beamline.camera, beamline.classifier)
+        result.append((yield from body()))
+
+    yield from run()
+    return result[0]
+
+
+def test_one_pulse_right_after_another_waits_for_the_rest(engine, tmp_path):
+    film, envelope = FilmParameters(rows=20, columns=20), Envelope(rest_s=0.5)
+    with simulated_beamline(tmp_path, parameters=film, envelope=envelope) as beamline:
+
+        def body():
+            one = yield from fire(beamline.pulser, NUDGE)
+            two = yield from fire(beamline.pulser, NUDGE)
+            return one, two
+
+        one, two = engine(in_a_run(beamline, body)).plan_result
+        assert one != two
+        assert beamline.pulser.guard.has_fired(one)
+        assert beamline.pulser.guard.has_fired(two)
+
+
+def test_fire_without_a_look_is_held(engine, beamline, fired):
+    with pytest.raises(PulseRefused, match="no recording is open"):
+        engine(fire(beamline.pulser, NUDGE))
+    assert fired == []
+
+
+def test_a_lost_frame_holds_fire_and_the_report_says_so(
+    engine, beamline, four, fired, monkeypatch, documents
+):
+    send = beamline.publisher.frame
+    monkeypatch.setattr(beamline.publisher, "frame", lambda frame: frame.index == 7 or send(frame))
+    report = engine(write(*four)).plan_result
+    assert not report.reached
+    assert report.reason == "held fire: 1 of 34 frames missing"
+    assert len(fired) == 1
+    (event,) = documents.events("primary")
+    assert event["data"]["camera_missing"] == 1
+    documents.assert_all_frames_documented_once(1 + (MOVIE - 1) + 1)
+
+
+def test_a_look_that_cannot_be_seen_fires_nothing(engine, beamline, four, fired, monkeypatch):
+    monkeypatch.setattr(beamline.publisher, "frame", lambda frame: None)
+    report = engine(write(*four)).plan_result
+    assert not report.reached
+    assert report.reason == "the film cannot be seen: 1 of 1 frames missing"
+    assert fired == []
+
+
+def test_check_limits_and_summaries_fire_nothing(engine, beamline, three, fired, capsys):
+    assert engine.state == "idle"  # its loop is what check_limits runs in
+    check_limits(classify_shot(*three, NUDGE))
+    check_limits(fire(beamline.pulser, NUDGE))
+    with pytest.raises(PulseRefused, match="amplitude_T"):
+        check_limits(classify_shot(*three, Pulse(amplitude_T=5.0, width_ps=10)))
+    with pytest.raises(PulseRefused, match="width_ps"):
+        check_limits(fire(beamline.pulser, Pulse(width_ps=500)))
+    summarize_plan(classify_shot(*three, NUDGE))
+    assert "pulser" in capsys.readouterr().out
+    assert fired == []
+
+
+@pytest.mark.parametrize("name", [n for n in skyctl.plans.__all__ if n != "TaskReport"])
+def test_plans_are_generators_that_a_queue_server_can_offer(name):
+    plan = getattr(skyctl.plans, name)
+    assert inspect.isgeneratorfunction(plan)
+    assert inspect.getdoc(plan)
+    parameters = inspect.signature(plan).parameters.values()
+    hints = typing.get_type_hints(plan)
+    for parameter in parameters:
+        assert not isinstance(parameter.annotation, str), "annotations must not be postponed"
+        assert parameter.name in hints
+        if parameter.default is not parameter.empty:
+            assert isinstance(parameter.default, int | float | str | tuple | None)
+    if name != "fire":
+        assert all(parameter.name in inspect.getdoc(plan) for parameter in parameters)
+
+
+@pytest.mark.filterwarnings("ignore:Tiled server does not support remote validation:UserWarning")
+def test_a_run_in_tiled_is_valid_and_has_the_frames(engine, beamline, four, tmp_path):
+    catalog, frames = str(tmp_path / "catalog"), [str(tmp_path)]
+    server = SimpleTiledServer(directory=catalog, readable_storage=frames)
+    client = from_uri(server.uri)
+    try:
+        engine.subscribe(TiledWriter(client))
+        result = engine(cycle(*four))
+        pulses = sum(report.pulses for report in result.plan_result)
+        looks = pulses + 3
+        run = client[result.run_start_uids[0]]
+        run.validate(raise_on_error=True, fix_errors=False)
+        assert run["frames"]["camera_frames"].shape == (pulses * MOVIE + looks, 100, 100)
+        assert len(run["primary"]["classifier_label"].read()) == pulses
+        with Recording(beamline.camera.recording) as recording:
+            first = next(iter(next(recording.shots())[1])).data
+        assert (run["frames"]["camera_frames"][0] == first).all()
+    finally:
+        client.context.close()
+        server.close()

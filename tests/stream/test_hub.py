@@ -1,0 +1,360 @@
+"""Hub and consumers over real sockets: what arrives, what is lost, and who is told."""
+
+import subprocess
+import sys
+import threading
+
+import cbor2
+import pytest
+
+from skyctl.errors import StreamError
+from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
+from skyctl.stream import wire
+from skyctl.stream.hub import Consumer, Hub
+
+PATIENCE_S = 20
+SENDS_UNTIL_KILLED = """
+import sys
+import numpy as np
+from skyctl.frame import Frame, ShotStart
+from skyctl.pulse import Movie
+from skyctl.stream.publisher import Publisher
+
+publisher = Publisher()
+print(publisher.address, flush=True)
+publisher.start(ShotStart("run", "s", None, Movie(), 8, (2, 2)))
+for index in range(3):
+    publisher.frame(Frame("run", "s", index, 0.0, 0, np.zeros((2, 2), np.float32)))
+sys.stdin.read()
+"""
+
+
+def kinds(events):
+    return [type(event).__name__ for event in events]
+
+
+def test_a_movie_arrives_whole_and_in_order(publisher, listen, events, shots):
+    hub = listen(publisher.address, events.take)
+    shots.send(publisher, frames=5)
+    (end,) = events.ends()
+    assert kinds(events) == ["ShotStart", *["Frame"] * 5, "ShotEnd"]
+    assert events[0] == shots.start(frames=5)
+    assert end == ShotEnd("run", "s", 5, Counts(received=5))
+    for index, frame in enumerate(events.of(Frame)):
+        assert frame.index == index
+        assert frame.data.tobytes() == shots.frame(index).data.tobytes()
+    received = [frame.received_ns for frame in events.of(Frame)]
+    assert received == sorted(received)
+    assert received[0] > 0
+    assert hub.totals["shots"] == 1
+    assert hub.totals["received"] == 5
+
+
+def test_every_subscriber_gets_every_event(publisher, listen, events, new_events, cleanup, shots):
+    hub = listen(publisher.address, events.take)
+    others = new_events()
+    other = Consumer("other", others.take)
+    cleanup.callback(other.close)
+    hub.subscribe(other)
+    shots.send(publisher, frames=4)
+    events.ends()
+    others.ends()
+    assert list(map(id, events)) == list(map(id, others))
+
+
+def test_who_unsubscribed_gets_no_more(publisher, listen, events, new_events, cleanup, shots):
+    hub = listen(publisher.address, events.take)
+    others = new_events()
+    other = Consumer("other", others.take)
+    cleanup.callback(other.close)
+    hub.subscribe(other)
+    shots.send(publisher, "a")
+    others.ends()
+    hub.unsubscribe(other)
+    shots.send(publisher, "b")
+    events.ends(2)
+    assert [end.shot for end in others.ends()] == ["a"]
+
+
+def test_a_late_hub_loses_nothing(publisher, listen, events, shots):
+    sender = threading.Thread(target=shots.send, args=(publisher, "s", 50))
+    sender.start()
+    listen(publisher.address, events.take)
+    (end,) = events.ends()
+    sender.join()
+    assert end.counts == Counts(received=50)
+
+
+def test_a_hub_that_takes_over_from_another_gets_the_next_movie_whole(
+    publisher, events, new_events, listen, shots
+):
+    first = listen(publisher.address, events.take)
+    shots.send(publisher, "a", 5)
+    events.ends()
+    first.close()
+    later = new_events()
+    listen(publisher.address, later.take)
+    shots.send(publisher, "b", 5)
+    (end,) = later.ends()
+    assert end == ShotEnd("run", "b", 5, Counts(received=5))
+
+
+def test_a_source_killed_in_its_movie_leaves_it_incomplete(listen, events):
+    source = subprocess.Popen(
+        [sys.executable, "-c", SENDS_UNTIL_KILLED],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with source:
+        listen(source.stdout.readline().strip(), events.take, stall_s=0.3)
+        events.wait(lambda events: len(events.of(Frame)) == 3)
+        source.kill()
+    (end,) = events.ends()
+    assert end == ShotEnd("run", "s", None, Counts(received=3, missing=5))
+    assert not end.counts.complete
+
+
+def test_a_dead_movie_is_closed_though_strangers_go_on_sending(raw, listen, events, shots):
+    socket, address = raw
+    hub = listen(address, events.take, stall_s=0.2)
+    socket.send(wire.encode_start(shots.start(frames=2)))
+    while not events.of(ShotEnd):
+        socket.send(b"noise")
+        hub._thread.join(0.01)  # pace only: the hub is alive
+    assert events.of(ShotEnd)[0].sent_frames is None
+
+
+def test_a_slow_subscriber_is_no_stall_of_the_source(publisher, listen, events, shots):
+    waits = iter([0.5])
+
+    def slow(event):
+        if isinstance(event, Frame):
+            threading.Event().wait(next(waits, 0))
+        events.take(event)
+
+    listen(publisher.address, slow, stall_s=0.1, depth=1)
+    shots.send(publisher, frames=6)
+    (end,) = events.ends()
+    assert end.counts == Counts(received=6)
+
+
+def test_frames_after_a_stall_are_strays(raw, listen, events, shots):
+    socket, address = raw
+    hub = listen(address, events.take, stall_s=0.1)
+    socket.send(wire.encode_start(shots.start("late")))
+    events.ends()
+    socket.send(wire.encode_frame(shots.frame(0, "late")))
+    socket.send(wire.encode_end("run", "late", 3))
+    socket.send(wire.encode_start(shots.start("next")))
+    events.wait(lambda events: len(events.of(ShotStart)) == 2)
+    assert hub.totals["stray"] == 1
+    assert not events.of(Frame)
+
+
+def foreign():
+    message = cbor2.loads(wire.encode_end("run", "s", 1))
+    return cbor2.dumps({**message, "user_data": {"operator": "somebody"}})
+
+
+def test_noise_is_counted_and_the_hub_lives(raw, listen, events, shots):
+    socket, address = raw
+    hub = listen(address, events.take)
+    socket.send(b"before any movie")
+    socket.send(wire.encode_start(shots.start()))
+    socket.send_multipart([b"one part", b"", b"another"])
+    socket.send(foreign())
+    socket.send(wire.encode_frame(shots.frame(0, "not open")))
+    for index in (0, 2, 1, 1):
+        socket.send(wire.encode_frame(shots.frame(index)))
+    socket.send(wire.encode_start(shots.start()))
+    socket.send(wire.encode_end("run", "not open", 1))
+    socket.send(wire.encode_end("run", "s", 3))
+    (end,) = events.ends()
+    assert end.counts == Counts(
+        received=3, reordered=1, duplicates=2, stray=1, foreign=1, undecodable=3
+    )
+    assert hub.alive
+    assert hub.totals == {
+        **{"shots": 1, "received": 3, "missing": 0, "reordered": 1, "duplicates": 2},
+        **{"stray": 1, "foreign": 1, "undecodable": 4},
+    }
+
+
+def test_a_message_over_the_limit_does_not_reach_the_hub(raw, listen, events, shots):
+    socket, address = raw
+    listen(address, events.take)
+    socket.send(bytes(wire.MAX_MESSAGE_BYTES + 1))  # ZeroMQ cuts the connection, and makes it anew
+    message = wire.encode_start(shots.start())
+    while not events:
+        socket.send(message)
+        threading.Event().wait(0.02)
+    assert isinstance(events[0], ShotStart)
+
+
+def test_an_end_that_comes_twice_closes_once(raw, listen, events, shots):
+    socket, address = raw
+    listen(address, events.take)
+    for shot in ("a", "b"):
+        socket.send(wire.encode_start(shots.start(shot, frames=0)))
+        socket.send(wire.encode_end("run", shot, 0))
+        socket.send(wire.encode_end("run", shot, 0))
+    assert [end.shot for end in events.ends(2)] == ["a", "b"]
+    assert kinds(events) == ["ShotStart", "ShotEnd"] * 2
+
+
+def test_a_start_without_the_end_of_the_last_movie_closes_that_one(raw, listen, events, shots):
+    socket, address = raw
+    listen(address, events.take)
+    socket.send(wire.encode_start(shots.start("a", frames=2)))
+    socket.send(wire.encode_frame(shots.frame(0, "a")))
+    socket.send(wire.encode_start(shots.start("b", frames=2)))
+    (end,) = events.ends()
+    assert end == ShotEnd("run", "a", None, Counts(received=1, missing=1))
+    events.wait(lambda events: events.of(ShotStart)[-1].shot == "b")
+
+
+def test_closing_the_hub_closes_the_open_movie_as_incomplete(publisher, listen, events, shots):
+    hub = listen(publisher.address, events.take)
+    publisher.start(shots.start(frames=2))
+    publisher.frame(shots.frame(0))
+    events.wait(lambda events: events.of(Frame))
+    hub.close()
+    assert not hub.alive
+    (end,) = events.ends()
+    assert end == ShotEnd("run", "s", None, Counts(received=1, missing=1))
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "tcp://127.0.0.1:99999"])
+def test_an_address_that_is_none_is_refused_with_a_remedy(address):
+    with pytest.raises(StreamError, match=f"{address}.*Give an address like"):
+        Hub(address)
+
+
+def test_a_slow_lossless_subscriber_loses_nothing(publisher, listen, events, shots):
+    gate = threading.Event()
+
+    def slow(event):
+        assert gate.wait(PATIENCE_S)
+        events.take(event)
+
+    listen(publisher.address, slow, depth=2)
+    sender = threading.Thread(target=shots.send, args=(publisher, "s", 1500))
+    sender.start()  # more than all queues hold: the source waits
+    gate.set()
+    (end,) = events.ends()
+    sender.join()
+    assert end.counts == Counts(received=1500)
+    assert [frame.index for frame in events.of(Frame)] == list(range(1500))
+
+
+def test_a_newest_subscriber_counts_what_it_skipped(publisher, listen, events, cleanup, shots):
+    gate, monitored = threading.Event(), []
+
+    def monitor(event):
+        assert gate.wait(PATIENCE_S)
+        monitored.append(event)
+
+    hub = listen(publisher.address, events.take)
+    newest = Consumer("monitor", monitor, policy="newest", depth=4)
+    hub.subscribe(newest)
+    shots.send(publisher, frames=100)
+    events.ends()
+    hub.close()  # everything was handed on
+    gate.set()
+    newest.close()
+    assert newest.skipped > 0
+    assert newest.skipped + len(monitored) == 102
+    assert monitored[-1] is events[-1]
+
+
+def test_a_subscriber_that_raises_is_told_of_and_blocks_nobody(
+    publisher, listen, events, cleanup, shots, caplog
+):
+    told = []
+
+    def broken(event):
+        raise OSError("no space left")
+
+    hub = listen(publisher.address, events.take)
+    consumer = Consumer("broken", broken, on_error=told.append, depth=2)
+    cleanup.callback(consumer.close)
+    hub.subscribe(consumer)
+    shots.send(publisher, frames=20)
+    assert events.ends()[0].counts == Counts(received=20)
+    hub.close()
+    consumer.close()
+    assert [str(error) for error in told] == ["no space left"]
+    assert consumer.error is told[0]
+    assert "broken stopped" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_subscriber_whose_thread_dies_blocks_nobody(publisher, listen, events, cleanup, shots):
+    def broken(event):
+        raise OSError("no space left")
+
+    def tell(error):
+        raise RuntimeError("nobody to tell") from error
+
+    hub = listen(publisher.address, events.take)
+    consumer = Consumer("broken", broken, on_error=tell, depth=1)
+    cleanup.callback(consumer.close)
+    hub.subscribe(consumer)
+    shots.send(publisher, frames=20)
+    assert events.ends()[0].counts == Counts(received=20)
+
+
+def test_a_closing_consumer_works_off_its_queue():
+    gate, done = threading.Event(), []
+
+    def handle(event):
+        assert gate.wait(PATIENCE_S)
+        done.append(event)
+
+    consumer = Consumer("late", handle)
+    for event in range(100):
+        consumer.put(event)
+    gate.set()
+    consumer.close()
+    assert done == list(range(100))
+
+
+def test_a_closed_consumer_takes_no_more_and_lets_go():
+    done = []
+    consumer = Consumer("gone", done.append, depth=1)
+    consumer.close()
+    for event in range(3):
+        consumer.put(event)
+    assert done == []
+
+
+def test_closing_a_consumer_releases_whoever_waits_for_its_full_queue():
+    gate, begun, done = threading.Event(), threading.Event(), []
+
+    def handle(event):
+        begun.set()
+        assert gate.wait(PATIENCE_S)
+        done.append(event)
+
+    consumer = Consumer("full", handle, depth=1)
+    consumer.put("handled")
+    assert begun.wait(PATIENCE_S)
+    consumer.put("queued")
+    blocked = threading.Thread(target=consumer.put, args=("too late",))
+    blocked.start()
+    closing = threading.Thread(target=consumer.close)
+    closing.start()
+    blocked.join(PATIENCE_S)
+    assert not blocked.is_alive()
+    gate.set()
+    closing.join(PATIENCE_S)
+    assert done == ["handled", "queued"]
+
+
+def test_a_consumer_with_nothing_to_do_is_called_idle():
+    called = threading.Event()
+    consumer = Consumer("idle", print, idle=called.set)
+    assert called.wait(PATIENCE_S)
+    consumer.close()
+    assert consumer.error is None

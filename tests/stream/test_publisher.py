@@ -1,0 +1,78 @@
+"""Publisher: what it does when the port is taken, when nobody listens, and when it goes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from skyctl.errors import StreamError
+from skyctl.frame import Frame
+from skyctl.stream.publisher import Publisher
+
+SENDS_AND_GOES = """
+import sys
+import numpy as np
+from skyctl.frame import Frame, ShotStart
+from skyctl.pulse import Movie
+from skyctl.stream.publisher import Publisher
+
+publisher = Publisher()
+print(publisher.address, flush=True)
+publisher.start(ShotStart("run", "s", None, Movie(), 100, (200, 200)))
+for index in range(100):
+    publisher.frame(Frame("run", "s", index, 0.0, 0, np.zeros((200, 200), np.float32)))
+publisher.end("run", "s")
+publisher.close()
+"""
+
+
+def test_a_port_in_use_is_named_with_fault_and_remedy(publisher):
+    with pytest.raises(StreamError) as caught:
+        Publisher(publisher.address)
+    message = str(caught.value)
+    assert publisher.address in message
+    assert "Address already in use" in message
+    assert "Choose a free port" in message
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "ftp://127.0.0.1:1"])
+def test_an_address_that_is_none_is_refused(address):
+    with pytest.raises(StreamError, match=address):
+        Publisher(address)
+
+
+def test_a_closed_publisher_frees_its_port():
+    first = Publisher()
+    first.close()
+    second = Publisher(first.address)
+    assert second.address == first.address
+    second.close()
+
+
+def test_a_send_that_no_hub_takes_ends_in_an_error_that_says_so(shots):
+    publisher = Publisher(timeout_s=0.05)
+    with pytest.raises(StreamError) as caught:
+        publisher.start(shots.start())
+    publisher.close()
+    assert publisher.address in str(caught.value)
+    assert "no hub took a message for 0.05 s" in str(caught.value)
+    assert "Start the hub" in str(caught.value)
+
+
+def test_a_source_that_exits_after_its_movie_leaves_nothing_behind(listen, events):
+    source = subprocess.Popen(
+        [sys.executable, "-c", SENDS_AND_GOES], stdout=subprocess.PIPE, text=True
+    )
+    with source:
+        listen(source.stdout.readline().strip(), events.take)
+        (end,) = events.ends()
+    assert source.returncode == 0
+    assert end.sent_frames == end.counts.received == 100
+    assert [frame.index for frame in events.of(Frame)] == list(range(100))
+
+
+def test_the_end_counts_the_frames_of_its_own_movie(publisher, listen, events, shots):
+    listen(publisher.address, events.take)
+    shots.send(publisher, "a", frames=5)
+    shots.send(publisher, "b", frames=2)
+    assert [end.sent_frames for end in events.ends(2)] == [5, 2]

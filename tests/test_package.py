@@ -1,0 +1,56 @@
+"""The package as a whole: what an import costs, and what it must not bring."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import skyctl
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_python(code: str, cwd: Path) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=cwd
+    ).stdout
+
+
+def test_import_brings_nothing_heavy(tmp_path):
+    code = "import sys, json, skyctl; print(json.dumps(sorted(sys.modules)))"
+    loaded = set(json.loads(run_python(code, tmp_path)))
+    assert not loaded & {"torch", "numba", "bluesky", "ophyd", "onnxruntime", "numpy"}
+
+
+def test_an_experiment_never_imports_torch(tmp_path):
+    code = (
+        "import sys, skyctl.devices.simulated, skyctl.plans, skyctl.demo, skyctl.cli\n"
+        "print('torch' in sys.modules, 'onnx' in sys.modules)"
+    )
+    assert run_python(code, tmp_path).split() == ["False", "False"]
+
+
+def test_folders_are_found_from_the_checkout_and_from_elsewhere(tmp_path):
+    code = "import skyctl.devices, skyctl.models, skyctl.simulators; print('found')"
+    for place in (ROOT, tmp_path):
+        assert run_python(code, place).strip() == "found"
+
+
+def test_version_is_the_one_of_the_distribution():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == skyctl.__version__
+
+
+def test_every_dependency_is_pinned_in_the_constraints():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["cpu"], *extras["train"], *extras["test"]]
+    pinned = {
+        line.split("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    names = {w.split(">")[0].split("[")[0].lower() for w in wanted}
+    assert names <= pinned
+    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()
