@@ -82,7 +82,9 @@ class FilmCamera(Device):
     @property
     def movie(self) -> Movie:
         """What is filmed after a pulse."""
-        return Movie(duration_ps=self.duration_ps.get(), interval_ps=self.interval_ps.get())
+        duration: Any = self.duration_ps.get()
+        interval: Any = self.interval_ps.get()
+        return Movie(duration_ps=duration, interval_ps=interval)
 
     @property
     def recording(self) -> Path | None:

@@ -97,14 +97,14 @@ class StreamClassifier(Device):
 
     def read(self) -> dict[str, Any]:
         """The signals, and the probability of each class."""
-        reading = dict(super().read())
+        reading: Any = super().read()
         for signal in self.probabilities:
             reading.update(signal.read())
         return reading
 
     def describe(self) -> dict[str, Any]:
         """The data keys of ``read``."""
-        keys = dict(super().describe())
+        keys: Any = super().describe()
         for signal in self.probabilities:
             keys.update(signal.describe())
         return keys

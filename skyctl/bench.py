@@ -103,13 +103,12 @@ def _numpy_rate(seconds: float) -> float:
     film.set_skyrmion()
     state = film.spins
     c = film.coefficients()
+    couplings = (c["exchange"], c["dmi"], c["anisotropy"])
 
     def rate_of(spins: np.ndarray) -> np.ndarray:
         g = np.pad(spins, ((0, 0), (1, 1), (1, 1)))
-        b = llg.interaction_field(
-            *g[:, 1:-1, :-2], *g[:, 1:-1, 2:], *g[:, :-2, 1:-1], *g[:, 2:, 1:-1], spins[2],
-            c["exchange"], c["dmi"], c["anisotropy"],
-        )  # fmt: skip
+        neighbours = (*g[:, 1:-1, :-2], *g[:, 1:-1, 2:], *g[:, :-2, 1:-1], *g[:, 2:, 1:-1])
+        b = llg.interaction_field(*neighbours, spins[2], *couplings)
         return np.stack(llg.spin_rate(*spins, *b, c["precession"], c["damping"]))
 
     def once() -> int:

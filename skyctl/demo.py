@@ -139,7 +139,7 @@ def _run(
     seed: int,
     watch: Watch,
 ) -> DemoResult:
-    result = DemoResult(provider=beamline.classifier.provider.get())
+    result = DemoResult(provider=str(beamline.classifier.provider.get()))
     charge = beamline.sample.charge()
     open_shot: dict[str, Any] = {}
     task = {"name": ""}

@@ -6,6 +6,7 @@ loses the oldest events, which are counted.
 """
 
 import logging
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -14,6 +15,7 @@ from functools import partial
 from typing import Any, Literal
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from skyctl.errors import ForeignMessage, StreamError, UndecodableMessage
 from skyctl.frame import Frame, ShotEnd, ShotStart
@@ -26,6 +28,8 @@ QUEUED_EVENTS = 256
 
 _POLL_MS = 50
 _IDLE_S = 1.0
+_CUT_S = 1.0
+_CONNECTION_EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_CONNECTED
 _log = logging.getLogger(__name__)
 
 
@@ -109,7 +113,8 @@ class Consumer:
 
 
 class Hub:
-    """The receiving end of the frame stream.
+    """The receiving end of the frame stream. It receives from the first ``subscribe`` on: what the
+    source sent before waits.
 
     address : where the source is bound
     stall_s : a movie without a message of its own for so long is closed as incomplete
@@ -123,15 +128,18 @@ class Hub:
         self._consumers: tuple[Consumer, ...] = ()
         self._account: ShotAccount | None = None
         self._last_message = 0.0
+        self._cut = math.inf
         self._stop = threading.Event()
+        self._wanted = threading.Event()
         self._socket = zmq.Context.instance().socket(zmq.PULL)
         self._socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_MESSAGE_BYTES)
         self._socket.setsockopt(zmq.RCVHWM, QUEUED_EVENTS)
         self._socket.setsockopt(zmq.LINGER, 0)
+        self._monitor = self._socket.get_monitor_socket(_CONNECTION_EVENTS)
         try:
             self._socket.connect(address)
         except zmq.ZMQError as error:
-            self._socket.close()
+            self._release()
             raise StreamError(
                 f"frame stream {address!r}: {error}. Give an address like tcp://127.0.0.1:31001."
             ) from error
@@ -141,6 +149,7 @@ class Hub:
     def subscribe(self, consumer: Consumer) -> None:
         """Send all events from now on to ``consumer`` as well."""
         self._consumers = (*self._consumers, consumer)
+        self._wanted.set()
 
     def unsubscribe(self, consumer: Consumer) -> None:
         """Stop sending events to ``consumer``."""
@@ -154,12 +163,16 @@ class Hub:
     def close(self) -> None:
         """Stop receiving. An open movie is closed as incomplete."""
         self._stop.set()
+        self._wanted.set()
         self._thread.join()
 
     def _run(self) -> None:
+        self._wanted.wait()
         try:
             while not self._stop.is_set():
-                if self._socket.poll(_POLL_MS):
+                if not self._socket.poll(_POLL_MS):
+                    self._mend()
+                else:
                     message = self._socket.recv(copy=False)
                     self._receive(message.buffer, time.monotonic_ns())
                 if self._account and time.monotonic() - self._last_message > self._stall_s:
@@ -167,7 +180,23 @@ class Hub:
                     self._finish(None)
             self._finish(None)
         finally:
-            self._socket.close()
+            self._release()
+
+    def _mend(self) -> None:
+        """Connect again where ZeroMQ does not: a peer whose message is over the limit it gives up."""
+        while self._monitor.poll(0):
+            cut = recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
+            self._cut = time.monotonic() if cut else math.inf
+        if time.monotonic() - self._cut > _CUT_S:
+            self._cut = math.inf
+            self._note("undecodable")
+            _log.warning("%s: cut off after a message that broke ZeroMQ's rules", self.address)
+            self._socket.connect(self.address)
+
+    def _release(self) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close()
+        self._socket.close()
 
     @property
     def _shot(self) -> str:

@@ -223,8 +223,7 @@ def test_nothing_fires_when_the_recorder_stopped(beamline, monkeypatch):
         beamline.pulser.set(PULSE, shot="a")
     with pytest.raises(RecordingError):
         camera.trigger()
-    with pytest.raises(RecordingError):  # what waits cannot be written
-        camera.unstage()
+    camera.unstage()
     monkeypatch.undo()
     camera.stage()  # it is not stuck: the next run can begin
     camera.unstage()

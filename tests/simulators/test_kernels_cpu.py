@@ -159,8 +159,9 @@ def test_threads_do_not_change_a_bit(random_spins, rows, columns, precision, per
 
 def test_the_compiled_cache_does_not_outlive_the_physics(tmp_path):
     package, away = tmp_path / "skyctl", shutil.ignore_patterns("__pycache__")
-    shutil.copytree(Path(skyctl.__file__).parent, package, ignore=away)
-    shutil.copytree(Path(simulators.__file__).parent, package / "simulators", ignore=away)
+    for source, target in [(skyctl, package), (simulators, package / "simulators")]:
+        folder = Path(source.__file__).parent
+        shutil.copytree(folder, target, ignore=away, dirs_exist_ok=True)
     code = (
         "from skyctl.simulators.film import Film, FilmParameters\n"
         "film = Film(FilmParameters(rows=3, columns=3, damping=0, bias_T=(1, 0, 0)))\n"

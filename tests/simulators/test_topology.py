@@ -69,6 +69,7 @@ def test_charge_changes_sign_in_a_mirror_and_with_the_spins_but_not_by_turning()
         (two_skyrmions(-1), two_skyrmions(-1), "mixed"),
         (two_skyrmions(-1), skyrmion(-1), "mixed"),
         (skyrmion(-1), skyrmion(1)[:, :, ::-1], "mixed"),
+        (skyrmion(-1), skyrmion(-1)[:, :, ::-1], "mixed"),
         (skyrmion(-1), uniform(-1)[[2, 0, 1]], "mixed"),
         (uniform(-1)[[2, 0, 1]], skyrmion(-1), "mixed"),
     ],

@@ -1,4 +1,4 @@
-"""The wire format: what we write can be read, by us and by others; what strangers write cannot hurt."""
+"""The wire format: what we write can be read, by others too; what strangers write cannot hurt."""
 
 import math
 from datetime import UTC

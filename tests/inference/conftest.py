@@ -1,0 +1,64 @@
+"""Synthetic films: discs, rings and stripes of reversed spins, smoothed as a wall would be."""
+
+import numpy as np
+import pytest
+
+from skyctl.frame import Frame, ShotEnd, ShotStart
+from skyctl.inference.model import MovieClassifier
+from skyctl.pulse import Movie, Pulse
+
+
+def disc(row, column, radius, shape=(100, 100)):
+    """Where a disc is: bool (H, W)."""
+    rows, columns = np.indices(shape)
+    return np.hypot(rows - row, columns - column) <= radius
+
+
+def film(*islands, background=-1.0, shape=(100, 100)):
+    """S_z of a film whose ``islands`` point against its background."""
+    sz = np.full(shape, background, np.float32)
+    for island in islands:
+        sz[island] = -background
+    return sz
+
+
+@pytest.fixture(name="disc", scope="session")
+def _disc():
+    return disc
+
+
+@pytest.fixture(name="film", scope="session")
+def _film():
+    return film
+
+
+@pytest.fixture
+def movie():
+    """S_z of 12 frames in which a skyrmion breathes."""
+    radii = 4 + 3 * np.sin(np.arange(12) / 2)
+    return [film(disc(50, 50, radius)) for radius in radii]
+
+
+@pytest.fixture(scope="session")
+def model():
+    return MovieClassifier()
+
+
+@pytest.fixture
+def play():
+    """Gives a movie to a classifier as a hub would; what it told is returned."""
+
+    def run(classifier, images, *, pulse=None, looks=False, counts=None, shot="s"):
+        told = []
+        classifier.subscribe(told.append)
+        pulse = None if looks else pulse or Pulse(width_ps=8)
+        shape = (100, 100)
+        classifier.handle(ShotStart("run", shot, pulse, Movie(), len(images), shape))
+        for index, data in enumerate(images):
+            if data is not None:
+                classifier.handle(Frame("run", shot, index, 5.0 * index, 1, data, 7))
+        classifier.handle(ShotEnd("run", shot, len(images), counts))
+        classifier.unsubscribe(told.append)
+        return told[:-1], told[-1]
+
+    return run

@@ -1,0 +1,238 @@
+"""The classifier's session: what loads, what does not and why, and the state that it carries."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from skyctl.errors import ModelError
+from skyctl.inference.model import SHIPPED, MovieClassifier, shipped_model
+
+METADATA = {
+    "name": "tiny",
+    "version": "1",
+    "classes": json.dumps(["a", "b", "c"]),
+    "preprocessing": "quantiles",
+    "features": "6",
+    "hidden": "3",
+    "threshold": "0.8",
+    "data_sha256": "0",
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a step: hidden' = features W + hidden, probabilities = softmax(hidden')."""
+
+    def model(
+        *, features=6, classes=3, names=("features", "hidden"), kind=TensorProto.FLOAT, **metadata
+    ):
+        first, second = names
+        nodes = [
+            helper.make_node("MatMul", [first, "W"], ["drive"]),
+            helper.make_node("Add", ["drive", second], ["next_hidden"]),
+            helper.make_node("Softmax", ["next_hidden"], ["probabilities"]),
+        ]
+        dtype = helper.tensor_dtype_to_np_dtype(kind)
+        weights = np.linspace(-1, 1, features * classes, dtype=dtype)
+        graph = helper.make_graph(
+            nodes,
+            "step",
+            [
+                helper.make_tensor_value_info(first, kind, ["batch", features]),
+                helper.make_tensor_value_info(second, kind, ["batch", classes]),
+            ],
+            [
+                helper.make_tensor_value_info("probabilities", kind, ["batch", classes]),
+                helper.make_tensor_value_info("next_hidden", kind, ["batch", classes]),
+            ],
+            [helper.make_tensor("W", kind, [features, classes], weights)],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        values = {k: v for k, v in {**METADATA, **metadata}.items() if v is not None}
+        helper.set_model_props(model, values)
+        path = tmp_path / "tiny.onnx"
+        onnx.save(model, path)
+        return path
+
+    return model
+
+
+def refusal(path, provider="cpu"):
+    with pytest.raises(ModelError) as caught:
+        MovieClassifier(path, provider)
+    return str(caught.value)
+
+
+def test_a_classifier_by_hand_loads_with_its_card(write):
+    card = MovieClassifier(write()).card
+    assert card.classes == ("a", "b", "c")
+    assert (card.name, card.features, card.hidden, card.threshold) == ("tiny", 6, 3, 0.8)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    message = refusal(tmp_path / "none.onnx")
+    assert str(tmp_path / "none.onnx") in message
+    assert "No such file" in message
+    assert "leave --model out" in message
+
+
+def test_a_folder_is_no_model(tmp_path):
+    assert "Is a directory" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"this is not ONNX", bytes(1000)])
+def test_a_file_that_is_not_onnx_is_named(tmp_path, content):
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(content)
+    message = refusal(path)
+    assert str(path) in message
+    assert "skyctl train classifier" in message
+
+
+def test_a_model_cut_short_is_refused(write):
+    path = write()
+    path.write_bytes(path.read_bytes()[:200])
+    assert str(path) in refusal(path)
+
+
+def test_a_network_with_other_inputs_is_refused_by_their_names(write):
+    path = write(names=("x", "state"))
+    message = refusal(path)
+    assert "['state', 'x']" in message
+    assert "['features', 'hidden']" in message
+    assert "skyctl train classifier" in message
+
+
+@pytest.mark.parametrize("name", METADATA)
+def test_a_model_that_does_not_describe_itself_is_refused(write, name):
+    path = write(**{name: None})
+    message = refusal(path)
+    assert str(path) in message
+    assert name in message
+    assert "skyctl train classifier" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("classes", "no json"),
+        ("classes", '"abc"'),
+        ("classes", "[1, 2, 3]"),
+        ("classes", "[]"),
+        ("classes", "3"),
+        ("features", "many"),
+        ("threshold", "high"),
+        ("preprocessing", "histogram"),
+    ],
+)
+def test_a_model_that_describes_itself_wrongly_is_refused(write, name, value):
+    assert "metadata lacks or garbles" in refusal(write(**{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "at_fault"),
+    [
+        ("features", "7", "features has shape"),
+        ("hidden", "4", "hidden has shape"),
+        ("classes", '["a", "b"]', "probabilities has shape"),
+    ],
+)
+def test_a_graph_of_other_sizes_than_its_metadata_is_refused(write, name, value, at_fault):
+    message = refusal(write(**{name: value}))
+    assert at_fault in message
+    assert "Export it again" in message
+
+
+def test_a_graph_that_cannot_take_a_float32_frame_is_refused_when_it_is_loaded(write):
+    assert "cannot take one frame" in refusal(write(kind=TensorProto.DOUBLE))
+
+
+def test_an_unknown_provider_is_refused_with_the_choice():
+    assert "choose one of cpu, cuda" in refusal(None, "tpu")
+
+
+def test_cuda_is_not_replaced_by_the_cpu_silently():
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    message = refusal(None, "cuda")
+    assert "no CUDA" in message
+    assert "skyctl[gpu]" in message
+    assert "--provider cpu" in message
+
+
+def test_an_unknown_shipped_model_is_refused_with_those_there_are():
+    with pytest.raises(ModelError, match=f"'nothing'.*{SHIPPED}"):
+        shipped_model("nothing")
+
+
+def test_the_shipped_model_says_what_it_is(model):
+    card = model.card
+    assert card.classes == ("breathing", "switching", "collapse")
+    assert card.threshold == 0.8
+    assert card.preprocessing == "quantiles"
+    assert len(card.data_sha256) == len(card.file_sha256) == 64
+    assert model.provider == "CPUExecutionProvider"
+
+
+def verdicts(model, images, orientation=1.0):
+    model.reset(orientation)
+    return np.array([model.step(sz) for sz in images])
+
+
+def test_probabilities_sum_to_one(model, movie):
+    probabilities = verdicts(model, movie)
+    assert (probabilities >= 0).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_the_same_movie_twice_gives_the_same_verdicts_bit_for_bit(model, movie):
+    first, again = verdicts(model, movie), verdicts(model, movie)
+    assert first.tobytes() == again.tobytes()
+
+
+def test_two_sessions_of_one_file_agree_bit_for_bit(model, movie):
+    assert verdicts(model, movie).tobytes() == verdicts(MovieClassifier(), movie).tobytes()
+
+
+def test_a_verdict_depends_on_the_frames_before(model, movie):
+    assert not np.array_equal(verdicts(model, movie)[-1], verdicts(model, movie[-1:])[-1])
+
+
+def test_the_state_is_carried_as_the_graph_says(write):
+    model = MovieClassifier(write(features="6"))
+    weights = np.linspace(-1, 1, 18, dtype=np.float32).reshape(6, 3)
+    rng = np.random.default_rng(0)
+    hidden = np.zeros(3)
+    model.reset(1.0)
+    for _ in range(5):
+        sz = np.sort(rng.uniform(-1, 1, 6)).astype(np.float32)
+        lower = np.quantile(
+            sz, 0.5 - 0.5 * np.cos(np.pi * (np.arange(6) + 0.5) / 6), method="hazen"
+        )
+        hidden = hidden + lower @ weights
+        expected = np.exp(hidden) / np.exp(hidden).sum()
+        np.testing.assert_allclose(model.step(sz.reshape(2, 3)), expected, atol=1e-5)
+
+
+def test_a_film_turned_over_gets_the_same_verdicts(model, movie):
+    turned = verdicts(model, [-sz for sz in movie], orientation=-1.0)
+    assert turned.tobytes() == verdicts(model, movie).tobytes()
+
+
+def test_any_lattice_size_is_taken(model, film, disc):
+    for side in (20, 64, 150):
+        shape = (side, side)
+        probabilities = verdicts(model, [film(disc(9, 9, 4, shape), shape=shape)])
+        np.testing.assert_allclose(probabilities.sum(), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "label"),
+    [((0.9, 0.05, 0.05), "breathing"), ((0.1, 0.8, 0.1), "switching"), ((0.5, 0.3, 0.2), None)],
+)
+def test_a_class_is_named_from_the_threshold_on_and_else_none(model, probabilities, label):
+    assert model.label(np.array(probabilities)) == label

@@ -1,0 +1,161 @@
+"""The streaming classifier: a verdict a frame, a result a movie, and what must not be acted on."""
+
+import numpy as np
+import pytest
+
+from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
+from skyctl.inference.streaming import StreamingClassifier
+from skyctl.pulse import Movie, Pulse
+from skyctl.verdict import ShotResult, Verdict
+
+WHOLE = Counts(received=12)
+
+
+@pytest.fixture
+def classifier(model):
+    return StreamingClassifier(model)
+
+
+def test_a_movie_has_a_verdict_a_frame_and_one_result(classifier, play, movie):
+    verdicts, result = play(classifier, movie, counts=WHOLE)
+    assert [verdict.index for verdict in verdicts] == list(range(12))
+    assert [verdict.movie_time_ps for verdict in verdicts] == [5.0 * i for i in range(12)]
+    assert all(verdict.classes == classifier.model.card.classes for verdict in verdicts)
+    assert result.verdict is verdicts[-1]
+    assert result.problem == ""
+    assert result.counts == WHOLE
+    assert result.state.has_one_skyrmion
+    assert result.latencies_ms == tuple(verdict.latency_ms for verdict in verdicts)
+    assert all(verdict.decided_ns > verdict.received_ns == 7 for verdict in verdicts)
+
+
+def test_verdicts_are_the_models_own(classifier, play, movie, model):
+    verdicts, _ = play(classifier, movie, counts=WHOLE)
+    model.reset(1.0)
+    for verdict, sz in zip(verdicts, movie, strict=True):
+        assert verdict.probabilities == tuple(map(float, model.step(sz)))
+
+
+def test_a_movie_does_not_remember_the_one_before(classifier, play, movie):
+    first, _ = play(classifier, movie, counts=WHOLE)
+    play(classifier, movie[5:9], counts=WHOLE)
+    again, _ = play(classifier, movie, counts=WHOLE)
+    assert [v.probabilities for v in again] == [v.probabilities for v in first]
+
+
+def test_a_film_that_points_up_gets_the_verdicts_of_one_that_points_down(classifier, play, movie):
+    down, below = play(classifier, movie, counts=WHOLE)
+    up, above = play(classifier, [-sz for sz in movie], counts=WHOLE)
+    assert [v.probabilities for v in up] == [v.probabilities for v in down]
+    assert above.state.background == -below.state.background
+
+
+def test_a_camera_of_all_spins_gets_the_verdicts_of_one_of_sz(classifier, movie, play):
+    flat, _ = play(classifier, movie, counts=WHOLE)
+    told = []
+    classifier.subscribe(told.append)
+    classifier.handle(ShotStart("run", "s", Pulse(width_ps=8), Movie(), 12, (3, 100, 100)))
+    for index, sz in enumerate(movie):
+        spins = np.stack([np.zeros_like(sz), np.zeros_like(sz), sz])
+        classifier.handle(Frame("run", "s", index, 5.0 * index, 1, spins))
+    assert [v.probabilities for v in told] == [v.probabilities for v in flat]
+
+
+def test_a_look_has_a_state_and_no_verdict(classifier, play, movie):
+    verdicts, result = play(classifier, movie[:1], looks=True, counts=Counts(received=1))
+    assert verdicts == []
+    assert result.verdict is None
+    assert result.label == ""
+    assert result.state.has_one_skyrmion
+    assert result.problem == ""
+
+
+def spoil(value):
+    def spoiled(sz):
+        bad = sz.copy()
+        bad[3, 4] = value
+        return bad
+
+    return spoiled
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "problem"),
+    [
+        (spoil(np.nan), "frame 4 holds a NaN"),
+        (spoil(np.inf), "frame 4 holds a NaN or an infinity"),
+        (spoil(1.5), "frame 4 holds values beyond"),
+        (spoil(-30000), "frame 4 holds values beyond"),
+        (lambda sz: sz[:50], "frame 4 has shape"),
+        (lambda sz: np.stack([sz, sz, sz]), "frame 4 has shape"),
+    ],
+)
+def test_a_bad_frame_marks_its_movie_and_never_reaches_the_network(
+    classifier, play, movie, spoiled, problem
+):
+    good, _ = play(classifier, movie, counts=WHOLE)
+    verdicts, result = play(classifier, [*movie[:4], spoiled(movie[4]), *movie[5:]], counts=WHOLE)
+    assert [v.probabilities for v in verdicts] == [v.probabilities for v in good[:4]]
+    assert problem in result.problem
+    assert result.state is None
+    after, clean = play(classifier, movie, counts=WHOLE)
+    assert [v.probabilities for v in after] == [v.probabilities for v in good]
+    assert clean.problem == ""
+
+
+def test_a_bad_first_frame_leaves_no_verdict(classifier, play, movie):
+    verdicts, result = play(classifier, [spoil(np.nan)(movie[0]), *movie[1:]], counts=WHOLE)
+    assert (verdicts, result.verdict, result.state) == ([], None, None)
+    assert result.problem
+
+
+@pytest.mark.parametrize(
+    ("counts", "problem"),
+    [
+        (Counts(received=10, missing=2), "2 of 12 frames missing"),
+        (Counts(received=12, reordered=1), "1 frames out of order"),
+        (Counts(), "no frames"),
+        (Counts(received=12, duplicates=3, stray=1, foreign=2, undecodable=1), ""),
+    ],
+)
+def test_a_movie_with_a_gap_says_so(classifier, play, movie, counts, problem):
+    _, result = play(classifier, movie, counts=counts)
+    assert result.problem == problem
+
+
+def test_a_frame_that_comes_late_is_passed_over(classifier, movie):
+    told = []
+    classifier.subscribe(told.append)
+    classifier.handle(ShotStart("run", "s", Pulse(width_ps=8), Movie(), 12, (100, 100)))
+    for index in (0, 2, 1, 3):
+        classifier.handle(Frame("run", "s", index, 0.0, 1, movie[index]))
+    assert [verdict.index for verdict in told] == [0, 2, 3]
+
+
+def test_events_of_another_shot_are_passed_over(classifier, movie):
+    told = []
+    classifier.subscribe(told.append)
+    classifier.handle(Frame("run", "early", 0, 0.0, 1, movie[0]))
+    classifier.handle(ShotEnd("run", "early", 1))
+    classifier.handle(ShotStart("run", "s", Pulse(width_ps=8), Movie(), 1, (100, 100)))
+    classifier.handle(Frame("run", "other", 0, 0.0, 1, movie[0]))
+    classifier.handle(ShotEnd("run", "other", 1))
+    assert told == []
+
+
+def test_an_abstaining_network_is_called_mixed(classifier, play, movie):
+    unsure = Verdict("s", 0, 0.0, ("a", "b"), (0.5, 0.5), None)
+    assert ShotResult("s", unsure, None, WHOLE, "", ()).label == "mixed"
+    verdicts, _ = play(classifier, movie, counts=WHOLE)
+    for verdict in verdicts:
+        best = max(verdict.probabilities)
+        named = verdict.classes[verdict.probabilities.index(best)] if best >= 0.8 else None
+        assert verdict.label == named
+
+
+def test_who_unsubscribed_is_told_no_more(classifier, play, movie):
+    told = []
+    classifier.subscribe(told.append)
+    classifier.unsubscribe(told.append)
+    play(classifier, movie[:2], counts=Counts(received=2))
+    assert told == []
