@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from event_model import ComposeStreamResourceBundle, compose_stream_resource
 from ophyd import Component, Device, Kind
 from ophyd.status import Status
+
 from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import LimitedSignal, StateSignal
-
 from skyctl.errors import StreamError
 from skyctl.frame import ShotEnd
 from skyctl.inference.streaming import StreamingClassifier

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from ophyd import Component, Device, Kind
 from ophyd.status import Status
+
 from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import StateSignal
-
 from skyctl.errors import ModelError
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure

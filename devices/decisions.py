@@ -4,6 +4,7 @@ from typing import Any
 
 from ophyd import Component, Device
 from ophyd.status import Status
+
 from skyctl.devices.signals import StateSignal
 
 

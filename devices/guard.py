@@ -58,12 +58,14 @@ class Guard:
         self.envelope = envelope
         self.ledger = ledger
         self._clock = clock
-        self._fired: set[str] = set()
+        self._fired: dict[str, Pulse] = {}
         self._last: tuple[float, float] | None = None  # time, amplitude
         if ledger is not None and ledger.exists():
             try:
                 booked = [json.loads(line) for line in ledger.read_text().splitlines()]
-                self._fired = {str(shot["shot"]) for shot in booked}
+                self._fired = {
+                    str(shot["shot"]): Pulse.model_validate(shot["pulse"]) for shot in booked
+                }
                 if booked:  # a restart is no way round rest and slew
                     self._last = (clock(), float(booked[-1]["pulse"]["amplitude_T"]))
             except (OSError, ValueError, KeyError, TypeError) as error:
@@ -80,6 +82,10 @@ class Guard:
     def has_fired(self, shot: str) -> bool:
         """Whether this shot was fired before: a shot fires once."""
         return shot in self._fired
+
+    def replays(self, shot: str, pulse: Pulse) -> bool:
+        """Whether exactly this was fired before; the name with another pulse is no replay."""
+        return self._fired.get(shot) == pulse
 
     @property
     def rest_left_s(self) -> float:
@@ -138,7 +144,7 @@ class Guard:
                 f"{self.envelope.rest_s:g} s. Nothing was fired; wait and fire again."
             )
         self._write(shot, pulse)
-        self._fired.add(shot)
+        self._fired[shot] = pulse
         self._last = (now, pulse.amplitude_T)
 
     def _write(self, shot: str, pulse: Pulse) -> None:

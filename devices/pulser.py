@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from ophyd import Component, Device, Kind
 from ophyd.status import Status
+
 from skyctl.devices.guard import Envelope, Guard, settings
 from skyctl.devices.signals import LimitedSignal, StateSignal
-
 from skyctl.errors import PulseRefused
 from skyctl.pulse import Pulse, Spot
 
@@ -114,7 +114,7 @@ class Pulser(Device):
         with self._lock:
             self.disarm("a new pulse")
             self.check_value(value)
-            self._replayed = self.guard.has_fired(shot)
+            self._replayed = self.guard.replays(shot, value)
             if not self._replayed:
                 self._allow(value, shot)
                 self._setting_up = True

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
+from skyctl import __version__
 from skyctl.devices.camera import FilmCamera
 from skyctl.devices.classifier import StreamClassifier
 from skyctl.devices.decisions import DecisionLog
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.pulser import Pulser
-from skyctl.simulators.film import Film, FilmParameters
-from skyctl.simulators.topology import topological_charge
-
-from skyctl import __version__
 from skyctl.errors import PulseRefused
 from skyctl.frame import Frame, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, Movie, Pulse
+from skyctl.simulators.film import Film, FilmParameters
+from skyctl.simulators.topology import topological_charge
 from skyctl.stream.hub import Hub
 from skyctl.stream.publisher import Publisher
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from skyctl.simulators.film import Film, FilmParameters
-from skyctl.simulators.topology import MIXED, process_label
 
 from skyctl.inference.features import Preprocessing, frame_features
 from skyctl.pulse import Movie, Pulse, Spot
+from skyctl.simulators.film import Film, FilmParameters
+from skyctl.simulators.topology import MIXED, process_label
 
 LABEL_AFTER_PEAK_PS = 125.0
 """A movie is labelled by its state this long after the peak (165 ps for a peak at 40 ps)."""

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from skyctl.models.classifier import ExportedStep, ProcessClassifier
-from skyctl.models.dataset import CLASSES, Dataset
-from skyctl.models.training import TrainingReport
 
 from skyctl.errors import ModelError
 from skyctl.inference.features import Preprocessing
 from skyctl.inference.model import SHIPPED, MovieClassifier
+from skyctl.models.classifier import ExportedStep, ProcessClassifier
+from skyctl.models.dataset import CLASSES, Dataset
+from skyctl.models.training import TrainingReport
 
 THRESHOLD = 0.8
 """Probability from which a class is named (arXiv:1907.01814)."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn.functional import cross_entropy
+
 from skyctl.models.classifier import ProcessClassifier
 from skyctl.models.dataset import CLASSES, FRAME_PS, Dataset
-from torch.nn.functional import cross_entropy
 
 VERDICT_AFTER_PEAK_PS = 45.0
 """Frames later than this after the peak are trained on: before it a movie may still go any way."""

@@ -7,10 +7,10 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-from skyctl.simulators import llg
-from skyctl.simulators.engines import make_engine
 
 from skyctl.pulse import Pulse, Spot
+from skyctl.simulators import llg
+from skyctl.simulators.engines import make_engine
 
 MAX_STEP_PS = 0.015
 """Longest time step, ps; the measured process map was made with it."""

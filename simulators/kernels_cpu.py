@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numba import njit, types, uintp
 from numba.extending import intrinsic
+
 from skyctl.simulators import llg
 
 _OPTIONS = {"error_model": "numpy", "fastmath": True, "nogil": True, "cache": True}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numba import cuda
+
 from skyctl.simulators import llg
 from skyctl.simulators.engines import pack_coefficients
 

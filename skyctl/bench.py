@@ -104,12 +104,14 @@ def _numpy_rate(seconds: float) -> float:
     state = film.spins
     c = film.coefficients()
     couplings = (c["exchange"], c["dmi"], c["anisotropy"])
+    damped = (c["precession"], c["damping"])
 
     def rate_of(spins: np.ndarray) -> np.ndarray:
         g = np.pad(spins, ((0, 0), (1, 1), (1, 1)))
         neighbours = (*g[:, 1:-1, :-2], *g[:, 1:-1, 2:], *g[:, :-2, 1:-1], *g[:, 2:, 1:-1])
-        b = llg.interaction_field(*neighbours, spins[2], *couplings)
-        return np.stack(llg.spin_rate(*spins, *b, c["precession"], c["damping"]))
+        field: tuple[Any, ...] = (*neighbours, spins[2], *couplings)
+        rate: tuple[Any, ...] = (*spins, *llg.interaction_field(*field), *damped)
+        return np.stack(llg.spin_rate(*rate))
 
     def once() -> int:
         nonlocal state

@@ -115,9 +115,9 @@ def run_demo(
         device=device,
     )
     server = SimpleTiledServer(directory=str(folder / "catalog"), readable_storage=[str(folder)])
+    client = from_uri(server.uri)
     try:
         with beamline:
-            client = from_uri(server.uri)
             engine.subscribe(TiledWriter(client))
             result = _run(engine, beamline, memory, centre, seed, watch)
         if result.run_uid and not result.interrupted:
@@ -127,6 +127,7 @@ def run_demo(
                 client[result.run_uid].validate(raise_on_error=True, fix_errors=False)
             result.validated = True
     finally:
+        client.context.close()
         server.close()
     return result
 

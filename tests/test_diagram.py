@@ -1,11 +1,11 @@
 """The classifier against the truth on simulated shots at θ = 40°, an angle it never trained on."""
 
 import pytest
-from skyctl.simulators.film import Film
 
 from skyctl.diagram import Diagram, classify_film, process_diagram
 from skyctl.inference.model import MovieClassifier
 from skyctl.pulse import Movie, Pulse
+from skyctl.simulators.film import Film
 
 PAPER_MOVIE = Movie()
 LONG_MOVIE = Movie(duration_ps=165)

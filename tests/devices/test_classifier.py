@@ -1,8 +1,8 @@
 """The classifier as a device: an interlock that wants to have seen the film."""
 
 import pytest
-from skyctl.devices.classifier import StreamClassifier
 
+from skyctl.devices.classifier import StreamClassifier
 from skyctl.errors import ModelError, PulseRefused
 from skyctl.frame import Counts
 from skyctl.pulse import Exposure, Pulse

@@ -3,8 +3,8 @@
 import pytest
 from bluesky import protocols as p
 from event_model import DocumentNames, schema_validators
-from skyctl.devices.guard import settings
 
+from skyctl.devices.guard import settings
 from skyctl.pulse import Exposure, Pulse
 
 DESCRIPTOR = schema_validators[DocumentNames.descriptor]

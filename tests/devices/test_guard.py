@@ -8,10 +8,10 @@ import os
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.guard import settings as plain
 from skyctl.devices.pulser import Pulser
-
 from skyctl.errors import PulseRefused
 from skyctl.pulse import Pulse, Spot
 

@@ -2,9 +2,9 @@
 
 import pytest
 from ophyd.utils import LimitError, ReadOnlyError
+
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.pulser import Pulser
-
 from skyctl.errors import PulseRefused
 from skyctl.pulse import Pulse, Spot
 
@@ -133,3 +133,13 @@ def test_readings_cannot_be_set(pulser):
     for signal in (pulser.armed, pulser.shots_fired, pulser.shot):
         with pytest.raises(ReadOnlyError):
             signal.put(1)
+
+
+def test_the_name_of_a_fired_shot_is_refused_for_another_pulse(pulser, driver):
+    pulser.set(Pulse(width_ps=8), shot="a")
+    pulser.trigger()
+    with pytest.raises(PulseRefused, match="shot a: fired before"):
+        pulser.set(Pulse(width_ps=9), shot="a")
+    with pytest.raises(PulseRefused, match="not armed"):
+        pulser.trigger()
+    assert len(driver.fired) == 1

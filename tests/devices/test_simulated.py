@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from skyctl.devices.simulated import SimulatedSample, simulated_beamline
-from skyctl.simulators.film import Film
 
+from skyctl.devices.simulated import SimulatedSample, simulated_beamline
 from skyctl.errors import PulseRefused, StreamError
 from skyctl.pulse import Exposure, Movie, Pulse
+from skyctl.simulators.film import Film
 
 ERASE = Pulse(amplitude_T=2.0, width_ps=40.0)
 

@@ -47,7 +47,7 @@ def test_sorted_is_the_sorted_film_itself(sz):
 
 
 def test_sorted_features_of_another_lattice_are_refused_with_a_remedy():
-    with pytest.raises(ValueError, match="400 sites.*of 10000.*quantile"):
+    with pytest.raises(ValueError, match=r"400 sites.*of 10000.*quantile"):
         frame_features(np.zeros((20, 20), np.float32), 10_000, "sorted")
 
 

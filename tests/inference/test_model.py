@@ -11,6 +11,8 @@ from onnx import TensorProto, helper
 from skyctl.errors import ModelError
 from skyctl.inference.model import SHIPPED, MovieClassifier, shipped_model
 
+FEATURES, CLASSES = 6, 3
+CLASS_NAMES = ("breathing", "switching", "collapse", "nucleation", "nothing")
 METADATA = {
     "name": "tiny",
     "version": "1",
@@ -27,9 +29,7 @@ METADATA = {
 def write(tmp_path):
     """Writes a step: hidden' = features W + hidden, probabilities = softmax(hidden')."""
 
-    def model(
-        *, features=6, classes=3, names=("features", "hidden"), kind=TensorProto.FLOAT, **metadata
-    ):
+    def model(*, names=("features", "hidden"), kind=TensorProto.FLOAT, **metadata):
         first, second = names
         nodes = [
             helper.make_node("MatMul", [first, "W"], ["drive"]),
@@ -37,19 +37,19 @@ def write(tmp_path):
             helper.make_node("Softmax", ["next_hidden"], ["probabilities"]),
         ]
         dtype = helper.tensor_dtype_to_np_dtype(kind)
-        weights = np.linspace(-1, 1, features * classes, dtype=dtype)
+        weights = np.linspace(-1, 1, FEATURES * CLASSES, dtype=dtype)
         graph = helper.make_graph(
             nodes,
             "step",
             [
-                helper.make_tensor_value_info(first, kind, ["batch", features]),
-                helper.make_tensor_value_info(second, kind, ["batch", classes]),
+                helper.make_tensor_value_info(first, kind, ["batch", FEATURES]),
+                helper.make_tensor_value_info(second, kind, ["batch", CLASSES]),
             ],
             [
-                helper.make_tensor_value_info("probabilities", kind, ["batch", classes]),
-                helper.make_tensor_value_info("next_hidden", kind, ["batch", classes]),
+                helper.make_tensor_value_info("probabilities", kind, ["batch", CLASSES]),
+                helper.make_tensor_value_info("next_hidden", kind, ["batch", CLASSES]),
             ],
-            [helper.make_tensor("W", kind, [features, classes], weights)],
+            [helper.make_tensor("W", kind, [FEATURES, CLASSES], weights)],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
         values = {k: v for k, v in {**METADATA, **metadata}.items() if v is not None}
@@ -171,7 +171,7 @@ def test_an_unknown_shipped_model_is_refused_with_those_there_are():
 
 def test_the_shipped_model_says_what_it_is(model):
     card = model.card
-    assert card.classes == ("breathing", "switching", "collapse")
+    assert card.classes == CLASS_NAMES
     assert card.threshold == 0.8
     assert card.preprocessing == "quantiles"
     assert len(card.data_sha256) == len(card.file_sha256) == 64
@@ -203,7 +203,7 @@ def test_a_verdict_depends_on_the_frames_before(model, movie):
 
 
 def test_the_state_is_carried_as_the_graph_says(write):
-    model = MovieClassifier(write(features="6"))
+    model = MovieClassifier(write())
     weights = np.linspace(-1, 1, 18, dtype=np.float32).reshape(6, 3)
     rng = np.random.default_rng(0)
     hidden = np.zeros(3)

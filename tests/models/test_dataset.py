@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+
+from skyctl.inference.features import frame_features
 from skyctl.models.dataset import (
     CLASSES,
     FRAME_PS,
@@ -12,10 +14,8 @@ from skyctl.models.dataset import (
     make_dataset,
     training_shots,
 )
-from skyctl.simulators.film import Film, FilmParameters
-
-from skyctl.inference.features import frame_features
 from skyctl.pulse import Pulse, Spot
+from skyctl.simulators.film import Film, FilmParameters
 
 
 def test_shots_are_reproducible_and_differ_with_the_seed():

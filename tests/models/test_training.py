@@ -4,13 +4,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+
+from skyctl.errors import ModelError
+from skyctl.inference.model import MovieClassifier
 from skyctl.models.classifier import ExportedStep
 from skyctl.models.dataset import CLASSES, Dataset
 from skyctl.models.export import dataset_sha256, export_classifier, model_card
 from skyctl.models.training import train_classifier
-
-from skyctl.errors import ModelError
-from skyctl.inference.model import MovieClassifier
 
 FEATURES = 16
 

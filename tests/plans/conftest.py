@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from bluesky import RunEngine
 from event_model import DocumentNames, schema_validators
+
 from skyctl.devices.simulated import simulated_beamline
 
 

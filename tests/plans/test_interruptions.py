@@ -8,8 +8,8 @@ import sys
 import pytest
 from bluesky.plan_stubs import pause
 from bluesky.utils import RunEngineInterrupted
-from skyctl.devices.simulated import simulated_beamline
 
+from skyctl.devices.simulated import simulated_beamline
 from skyctl.errors import PulseRefused
 from skyctl.plans import classify_shot, write
 from skyctl.pulse import Pulse

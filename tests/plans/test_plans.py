@@ -8,17 +8,17 @@ import bluesky.preprocessors as bpp
 import pytest
 from bluesky.simulators import check_limits, summarize_plan
 from bluesky_tiled_plugins import TiledWriter
-from skyctl.devices.guard import Envelope
-from skyctl.devices.simulated import simulated_beamline
-from skyctl.simulators.film import FilmParameters
 from tiled.client import from_uri
 from tiled.server import SimpleTiledServer
 
 import skyctl.plans
+from skyctl.devices.guard import Envelope
+from skyctl.devices.simulated import simulated_beamline
 from skyctl.errors import PulseRefused
 from skyctl.plans import classify_shot, cycle, erase, fire, stubs, switch, write
 from skyctl.pulse import Pulse, Spot
 from skyctl.recording.reader import Recording
+from skyctl.simulators.film import FilmParameters
 
 NUDGE = Pulse(amplitude_T=2.0, width_ps=4.0)
 WRITE = Pulse(amplitude_T=6.0, width_ps=16.0, spot=Spot(x=49.5, y=49.5, sigma=6))

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from skyctl.simulators.engines import make_engine
 
 

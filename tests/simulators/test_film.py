@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
+from skyctl.pulse import Pulse, Spot
 from skyctl.simulators import llg
 from skyctl.simulators.film import Film, FilmParameters, bloch_skyrmion
 from skyctl.simulators.topology import (
@@ -14,8 +16,6 @@ from skyctl.simulators.topology import (
     process_label,
     topological_charge,
 )
-
-from skyctl.pulse import Pulse, Spot
 
 MAP = {
     0.04: "BmmmmmmCCCmC",

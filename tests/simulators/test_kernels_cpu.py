@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from skyctl.simulators.film import Film, FilmParameters
 
 import skyctl
 from skyctl import simulators
 from skyctl.pulse import Pulse, Spot
+from skyctl.simulators.film import Film, FilmParameters
 
 
 def run(film, time_ps, pulse=None, **options):

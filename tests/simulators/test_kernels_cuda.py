@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 from numba import cuda
-from skyctl.simulators import kernels_cuda
-from skyctl.simulators.film import Film, FilmParameters
 
 from skyctl.pulse import Pulse, Spot
+from skyctl.simulators import kernels_cuda
+from skyctl.simulators.film import Film, FilmParameters
 
 ON_GPU = "NUMBA_ENABLE_CUDASIM" not in os.environ
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from skyctl.simulators import llg
-from skyctl.simulators.film import Film, FilmParameters
 
 from skyctl.pulse import Pulse
+from skyctl.simulators import llg
+from skyctl.simulators.film import Film, FilmParameters
 
 FREE = FilmParameters(
     rows=3, columns=3, exchange_meV=0, dmi_meV=0, anisotropy_meV=0, damping=0, bias_T=(0, 0, 2)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from skyctl.simulators.film import bloch_skyrmion
 from skyctl.simulators.topology import process_label, topological_charge
 
