@@ -156,7 +156,14 @@ class Film:
         down, up = g[:, :-2, 1:-1], g[:, 2:, 1:-1]
         c = self.coefficients()
         b = llg.interaction_field(
-            *left, *right, *down, *up, s[2], c["exchange"], c["dmi"], c["anisotropy"]
+            *left,
+            *right,
+            *down,
+            *up,
+            sz=s[2],
+            exchange_T=c["exchange"],
+            dmi_T=c["dmi"],
+            anisotropy_T=c["anisotropy"],
         )
         return np.stack(b) + np.asarray(p.bias_T)[:, None, None]
 
@@ -202,7 +209,11 @@ class Film:
             peak_T=pulse.peak_field_T if pulse else (0.0, 0.0, 0.0),
             peak_ps=pulse.peak_ps if pulse else 0.0,
             width_ps=pulse.width_ps if pulse else 1.0,
-            spot=_spot_profile(pulse.spot if pulse else None, p.rows, p.columns),
+            spot=_spot_profile(
+                pulse.spot if pulse else None,  # pyright: ignore[reportArgumentType] frozen: hashable
+                p.rows,
+                p.columns,
+            ),
             start_ps=start_ps,
             step_ps=span_ps / steps,
             steps=steps,

@@ -58,6 +58,6 @@ def verdicts(classes: int) -> np.dtype:
             ("label", "S16"),
             ("received_ns", "i8"),
             ("decided_ns", "i8"),
-            ("probabilities", "f4", (classes,)),
+            ("probabilities", "f4", (max(classes, 1),)),  # HDF5 has no array of nothing
         ]
     )
