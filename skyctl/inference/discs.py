@@ -1,5 +1,7 @@
 """What an S_z camera sees of a film: reversed discs, counted and told from domains."""
 
+from typing import Any
+
 import numpy as np
 from scipy import ndimage
 
@@ -18,7 +20,8 @@ def film_state(sz: np.ndarray) -> FilmState:
     """
     background = background_sign(sz)
     reversed_ = np.asarray(sz * background < 0)
-    labels, count = ndimage.label(reversed_)
+    found: Any = ndimage.label(reversed_)
+    labels, count = found
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     discs = domains = 0
     for island, box in enumerate(ndimage.find_objects(labels), start=1):
@@ -29,7 +32,8 @@ def film_state(sz: np.ndarray) -> FilmState:
             for side, length in zip(box, sz.shape, strict=True)
         )
         shape = labels[box] == island
-        has_hole = not np.array_equal(ndimage.binary_fill_holes(shape), shape)
+        filled: Any = ndimage.binary_fill_holes(shape)
+        has_hole = not np.array_equal(filled, shape)
         if touches_edge or has_hole:
             domains += 1
         else:

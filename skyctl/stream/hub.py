@@ -183,7 +183,7 @@ class Hub:
             self._release()
 
     def _mend(self) -> None:
-        """Connect again where ZeroMQ does not: a peer whose message is over the limit it gives up."""
+        """Connect again where ZeroMQ does not: to a peer whose message was over the limit."""
         while self._monitor.poll(0):
             cut = recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
             self._cut = time.monotonic() if cut else math.inf

@@ -136,8 +136,6 @@ def decode(message: bytes | memoryview, received_ns: int = 0) -> ShotStart | Fra
         raise UndecodableMessage(f"not CBOR: {error}") from error
     except (RecursionError, MemoryError) as error:
         raise UndecodableMessage(f"not a message: {type(error).__name__} in decoding") from error
-    if isinstance(content, cbor2.CBORTag) and content.tag == 55799:  # "this is CBOR"
-        content = content.value
     if not isinstance(content, dict | cbor2.frozendict):
         raise UndecodableMessage(f"a {type(content).__name__}, not a map")
     kind, user_data = content.get("type"), content.get("user_data")

@@ -77,6 +77,16 @@ def test_a_verdict_that_was_not_recorded_is_noticed(recorded, model):
     assert not replayed(recorded, model).identical
 
 
+def test_a_recorded_verdict_that_does_not_come_again_is_noticed(recorded, model):
+    with h5py.File(recorded, "r+") as file:
+        verdicts = file[VERDICTS]
+        verdicts.resize(len(verdicts) + 1, axis=0)
+        row = verdicts[-2]
+        row["frame_index"] = 99
+        verdicts[-1] = row
+    assert not replayed(recorded, model).identical
+
+
 def test_another_model_is_said(recorded, model):
     with h5py.File(recorded, "r+") as file:
         header = file["entry"].attrs["header"]

@@ -7,6 +7,7 @@ import pytest
 
 from skyctl.errors import StreamError
 from skyctl.frame import Frame
+from skyctl.stream.hub import Consumer, Hub
 from skyctl.stream.publisher import Publisher
 
 SENDS_AND_GOES = """
@@ -18,10 +19,11 @@ from skyctl.stream.publisher import Publisher
 
 publisher = Publisher()
 print(publisher.address, flush=True)
-publisher.start(ShotStart("run", "s", None, Movie(), 100, (200, 200)))
-for index in range(100):
-    publisher.frame(Frame("run", "s", index, 0.0, 0, np.zeros((200, 200), np.float32)))
+publisher.start(ShotStart("run", "s", None, Movie(), 900, (100, 100)))
+for index in range(900):
+    publisher.frame(Frame("run", "s", index, 0.0, 0, np.zeros((100, 100), np.float32)))
 publisher.end("run", "s")
+print("sent", flush=True)
 publisher.close()
 """
 
@@ -59,16 +61,20 @@ def test_a_send_that_no_hub_takes_ends_in_an_error_that_says_so(shots):
     assert "Start the hub" in str(caught.value)
 
 
-def test_a_source_that_exits_after_its_movie_leaves_nothing_behind(listen, events):
+def test_a_source_that_exits_after_its_movie_leaves_nothing_behind(cleanup, events):
     source = subprocess.Popen(
         [sys.executable, "-c", SENDS_AND_GOES], stdout=subprocess.PIPE, text=True
     )
     with source:
-        listen(source.stdout.readline().strip(), events.take)
+        hub, consumer = Hub(source.stdout.readline().strip()), Consumer("late", events.take)
+        cleanup.callback(consumer.close)
+        cleanup.callback(hub.close)
+        assert source.stdout.readline() == "sent\n"  # most of it is still on the source's side
+        hub.subscribe(consumer)
         (end,) = events.ends()
     assert source.returncode == 0
-    assert end.sent_frames == end.counts.received == 100
-    assert [frame.index for frame in events.of(Frame)] == list(range(100))
+    assert end.sent_frames == end.counts.received == 900
+    assert [frame.index for frame in events.of(Frame)] == list(range(900))
 
 
 def test_the_end_counts_the_frames_of_its_own_movie(publisher, listen, events, shots):
