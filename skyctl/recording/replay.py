@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from skyctl.errors import StreamError
+from skyctl.errors import RecordingError, StreamError
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.recording.reader import Recording
@@ -56,6 +56,11 @@ def replay(
     rate_hz : frames a second; None is as fast as they are classified.
     Raises StreamError when a shot's result does not come.
     """
+    if not len(recording.starts):
+        raise RecordingError(
+            f"recording {recording.path}: it holds no shot, so there is nothing to replay. Give "
+            "the recording of a run that fired or looked."
+        )
     recorded_model = recording.header.get("model", {}).get("file_sha256")
     report = ReplayReport(same_model=recorded_model == model.card.file_sha256)
     results: queue.Queue[ShotResult | Exception] = queue.Queue()

@@ -52,6 +52,7 @@ class Recorder:
         self.path = path
         self.frames_written = 0
         self.unrecorded = 0
+        self._run = run
         self._shape = shape
         self._on_end = on_end
         self._shots = 0
@@ -164,12 +165,14 @@ class Recorder:
 
     def _take(self, event: ShotStart | Frame | ShotEnd | Verdict | ShotResult) -> None:
         if isinstance(event, ShotStart):
+            if event.run != self._run:  # a movie of somebody else's run is not ours to keep
+                return
             self._numbers[event.shot] = self._shots
             self._shots += 1
             self._rows["starts"].append(_start_row(self._numbers[event.shot], event))
             return
         number = self._numbers.get(event.shot)
-        if number is None:  # of a shot before this recording
+        if number is None:  # of a shot before this recording, or of another run
             return
         if isinstance(event, Frame):
             if event.data.shape != self._shape:

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from skyctl.errors import StreamError
+from skyctl.errors import RecordingError, StreamError
 from skyctl.inference.model import MovieClassifier
 from skyctl.recording.reader import Recording
 from skyctl.recording.replay import replay
@@ -111,3 +111,9 @@ def test_a_replay_leaves_no_thread_behind(recorded, model):
     before = set(threading.enumerate())
     replayed(recorded, model)
     assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("skyctl")]
+
+
+def test_a_recording_without_shots_is_no_success(recorder, model):
+    recorder.close()
+    with Recording(recorder.path) as recording, pytest.raises(RecordingError, match="no shot"):
+        replay(recording, model)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -316,3 +317,14 @@ def test_frames_wait_for_nobody_but_are_kept_in_order(recorder, make):
     recorder.flush()
     assert recorder.frames_written == 35
     assert all(isinstance(frame, Frame) for frame in frames)
+
+
+def test_a_movie_of_another_run_is_not_recorded(recorder, make):
+    for event in make.movie("foreign"):
+        recorder.handle(replace(event, run="another"))
+    for event in make.movie("ours"):
+        recorder.handle(event)
+    recorder.close()
+    with Recording(recorder.path) as recording:
+        assert [start.shot for start, _, _ in recording.shots()] == ["ours"]
+        assert recording.frame_count == 8
