@@ -1,11 +1,34 @@
 """Where a film's spins live and what moves them: the CPU, or a CUDA device. Chosen once."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 _TINY = 1e-30
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of time under one pulse.
+
+    coefficients : ``Film.coefficients``; bias_T : static field
+    peak_T, peak_ps, width_ps : the pulse's field at its peak, when that is, and its Gaussian width
+    spot : (rows, columns), the pulse's strength over the film
+    start_ps, step_ps, steps : movie time of the first step, length and number of the steps
+    """
+
+    coefficients: Mapping[str, float]
+    bias_T: tuple[float, float, float]
+    peak_T: tuple[float, float, float]
+    peak_ps: float
+    width_ps: float
+    spot: np.ndarray
+    start_ps: float
+    step_ps: float
+    steps: int
+    periodic: bool
 
 
 class Engine(Protocol):
@@ -19,21 +42,8 @@ class Engine(Protocol):
         """Replace the spins, (3, rows, columns), unit vectors."""
         ...
 
-    def advance(
-        self,
-        *,
-        coefficients: Mapping[str, float],
-        bias_T: tuple[float, float, float],
-        peak_T: tuple[float, float, float],
-        peak_ps: float,
-        width_ps: float,
-        spot: np.ndarray,
-        start_ps: float,
-        step_ps: float,
-        steps: int,
-        periodic: bool,
-    ) -> None:
-        """Take ``steps`` Heun steps of ``step_ps``; ``spot`` is the pulse's profile."""
+    def advance(self, stretch: Stretch) -> None:
+        """Take the Heun steps of a stretch of time."""
         ...
 
 
@@ -85,35 +95,22 @@ class CpuEngine:
         if periodic:
             kernels_cpu.wrap(self._state[0], self._rows, self._columns)
 
-    def advance(
-        self,
-        *,
-        coefficients: Mapping[str, float],
-        bias_T: tuple[float, float, float],
-        peak_T: tuple[float, float, float],
-        peak_ps: float,
-        width_ps: float,
-        spot: np.ndarray,
-        start_ps: float,
-        step_ps: float,
-        steps: int,
-        periodic: bool,
-    ) -> None:
+    def advance(self, stretch: Stretch) -> None:
         from skyctl.simulators import kernels_cpu
 
         profile = np.zeros(self._state.shape[-1], self._dtype)
-        self._inner(profile)[:] = spot
+        self._inner(profile)[:] = stretch.spot
         kernels_cpu.run(
             self._threads,
             self._state,
             self._rows,
             self._columns,
             profile,
-            pack_coefficients(coefficients, step_ps, self._dtype),
-            np.array(bias_T, self._dtype),
-            np.array([*peak_T, peak_ps, width_ps]),
-            start_ps,
-            step_ps,
-            steps,
-            periodic,
+            pack_coefficients(stretch.coefficients, stretch.step_ps, self._dtype),
+            np.array(stretch.bias_T, self._dtype),
+            np.array([*stretch.peak_T, stretch.peak_ps, stretch.width_ps]),
+            stretch.start_ps,
+            stretch.step_ps,
+            stretch.steps,
+            stretch.periodic,
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators import llg
-from skyctl.simulators.engines import make_engine
+from skyctl.simulators.engines import Stretch, make_engine
 
 MAX_STEP_PS = 0.015
 """Longest time step, ps; the measured process map was made with it."""
@@ -203,7 +203,7 @@ class Film:
             return
         p = self.parameters
         steps = int(np.ceil(span_ps / max_step_ps - 1e-9))
-        self._engine.advance(
+        stretch = Stretch(
             coefficients=coefficients,
             bias_T=p.bias_T,
             peak_T=pulse.peak_field_T if pulse else (0.0, 0.0, 0.0),
@@ -219,6 +219,7 @@ class Film:
             steps=steps,
             periodic=p.periodic,
         )
+        self._engine.advance(stretch)
 
 
 @lru_cache(maxsize=8)

@@ -5,13 +5,11 @@ is all an open boundary needs. A periodic one takes the neighbour from the oppos
 Everything stays on the device during ``advance``; nothing in a kernel is wider than its arrays.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 from numba import cuda
 
 from skyctl.simulators import llg
-from skyctl.simulators.engines import pack_coefficients
+from skyctl.simulators.engines import Stretch, pack_coefficients
 
 _THREADS_PER_BLOCK = 64  # small blocks: a 100 x 100 film still reaches every multiprocessor
 
@@ -115,33 +113,22 @@ class CudaEngine:
     def write(self, spins: np.ndarray, periodic: bool) -> None:  # noqa: ARG002 wrapped by the kernels
         self._spins.copy_to_device(self._padded(spins))
 
-    def advance(
-        self,
-        *,
-        coefficients: Mapping[str, float],
-        bias_T: tuple[float, float, float],
-        peak_T: tuple[float, float, float],
-        peak_ps: float,
-        width_ps: float,
-        spot: np.ndarray,
-        start_ps: float,
-        step_ps: float,
-        steps: int,
-        periodic: bool,
-    ) -> None:
-        times = start_ps + step_ps * np.arange(steps + 1)
-        envelope = [llg.pulse_envelope(time, peak_ps, width_ps) for time in times.tolist()]
+    def advance(self, stretch: Stretch) -> None:
+        times = stretch.start_ps + stretch.step_ps * np.arange(stretch.steps + 1)
+        envelope = [
+            llg.pulse_envelope(time, stretch.peak_ps, stretch.width_ps) for time in times.tolist()
+        ]
         constants = (
-            cuda.to_device(self._padded(spot)),
-            cuda.to_device(pack_coefficients(coefficients, step_ps, self._dtype)),
-            cuda.to_device(np.array(bias_T, self._dtype)),
-            cuda.to_device(np.outer(envelope, peak_T).astype(self._dtype)),
+            cuda.to_device(self._padded(stretch.spot)),
+            cuda.to_device(pack_coefficients(stretch.coefficients, stretch.step_ps, self._dtype)),
+            cuda.to_device(np.array(stretch.bias_T, self._dtype)),
+            cuda.to_device(np.outer(envelope, stretch.peak_T).astype(self._dtype)),
         )
-        film = (self._rows, self._columns, periodic)
+        film = (self._rows, self._columns, stretch.periodic)
         blocks = -(-self._rows * self._columns // _THREADS_PER_BLOCK)
         predict = _predict[blocks, _THREADS_PER_BLOCK]
         correct = _correct[blocks, _THREADS_PER_BLOCK]
-        for step in range(steps):
+        for step in range(stretch.steps):
             predict(self._spins, self._predicted, *film, *constants, step)
             correct(self._spins, self._predicted, self._target, *film, *constants, step)
             self._spins, self._target = self._target, self._spins
