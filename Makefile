@@ -26,12 +26,12 @@ demo: .venv/.run
 test: lint
 	$(BIN)/pytest
 
-# Linters want one package on disk; the folders of this repository are one only once installed.
+# Type and layer checks want the one package that these folders are once installed: copy them so.
 lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -rf build/types && mkdir -p build/types/skyctl
-	ln -s $(CURDIR)/skyctl/[!_]* $(CURDIR)/skyctl/__init__.py $(CURDIR)/devices $(CURDIR)/models $(CURDIR)/simulators build/types/skyctl/
+	cp -r skyctl/. devices models simulators build/types/skyctl/
 	$(BIN)/pyright
 	cd build/types && ../../$(BIN)/lint-imports --no-logo --config ../../pyproject.toml
 
