@@ -90,7 +90,8 @@ class CudaEngine:
         if not cuda.is_available():
             raise RuntimeError(
                 "device cuda: numba finds no CUDA GPU, or not the CUDA libraries it needs. Use "
-                "device='cpu', or install skyctl[gpu] on a machine with an NVIDIA GPU."
+                "device='cpu', or install skyctl with its extra 'gpu' on a machine with an "
+                "NVIDIA GPU."
             )
         self._rows, self._columns = rows, columns
         self._dtype = np.dtype(precision)

@@ -14,6 +14,7 @@ import numpy as np
 import typer
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -35,14 +36,15 @@ bench_app = typer.Typer(
 app.add_typer(train_app, name="train")
 app.add_typer(bench_app, name="bench")
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 110)
 complaints = Console(stderr=True)
 
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write the result to this file.", dir_okay=False)
 ]
 PngFile = Annotated[
-    Path | None, typer.Option("--png", help="Draw the result into this file.", dir_okay=False)
+    Path | None,
+    typer.Option("--png", help="Draw the result into this file.", callback=lambda p: _png(p)),
 ]
 ModelFile = Annotated[
     Path | None, typer.Option("--model", help="Classifier (.onnx); left out: the shipped one.")
@@ -51,7 +53,9 @@ Provider = Annotated[
     Literal["cpu", "cuda"], typer.Option(help="What runs the classifier; no silent fall-back.")
 ]
 Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="What runs the simulated film.")]
-Theta = Annotated[float, typer.Option(help="Polar angle of the pulse, degrees.")]
+Theta = Annotated[
+    float, typer.Option(help="Polar angle of the pulse, degrees.", callback=lambda a: _angle(a))
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -67,12 +71,40 @@ def _main(
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """Turn an expected failure into one line and exit status 1."""
+    """Turn an expected failure, or an interrupt, into one line and exit status 1."""
     try:
         yield
     except (SkyctlError, OSError) as error:
-        complaints.print(f"[bold red]error:[/] {error}", highlight=False)
+        _complain(error)
         raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        _complain("interrupted")
+        raise typer.Exit(1) from error
+
+
+def _complain(what: object) -> None:
+    complaints.print(f"[bold red]error:[/] {escape(str(what))}", highlight=False, soft_wrap=True)
+
+
+def _faults(error: ValueError) -> str:
+    """What is wrong with the values given, without pydantic's own words."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+
+
+def _png(path: Path | None) -> Path | None:
+    if path and path.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{path}: give a name that ends in .png")
+    return path
+
+
+def _angle(value: float) -> float:
+    if not np.isfinite(value):
+        raise typer.BadParameter(f"{value}: give a finite angle in degrees")
+    return value
 
 
 def _numbers(text: str, name: str) -> list[float]:
@@ -127,7 +159,8 @@ def demo(
 
     A Bluesky RunEngine runs it; every pulse is chosen from what the classifier saw in the streamed
     movie after the one before. The run is recorded to NeXus/HDF5, catalogued by an embedded Tiled
-    server and drawn as a film strip.
+    server and drawn as a film strip. The true charge is the simulator's and for your eyes only: the
+    agent sees verdicts and what the camera shows of the film at rest.
     """
     from skyctl.demo import ShotRow, Watch, run_demo
     from skyctl.pictures import film_strip, recorded_strips
@@ -136,7 +169,7 @@ def demo(
 
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"demo-{now}"
-    table = Table("task", "pulse", "verdict", "charge", "latency")
+    table = Table("task", "pulse", "verdict", "film at rest", "true charge", "latency")
     status = Text("starting: compiling the film's kernels, opening the catalogue …")
 
     def shot(row: ShotRow) -> None:
@@ -144,6 +177,7 @@ def demo(
             row.task,
             row.pulse,
             f"{row.label} {row.confidence:.2f}",
+            row.at_rest,
             f"{row.charge:+.2f}",
             f"{row.latency_ms:.2f} ms",
         )
@@ -155,6 +189,8 @@ def demo(
             f"{verdict.classes[best]} {verdict.probabilities[best]:.2f}"
         )
 
+    # Its own account of an abort is a traceback; ours is one line.
+    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
     with _explained():
         with Live(Group(table, status), console=console, refresh_per_second=8):
             result = run_demo(
@@ -174,7 +210,7 @@ def demo(
             raise typer.Exit(1)
         for task in result.tasks:
             done = "[green]reached[/]" if task["reached"] else f"[red]{task['reason']}[/]"
-            console.print(f"{task['task']:>7}: {done}, {task['pulses']} pulses")
+            console.print(f"{task['task']:>7}: {done}, pulses: {task['pulses']}")
         strip = folder / "film-strip.png"
         with Recording(result.recording) as recording:
             film_strip(recorded_strips(recording), strip)
@@ -216,8 +252,6 @@ def simulate(
     png: PngFile = None,
 ) -> None:
     """Fire one pulse at a simulated film and print its movie, frame by frame."""
-    from pydantic import ValidationError
-
     from skyctl.pictures import Strip, film_strip
     from skyctl.pulse import Movie, Pulse, Spot
     from skyctl.simulators.film import Film, FilmParameters
@@ -226,8 +260,13 @@ def simulate(
     try:
         place = None
         if spot:
-            x, y, sigma = (float(part) for part in spot.split(","))
+            parts = spot.split(",")
+            if len(parts) != 3:
+                raise ValueError(f"--spot {spot}: give X,Y,SIGMA, three numbers in sites")
+            x, y, sigma = (float(part) for part in parts)
             place = Spot(x=x, y=y, sigma=sigma)
+            if not (0 <= x < size and 0 <= y < size):
+                raise ValueError(f"--spot {spot}: its centre is off the film of {size} sites")
         pulse = Pulse(
             amplitude_T=amplitude, width_ps=width, theta_deg=theta, phi_deg=phi, peak_ps=peak,
             spot=place,
@@ -235,10 +274,10 @@ def simulate(
         movie = Movie(duration_ps=duration, interval_ps=interval)
         parameters = FilmParameters(rows=size, columns=size, damping=damping, periodic=periodic)
         film = Film(parameters, precision=precision, device=device, threads=threads)
-    except (ValidationError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
+    except ValueError as error:
+        raise typer.BadParameter(_faults(error)) from error
     except RuntimeError as error:
-        complaints.print(f"[bold red]error:[/] {error}", highlight=False)
+        _complain(error)
         raise typer.Exit(1) from error
     table = Table("t (ps)", "<S_x>", "<S_y>", "<S_z>", "charge", title=str(pulse))
     rows, images = [], []
@@ -270,15 +309,18 @@ def simulate(
             },
         )
         if png:
-            film_strip([Strip(f"{pulse}\n{label}", images, movie.times_ps)], png)
+            captions = [f"{time_ps:g} ps" for time_ps in movie.times_ps]
+            film_strip([Strip(f"{pulse}\n{label}", images, captions)], png)
 
 
 @app.command()
 def diagram(
     theta: Theta = 40.0,
-    widths: Annotated[str, typer.Option(help="Pulse widths, ps: FIRST:LAST:STEP.")] = "4:48:4",
+    widths: Annotated[
+        str, typer.Option(help="Pulse widths, ps: FIRST:LAST:STEP or A,B,C.")
+    ] = "4:48:4",
     alphas: Annotated[
-        str, typer.Option(help="Damping values: A,B,C.")
+        str, typer.Option(help="Damping values: A,B,C or FIRST:LAST:STEP.")
     ] = "0.04,0.08,0.12,0.20,0.28,0.36,0.44,0.52,0.60",
     duration: Annotated[float, typer.Option(help="Length of each movie, ps.")] = 165.0,
     interval: Annotated[float, typer.Option(help="Between two frames, ps.")] = 15.0,
@@ -289,10 +331,9 @@ def diagram(
     """Map what a 2 T pulse does to a skyrmion over pulse width and damping.
 
     Each cell is one simulated shot, named twice: by topology (the truth) and by the classifier,
-    from S_z frames alone. B breathing, S switching, C collapse, M mixed or no verdict.
+    from S_z frames alone. B breathing, S switching, C collapse; M is mixed (several skyrmions or
+    domains are left) in the truth, and no verdict of the classifier, which was not trained on it.
     """
-    from pydantic import ValidationError
-
     from skyctl import pictures
     from skyctl.diagram import process_diagram
     from skyctl.pulse import Movie
@@ -300,8 +341,8 @@ def diagram(
     columns, rows = _numbers(widths, "--widths"), _numbers(alphas, "--alphas")
     try:
         movie = Movie(duration_ps=duration, interval_ps=interval)
-    except ValidationError as error:
-        raise typer.BadParameter(str(error)) from error
+    except ValueError as error:
+        raise typer.BadParameter(_faults(error)) from error
     with _explained():
         with _bar("cells") as progress:
             bar = progress.add_task("simulating", total=len(columns) * len(rows))
@@ -313,7 +354,11 @@ def diagram(
             table.add_row(f"{alpha:g}", " ".join(truth), " ".join(named))
         console.print(table)
         agree, cells = result.agreement
-        console.print(f"classifier as the truth in {agree} of {cells} B, S and C cells")
+        unnamed, mixed = result.abstention
+        console.print(
+            f"classifier as the truth in {agree} of {cells} B, S and C cells; it abstains in "
+            f"{unnamed} of {mixed} mixed ones"
+        )
         _write_json(
             json_file,
             {
@@ -407,19 +452,19 @@ def train_classifier(
         Literal["quantiles", "sorted"],
         typer.Option(help="Network input: 256 quantiles (any lattice), or the paper's sorted S_z."),
     ] = "quantiles",
-    epochs: Annotated[int, typer.Option(min=1)] = 40,
+    epochs: Annotated[int, typer.Option(help="Passes over the movies.", min=1)] = 40,
     hidden: Annotated[int, typer.Option(help="Hidden units.", min=1)] = 512,
-    seed: Annotated[int, typer.Option()] = 2019,
+    seed: Annotated[int, typer.Option(help="Of the shots that are drawn.")] = 2019,
     json_file: JsonFile = None,
 ) -> None:
     """Simulate movies, train the recurrent classifier, export it to ONNX with a model card.
 
-    Twenty minutes on two cores. Needs the extra `train`: pip install 'skyctl[train]'.
+    Twenty minutes on two cores. Needs torch: install skyctl with its extra "train".
     """
     try:
         from skyctl.models import export, training
     except ImportError as error:
-        complaints.print(f"[bold red]error:[/] {error}. pip install 'skyctl[train]'")
+        _complain(f"{error}: install skyctl with its extra 'train' (in a checkout: make test)")
         raise typer.Exit(1) from error
     from skyctl.models.dataset import Dataset, make_dataset, training_shots
 

@@ -15,7 +15,7 @@ from skyctl.devices.simulated import Beamline, simulated_beamline
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import TaskReport, cycle
 from skyctl.simulators.film import FilmParameters
-from skyctl.verdict import ShotResult, Verdict
+from skyctl.verdict import FilmState, ShotResult, Verdict
 
 _JITTER_SITES = 2.0
 _SHOTS = 24
@@ -23,12 +23,16 @@ _SHOTS = 24
 
 @dataclass(frozen=True)
 class ShotRow:
-    """One shot, for the table. ``charge`` is the simulator's truth, shown and never used."""
+    """One shot, for the table; ``at_rest`` is what the camera saw of the film once it had settled.
+
+    ``charge`` is the simulator's truth, shown and never used.
+    """
 
     task: str
     pulse: str
     label: str
     confidence: float
+    at_rest: str
     charge: float
     latency_ms: float
 
@@ -163,6 +167,7 @@ def _run(
                 pulse=str(beamline.pulser.pulse),
                 label=open_shot["classifier_label"],
                 confidence=open_shot["classifier_confidence"],
+                at_rest=_seen(data),
                 charge=beamline.sample.charge(),
                 latency_ms=open_shot["classifier_latency_p50"],
             )
@@ -211,3 +216,9 @@ def _run(
     result.lost_frames = beamline.hub.totals["missing"]
     result.recording = str(beamline.camera.recording or "")
     return result
+
+
+def _seen(look: dict[str, Any]) -> str:
+    """What a look saw of the film, from its event."""
+    names = ("background", "discs", "domains", "reversed_sites")
+    return str(FilmState(**{name: look[f"classifier_{name}"] for name in names}))

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +37,17 @@ class Diagram:
     @property
     def agreement(self) -> tuple[int, int]:
         """Cells the classifier names as the truth does, of those that are B, S or C in truth."""
-        pairs = [
-            (t, c)
-            for truth, named in zip(self.truth, self.classifier, strict=True)
-            for t, c in zip(truth, named, strict=True)
-            if t != "M"
-        ]
-        return sum(t == c for t, c in pairs), len(pairs)
+        pairs = [(truth, named) for truth, named in self._cells() if truth != "M"]
+        return sum(truth == named for truth, named in pairs), len(pairs)
+
+    @property
+    def abstention(self) -> tuple[int, int]:
+        """Cells the classifier leaves unnamed, of those that are mixed in truth."""
+        mixed = [named for truth, named in self._cells() if truth == "M"]
+        return mixed.count("M"), len(mixed)
+
+    def _cells(self) -> list[tuple[str, str]]:
+        return list(zip(chain(*self.truth), chain(*self.classifier), strict=True))
 
 
 def classify_film(

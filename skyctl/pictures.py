@@ -1,12 +1,13 @@
 """Pictures: the film strip of a recording or a movie, and the process diagram."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -20,28 +21,34 @@ _NAMES = {"B": "breathing", "S": "switching", "C": "collapse", "M": "mixed, or n
 
 @dataclass(frozen=True)
 class Strip:
-    """One movie to draw: its frames of S_z (H, W), their times, and what to write beside it."""
+    """One movie to draw: what to write beside it, its frames of S_z (H, W), and over each.
+
+    at_rest : the film as it settled after the movie, drawn last
+    """
 
     title: str
     sz: Sequence[np.ndarray]
-    times_ps: Sequence[float]
+    captions: Sequence[str]
+    at_rest: np.ndarray | None = None
 
 
 def recorded_strips(recording: Recording) -> list[Strip]:
-    """The movies of a recording's pulsed shots."""
+    """The movies of a recording's pulsed shots, each with the look that followed it."""
     labels = {int(row["shot_number"]): bytes(row["label"]).decode() for row in recording.results}
-    strips = []
+    strips: list[Strip] = []
     for number, (start, frames, _) in enumerate(recording.shots()):
-        if start.pulse is None:
-            continue
         movie = list(frames)
-        title = f"{start.pulse}\n{labels.get(number, '')}"
-        strips.append(Strip(title, [f.sz for f in movie], [f.movie_time_ps for f in movie]))
+        if start.pulse is not None:
+            title = f"{start.pulse}\n{labels.get(number, '')}"
+            captions = [f"{frame.movie_time_ps:g} ps" for frame in movie]
+            strips.append(Strip(title, [frame.sz for frame in movie], captions))
+        elif strips and movie:
+            strips[-1] = replace(strips[-1], at_rest=movie[0].sz)
     return strips
 
 
 def film_strip(strips: Sequence[Strip], path: Path) -> None:
-    """Draw movies as rows of up to eight frames, S_z from -1 (blue) to +1 (red), into a PNG.
+    """Draw movies as rows of up to eight frames and the film at rest into a PNG.
 
     Raises ValueError when there is nothing to draw.
     """
@@ -49,25 +56,36 @@ def film_strip(strips: Sequence[Strip], path: Path) -> None:
     if not strips:
         raise ValueError("no frames to draw: the movies are empty")
     columns = min(_FRAMES, max(len(strip.sz) for strip in strips))
-    figure = Figure(figsize=(1.25 * columns + 1.9, 1.5 * len(strips) + 0.4), layout="constrained")
-    grid = figure.subplots(len(strips), columns, squeeze=False)
+    rest = any(strip.at_rest is not None for strip in strips)
+    width = 1.25 * (columns + rest) + 2.6
+    figure = Figure(figsize=(width, 1.5 * len(strips) + 0.4), layout="constrained")
+    grid = figure.subplots(len(strips), columns + rest, squeeze=False)
+    colours = ScalarMappable(Normalize(-1, 1), "RdBu_r")
+    figure.colorbar(colours, ax=grid, label="S_z", shrink=min(1.0, 3 / len(strips)), aspect=15)
     for row, strip in zip(grid, strips, strict=True):
         shown = np.linspace(0, len(strip.sz) - 1, columns).round().astype(int)
-        for axes, i in zip(row, shown, strict=True):
-            axes.imshow(strip.sz[i], cmap="RdBu_r", vmin=-1, vmax=1, origin="lower")
+        images = [(strip.captions[i], strip.sz[i]) for i in shown]
+        if strip.at_rest is not None:
+            images.append(("at rest", strip.at_rest))
+        for axes in row[len(images) :]:
+            axes.set_visible(False)
+        for axes, (caption, image) in zip(row, images, strict=False):
+            axes.imshow(image, cmap=colours.cmap, norm=colours.norm, origin="lower")
             axes.set(xticks=[], yticks=[])
-            axes.set_title(f"{strip.times_ps[i]:g} ps", fontsize=8)
+            axes.set_title(caption, fontsize=8)
         row[0].set_ylabel(strip.title, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
 
 def process_diagram(diagram: Diagram, path: Path) -> None:
     """Draw the truth and the classifier's labels side by side into a PNG."""
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     agree, cells = diagram.agreement
     _draw_labels(left, diagram, diagram.truth, "truth (topology)")
-    named = f"classifier: {agree} of {cells} B, S, C cells as the truth"
+    unnamed, mixed = diagram.abstention
+    named = f"classifier: {agree} of {cells} B, S, C as the truth, {unnamed} of {mixed} M unnamed"
     _draw_labels(right, diagram, diagram.classifier, named)
     left.set_ylabel("damping α")
     figure.legend(
@@ -76,6 +94,7 @@ def process_diagram(diagram: Diagram, path: Path) -> None:
         ncols=4,
     )
     figure.suptitle(f"Process diagram, θ = {diagram.theta:g}°")
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
 

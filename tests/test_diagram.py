@@ -40,9 +40,10 @@ def test_a_small_diagram_has_a_row_a_damping():
     assert result.agreement == (6, 6)
 
 
-def test_agreement_counts_only_cells_with_a_process():
-    result = Diagram(40, [1, 2], [0.1], [["B", "M"]], [["C", "M"]])
+def test_agreement_counts_cells_with_a_process_and_abstention_mixed_ones():
+    result = Diagram(40, [1, 2, 3], [0.1], [["B", "M", "M"]], [["C", "M", "S"]])
     assert result.agreement == (0, 1)
+    assert result.abstention == (1, 2)
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ def _open_session(content: bytes, path: Path, provider: str) -> Any:
         import onnxruntime
     except ImportError as error:
         raise ModelError(
-            "onnxruntime is not installed: pip install 'skyctl[cpu]', or 'skyctl[gpu]' on a "
+            "onnxruntime is not installed: install skyctl with its extra 'cpu', or 'gpu' on a "
             "machine with an NVIDIA GPU"
         ) from error
     options = onnxruntime.SessionOptions()
@@ -110,7 +110,8 @@ def _open_session(content: bytes, path: Path, provider: str) -> Any:
         if names["cuda"] not in onnxruntime.get_available_providers():
             raise ModelError(
                 "provider cuda: this onnxruntime has no CUDA. Uninstall onnxruntime and install "
-                "'skyctl[gpu]' (both at once remove CUDA silently), or use --provider cpu."
+                "skyctl with its extra 'gpu' (both at once remove CUDA silently), or use "
+                "--provider cpu."
             )
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:

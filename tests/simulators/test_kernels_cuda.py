@@ -106,4 +106,4 @@ def test_without_a_gpu_the_error_says_what_to_do():
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("RuntimeError: device cuda: numba finds no CUDA GPU")
     assert "device='cpu'" in last
-    assert "skyctl[gpu]" in last
+    assert "extra 'gpu'" in last
