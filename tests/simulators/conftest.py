@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skyctl import simulators
 from skyctl.simulators.film import FilmParameters
 
 
@@ -35,6 +36,6 @@ def spirit() -> tuple[FilmParameters, np.ndarray, np.ndarray]:
         periodic=True,
         bias_T=(0.0, 0.0, 1.0),
     )
-    with np.load(Path(__file__).parent / "data" / "atomistic_500_steps.npz") as file:
+    with np.load(Path(simulators.__path__[0]) / "reference" / "atomistic_500_steps.npz") as file:
         start, end = (file[name].transpose(2, 1, 0) for name in ("start", "end"))
     return parameters, start, end
