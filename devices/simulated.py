@@ -22,6 +22,8 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, Movie, Pulse
 from skyctl.simulators.film import Film, FilmParameters
+from skyctl.simulators.imaging import Imaging
+from skyctl.simulators.spread import Sample
 from skyctl.simulators.topology import topological_charge
 from skyctl.stream.hub import Hub
 from skyctl.stream.publisher import Publisher
@@ -38,6 +40,11 @@ class SimulatedSample:
 
     film : what is pulsed and filmed; publisher : where frames go
     component : "sz" sends S_z (H, W), "spins" all three components (3, H, W)
+    imaging : the camera's optical path, which makes the images of S_z and may lose some of them;
+        None is a perfect one. Its random numbers count the movies from 0
+    field_calibration : what a pulse delivers, over what it was asked for
+
+    Raises ValueError for imaging of all three components, or a calibration that is not positive.
     """
 
     def __init__(
@@ -47,11 +54,19 @@ class SimulatedSample:
         *,
         component: Literal["sz", "spins"] = "sz",
         settle_ps: float = 600.0,
+        imaging: Imaging | None = None,
+        field_calibration: float = 1.0,
     ) -> None:
+        if imaging and component == "spins":
+            raise ValueError('imaging shows S_z only: leave component at "sz", or imaging out')
         p = film.parameters
         self.shape: tuple[int, ...] = (p.rows, p.columns)
         if component == "spins":
             self.shape = (3, p.rows, p.columns)
+        elif imaging:
+            self.shape = imaging.image_shape(p.rows, p.columns)
+        self._imaging, self._movies = imaging, 0
+        self._sample = Sample(p, field_calibration)
         self.error: Exception | None = None
         self._film, self._publisher, self._settle_ps = film, publisher, settle_ps
         self._armed: tuple[str, Exposure, Movie] | None = None
@@ -63,7 +78,12 @@ class SimulatedSample:
 
     def describe(self) -> dict[str, Any]:
         """Facts for a recording's header."""
-        return {"sample": self._film.parameters.as_dict(), "simulator": f"skyctl {__version__}"}
+        return {
+            "sample": self._film.parameters.as_dict(),
+            "simulator": f"skyctl {__version__}",
+            "imaging": self._imaging.model_dump() if self._imaging else None,
+            "field_calibration": self._sample.field_calibration,
+        }
 
     def expose(self, run: str, exposure: Exposure, movie: Movie) -> None:
         """Camera: film at once, or with the pulse of this shot."""
@@ -121,7 +141,7 @@ class SimulatedSample:
         if job:
             self._film_movie(pulse, *job)
         elif pulse:
-            for _ in self._film.frames(pulse, [_pulse_end_ps(pulse)]):
+            for _ in self._film.frames(self._sample.delivered(pulse), [_pulse_end_ps(pulse)]):
                 pass
         if pulse:
             self._film.relax(self._settle_ps, _SETTLED_T)
@@ -141,9 +161,13 @@ class SimulatedSample:
                 shape=self.shape,
             )
         )
-        for index, spins in enumerate(self._film.frames(pulse, times + unfilmed)):
+        delivered = self._sample.delivered(pulse) if pulse else None
+        number, self._movies = self._movies, self._movies + 1
+        for index, spins in enumerate(self._film.frames(delivered, times + unfilmed)):
             if index == len(times):
                 break
+            if self._imaging and not self._imaging.arrives(shot=number, frame=index):
+                continue
             self._publisher.frame(
                 Frame(
                     run=run,
@@ -151,10 +175,15 @@ class SimulatedSample:
                     index=index,
                     movie_time_ps=times[index],
                     source_time_ns=time.time_ns(),
-                    data=spins[2] if len(self.shape) == 2 else spins,
+                    data=self._image(spins, number, index, times[index]),
                 )
             )
-        self._publisher.end(run, shot)
+        self._publisher.end(run, shot, len(times))
+
+    def _image(self, spins: np.ndarray, movie: int, index: int, time_ps: float) -> np.ndarray:
+        if self._imaging:
+            return self._imaging.image(spins, shot=movie, frame=index, time_ps=time_ps)
+        return spins[2] if len(self.shape) == 2 else spins
 
 
 def _pulse_end_ps(pulse: Pulse) -> float:
@@ -200,10 +229,16 @@ def simulated_beamline(
     ledger: Path | None = None,
     address: str = "tcp://127.0.0.1:*",
     device: Literal["cpu", "cuda"] = "cpu",
+    imaging: Imaging | None = None,
+    field_calibration: float = 1.0,
 ) -> Beamline:
     """Build a beamline around a simulated film; recordings go to ``folder``.
 
-    Raises StreamError (port in use), ModelError (no such model) or PulseRefused (bad ledger).
+    ``imaging`` and ``field_calibration`` are the sample's, as in SimulatedSample; a Sample drawn
+    from skyctl.simulators.spread.SampleSpread has parameters and calibration.
+
+    Raises StreamError (port in use), ModelError (no such model), PulseRefused (bad ledger) or
+    ValueError (a calibration that is not positive).
     """
     film = Film(parameters or FilmParameters(), precision="f4", device=device, threads=2)
     if start == "skyrmion":
@@ -211,8 +246,14 @@ def simulated_beamline(
     streaming = StreamingClassifier(model or MovieClassifier())
     guard = Guard(envelope or Envelope(), ledger)
     publisher = Publisher(address)
+    try:
+        sample = SimulatedSample(
+            film, publisher, imaging=imaging, field_calibration=field_calibration
+        )
+    except ValueError:
+        publisher.close()
+        raise
     hub = Hub(publisher.address)
-    sample = SimulatedSample(film, publisher)
     classifier = StreamClassifier(name="classifier", streaming=streaming, hub=hub)
     camera = FilmCamera(name="camera", driver=sample, hub=hub, folder=folder, classifier=streaming)
     pulser = Pulser(name="pulser", driver=sample, guard=guard)

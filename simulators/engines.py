@@ -1,116 +1,196 @@
 """Where a film's spins live and what moves them: the CPU, or a CUDA device. Chosen once."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
+from skyctl.simulators import llg
+from skyctl.simulators.layout import Layout
+
+Integrator = Literal["heun", "midpoint", "depondt", "rk4", "dormand-prince"]
+INTEGRATORS: tuple[str, ...] = get_args(Integrator)
+ONLY_AT_ZERO_KELVIN = ("rk4", "dormand-prince")
+"""Integrators for smooth motion: their order means nothing where noise drives the spins."""
+
 _TINY = 1e-30
+_WORDS = 4
+TOLERANCE = 1e-8
+"""Error of a component of a spin that a Dormand-Prince step may make."""
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """What multiplies each term of the motion.
+
+    exchange_T, dmi_T, anisotropy_T : J/μ, D/μ, 2K/μ
+    rate : γ/(1+α²), rad/(ps·T); damping : α
+    thermal_T2ps : 2αk_BT/(γμ), the noise field's power; its deviation over a step dt is √(this/dt)
+    """
+
+    exchange_T: float
+    dmi_T: float
+    anisotropy_T: float
+    rate: float
+    damping: float
+    thermal_T2ps: float = 0.0
+
+    def fastest_rad_per_ps(self, field_T: float = 0.0) -> float:
+        """An upper bound of how fast a spin turns, damping included, in a field of that size."""
+        inner = 8 * np.hypot(self.exchange_T, self.dmi_T) + abs(self.anisotropy_T)
+        return float(self.rate * np.hypot(1, self.damping) * (inner + field_T))
+
+    def packed(self, step_ps: float, dtype: Any) -> np.ndarray:
+        """The kernels' constants in the precision of the run, in the order they index them.
+
+        Fields as B', the turn in one step (see ``llg``); then 1/2, 1, the square of a length that
+        no spin has, and the coefficients of ``llg.full_turn``.
+        """
+        k = self.rate * step_ps
+        noise = k * np.sqrt(self.thermal_T2ps / step_ps)
+        fields = (k * self.exchange_T, k * self.dmi_T, k * self.anisotropy_T)
+        return np.array([*fields, self.damping, noise, 0.5, 1.0, _TINY, *llg.TAN_PADE], dtype)
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """A stretch of time under one pulse.
+    """A stretch of time under one pulse, for one film.
 
-    coefficients : ``Film.coefficients``; bias_T : static field
+    bias_T : static field
     peak_T, peak_ps, width_ps : the pulse's field at its peak, when that is, and its Gaussian width
-    spot : (rows, columns), the pulse's strength over the film
+    spot : (rows, columns), the pulse's strength over the film; None is 1 everywhere
+    anisotropy_map : (rows, columns), K of each site in units of the film's; None is 1 everywhere
     start_ps, step_ps, steps : movie time of the first step, length and number of the steps
+    noise_key : four random words, the film's own; first_step : number of its first step in them
     """
 
-    coefficients: Mapping[str, float]
+    coefficients: Coefficients
     bias_T: tuple[float, float, float]
     peak_T: tuple[float, float, float]
     peak_ps: float
     width_ps: float
-    spot: np.ndarray
+    spot: np.ndarray | None
+    anisotropy_map: np.ndarray | None
     start_ps: float
     step_ps: float
     steps: int
-    periodic: bool
+    noise_key: np.ndarray
+    first_step: int
 
 
 class Engine(Protocol):
-    """Spins of one film and a Heun step for them."""
+    """Spins of one film, or of a batch of films of one size, and steps for them."""
 
     def read(self) -> np.ndarray:
-        """A copy of the spins, (3, rows, columns)."""
+        """A copy of the spins, (films, 3, rows, columns)."""
         ...
 
-    def write(self, spins: np.ndarray, periodic: bool) -> None:
-        """Replace the spins, (3, rows, columns), unit vectors."""
+    def write(self, spins: np.ndarray) -> None:
+        """Replace the spins, (films, 3, rows, columns), unit vectors."""
         ...
 
-    def advance(self, stretch: Stretch) -> None:
-        """Take the Heun steps of a stretch of time."""
+    def advance(self, stretches: Sequence[Stretch]) -> None:
+        """Move each film through its stretch; time and number of the steps are the same in all."""
         ...
+
+
+def noise_key(seed: int) -> np.ndarray:
+    """The words that make a film's noise its own, from a seed ≥ 0."""
+    return np.random.SeedSequence(seed).generate_state(_WORDS, np.uint32)
 
 
 def make_engine(
-    device: Literal["cpu", "cuda"], rows: int, columns: int, precision: str, threads: int
+    device: Literal["cpu", "cuda"],
+    rows: int,
+    columns: int,
+    *,
+    films: int = 1,
+    periodic: bool,
+    precision: str,
+    integrator: str,
+    threads: int = 1,
 ) -> Engine:
     """The engine for a device. Raises RuntimeError where there is no such device."""
     if precision not in ("f8", "f4"):
         raise ValueError(f"precision {precision!r}: choose 'f8' or 'f4'")
+    if integrator not in INTEGRATORS:
+        raise ValueError(f"integrator {integrator!r}: choose one of {', '.join(INTEGRATORS)}")
+    layout = Layout(rows, columns)
     if device == "cpu":
-        return CpuEngine(rows, columns, precision, threads)
+        if films != 1:
+            raise ValueError(f"device 'cpu': moves one film at a time, not {films}")
+        if integrator in ONLY_AT_ZERO_KELVIN:
+            return RungeKuttaEngine(layout, periodic, precision, integrator)
+        return CpuEngine(layout, periodic, precision, integrator, threads)
     if device == "cuda":
+        if integrator in ONLY_AT_ZERO_KELVIN:
+            raise ValueError(f"integrator {integrator!r}: runs on the CPU; choose device='cpu'")
         from skyctl.simulators.kernels_cuda import CudaEngine
 
-        return CudaEngine(rows, columns, precision)
+        return CudaEngine(layout, films, periodic, precision, integrator)
     raise ValueError(f"device {device!r}: choose 'cpu' or 'cuda'")
 
 
-def pack_coefficients(
-    coefficients: Mapping[str, float], step_ps: float, dtype: np.dtype[Any]
-) -> np.ndarray:
-    """The kernels' constants in the precision of the run, in the order they index them."""
-    names = ("exchange", "dmi", "anisotropy", "precession", "damping")
-    return np.array([*(coefficients[n] for n in names), step_ps, 0.5, _TINY], dtype)
-
-
 class CpuEngine:
-    """Spins in padded flat arrays, moved by the vectorised stencil of ``kernels_cpu``."""
+    """One film on ``threads`` threads, moved by the vectorised stencil of ``kernels_cpu``."""
 
-    def __init__(self, rows: int, columns: int, precision: str, threads: int = 1) -> None:
+    def __init__(
+        self, layout: Layout, periodic: bool, precision: str, integrator: str, threads: int = 1
+    ) -> None:
+        from skyctl.simulators import kernels_cpu
+
         if threads < 1:
             raise ValueError(f"threads = {threads}: must be 1 or more")
-        self._rows, self._columns, self._threads = rows, columns, min(threads, rows)
+        self._kernels: Any = kernels_cpu
+        self._layout, self._periodic = layout, periodic
+        self._threads = min(threads, layout.rows)
         self._dtype = np.dtype(precision)
-        self._state = np.zeros((3, 3, (rows + 2) * (columns + 2)), self._dtype)
-
-    def _inner(self, flat: np.ndarray) -> np.ndarray:
-        grid = flat.reshape(*flat.shape[:-1], self._rows + 2, self._columns + 2)
-        return grid[..., 1:-1, 1:-1]
+        self._scheme = getattr(kernels_cpu, integrator.upper())
+        self._state = layout.zeros(2, 3, dtype=self._dtype)
+        workspace = 6 if integrator == "depondt" else 3
+        self._predicted = layout.zeros(self._threads, workspace, dtype=self._dtype)
+        self._noise: np.ndarray | None = None
 
     def read(self) -> np.ndarray:
-        return self._inner(self._state[0]).copy()
+        return self._layout.inner(self._state[:1]).copy()
 
-    def write(self, spins: np.ndarray, periodic: bool) -> None:
-        from skyctl.simulators import kernels_cpu
+    def write(self, spins: np.ndarray) -> None:
+        self._state[0] = self._laid_out(spins[0])
 
-        self._state[:] = 0
-        self._inner(self._state[0])[:] = spins
-        if periodic:
-            kernels_cpu.wrap(self._state[0], self._rows, self._columns)
+    def _laid_out(self, fields: np.ndarray) -> np.ndarray:
+        """Fields (n, rows, columns) as (n, size), wrapped where the film is periodic."""
+        layout = self._layout
+        flat = layout.flat(fields, self._dtype)
+        if self._periodic:
+            self._kernels.wrap(flat, layout.rows, layout.columns, layout.width)
+        return flat
 
-    def advance(self, stretch: Stretch) -> None:
-        from skyctl.simulators import kernels_cpu
+    def _profile(self, values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else self._laid_out(values[None])[0]
 
-        profile = np.zeros(self._state.shape[-1], self._dtype)
-        self._inner(profile)[:] = stretch.spot
-        kernels_cpu.run(
+    def advance(self, stretches: Sequence[Stretch]) -> None:
+        (stretch,) = stretches
+        layout, dtype = self._layout, self._dtype
+        coefficients = stretch.coefficients
+        turn = coefficients.rate * stretch.step_ps
+        if coefficients.thermal_T2ps and self._noise is None:
+            self._noise = layout.zeros(self._threads, 3, dtype=np.float32)
+        self._kernels.run(
             self._threads,
+            self._scheme,
             self._state,
-            self._rows,
-            self._columns,
-            profile,
-            pack_coefficients(stretch.coefficients, stretch.step_ps, self._dtype),
-            np.array(stretch.bias_T, self._dtype),
-            np.array([*stretch.peak_T, stretch.peak_ps, stretch.width_ps]),
-            stretch.start_ps,
-            stretch.step_ps,
+            self._predicted,
+            self._noise if coefficients.thermal_T2ps else None,
+            (layout.rows, layout.columns, layout.width),
+            self._profile(stretch.spot),
+            self._profile(stretch.anisotropy_map),
+            coefficients.packed(stretch.step_ps, dtype),
+            np.multiply(turn, stretch.bias_T).astype(dtype),
+            np.array([*np.multiply(turn, stretch.peak_T), stretch.peak_ps, stretch.width_ps]),
+            stretch.noise_key,
+            (stretch.start_ps, stretch.step_ps),
+            stretch.first_step,
             stretch.steps,
-            stretch.periodic,
+            self._periodic,
         )

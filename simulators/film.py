@@ -10,12 +10,22 @@ import numpy as np
 
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators import llg
-from skyctl.simulators.engines import Stretch, make_engine
+from skyctl.simulators.engines import (
+    ONLY_AT_ZERO_KELVIN,
+    Coefficients,
+    Integrator,
+    Stretch,
+    make_engine,
+    noise_key,
+)
 
 MAX_STEP_PS = 0.015
-"""Longest time step, ps; the measured process map was made with it."""
+"""Longest time step of itself, ps; the measured process map was made with it."""
+STABLE_TURN = 1.0
+"""Longest step in radians of the fastest spin wave: beyond it the integrators fall apart."""
 
 _RELAX_CHUNK_PS = 5.0
+_ONLY_DAMPING = 1e12
 _SKYRMION_RADIUS = 12.0
 
 
@@ -37,21 +47,25 @@ class FilmParameters:
     damping: float = 0.36
     periodic: bool = False
     bias_T: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    temperature_K: float = 0.0
 
     def __post_init__(self) -> None:
         if self.rows < 3 or self.columns < 3:
             raise ValueError(
                 f"film of {self.rows} x {self.columns} sites: needs 3 or more each way"
             )
-        for name in ("exchange_meV", "dmi_meV", "anisotropy_meV", "moment_muB", "damping"):
+        for name in (
+            "exchange_meV", "dmi_meV", "anisotropy_meV", "moment_muB", "damping", "temperature_K",
+        ):  # fmt: skip
             if not np.isfinite(getattr(self, name)):
                 raise ValueError(f"film {name} = {getattr(self, name)}: give a finite number")
         if np.shape(self.bias_T) != (3,) or not np.isfinite(self.bias_T).all():
             raise ValueError(f"film bias_T = {self.bias_T}: give three finite numbers")
         if self.moment_muB <= 0:
             raise ValueError(f"film moment_muB = {self.moment_muB}: must be above 0")
-        if self.damping < 0:
-            raise ValueError(f"film damping = {self.damping}: must not be negative")
+        for name in ("damping", "temperature_K"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"film {name} = {getattr(self, name)}: must not be negative")
 
     @property
     def moment_meV_per_T(self) -> float:
@@ -69,7 +83,14 @@ class Film:
     parameters : FilmParameters
     precision : "f8" or "f4"
     device : "cpu" or "cuda"; chosen once, here
-    threads : CPU threads that share one film
+    threads : CPU threads that share one film; they do not change a bit of the result
+    integrator : "heun", "midpoint" (Mentink's semi-implicit), "depondt"; "rk4" and
+        "dormand-prince" (adaptive) at 0 K on the CPU
+    seed : of the thermal noise, 0 or more
+    anisotropy_map : (rows, columns), K of each site in units of the film's, for pinning defects;
+        None is 1 everywhere
+
+    Raises ValueError for what cannot be, RuntimeError where there is no CUDA device.
     """
 
     def __init__(
@@ -79,17 +100,37 @@ class Film:
         precision: Literal["f8", "f4"] = "f8",
         device: Literal["cpu", "cuda"] = "cpu",
         threads: int = 1,
+        integrator: Integrator = "heun",
+        seed: int = 0,
+        anisotropy_map: np.ndarray | None = None,
     ) -> None:
-        self.parameters = parameters or FilmParameters()
+        self.parameters = p = parameters or FilmParameters()
+        if p.temperature_K > 0 and integrator in ONLY_AT_ZERO_KELVIN:
+            raise ValueError(
+                f"integrator {integrator!r} at {p.temperature_K:g} K: it is for smooth motion; "
+                "choose 'heun', 'midpoint' or 'depondt'"
+            )
+        if seed < 0:
+            raise ValueError(f"seed = {seed}: must be 0 or more")
+        self.anisotropy_map = _checked_map(anisotropy_map, p)
+        self.precision, self.integrator, self.seed = precision, integrator, seed
+        self.steps_taken = 0
+        self._noise_key = noise_key(seed)
         self._engine = make_engine(
-            device, self.parameters.rows, self.parameters.columns, precision, threads
+            device,
+            p.rows,
+            p.columns,
+            periodic=p.periodic,
+            precision=precision,
+            integrator=integrator,
+            threads=threads,
         )
         self.set_uniform()
 
     @property
     def spins(self) -> np.ndarray:
         """A copy of the spins, (3, rows, columns), unit vectors."""
-        return self._engine.read()
+        return self._engine.read()[0]
 
     @spins.setter
     def spins(self, value: np.ndarray) -> None:
@@ -100,7 +141,7 @@ class Film:
         length = np.linalg.norm(value, axis=0)
         if not (np.isfinite(length).all() and (length > 0).all()):
             raise ValueError("spins hold a NaN, an infinity or a zero vector: give unit vectors")
-        self._engine.write(value / length, self.parameters.periodic)
+        self._engine.write((value / length)[None])
 
     def set_uniform(self, sign: int = -1) -> None:
         """Magnetise the whole film along +z or -z (``sign``)."""
@@ -111,38 +152,60 @@ class Film:
 
     def set_skyrmion(self, background: int = -1) -> None:
         """One relaxed Bloch skyrmion in the middle of a ``background`` of -z or +z."""
-        self.spins = _relaxed_skyrmion(replace(self.parameters, damping=1.0), background)
+        calm = replace(self.parameters, damping=1.0, temperature_K=0.0)
+        self.spins = _relaxed_skyrmion(calm, background)
 
     def frames(
-        self, pulse: Pulse | None, times_ps: Sequence[float], max_step_ps: float = MAX_STEP_PS
+        self,
+        pulse: Pulse | None,
+        times_ps: Sequence[float],
+        max_step_ps: float | None = None,
     ) -> Iterator[np.ndarray]:
         """Fire ``pulse`` and yield the spins, (3, rows, columns), at each of ``times_ps``.
 
         Each frame leaves as soon as it is reached; the film stops at the last one.
         ``times_ps`` starts at 0 or later and ascends; ``pulse`` None films the film at rest.
-        Raises ValueError, before the film has moved, for times that do not.
+        ``max_step_ps`` as in ``advance``.
+        Raises ValueError, before the film has moved, for times that do not ascend.
         """
-        if not all(a <= b < np.inf for a, b in pairwise((0.0, *times_ps))):
-            raise ValueError(f"frame times {list(times_ps)} ps: must ascend from 0 or later")
-        if not max_step_ps > 0:
-            raise ValueError(f"max_step_ps = {max_step_ps}: must be above 0")
+        check_times(times_ps)
         now = 0.0
-        c = self.coefficients()
         for time_ps in times_ps:
-            self._advance(pulse, now, time_ps - now, max_step_ps, c)
+            self.advance(time_ps - now, pulse, start_ps=now, max_step_ps=max_step_ps)
             now = time_ps
             yield self.spins
 
+    def advance(
+        self,
+        span_ps: float,
+        pulse: Pulse | None = None,
+        *,
+        start_ps: float = 0.0,
+        max_step_ps: float | None = None,
+    ) -> None:
+        """Let ``span_ps`` pass, from ``start_ps`` after the beginning of ``pulse`` on.
+
+        ``max_step_ps`` : longest time step; left out, ``MAX_STEP_PS`` or what the film's couplings
+        allow, whichever is shorter. The steps of a span are all equal (of Dormand–Prince: chosen
+        by their error). Raises ValueError for a step that would not be stable.
+        """
+        self._advance(self.coefficients(), span_ps, pulse, start_ps, max_step_ps)
+
     def relax(self, max_ps: float = 500.0, torque_T: float = 1e-3) -> float:
-        """Let the film settle without field pulse or precession; return the torque left, in T.
+        """Let the film settle without pulse, precession or noise; return the torque left, in T.
 
         Stops when no spin feels a torque above ``torque_T``, or after ``max_ps``.
         """
-        c = self.coefficients()
-        c = {**c, "precession": 0.0, "damping": llg.GAMMA_RAD_PER_PS_T / 2}
+        # Damping alone, γ/2: what the Landau–Lifshitz–Gilbert equation tends to for large α.
+        c = replace(
+            self.coefficients(),
+            rate=llg.GAMMA_RAD_PER_PS_T / 2 / _ONLY_DAMPING,
+            damping=_ONLY_DAMPING,
+            thermal_T2ps=0.0,
+        )
         elapsed = 0.0
         while (torque := self.max_torque_T()) > torque_T and elapsed < max_ps:
-            self._advance(None, 0.0, _RELAX_CHUNK_PS, MAX_STEP_PS, c)
+            self._advance(c, _RELAX_CHUNK_PS, None, 0.0, None)
             elapsed += _RELAX_CHUNK_PS
         return torque
 
@@ -155,15 +218,9 @@ class Film:
         left, right = g[:, 1:-1, :-2], g[:, 1:-1, 2:]
         down, up = g[:, :-2, 1:-1], g[:, 2:, 1:-1]
         c = self.coefficients()
+        k = 1.0 if self.anisotropy_map is None else self.anisotropy_map
         b = llg.interaction_field(
-            *left,
-            *right,
-            *down,
-            *up,
-            sz=s[2],
-            exchange_T=c["exchange"],
-            dmi_T=c["dmi"],
-            anisotropy_T=c["anisotropy"],
+            *left, *right, *down, *up, s[2], c.exchange_T, c.dmi_T, c.anisotropy_T * k
         )
         return np.stack(b) + np.asarray(p.bias_T)[:, None, None]
 
@@ -178,55 +235,119 @@ class Film:
         interactions = (self.spins * (self.field_T() - bias)).sum() / 2
         return float(-p.moment_meV_per_T * (interactions + (self.spins * bias).sum()))
 
-    def coefficients(self) -> dict[str, float]:
-        """What multiplies each term: J/μ, D/μ, 2K/μ (T), γ/(1+α²), γα/(1+α²) (rad/ps/T)."""
+    def coefficients(self) -> Coefficients:
+        """What multiplies each term of the motion."""
         p = self.parameters
         mu = p.moment_meV_per_T
-        rate = llg.GAMMA_RAD_PER_PS_T / (1 + p.damping**2)
-        return {
-            "exchange": p.exchange_meV / mu,
-            "dmi": p.dmi_meV / mu,
-            "anisotropy": 2 * p.anisotropy_meV / mu,
-            "precession": rate,
-            "damping": rate * p.damping,
-        }
+        return Coefficients(
+            exchange_T=p.exchange_meV / mu,
+            dmi_T=p.dmi_meV / mu,
+            anisotropy_T=2 * p.anisotropy_meV / mu,
+            rate=llg.GAMMA_RAD_PER_PS_T / (1 + p.damping**2),
+            damping=p.damping,
+            thermal_T2ps=2 * p.damping * llg.K_B_MEV_PER_K * p.temperature_K
+            / (llg.GAMMA_RAD_PER_PS_T * mu),
+        )  # fmt: skip
 
     def _advance(
         self,
+        coefficients: Coefficients,
+        span_ps: float,
         pulse: Pulse | None,
         start_ps: float,
-        span_ps: float,
-        max_step_ps: float,
-        coefficients: dict[str, float],
+        max_step_ps: float | None,
     ) -> None:
         if span_ps <= 0:
             return
-        p = self.parameters
-        steps = int(np.ceil(span_ps / max_step_ps - 1e-9))
-        stretch = Stretch(
-            coefficients=coefficients,
-            bias_T=p.bias_T,
-            peak_T=pulse.peak_field_T if pulse else (0.0, 0.0, 0.0),
-            peak_ps=pulse.peak_ps if pulse else 0.0,
-            width_ps=pulse.width_ps if pulse else 1.0,
-            spot=_spot_profile(
-                pulse.spot if pulse else None,  # pyright: ignore[reportArgumentType] frozen: hashable
-                p.rows,
-                p.columns,
-            ),
-            start_ps=start_ps,
-            step_ps=span_ps / steps,
-            steps=steps,
-            periodic=p.periodic,
+        step_ps = longest_step_ps(self.parameters, coefficients, pulse, max_step_ps)
+        stretch = make_stretch(
+            self.parameters, coefficients, pulse, start_ps, span_ps, step_ps,
+            anisotropy_map=self.anisotropy_map, key=self._noise_key, first_step=self.steps_taken,
+        )  # fmt: skip
+        self._engine.advance([stretch])
+        self.steps_taken += stretch.steps
+
+
+def check_times(times_ps: Sequence[float]) -> None:
+    """Raise ValueError unless frame times ascend from 0 or later."""
+    if not all(a <= b < np.inf for a, b in pairwise((0.0, *times_ps))):
+        raise ValueError(f"frame times {list(times_ps)} ps: must ascend from 0 or later")
+
+
+def longest_step_ps(
+    parameters: FilmParameters,
+    coefficients: Coefficients,
+    pulse: Pulse | None,
+    wanted_ps: float | None,
+) -> float:
+    """The longest time step: ``wanted_ps``, or MAX_STEP_PS where that is stable.
+
+    Raises ValueError for a step that is not above 0, or in which the fastest spin wave would turn
+    by more than STABLE_TURN.
+    """
+    field = float(np.linalg.norm(parameters.bias_T)) + (pulse.amplitude_T if pulse else 0.0)
+    fastest = coefficients.fastest_rad_per_ps(field)
+    bound = STABLE_TURN / fastest if fastest else np.inf
+    if wanted_ps is None:
+        return min(MAX_STEP_PS, bound)
+    if not wanted_ps > 0:
+        raise ValueError(f"max_step_ps = {wanted_ps}: must be above 0")
+    if wanted_ps > bound * (1 + 1e-9):
+        raise ValueError(
+            f"max_step_ps = {wanted_ps:g}: the fastest spin wave of this film would turn "
+            f"{wanted_ps * fastest:.3g} rad in a step, and steps above {STABLE_TURN:g} rad are not "
+            f"stable. Give {bound:.3g} ps or less."
         )
-        self._engine.advance(stretch)
+    return wanted_ps
+
+
+def make_stretch(
+    parameters: FilmParameters,
+    coefficients: Coefficients,
+    pulse: Pulse | None,
+    start_ps: float,
+    span_ps: float,
+    step_ps: float,
+    *,
+    anisotropy_map: np.ndarray | None,
+    key: np.ndarray,
+    first_step: int,
+) -> Stretch:
+    """``span_ps`` under a pulse in equal steps of at most ``step_ps``."""
+    p = parameters
+    steps = int(np.ceil(span_ps / step_ps - 1e-9))
+    spot: Any = pulse.spot if pulse else None
+    return Stretch(
+        coefficients=coefficients,
+        bias_T=p.bias_T,
+        peak_T=pulse.peak_field_T if pulse else (0.0, 0.0, 0.0),
+        peak_ps=pulse.peak_ps if pulse else 0.0,
+        width_ps=pulse.width_ps if pulse else 1.0,
+        spot=_spot_profile(spot, p.rows, p.columns) if spot else None,
+        anisotropy_map=anisotropy_map,
+        start_ps=start_ps,
+        step_ps=span_ps / steps,
+        steps=steps,
+        noise_key=key,
+        first_step=first_step,
+    )
+
+
+def _checked_map(values: np.ndarray | None, parameters: FilmParameters) -> np.ndarray | None:
+    if values is None:
+        return None
+    shape = (parameters.rows, parameters.columns)
+    values = np.array(values, dtype=np.float64)
+    if values.shape != shape:
+        raise ValueError(f"anisotropy_map of shape {values.shape}: this film needs {shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("anisotropy_map holds a NaN or an infinity: give finite numbers")
+    return values
 
 
 @lru_cache(maxsize=8)
-def _spot_profile(spot: Spot | None, rows: int, columns: int) -> np.ndarray:
+def _spot_profile(spot: Spot, rows: int, columns: int) -> np.ndarray:
     """Pulse strength over the film, (rows, columns), 1 at the spot's centre."""
-    if spot is None:
-        return np.ones((rows, columns))
     y, x = np.mgrid[:rows, :columns]
     return np.exp(-((x - spot.x) ** 2 + (y - spot.y) ** 2) / (2 * spot.sigma**2))
 

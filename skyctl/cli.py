@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -144,6 +145,28 @@ def _bar(unit: str) -> Progress:
     )
 
 
+def _pixels(text: str | None) -> tuple[int, int] | None:
+    """Read "ROWSxCOLUMNS"."""
+    if text is None:
+        return None
+    try:
+        rows, columns = (int(side) for side in text.lower().split("x"))
+    except ValueError:
+        raise ValueError(f"--pixels {text}: give ROWSxCOLUMNS, two whole numbers") from None
+    return rows, columns
+
+
+def _drift(text: str | None) -> tuple[float, float]:
+    """Read "X,Y"."""
+    if text is None:
+        return 0.0, 0.0
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"--drift {text}: give X,Y, two numbers in sites per ps") from None
+    return x, y
+
+
 @app.command()
 def demo(
     out: Annotated[
@@ -237,7 +260,9 @@ def simulate(
     spot: Annotated[
         str | None, typer.Option(help="Local pulse: X,Y,SIGMA in sites; left out: whole film.")
     ] = None,
-    damping: Annotated[float, typer.Option(help="Damping α of the film.")] = 0.36,
+    damping: Annotated[
+        float | None, typer.Option(help="Damping α of the film; left out: 0.36, or the sample's.")
+    ] = None,
     size: Annotated[int, typer.Option(help="Sites along an edge.")] = 100,
     start: Annotated[
         Literal["skyrmion", "empty"], typer.Option(help="What the film holds before.")
@@ -248,6 +273,24 @@ def simulate(
     precision: Annotated[Literal["f8", "f4"], typer.Option(help="Double or single.")] = "f8",
     threads: Annotated[int, typer.Option(help="CPU threads for the film.")] = 2,
     device: Device = "cpu",
+    noise: Annotated[
+        float, typer.Option(help="Camera: readout noise, units of S_z (--png shows it).")
+    ] = 0.0,
+    photons: Annotated[
+        float, typer.Option(help="Camera: counts of a pixel at S_z = +1; 0: no photon noise.")
+    ] = 0.0,
+    blur: Annotated[float, typer.Option(help="Camera: point spread, sigma in sites.")] = 0.0,
+    pixels: Annotated[
+        str | None, typer.Option(help="Camera: ROWSxCOLUMNS; left out: one pixel a site.")
+    ] = None,
+    drift: Annotated[
+        str | None, typer.Option(help="Camera: motion of the image, X,Y in sites per ps.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Camera: other random numbers.")] = 0,
+    sample_seed: Annotated[
+        int | None,
+        typer.Option(help="Draw a sample: α, K, D, moment, field calibration.", min=0),
+    ] = None,
     json_file: JsonFile = None,
     png: PngFile = None,
 ) -> None:
@@ -255,6 +298,8 @@ def simulate(
     from skyctl.pictures import Strip, film_strip
     from skyctl.pulse import Movie, Pulse, Spot
     from skyctl.simulators.film import Film, FilmParameters
+    from skyctl.simulators.imaging import Imaging
+    from skyctl.simulators.spread import Sample, SampleSpread
     from skyctl.simulators.topology import process_label, topological_charge
 
     try:
@@ -272,8 +317,19 @@ def simulate(
             spot=place,
         )  # fmt: skip
         movie = Movie(duration_ps=duration, interval_ps=interval)
-        parameters = FilmParameters(rows=size, columns=size, damping=damping, periodic=periodic)
-        film = Film(parameters, precision=precision, device=device, threads=threads)
+        imaging = Imaging(
+            gaussian_noise=noise, photons=photons, blur_sites=blur, pixels=_pixels(pixels),
+            drift_sites_per_ps=_drift(drift), seed=seed,
+        )  # fmt: skip
+        parameters = FilmParameters(rows=size, columns=size, periodic=periodic)
+        if damping is not None:
+            parameters = replace(parameters, damping=damping)
+        sample = Sample(parameters)
+        if sample_seed is not None:
+            spread = SampleSpread() if damping is None else SampleSpread(damping=None)
+            sample = spread.draw(sample_seed, parameters)
+            console.print(f"sample {sample_seed}: {sample}")
+        film = Film(sample.parameters, precision=precision, device=device, threads=threads)
     except ValueError as error:
         raise typer.BadParameter(_faults(error)) from error
     except RuntimeError as error:
@@ -287,14 +343,13 @@ def simulate(
         spins = before = film.spins
         with _bar("frames") as progress:
             bar = progress.add_task("simulating", total=len(movie.times_ps))
-            for time_ps, spins in zip(
-                movie.times_ps, film.frames(pulse, movie.times_ps), strict=True
-            ):
+            frames = film.frames(sample.delivered(pulse), movie.times_ps)
+            for index, (time_ps, spins) in enumerate(zip(movie.times_ps, frames, strict=True)):
                 mean = [float(m) for m in spins.mean((1, 2))]
                 charge = topological_charge(spins)
                 rows.append({"time_ps": time_ps, "mean_spin": mean, "charge": charge})
                 table.add_row(f"{time_ps:g}", *(f"{m:+.3f}" for m in mean), f"{charge:+.3f}")
-                images.append(spins[2])
+                images.append(imaging.image(spins, frame=index, time_ps=time_ps))
                 progress.advance(bar)
         label = process_label(before, spins)
         console.print(table)
@@ -303,7 +358,9 @@ def simulate(
             json_file,
             {
                 "pulse": pulse.model_dump(),
-                "film": parameters.as_dict(),
+                "film": sample.parameters.as_dict(),
+                "field_calibration": sample.field_calibration,
+                "imaging": imaging.model_dump(),
                 "frames": rows,
                 "label": label,
             },

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from skyctl.cli import app
 from skyctl.recording.reader import Recording
+from skyctl.simulators.spread import SampleSpread
 
 SKYCTL = [sys.executable, "-m", "skyctl.cli"]
 
@@ -111,6 +112,37 @@ def test_simulate_prints_and_writes_the_movie(tmp_path):
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_simulate_shows_a_drawn_sample_through_a_camera(tmp_path, monkeypatch):
+    strips = []
+    monkeypatch.setattr("skyctl.pictures.film_strip", lambda strip, path: strips.extend(strip))
+    camera = [
+        "--noise", 0.1, "--photons", 500, "--blur", 1, "--pixels", "7x11", "--drift", "0.1,0",
+        "--seed", 5,
+    ]  # fmt: skip
+    film = ["--size", 24, "--start", "empty", "--duration", 30, "--png", tmp_path / "s.png"]
+    shown = []
+    for more in (["--sample-seed", 3], ["--sample-seed", 3, "--damping", 0.2], []):
+        done = invoke("simulate", *film, *camera, *more, "--json", tmp_path / "s.json")
+        assert done.exit_code == 0, done.output
+        shown.append((done.output, json.loads((tmp_path / "s.json").read_text())))
+    drawn = SampleSpread().draw(3)
+    output, result = shown[0]
+    assert f"sample 3: {drawn}" in output
+    assert result["film"]["moment_muB"] == drawn.parameters.moment_muB
+    assert result["film"]["damping"] == drawn.parameters.damping
+    assert result["field_calibration"] == drawn.field_calibration
+    assert result["imaging"]["pixels"] == [7, 11]
+    assert shown[1][1]["film"]["damping"] == 0.2  # asked for, so not drawn
+    assert shown[1][1]["film"]["moment_muB"] == drawn.parameters.moment_muB
+    assert shown[2][1]["film"]["damping"] == 0.36
+    assert shown[2][1]["field_calibration"] == 1.0
+    # What the strip draws is the camera's image: its pixels, its noise.
+    for image in (image for strip in strips for image in strip.sz):
+        assert image.shape == (7, 11)
+        assert image.std() > 0.05
+    assert shown[0][1]["frames"] != shown[2][1]["frames"]
+
+
 def test_simulate_writes_a_skyrmion_with_a_spot(tmp_path):
     done = invoke(
         "simulate", "--start", "empty", "--amplitude", 8, "--width", 16, "--spot", "49.5,49.5,6",
@@ -151,6 +183,11 @@ def test_diagram_writes_the_grid(tmp_path):
         ["diagram", "--theta", "inf"],
         ["simulate", "--size", "1"],
         ["simulate", "--damping", "-1"],
+        ["simulate", "--noise", "-1"],
+        ["simulate", "--pixels", "3"],
+        ["simulate", "--pixels", "0x4"],
+        ["simulate", "--drift", "1"],
+        ["simulate", "--sample-seed", "-1"],
         ["demo", "--provider", "tpu"],
         ["replay"],
         ["nonsense"],

@@ -50,9 +50,12 @@ class Publisher:
         self._send(wire.encode_frame(frame))
         self._sent += 1
 
-    def end(self, run: str, shot: str) -> None:
-        """Close the movie with the number of frames that were sent."""
-        self._send(wire.encode_end(run, shot, self._sent))
+    def end(self, run: str, shot: str, frames: int | None = None) -> None:
+        """Close the movie with the number of frames that were sent.
+
+        frames : the true number, from a camera that knows of frames lost before they got here
+        """
+        self._send(wire.encode_end(run, shot, self._sent if frames is None else frames))
 
     def _send(self, message: bytes) -> None:
         try:

@@ -1,12 +1,20 @@
 """The simulated sample: frames leave in order, and a pulse acts whether or not it is filmed."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from skyctl.devices.simulated import SimulatedSample, simulated_beamline
 from skyctl.errors import PulseRefused, StreamError
+from skyctl.frame import Frame, ShotEnd, ShotStart
+from skyctl.inference.model import MovieClassifier
+from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, Movie, Pulse
-from skyctl.simulators.film import Film
+from skyctl.simulators.film import Film, FilmParameters
+from skyctl.simulators.imaging import Imaging
+from skyctl.stream.hub import Consumer, Hub
+from skyctl.stream.publisher import Publisher
 
 ERASE = Pulse(amplitude_T=2.0, width_ps=40.0)
 
@@ -15,7 +23,7 @@ class NotingPublisher:
     """Keeps what is published."""
 
     def __init__(self):
-        self.frames, self.ends = [], []
+        self.frames, self.ends, self.promised = [], [], []
 
     def start(self, start):
         self.open = start
@@ -23,8 +31,9 @@ class NotingPublisher:
     def frame(self, frame):
         self.frames.append(frame)
 
-    def end(self, _run, shot):
+    def end(self, _run, shot, frames=None):
         self.ends.append(shot)
+        self.promised.append(frames)
 
 
 @pytest.fixture
@@ -116,3 +125,124 @@ def test_vector_frames_carry_all_spins():
     sample.wait_settled()
     sample.close()
     assert sample._publisher.frames[0].data.shape == (3, 100, 100)
+
+
+@pytest.fixture
+def small_sample():
+    """Makes a sample of a 20 × 30 film, published to ``publisher``, and films one movie of it."""
+    made = []
+
+    def film(publisher, shots=("a",), **options):
+        film = Film(FilmParameters(rows=20, columns=30), precision="f4")
+        sample = SimulatedSample(film, publisher, settle_ps=5.0, **options)
+        made.append(sample)
+        for shot in shots:
+            sample.expose("run", Exposure(shot=shot), Movie(duration_ps=45.0, interval_ps=5.0))
+            sample.fire(shot, Pulse(width_ps=4.0, peak_ps=20.0))
+        sample.wait_settled()
+        return sample
+
+    yield film
+    for sample in made:
+        sample.close()
+
+
+def test_frames_are_the_images_of_the_camera(small_sample):
+    plain, seen = NotingPublisher(), NotingPublisher()
+    imaging = Imaging(pixels=(7, 11), drift_sites_per_ps=(0.2, 0.0), gaussian_noise=0.02, seed=3)
+    small_sample(plain, shots=("a", "b"))
+    sample = small_sample(seen, shots=("a", "b"), imaging=imaging)
+    assert sample.shape == seen.open.shape == (7, 11)
+    assert sample.describe()["imaging"]["pixels"] == (7, 11)
+    for number, (truth, frame) in enumerate(zip(plain.frames, seen.frames, strict=True)):
+        shot, index = divmod(number, 10)
+        assert frame.index == index
+        np.testing.assert_array_equal(
+            frame.data,
+            imaging.image(truth.data, shot=shot, frame=index, time_ps=frame.movie_time_ps),
+        )
+
+
+def test_a_dropped_frame_is_a_gap_that_the_stream_reports(small_sample):
+    imaging = Imaging(dropped=0.3, seed=1)
+    lost = [index for index in range(10) if not imaging.arrives(frame=index)]
+    assert 0 < len(lost) < 10
+    plain, publisher = NotingPublisher(), Publisher()
+    small_sample(plain)
+    hub, events, problems = Hub(publisher.address), [], []
+    classifier = StreamingClassifier(MovieClassifier())
+    classifier.subscribe(lambda news: problems.append(getattr(news, "problem", None)))
+
+    def take(event):
+        events.append(event)
+        classifier.handle(event)
+        if isinstance(event, ShotEnd):
+            over.set()
+
+    over = threading.Event()
+    consumer = Consumer("test", take)
+    hub.subscribe(consumer)
+    small_sample(publisher, imaging=imaging)
+    assert over.wait(20)
+    hub.close()
+    consumer.close()
+    publisher.close()
+    start, *frames, end = events
+    assert isinstance(start, ShotStart)
+    assert start.expected_frames == end.sent_frames == 10
+    assert end.counts.received == 10 - len(lost)
+    assert end.counts.missing == len(lost)
+    assert problems[-1] == f"{len(lost)} of 10 frames missing"
+    # The film moved on while nobody saw it: the frames that came are the right ones.
+    for frame in frames:
+        assert isinstance(frame, Frame)
+        assert frame.index not in lost
+        np.testing.assert_array_equal(frame.data, plain.frames[frame.index].data)
+
+
+@pytest.mark.parametrize("movie", [Movie(duration_ps=45.0, interval_ps=5.0), None])
+def test_a_pulse_delivers_what_the_calibration_makes_of_it(movie):
+    def fire(amplitude_T, calibration):
+        publisher = NotingPublisher()
+        film = Film(FilmParameters(rows=12, columns=12), precision="f8")
+        sample = SimulatedSample(film, publisher, settle_ps=0.0, field_calibration=calibration)
+        if movie:
+            sample.expose("run", Exposure(shot="a"), movie)
+        sample.fire("a", Pulse(amplitude_T=amplitude_T, width_ps=4.0, peak_ps=20.0))
+        sample.wait_settled()
+        sample.close()
+        return publisher, sample.spins()
+
+    publisher, spins = fire(2.0, 1.25)
+    np.testing.assert_array_equal(spins, fire(2.5, 1.0)[1])
+    assert np.abs(spins - fire(2.0, 1.0)[1]).max() > 1e-3
+    if movie:
+        assert publisher.open.pulse.amplitude_T == 2.0  # what was asked for, not what came of it
+
+
+def test_a_beamline_films_through_its_imaging(tmp_path):
+    imaging = Imaging(pixels=(25, 40), gaussian_noise=0.1)
+    with simulated_beamline(tmp_path, imaging=imaging, field_calibration=0.96) as beamline:
+        described = beamline.camera.frames.describe_collect()
+        assert described["camera_frames"]["shape"] == [25, 40]
+        facts = beamline.camera.describe_sample()
+        assert facts["imaging"]["gaussian_noise"] == 0.1
+        assert facts["field_calibration"] == 0.96
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"imaging": Imaging(), "component": "spins"}, "imaging shows S_z only"),
+        ({"field_calibration": 0.0}, "field calibration 0.0: give a factor above 0"),
+        ({"field_calibration": float("nan")}, "field calibration nan"),
+    ],
+)
+def test_a_camera_or_calibration_that_cannot_be_is_refused(options, fault):
+    with pytest.raises(ValueError, match=fault):
+        SimulatedSample(Film(), NotingPublisher(), **options)
+
+
+def test_a_bad_calibration_builds_no_beamline(tmp_path):
+    with pytest.raises(ValueError, match="field calibration"):
+        simulated_beamline(tmp_path, field_calibration=-1.0)

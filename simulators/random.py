@@ -1,0 +1,70 @@
+"""Random numbers that depend on where and when they are used, and on nothing else.
+
+Threefry-4x32 with 20 rounds (J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+SC11) maps (counter, key) to four random words. The counter is a site and a step, the key a seed:
+noise is the same whatever the threads, the batch or the device, and after a restart.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+u32 = np.uint32
+_PARITY = u32(0x1BD11BDA)
+
+
+def compile_threefry(compiled: Callable[[Callable[..., Any]], Any]) -> Any:
+    """Threefry for one target; ``compiled`` is its compiler (``numba.njit``, ``cuda.jit``).
+
+    Every operation is closed by ``u32``: numba would widen it to 64 bits, and the vectoriser would
+    lose half its lanes.
+    """
+
+    @compiled
+    def mix(a, b, left, right):
+        a = u32(a + b)
+        b = u32(u32(b << left) | u32(b >> right))
+        return a, u32(b ^ a)
+
+    @compiled
+    def four_rounds(a, b, c, d, p, q, r, s, t, u, v, w):
+        a, b = mix(a, b, u32(p), u32(32 - p))
+        c, d = mix(c, d, u32(q), u32(32 - q))
+        a, d = mix(a, d, u32(r), u32(32 - r))
+        c, b = mix(c, b, u32(s), u32(32 - s))
+        a, b = mix(a, b, u32(t), u32(32 - t))
+        c, d = mix(c, d, u32(u), u32(32 - u))
+        a, d = mix(a, d, u32(v), u32(32 - v))
+        c, b = mix(c, b, u32(w), u32(32 - w))
+        return a, b, c, d
+
+    @compiled
+    def even_rounds(a, b, c, d):
+        return four_rounds(a, b, c, d, 10, 26, 11, 21, 13, 27, 23, 5)
+
+    @compiled
+    def odd_rounds(a, b, c, d):
+        return four_rounds(a, b, c, d, 6, 20, 17, 11, 25, 10, 18, 20)
+
+    @compiled
+    def add_key(a, b, c, d, k, l, m, n, times):
+        return u32(a + k), u32(b + l), u32(c + m), u32(u32(d + n) + times)
+
+    @compiled
+    def threefry(a, b, c, d, k, l, m, n):
+        """Four random 32-bit words from a counter (a, b, c, d) and a key (k, l, m, n)."""
+        p = u32(u32(u32(k ^ l) ^ u32(m ^ n)) ^ _PARITY)
+        a, b, c, d = add_key(a, b, c, d, k, l, m, n, u32(0))
+        a, b, c, d = even_rounds(a, b, c, d)
+        a, b, c, d = add_key(a, b, c, d, l, m, n, p, u32(1))
+        a, b, c, d = odd_rounds(a, b, c, d)
+        a, b, c, d = add_key(a, b, c, d, m, n, p, k, u32(2))
+        a, b, c, d = even_rounds(a, b, c, d)
+        a, b, c, d = add_key(a, b, c, d, n, p, k, l, u32(3))
+        a, b, c, d = odd_rounds(a, b, c, d)
+        a, b, c, d = add_key(a, b, c, d, p, k, l, m, u32(4))
+        a, b, c, d = even_rounds(a, b, c, d)
+        return add_key(a, b, c, d, k, l, m, n, u32(5))
+
+    return threefry
