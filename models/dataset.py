@@ -1,7 +1,6 @@
 """Training movies: simulated shots, labelled by topology."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,7 +9,8 @@ import numpy as np
 
 from skyctl.inference.features import Preprocessing, frame_features
 from skyctl.pulse import Movie, Pulse, Spot
-from skyctl.simulators.film import Film, FilmParameters
+from skyctl.simulators.film import FilmParameters
+from skyctl.simulators.movies import Shot, simulate_batch
 from skyctl.simulators.topology import MIXED, process_label
 
 LABEL_AFTER_PEAK_PS = 125.0
@@ -20,15 +20,6 @@ CLASSES = ("breathing", "switching", "collapse", "nucleation", "nothing")
 _CENTRE = 49.5
 _REGIONS = (((2, 48), (0.03, 0.6)), ((2, 16), (0.03, 0.6)), ((24, 52), (0.03, 0.45)))
 """Where skyrmion shots are drawn from: ranges of pulse width (ps) and damping."""
-
-
-@dataclass(frozen=True)
-class Shot:
-    """One training shot: a film, how it starts, and the pulse it gets."""
-
-    damping: float
-    start: Literal["skyrmion", "empty"]
-    pulse: Pulse
 
 
 @dataclass(frozen=True)
@@ -74,39 +65,41 @@ def training_shots(skyrmion: int, empty: int, seed: int) -> Iterator[Shot]:
     rng = np.random.default_rng(seed)
     for i in range(skyrmion):
         widths, dampings = _REGIONS[i % len(_REGIONS)]
-        yield Shot(
-            damping=rng.uniform(*dampings),
-            start="skyrmion",
-            pulse=Pulse(width_ps=rng.uniform(*widths), theta_deg=50, peak_ps=rng.uniform(30, 60)),
-        )
+        damping, width_ps = rng.uniform(*dampings), rng.uniform(*widths)
+        pulse = Pulse(width_ps=width_ps, theta_deg=50, peak_ps=rng.uniform(30, 60))
+        yield training_shot(damping, pulse, "skyrmion")
     for _ in range(empty):
         uniform = rng.random() < 0.2
         spot = Spot(
             x=_CENTRE + rng.uniform(-15, 15), y=_CENTRE + rng.uniform(-15, 15),
             sigma=rng.uniform(4, 8),
         )  # fmt: skip
-        yield Shot(
-            damping=rng.uniform(0.1, 0.6),
-            start="empty",
-            pulse=Pulse(
-                amplitude_T=rng.uniform(0.5, 3) if uniform else rng.uniform(1, 12),
-                width_ps=rng.uniform(4, 40) if uniform else rng.uniform(4, 28),
-                theta_deg=rng.uniform(20, 60),
-                peak_ps=rng.uniform(30, 60),
-                spot=None if uniform else spot,
-            ),
+        damping = rng.uniform(0.1, 0.6)
+        pulse = Pulse(
+            amplitude_T=rng.uniform(0.5, 3) if uniform else rng.uniform(1, 12),
+            width_ps=rng.uniform(4, 40) if uniform else rng.uniform(4, 28),
+            theta_deg=rng.uniform(20, 60),
+            peak_ps=rng.uniform(30, 60),
+            spot=None if uniform else spot,
         )
+        yield training_shot(damping, pulse, "empty")
 
 
-def film_shot(shot: Shot, count: int, kind: Preprocessing = "quantiles") -> tuple[np.ndarray, int]:
-    """Simulate one shot: (features (frames, count), label index or -1)."""
-    film = Film(FilmParameters(damping=shot.damping), precision="f4")
-    if shot.start == "skyrmion":
-        film.set_skyrmion()
-    before = film.spins
-    movie = Movie(duration_ps=shot.pulse.peak_ps + LABEL_AFTER_PEAK_PS, interval_ps=FRAME_PS)
-    features, spins = [], before
-    for spins in film.frames(shot.pulse, movie.times_ps):
+def training_shot(
+    damping: float, pulse: Pulse, start: Literal["skyrmion", "empty"] = "skyrmion"
+) -> Shot:
+    """A shot filmed from the start to LABEL_AFTER_PEAK_PS after the pulse's peak."""
+    movie = Movie(duration_ps=pulse.peak_ps + LABEL_AFTER_PEAK_PS, interval_ps=FRAME_PS)
+    return Shot(FilmParameters(damping=damping), movie.times_ps, pulse, start)
+
+
+def labelled_features(
+    frames: Iterator[np.ndarray], count: int, kind: Preprocessing = "quantiles"
+) -> tuple[np.ndarray, int]:
+    """A movie as (features (frames, count), label index or -1); its first frame is at 0 ps."""
+    before = spins = next(frames)
+    features = [frame_features(before[2], count, kind)]
+    for spins in frames:
         features.append(frame_features(spins[2], count, kind))
     label = process_label(before, spins)
     return np.stack(features), -1 if label == MIXED else CLASSES.index(label)
@@ -117,17 +110,17 @@ def make_dataset(
     count: int,
     kind: Preprocessing = "quantiles",
     threads: int = 2,
+    device: Literal["cpu", "cuda"] = "cpu",
     progress: Callable[[], None] = lambda: None,
 ) -> Dataset:
-    """Simulate ``shots`` on ``threads`` cores; ``progress`` is called after each."""
-
-    def film(shot: Shot) -> tuple:
-        movie = film_shot(shot, count, kind)
+    """Simulate ``shots`` on ``threads`` cores, or a CUDA device; ``progress`` after each."""
+    movies = []
+    for movie in simulate_batch(
+        shots, lambda _, frames: labelled_features(frames, count, kind), threads=threads,
+        device=device,
+    ):  # fmt: skip
+        movies.append(movie)
         progress()
-        return movie
-
-    with ThreadPoolExecutor(threads) as pool:
-        movies = list(pool.map(film, shots))
     frames = np.array([len(features) for features, _ in movies])
     padded = np.zeros((len(movies), frames.max(), count), np.float32)
     for row, (features, _) in zip(padded, movies, strict=True):
@@ -135,6 +128,6 @@ def make_dataset(
     return Dataset(
         features=padded,
         frames=frames,
-        peak_ps=np.array([shot.pulse.peak_ps for shot in shots]),
+        peak_ps=np.array([shot.pulse.peak_ps if shot.pulse else 0.0 for shot in shots]),
         labels=np.array([label for _, label in movies]),
     )

@@ -12,14 +12,14 @@ from scipy import fft
 
 from skyctl.simulators.kernels_thin_film import multiply_tensor
 
-NEAR_CELLS = 10.0
+NEAR_CELLS = 6.0
 """Where the closed forms give way to quadrature, in longest cell edges.
 
 The closed forms are differences of terms that grow with the cube of the distance: from there on
 they have lost more digits (1e-10 at 10 cells) than the quadrature has not (1e-12).
 """
 
-_QUADRATURE_POINTS = 4
+_QUADRATURE_POINTS = 5
 
 
 class DemagTensor(NamedTuple):
@@ -138,30 +138,43 @@ def dipole_tensor(x: np.ndarray, y: np.ndarray, edges: np.ndarray) -> DemagTenso
 
 
 class DemagField:
-    """-N m of a film of ``rows`` x ``columns`` cells, by FFT."""
+    """-N m of a film of ``rows`` x ``columns`` cells, by FFT; allocates nothing when evaluated.
+
+    cell_nm : edges along x, y and z; only their ratios count
+
+    Only what is neither padding nor thrown away is transformed: the film's own rows along x, then
+    half the spectrum along y, and back.
+    """
 
     def __init__(self, rows: int, columns: int, cell_nm: tuple[float, float, float]) -> None:
         self._rows, self._columns = rows, columns
+        # Twice the film, less one, keeps the convolution from closing on itself.
         self._y = fft.next_fast_len(2 * rows - 1)
         self._x = fft.next_fast_len(2 * columns - 1, real=True)
-        self._spectrum = _spectrum(rows, columns, cell_nm, self._y, self._x)
+        self._tensor = _transformed_tensor(rows, columns, cell_nm, self._y, self._x)
         half = self._x // 2 + 1
-        self._rows_transformed = np.empty((3, rows, half), complex)
-        self._transformed = np.empty((3, self._y, half), complex)
+        self._along_x = np.empty((3, rows, half), complex)
+        self._spectrum = np.empty((3, self._y, half), complex)
         self._field = np.empty((3, rows, self._x))
 
-    def add(self, magnetisation, scale, out):
-        along_x, both, field = self._rows_transformed, self._transformed, self._field
-        np.fft.rfft(magnetisation, self._x, axis=2, out=along_x)
-        np.fft.fft(along_x, self._y, axis=1, out=both)
-        multiply_tensor(both.reshape(3, -1), self._spectrum, -scale)
-        np.fft.ifft(both, axis=1, out=both)
-        np.fft.irfft(both[:, : self._rows], self._x, axis=2, out=field)
-        out[:] = field[:, :, : self._columns]
+    def evaluate(self, magnetisation: np.ndarray, scale: float, out: np.ndarray) -> None:
+        """out = -scale N m.
+
+        magnetisation, out : (3, rows, columns), m in unit vectors
+        scale : μ0 M_s for a field in tesla
+        """
+        # numpy's transforms can write into arrays that are there (scipy's cannot): fresh pages for
+        # every result take as long as the transforms.
+        np.fft.rfft(magnetisation, self._x, axis=2, out=self._along_x)
+        np.fft.fft(self._along_x, self._y, axis=1, out=self._spectrum)
+        multiply_tensor(self._spectrum.reshape(3, -1), self._tensor, -scale)
+        np.fft.ifft(self._spectrum, axis=1, out=self._spectrum)
+        np.fft.irfft(self._spectrum[:, : self._rows], self._x, axis=2, out=self._field)
+        out[...] = self._field[:, :, : self._columns]
 
 
 @lru_cache(maxsize=4)
-def _spectrum(
+def _transformed_tensor(
     rows: int, columns: int, cell_nm: tuple[float, float, float], y: int, x: int
 ) -> np.ndarray:
     """Transforms of the four components, (4, y (x/2 + 1)); real, by the symmetry of N."""

@@ -17,13 +17,11 @@ from skyctl.simulators.engines import (
     Stretch,
     make_engine,
     noise_key,
+    stable_turn,
 )
 
 MAX_STEP_PS = 0.015
 """Longest time step of itself, ps; the measured process map was made with it."""
-STABLE_TURN = 1.0
-"""Longest step in radians of the fastest spin wave: beyond it the integrators fall apart."""
-
 _RELAX_CHUNK_PS = 5.0
 _ONLY_DAMPING = 1e12
 _SKYRMION_RADIUS = 12.0
@@ -86,6 +84,7 @@ class Film:
     threads : CPU threads that share one film; they do not change a bit of the result
     integrator : "heun", "midpoint" (Mentink's semi-implicit), "depondt"; "rk4" and
         "dormand-prince" (adaptive) at 0 K on the CPU
+    tolerance : error of a spin's component that a Dormand–Prince step may make
     seed : of the thermal noise, 0 or more
     anisotropy_map : (rows, columns), K of each site in units of the film's, for pinning defects;
         None is 1 everywhere
@@ -101,6 +100,7 @@ class Film:
         device: Literal["cpu", "cuda"] = "cpu",
         threads: int = 1,
         integrator: Integrator = "heun",
+        tolerance: float = 1e-8,
         seed: int = 0,
         anisotropy_map: np.ndarray | None = None,
     ) -> None:
@@ -124,6 +124,7 @@ class Film:
             precision=precision,
             integrator=integrator,
             threads=threads,
+            tolerance=tolerance,
         )
         self.set_uniform()
 
@@ -134,6 +135,10 @@ class Film:
 
     @spins.setter
     def spins(self, value: np.ndarray) -> None:
+        value = self._checked_spins(value)
+        self._engine.write((value / np.linalg.norm(value, axis=0))[None])
+
+    def _checked_spins(self, value: np.ndarray) -> np.ndarray:
         shape = (3, self.parameters.rows, self.parameters.columns)
         value = np.asarray(value, dtype=np.float64)
         if value.shape != shape:
@@ -141,7 +146,12 @@ class Film:
         length = np.linalg.norm(value, axis=0)
         if not (np.isfinite(length).all() and (length > 0).all()):
             raise ValueError("spins hold a NaN, an infinity or a zero vector: give unit vectors")
-        self._engine.write((value / length)[None])
+        return value
+
+    def restore(self, spins: np.ndarray, steps_taken: int) -> None:
+        """Go on from a saved state: spins (3, rows, columns), bit for bit, and the noise's step."""
+        self._engine.write(self._checked_spins(spins)[None])
+        self.steps_taken = steps_taken
 
     def set_uniform(self, sign: int = -1) -> None:
         """Magnetise the whole film along +z or -z (``sign``)."""
@@ -203,9 +213,11 @@ class Film:
             damping=_ONLY_DAMPING,
             thermal_T2ps=0.0,
         )
+        fastest = c.fastest_rad_per_ps(float(np.linalg.norm(self.parameters.bias_T)))
+        step_ps = 1.0 / max(fastest, 1.0)
         elapsed = 0.0
         while (torque := self.max_torque_T()) > torque_T and elapsed < max_ps:
-            self._advance(c, _RELAX_CHUNK_PS, None, 0.0, None)
+            self._advance(c, _RELAX_CHUNK_PS, None, 0.0, step_ps)
             elapsed += _RELAX_CHUNK_PS
         return torque
 
@@ -259,7 +271,9 @@ class Film:
     ) -> None:
         if span_ps <= 0:
             return
-        step_ps = longest_step_ps(self.parameters, coefficients, pulse, max_step_ps)
+        step_ps = longest_step_ps(
+            self.parameters, coefficients, pulse, self.integrator, max_step_ps
+        )
         stretch = make_stretch(
             self.parameters, coefficients, pulse, start_ps, span_ps, step_ps,
             anisotropy_map=self.anisotropy_map, key=self._noise_key, first_step=self.steps_taken,
@@ -278,16 +292,17 @@ def longest_step_ps(
     parameters: FilmParameters,
     coefficients: Coefficients,
     pulse: Pulse | None,
-    wanted_ps: float | None,
+    integrator: str,
+    wanted_ps: float | None = None,
 ) -> float:
     """The longest time step: ``wanted_ps``, or MAX_STEP_PS where that is stable.
 
-    Raises ValueError for a step that is not above 0, or in which the fastest spin wave would turn
-    by more than STABLE_TURN.
+    Raises ValueError for a step that is not above 0 or not stable (``engines.stable_turn``).
     """
     field = float(np.linalg.norm(parameters.bias_T)) + (pulse.amplitude_T if pulse else 0.0)
     fastest = coefficients.fastest_rad_per_ps(field)
-    bound = STABLE_TURN / fastest if fastest else np.inf
+    turn = stable_turn(integrator, coefficients.damping)
+    bound = turn / fastest if fastest else np.inf
     if wanted_ps is None:
         return min(MAX_STEP_PS, bound)
     if not wanted_ps > 0:
@@ -295,8 +310,8 @@ def longest_step_ps(
     if wanted_ps > bound * (1 + 1e-9):
         raise ValueError(
             f"max_step_ps = {wanted_ps:g}: the fastest spin wave of this film would turn "
-            f"{wanted_ps * fastest:.3g} rad in a step, and steps above {STABLE_TURN:g} rad are not "
-            f"stable. Give {bound:.3g} ps or less."
+            f"{wanted_ps * fastest:.3g} rad in a step, and {integrator} is stable up to {turn:.2g}. "
+            f"Give {bound:.3g} ps or less."
         )
     return wanted_ps
 

@@ -357,6 +357,21 @@ def wrap(fields, rows, columns, width):
     _wrap_rows(fields, 0, rows, rows, width)
 
 
+@_with_physics
+def rate(spins, out, shape, spot, sites, c, bias, g, periodic):
+    """dS/dt of a whole film, for Runge–Kutta methods; arguments as ``advance``'s, c of dt = 1 ps."""
+    _widest_vectors()
+    rows, columns, width = shape
+    stride = uintp(width)
+    sx, sy, sz, rx, ry, rz = spins[0], spins[1], spins[2], out[0], out[1], out[2]
+    k = _constants(c, bias, g)
+    for i in range(uintp(GHOST_ROWS * width), uintp((GHOST_ROWS + rows) * width)):
+        ax, ay, az = _turning_at(i, stride, sx, sy, sz, spot, sites, None, None, None, k)
+        rx[i], ry[i], rz[i] = _turned(sx[i], sy[i], sz[i], ax, ay, az)
+    if periodic:
+        wrap(out, rows, columns, width)
+
+
 @intrinsic
 def _add_atomically(typingctx, array, amount):  # noqa: ARG001
     """array[0] += amount as one operation seen by all threads; returns the value before."""
@@ -369,6 +384,17 @@ def _add_atomically(typingctx, array, amount):  # noqa: ARG001
     return signature, build
 
 
+@intrinsic
+def _read_atomically(typingctx, array):  # noqa: ARG001
+    """array[0] as other threads left it. A load: waiting must not take the line from the others."""
+
+    def build(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load_atomic(data, "acquire", 8)
+
+    return types.int64(array), build
+
+
 _yield_core = types.ExternalFunction("sched_yield", types.int32())
 
 
@@ -377,7 +403,7 @@ def _meet(arrivals, expected):
     """Wait until ``expected`` threads have arrived: a spin, because a step takes some 10 µs."""
     _add_atomically(arrivals, 1)
     spins = 0
-    while _add_atomically(arrivals, 0) < expected:
+    while _read_atomically(arrivals) < expected:
         spins += 1
         if spins % 1024 == 0:
             _yield_core()
@@ -400,7 +426,7 @@ def advance(
     c : (14,) coefficients as from ``engines.pack_coefficients``; bias : (3,) static B'
     pulse : (5,) float64 [B'_x, B'_y, B'_z at the peak, peak time (ps), Gaussian width (ps)]
     key : (4,) uint32 of the noise, ``first_step`` its first step's number
-    clock : (start, step) in ps
+    clock : (start, step, from a step's start to when its corrector takes the field), ps
     arrivals : (1,) int64, 0 at the start, shared by the bands: where they meet
 
     ``state``, ``spot``, ``sites``, ``c`` and ``bias`` share one dtype: the precision of the run.
@@ -425,7 +451,7 @@ def advance(
         )  # fmt: skip
         if periodic:
             _wrap_columns(predicted, before, after, columns, width)
-        g[:] = pulse[:3] * _envelope(time_ps + clock[1], pulse[3], pulse[4])
+        g[:] = pulse[:3] * _envelope(time_ps + clock[2], pulse[3], pulse[4])
         _correct(
             scheme, now, predicted, target, origin + first * width, origin + last * width, stride,
             spot, sites, noise, c, bias, g,

@@ -1,62 +1,82 @@
-"""Compiled loops of the thin film."""
-import numpy as np
-from numba import njit, uintp
-from skyctl.simulators import llg
-_OPTIONS = {"error_model": "numpy", "fastmath": True, "nogil": True, "cache": True}
-_field = njit(inline="always", **_OPTIONS)(llg.interaction_field)
-_turning = njit(inline="always", **_OPTIONS)(llg.turning)
-_turned = njit(inline="always", **_OPTIONS)(llg.turned)
+"""Compiled loops of the thin film: its equation of motion, and the product in Fourier space.
 
-@njit(**_OPTIONS)
+A film is kept as flat arrays of ``(rows + 2) * (columns + 2)`` cells, row by row, with one empty
+cell all around: empty cells are 0 and stay 0, so that a free edge costs nothing. Exchange is the
+sum over the neighbours; what the exact Laplacian takes off, a multiple of m itself, turns nothing.
+"""
+
+from numba import njit, uintp
+
+from skyctl.simulators import llg
+from skyctl.simulators.kernels_shared import INLINED, OPTIONS, compiled_with
+
+_field = njit(**INLINED)(llg.interaction_field)
+_turning = njit(**INLINED)(llg.turning)
+_turned = njit(**INLINED)(llg.turned)
+_unit = njit(**INLINED)(llg.unit_spin)
+
+
+@njit(**OPTIONS)
 def multiply_tensor(spectrum, tensor, scale):
-    """H(k) = scale N(k) M(k), in place."""
+    """H(k) = scale N(k) M(k), in place.
+
+    spectrum : (3, n) complex; tensor : (4, n) xx, yy, zz, xy
+    """
     for i in range(uintp(spectrum.shape[1])):
         x, y = spectrum[0, i], spectrum[1, i]
         spectrum[0, i] = scale * (tensor[0, i] * x + tensor[3, i] * y)
         spectrum[1, i] = scale * (tensor[3, i] * x + tensor[1, i] * y)
-        spectrum[2, i] = scale * tensor[2, i] * spectrum[2, i]
+        spectrum[2, i] = scale * (tensor[2, i] * spectrum[2, i])
 
-@njit(**_OPTIONS)
-def _rates(sx, sy, sz, bx0, by0, bz0, rx, ry, rz, first, last, width, exchange, ratio, local, damp):
+
+@compiled_with(llg)
+def film_rate(m, slow, rate, width, exchange_x, exchange_ratio, local, damping):
+    """rate = dm/dt, 1/ps, of exchange, a local anisotropy and a given field.
+
+    m, slow, rate : (3, n) over the padded film, ``width`` cells a row; slow in rad/ps
+    exchange_x : from each neighbour along x, rad/ps; along y it is ``exchange_ratio`` of that
+    local : field along z per m_z, rad/ps
+    """
+    n = m.shape[1]
+    _film_rate(
+        m[0], m[1], m[2], slow[0], slow[1], slow[2], rate[0], rate[1], rate[2],
+        width, n - width, uintp(width), exchange_x, exchange_ratio, local, damping,
+    )  # fmt: skip
+
+
+@compiled_with(llg)
+def _film_rate(
+    mx, my, mz, hx, hy, hz, rx, ry, rz, first, last, width, exchange, ratio, local, damping
+):
     one = uintp(1)
     for i in range(uintp(first), uintp(last)):
         left, right, down, up = i - one, i + one, i - width, i + width
-        x, y, z = sx[i], sy[i], sz[i]
+        x, y, z = mx[i], my[i], mz[i]
         bx, by, bz = _field(
-            sx[left], sy[left], sz[left], sx[right], sy[right], sz[right],
-            ratio*sx[down], ratio*sy[down], ratio*sz[down], ratio*sx[up], ratio*sy[up], ratio*sz[up],
-            z, exchange, 0.0, local,
-        )
-        ax, ay, az = _turning(x, y, z, bx + bx0[i], by + by0[i], bz + bz0[i], damp)
+            mx[left], my[left], mz[left], mx[right], my[right], mz[right],
+            ratio * mx[down], ratio * my[down], ratio * mz[down],
+            ratio * mx[up], ratio * my[up], ratio * mz[up], z, exchange, 0.0, local,
+        )  # fmt: skip
+        ax, ay, az = _turning(x, y, z, bx + hx[i], by + hy[i], bz + hz[i], damping)
         rx[i], ry[i], rz[i] = _turned(x, y, z, ax, ay, az)
 
-@njit(**_OPTIONS)
-def rates(s, b, r, width, exchange, ratio, local, damp):
-    n = s.shape[1]
-    _rates(s[0], s[1], s[2], b[0], b[1], b[2], r[0], r[1], r[2], width, n - width, uintp(width), exchange, ratio, local, damp)
 
-@njit(**_OPTIONS)
-def combine(out, base, terms, weights, count):
-    n = uintp(out.size)
-    block = uintp(1024)
-    start = uintp(0)
-    while start < n:
-        stop = min(n, start + block)
-        for i in range(start, stop):
-            out[i] = base[i]
-        for j in range(count):
-            w = weights[j]
-            if w != 0.0:
-                t = terms[j]
-                for i in range(start, stop):
-                    out[i] += w * t[i]
-        start = stop
+@compiled_with(llg)
+def turn(m, was, should_be, time_ps, damping, out):
+    """out = m turned by what one field has over another during a time; the largest change.
 
-@njit(**_OPTIONS)
-def normalise(s):
-    x, y, z = s[0], s[1], s[2]
-    for i in range(uintp(x.size)):
-        sc = 1.0/np.sqrt(x[i]*x[i]+y[i]*y[i]+z[i]*z[i]+1e-300)
-        x[i] *= sc
-        y[i] *= sc
-        z[i] *= sc
+    m, was, should_be, out : (3, n); the fields in rad/ps
+    """
+    largest = 0.0
+    one, tiny = 1.0, 1e-30
+    for i in range(uintp(m.shape[1])):
+        x, y, z = m[0, i], m[1, i], m[2, i]
+        ax, ay, az = _turning(
+            x, y, z, time_ps * (should_be[0, i] - was[0, i]),
+            time_ps * (should_be[1, i] - was[1, i]), time_ps * (should_be[2, i] - was[2, i]),
+            damping,
+        )  # fmt: skip
+        dx, dy, dz = _turned(x, y, z, ax, ay, az)
+        largest = max(largest, abs(dx), abs(dy), abs(dz))
+        out[0, i], out[1, i], out[2, i] = _unit(x + dx, y + dy, z + dz, one, tiny)
+    return largest

@@ -1,8 +1,6 @@
 """Process diagrams: one simulated shot a cell of pulse width × damping, named twice."""
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,7 +10,8 @@ import numpy as np
 from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
 from skyctl.pulse import Movie, Pulse
-from skyctl.simulators.film import Film, FilmParameters
+from skyctl.simulators.film import FilmParameters
+from skyctl.simulators.movies import Shot, simulate_batch
 from skyctl.simulators.topology import process_label
 
 TRUTH_PS = 165.0
@@ -50,21 +49,25 @@ class Diagram:
         return list(zip(chain(*self.truth), chain(*self.classifier), strict=True))
 
 
-def classify_film(
-    film: Film, pulse: Pulse, movie: Movie, model: MovieClassifier
+def classify_movie(
+    frames: Iterator[np.ndarray], model: MovieClassifier
 ) -> tuple[str, str | None, list[np.ndarray]]:
-    """Fire at a film and name what happens: (truth, classifier's label or None, the frames).
+    """Name what a film does: (truth, classifier's label or None, the frames it saw).
 
-    The truth is read ``TRUTH_PS`` into the movie, whenever the camera stops.
+    frames : (3, H, W) each, the first at 0 ps; the last is for the truth alone
     """
-    before = film.spins
-    times = movie.times_ps
-    *frames, last = film.frames(pulse, [*times, max(TRUTH_PS, times[-1])])
-    model.reset(-background_sign(frames[0][2]))
+    *seen, last = frames
+    model.reset(-background_sign(seen[0][2]))
     probabilities = np.zeros(len(model.card.classes))
-    for spins in frames:
+    for spins in seen:
         probabilities = model.step(spins[2])
-    return process_label(before, last), model.label(probabilities), frames
+    return process_label(seen[0], last), model.label(probabilities), seen
+
+
+def filmed_shot(damping: float, pulse: Pulse, movie: Movie) -> Shot:
+    """A movie of a film with one skyrmion, and a last frame when topology names the process."""
+    times = movie.times_ps
+    return Shot(FilmParameters(damping=damping), [*times, max(TRUTH_PS, times[-1])], pulse)
 
 
 def process_diagram(
@@ -82,17 +85,20 @@ def process_diagram(
     filmed = movie or Movie()
     MovieClassifier(model)  # a missing model is said before an hour of simulation
 
-    def cell(alpha: float, width: float) -> tuple[str, str]:
-        film = Film(FilmParameters(damping=alpha))
-        film.set_skyrmion()
-        pulse = Pulse(width_ps=width, theta_deg=theta)
-        truth, label, _ = classify_film(film, pulse, filmed, MovieClassifier(model))
-        progress()
+    def name(_: Shot, frames: Iterator[np.ndarray]) -> tuple[str, str]:
+        truth, label, _ = classify_movie(frames, MovieClassifier(model))
         return LETTERS.get(truth, "M"), LETTERS.get(label or "", "M")
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        futures = [[pool.submit(cell, alpha, width) for width in widths] for alpha in alphas]
-        rows = [[future.result() for future in row] for row in futures]
+    cells = []
+    shots = [
+        filmed_shot(alpha, Pulse(width_ps=width, theta_deg=theta), filmed)
+        for alpha in alphas
+        for width in widths
+    ]
+    for cell in simulate_batch(shots, name, precision="f8"):
+        cells.append(cell)
+        progress()
+    rows = [cells[i : i + len(widths)] for i in range(0, len(cells), len(widths))]
     return Diagram(
         theta=theta,
         widths=[float(w) for w in widths],

@@ -1,11 +1,14 @@
 """The classifier against the truth on simulated shots at θ = 40°, an angle it never trained on."""
 
+from dataclasses import replace
+
 import pytest
 
-from skyctl.diagram import Diagram, classify_film, process_diagram
+from skyctl.diagram import Diagram, classify_movie, filmed_shot, process_diagram
 from skyctl.inference.model import MovieClassifier
 from skyctl.pulse import Movie, Pulse
 from skyctl.simulators.film import Film
+from skyctl.simulators.movies import simulate
 
 PAPER_MOVIE = Movie()
 LONG_MOVIE = Movie(duration_ps=165)
@@ -17,9 +20,8 @@ LIVE_MOVIE = Movie(duration_ps=165, interval_ps=5)
 )
 @pytest.mark.parametrize("movie", [PAPER_MOVIE, LONG_MOVIE, LIVE_MOVIE])
 def test_the_papers_examples(width, process, movie):
-    film = Film()
-    film.set_skyrmion()
-    truth, label, frames = classify_film(film, Pulse(width_ps=width), movie, MovieClassifier())
+    shot = filmed_shot(0.36, Pulse(width_ps=width), movie)
+    truth, label, frames = classify_movie(iter(simulate(shot)), MovieClassifier())
     assert truth == label == process
     assert len(frames) == len(movie.times_ps)
 
@@ -27,8 +29,10 @@ def test_the_papers_examples(width, process, movie):
 def test_a_film_upside_down_gets_the_same_verdict():
     film = Film()
     film.set_skyrmion(background=1)
-    pulse = Pulse(width_ps=28, theta_deg=140)
-    truth, label, _ = classify_film(film, pulse, PAPER_MOVIE, MovieClassifier())
+    shot = replace(
+        filmed_shot(0.36, Pulse(width_ps=28, theta_deg=140), PAPER_MOVIE), start=film.spins
+    )
+    truth, label, _ = classify_movie(iter(simulate(shot)), MovieClassifier())
     assert truth == label == "switching"
 
 

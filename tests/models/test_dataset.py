@@ -9,13 +9,14 @@ from skyctl.models.dataset import (
     FRAME_PS,
     LABEL_AFTER_PEAK_PS,
     Dataset,
-    Shot,
-    film_shot,
+    labelled_features,
     make_dataset,
+    training_shot,
     training_shots,
 )
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators.film import Film, FilmParameters
+from skyctl.simulators.movies import simulate
 
 
 def test_shots_are_reproducible_and_differ_with_the_seed():
@@ -44,7 +45,8 @@ def test_skyrmion_shots_are_fired_at_50_degrees_only():
     ],
 )
 def test_a_shot_is_labelled_by_what_the_film_does(start, pulse, label):
-    features, index = film_shot(Shot(damping=0.36, start=start, pulse=pulse), 64)
+    shot = training_shot(0.36, pulse, start)
+    features, index = labelled_features(iter(simulate(shot, precision="f4")), 64)
     assert CLASSES[index] == label
     assert features.shape == (int((40 + LABEL_AFTER_PEAK_PS) / FRAME_PS) + 1, 64)
     assert (np.diff(features, axis=1) > -1e-6).all()
@@ -53,15 +55,15 @@ def test_a_shot_is_labelled_by_what_the_film_does(start, pulse, label):
 def test_the_first_frame_is_the_film_before_the_pulse():
     film = Film(FilmParameters(damping=0.36), precision="f4")
     film.set_skyrmion()
-    shot = Shot(damping=0.36, start="skyrmion", pulse=Pulse(width_ps=4))
-    features, _ = film_shot(shot, 64)
+    shot = training_shot(0.36, Pulse(width_ps=4))
+    features, _ = labelled_features(iter(simulate(shot, precision="f4")), 64)
     np.testing.assert_array_equal(features[0], frame_features(film.spins[2], 64))
 
 
 def test_a_data_set_survives_the_disk(tmp_path):
     shots = [
-        Shot(damping=0.36, start="skyrmion", pulse=Pulse(width_ps=4, peak_ps=30)),
-        Shot(damping=0.36, start="empty", pulse=Pulse(amplitude_T=1, width_ps=8, peak_ps=50)),
+        training_shot(0.36, Pulse(width_ps=4, peak_ps=30)),
+        training_shot(0.36, Pulse(amplitude_T=1, width_ps=8, peak_ps=50), "empty"),
     ]
     seen = []
     data = make_dataset(shots, 16, threads=2, progress=lambda: seen.append(1))
