@@ -30,6 +30,7 @@ from skyctl.stream.publisher import Publisher
 
 _log = logging.getLogger(__name__)
 _SETTLED_T = 0.01
+_THERMAL_PS = 20.0
 
 
 class SimulatedSample:
@@ -145,6 +146,8 @@ class SimulatedSample:
                 pass
         if pulse:
             self._film.relax(self._settle_ps, _SETTLED_T)
+            if self._film.parameters.temperature_K > 0:
+                self._film.advance(_THERMAL_PS)  # relaxing took the heat out
 
     def _film_movie(self, pulse: Pulse | None, run: str, exposure: Exposure, movie: Movie) -> None:
         times = movie.times_ps if pulse else [0.0]
@@ -231,16 +234,22 @@ def simulated_beamline(
     device: Literal["cpu", "cuda"] = "cpu",
     imaging: Imaging | None = None,
     field_calibration: float = 1.0,
+    anisotropy_map: np.ndarray | None = None,
+    seed: int = 0,
 ) -> Beamline:
     """Build a beamline around a simulated film; recordings go to ``folder``.
 
     ``imaging`` and ``field_calibration`` are the sample's, as in SimulatedSample; a Sample drawn
-    from skyctl.simulators.spread.SampleSpread has parameters and calibration.
+    from skyctl.simulators.spread.SampleSpread has parameters and calibration. ``anisotropy_map``
+    (pinning defects) and ``seed`` (thermal noise) are the film's.
 
     Raises StreamError (port in use), ModelError (no such model), PulseRefused (bad ledger) or
     ValueError (a calibration that is not positive).
     """
-    film = Film(parameters or FilmParameters(), precision="f4", device=device, threads=2)
+    film = Film(
+        parameters, precision="f4", device=device, threads=2, seed=seed,
+        anisotropy_map=anisotropy_map,
+    )  # fmt: skip
     if start == "skyrmion":
         film.set_skyrmion()
     streaming = StreamingClassifier(model or MovieClassifier())

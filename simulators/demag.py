@@ -4,11 +4,12 @@ One layer of cells, so that N_xz = N_yz = 0 between any two of them: four compon
 tensor is dimensionless; a film of magnetisation M m has the field -μ0 M Σ_j N(i - j) m_j.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import fft
+from scipy.fft import next_fast_len
 
 from skyctl.simulators.kernels_thin_film import multiply_tensor
 
@@ -46,7 +47,7 @@ def demag_tensor(rows: int, columns: int, cell_nm: tuple[float, float, float]) -
     x = np.arange(columns) * edges[0] * np.ones((rows, 1))
     y = np.arange(rows)[:, None] * edges[1] * np.ones(columns)
     near = np.hypot(x, y) < NEAR_CELLS
-    tensor = DemagTensor(*np.empty((4, rows, columns)))
+    tensor = DemagTensor(*(np.empty((rows, columns)) for _ in range(4)))
     for where, formula in ((near, newell_tensor), (~near, dipole_tensor)):
         if where.any():
             for component, values in zip(tensor, formula(x[where], y[where], edges), strict=True):
@@ -61,7 +62,9 @@ def newell_tensor(x: np.ndarray, y: np.ndarray, edges: np.ndarray) -> DemagTenso
     """
     cell = tuple(edges)
 
-    def second_difference(function, order) -> np.ndarray:
+    def second_difference(
+        function: Callable[..., np.ndarray], order: tuple[int, int, int]
+    ) -> np.ndarray:
         """Newell's eq. 27: over the corners of both cells, each edge counted -1, 2, -1."""
         total = np.zeros_like(x)
         for i, j, k in np.ndindex(3, 3, 3):
@@ -125,16 +128,16 @@ def dipole_tensor(x: np.ndarray, y: np.ndarray, edges: np.ndarray) -> DemagTenso
     points, weights = (points + 1) / 2, weights / 2
     u = np.concatenate([-points, points])
     w = np.tile(weights * (1 - points), 2)
-    xx, yy, zz, xy = np.zeros((4, *x.shape))
+    tensor = DemagTensor(*(np.zeros(x.shape) for _ in range(4)))
     for i, j, k in np.ndindex(len(u), len(u), _QUADRATURE_POINTS):  # even in z: half the points
         a, b, c = x + u[i] * edges[0], y + u[j] * edges[1], points[k] * edges[2]
         square = a * a + b * b + c * c
         strength = 2 * w[i] * w[j] * w[k] * np.prod(edges) / (4 * np.pi) / (square**2.5)
-        xx += strength * (square - 3 * a * a)
-        yy += strength * (square - 3 * b * b)
-        zz += strength * (square - 3 * c * c)
-        xy -= strength * 3 * a * b
-    return DemagTensor(xx, yy, zz, xy)
+        tensor.xx[...] += strength * (square - 3 * a * a)
+        tensor.yy[...] += strength * (square - 3 * b * b)
+        tensor.zz[...] += strength * (square - 3 * c * c)
+        tensor.xy[...] -= strength * 3 * a * b
+    return tensor
 
 
 class DemagField:
@@ -149,8 +152,7 @@ class DemagField:
     def __init__(self, rows: int, columns: int, cell_nm: tuple[float, float, float]) -> None:
         self._rows, self._columns = rows, columns
         # Twice the film, less one, keeps the convolution from closing on itself.
-        self._y = fft.next_fast_len(2 * rows - 1)
-        self._x = fft.next_fast_len(2 * columns - 1, real=True)
+        self._y, self._x = _fast_length(2 * rows - 1), _fast_length(2 * columns - 1)
         self._tensor = _transformed_tensor(rows, columns, cell_nm, self._y, self._x)
         half = self._x // 2 + 1
         self._along_x = np.empty((3, rows, half), complex)
@@ -173,6 +175,11 @@ class DemagField:
         out[...] = self._field[:, :, : self._columns]
 
 
+def _fast_length(at_least: int) -> int:
+    length: Any = next_fast_len(at_least, real=True)
+    return length
+
+
 @lru_cache(maxsize=4)
 def _transformed_tensor(
     rows: int, columns: int, cell_nm: tuple[float, float, float], y: int, x: int
@@ -186,5 +193,5 @@ def _transformed_tensor(
         whole[:rows, x - columns + 1 :] = parity * component[:, :0:-1]
         whole[y - rows + 1 :, :columns] = parity * component[:0:-1]
         whole[y - rows + 1 :, x - columns + 1 :] = component[:0:-1, :0:-1]
-        transform[:] = fft.rfftn(whole).real
+        transform[:] = np.fft.rfftn(whole).real
     return result.reshape(4, -1)

@@ -48,9 +48,13 @@ class FilmParameters:
     temperature_K: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.rows < 3 or self.columns < 3:
+        # Across the edges of a periodic film, one row would be its own neighbour.
+        fewest = 2 if self.periodic else 1
+        if self.rows < fewest or self.columns < fewest:
+            edges = "periodic" if self.periodic else "open"
             raise ValueError(
-                f"film of {self.rows} x {self.columns} sites: needs 3 or more each way"
+                f"film of {self.rows} x {self.columns} sites: with {edges} edges it needs {fewest} "
+                "or more each way"
             )
         for name in (
             "exchange_meV", "dmi_meV", "anisotropy_meV", "moment_muB", "damping", "temperature_K",
@@ -310,7 +314,7 @@ def longest_step_ps(
     if wanted_ps > bound * (1 + 1e-9):
         raise ValueError(
             f"max_step_ps = {wanted_ps:g}: the fastest spin wave of this film would turn "
-            f"{wanted_ps * fastest:.3g} rad in a step, and {integrator} is stable up to {turn:.2g}. "
+            f"{wanted_ps * fastest:.3g} rad in a step; {integrator} is stable up to {turn:.2g}. "
             f"Give {bound:.3g} ps or less."
         )
     return wanted_ps

@@ -24,7 +24,7 @@ from skyctl.simulators import llg, random
 from skyctl.simulators.layout import GHOST_ROWS
 from skyctl.simulators.random import u32
 
-# Without estimates of 1/x and √x, which differ between a vector and the odd sites at its end: a film
+# No estimates of 1/x and √x: they differ between a vector and the odd sites at its end, and a film
 # would depend on how many threads share it.
 _FAST = {"nnan", "ninf", "nsz", "contract", "reassoc"}
 _OPTIONS = {"error_model": "numpy", "fastmath": _FAST, "nogil": True, "cache": True}
@@ -37,6 +37,8 @@ _full_turn = njit(**_INLINED)(llg.full_turn)
 _envelope = njit(**_OPTIONS)(llg.pulse_envelope)
 _threefry = random.compile_threefry(njit(inline="always", error_model="numpy", nogil=True))
 _PHYSICS = f"{zlib.crc32(b''.join(Path(m.__file__).read_bytes() for m in (llg, random))):08x}"
+
+_BLOCK_SITES = 16384
 
 HEUN, MIDPOINT, DEPONDT = np.int8(0), np.int16(0), np.int32(0)
 """Integrators. Their types differ, and only those: numba compiles one at a time, when used."""
@@ -52,10 +54,10 @@ def _with_physics(kernel: Callable[..., Any]) -> Any:
 
 
 @intrinsic
-def _widest_vectors(typingctx):  # noqa: ARG001 the signature numba calls it with
+def _widest_vectors(typingctx):
     """Let this function use 512-bit vectors, which LLVM avoids on many CPUs: 10 to 25 % here."""
 
-    def build(context, builder, signature, args):  # noqa: ARG001
+    def build(context, builder, signature, args):
         # llvmlite lists only the attributes without a value; LLVM takes the others as text.
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
@@ -211,19 +213,15 @@ def _correct(scheme, *arguments): ...
 
 
 @overload(_predict)
-def _overload_predict(scheme, s, p, first, last, width, spot, sites, noise, c, bias, g):
+def _overload_predict(scheme, *arguments):
     step = _SCHEMES[scheme][0]
-    return lambda scheme, s, p, first, last, width, spot, sites, noise, c, bias, g: step(
-        s, p, first, last, width, spot, sites, noise, c, bias, g
-    )
+    return lambda scheme, *arguments: step(*arguments)
 
 
 @overload(_correct)
-def _overload_correct(scheme, s, p, t, first, last, width, spot, sites, noise, c, bias, g):
+def _overload_correct(scheme, *arguments):
     step = _SCHEMES[scheme][1]
-    return lambda scheme, s, p, t, first, last, width, spot, sites, noise, c, bias, g: step(
-        s, p, t, first, last, width, spot, sites, noise, c, bias, g
-    )
+    return lambda scheme, *arguments: step(*arguments)
 
 
 _f4 = np.float32
@@ -244,20 +242,20 @@ _COS = tuple(_f4((-1) ** n * (np.pi / 2) ** (2 * n) / factorial(2 * n)) for n in
 
 
 @intrinsic
-def _bits(typingctx, value):  # noqa: ARG001
+def _bits(typingctx, value):
     """The bits of a float32, as they are."""
 
-    def build(context, builder, signature, args):  # noqa: ARG001
+    def build(context, builder, signature, args):
         return builder.bitcast(args[0], ir.IntType(32))
 
     return types.uint32(types.float32), build
 
 
 @intrinsic
-def _float(typingctx, value):  # noqa: ARG001
+def _float(typingctx, value):
     """The float32 that has these bits."""
 
-    def build(context, builder, signature, args):  # noqa: ARG001
+    def build(context, builder, signature, args):
         return builder.bitcast(args[0], ir.FloatType())
 
     return types.float32(types.uint32), build
@@ -297,24 +295,24 @@ def _normal_pair(u, v):
 
 @_with_physics
 def draw_noise(noise, first, last, shift, step, key):
-    """Three standard normal numbers for each site from ``first`` to ``last`` of ``noise`` (3, size).
+    """Three standard normal numbers for each site from ``first`` to ``last``, into ``noise``.
 
-    They are those of the sites ``shift`` further on, in step ``step``; single precision, at most
-    6.6 standard deviations. ``key`` : (4,) uint32.
+    noise : (3, size); key : (4,) uint32. The numbers are those of the sites ``shift`` further on,
+    in step ``step``; single precision, at most 6.6 standard deviations.
     """
     _widest_vectors()
     nx, ny, nz = noise[0], noise[1], noise[2]
-    k, l, m, n = key[0], key[1], key[2], key[3]
+    k0, k1, k2, k3 = key[0], key[1], key[2], key[3]
     low, high, none = u32(step), u32(step >> 32), u32(0)
     for i in range(uintp(first), uintp(last)):
         site = u32(i + uintp(shift))
-        a, b, c, d = _threefry(site, low, high, none, k, l, m, n)
+        a, b, c, d = _threefry(site, low, high, none, k0, k1, k2, k3)
         nx[i], ny[i] = _normal_pair(a, b)
         nz[i], _ = _normal_pair(c, d)
 
 
 @njit(**_OPTIONS)
-def _draw_band(noise, first_row, last_row, rows, width, periodic, step, key):
+def _draw_rows(noise, first_row, last_row, rows, width, periodic, step, key):
     """Noise of some rows; of a periodic film, a row beyond the edge has the opposite row's."""
     first, last = max(first_row, 0), min(last_row, rows)
     origin = GHOST_ROWS * width
@@ -359,7 +357,7 @@ def wrap(fields, rows, columns, width):
 
 @_with_physics
 def rate(spins, out, shape, spot, sites, c, bias, g, periodic):
-    """dS/dt of a whole film, for Runge–Kutta methods; arguments as ``advance``'s, c of dt = 1 ps."""
+    """dS/dt of a whole film, for Runge–Kutta methods: as ``advance``, with c for a step of 1 ps."""
     _widest_vectors()
     rows, columns, width = shape
     stride = uintp(width)
@@ -373,7 +371,7 @@ def rate(spins, out, shape, spot, sites, c, bias, g, periodic):
 
 
 @intrinsic
-def _add_atomically(typingctx, array, amount):  # noqa: ARG001
+def _add_atomically(typingctx, array, amount):
     """array[0] += amount as one operation seen by all threads; returns the value before."""
     signature = types.int64(array, types.int64)
 
@@ -385,7 +383,7 @@ def _add_atomically(typingctx, array, amount):  # noqa: ARG001
 
 
 @intrinsic
-def _read_atomically(typingctx, array):  # noqa: ARG001
+def _read_atomically(typingctx, array):
     """array[0] as other threads left it. A load: waiting must not take the line from the others."""
 
     def build(context, builder, signature, args):
@@ -438,27 +436,34 @@ def advance(
     before, after = first - 1, last + 1
     if not periodic:
         before, after = max(before, 0), min(after, rows)
-    g = np.empty(3, c.dtype)
+    # A large film is swept in blocks of rows that stay in the cache between the two passes.
+    block = max(_BLOCK_SITES // width, 2)
+    start_g, end_g = np.empty(3, c.dtype), np.empty(3, c.dtype)
     for step in range(steps):
         now, target = state[step % 2], state[(step + 1) % 2]
         time_ps = clock[0] + step * clock[1]
-        if noise is not None:
-            _draw_band(noise, before, after, rows, width, periodic, first_step + step, key)
-        g[:] = pulse[:3] * _envelope(time_ps, pulse[3], pulse[4])
-        _predict(
-            scheme, now, predicted, origin + before * width, origin + after * width, stride, spot,
-            sites, noise, c, bias, g,
-        )  # fmt: skip
-        if periodic:
-            _wrap_columns(predicted, before, after, columns, width)
-        g[:] = pulse[:3] * _envelope(time_ps + clock[2], pulse[3], pulse[4])
-        _correct(
-            scheme, now, predicted, target, origin + first * width, origin + last * width, stride,
-            spot, sites, noise, c, bias, g,
-        )  # fmt: skip
-        if periodic:
-            _wrap_columns(target, first, last, columns, width)
-            _wrap_rows(target, first, last, rows, width)
+        start_g[:] = pulse[:3] * _envelope(time_ps, pulse[3], pulse[4])
+        end_g[:] = pulse[:3] * _envelope(time_ps + clock[2], pulse[3], pulse[4])
+        ahead = before
+        for begin in range(first, last, block):
+            end = min(begin + block, last)
+            reach = min(end + 1, after)
+            if noise is not None:
+                _draw_rows(noise, ahead, reach, rows, width, periodic, first_step + step, key)
+            _predict(
+                scheme, now, predicted, origin + ahead * width, origin + reach * width, stride,
+                spot, sites, noise, c, bias, start_g,
+            )  # fmt: skip
+            if periodic:
+                _wrap_columns(predicted, ahead, reach, columns, width)
+            ahead = reach
+            _correct(
+                scheme, now, predicted, target, origin + begin * width, origin + end * width,
+                stride, spot, sites, noise, c, bias, end_g,
+            )  # fmt: skip
+            if periodic:
+                _wrap_columns(target, begin, end, columns, width)
+                _wrap_rows(target, begin, end, rows, width)
         if bands > 1:
             _meet(arrivals, (step + 1) * bands)
 

@@ -44,9 +44,7 @@ class Shot:
 
     def film(self, **options: Any) -> Film:
         """The film as it is before the pulse; ``options`` as ``Film``'s."""
-        film = Film(
-            self.parameters, seed=self.seed, anisotropy_map=self.anisotropy_map, **options
-        )
+        film = Film(self.parameters, seed=self.seed, anisotropy_map=self.anisotropy_map, **options)
         if not isinstance(self.start, str):
             film.spins = self.start
         elif self.start == "skyrmion":

@@ -48,23 +48,23 @@ def compile_threefry(compiled: Callable[[Callable[..., Any]], Any]) -> Any:
         return four_rounds(a, b, c, d, 6, 20, 17, 11, 25, 10, 18, 20)
 
     @compiled
-    def add_key(a, b, c, d, k, l, m, n, times):
-        return u32(a + k), u32(b + l), u32(c + m), u32(u32(d + n) + times)
+    def add_key(a, b, c, d, k0, k1, k2, k3, times):
+        return u32(a + k0), u32(b + k1), u32(c + k2), u32(u32(d + k3) + times)
 
     @compiled
-    def threefry(a, b, c, d, k, l, m, n):
-        """Four random 32-bit words from a counter (a, b, c, d) and a key (k, l, m, n)."""
-        p = u32(u32(u32(k ^ l) ^ u32(m ^ n)) ^ _PARITY)
-        a, b, c, d = add_key(a, b, c, d, k, l, m, n, u32(0))
+    def threefry(a, b, c, d, k0, k1, k2, k3):
+        """Four random 32-bit words from a counter (a, b, c, d) and a key (k0, k1, k2, k3)."""
+        k4 = u32(u32(u32(k0 ^ k1) ^ u32(k2 ^ k3)) ^ _PARITY)
+        a, b, c, d = add_key(a, b, c, d, k0, k1, k2, k3, u32(0))
         a, b, c, d = even_rounds(a, b, c, d)
-        a, b, c, d = add_key(a, b, c, d, l, m, n, p, u32(1))
+        a, b, c, d = add_key(a, b, c, d, k1, k2, k3, k4, u32(1))
         a, b, c, d = odd_rounds(a, b, c, d)
-        a, b, c, d = add_key(a, b, c, d, m, n, p, k, u32(2))
+        a, b, c, d = add_key(a, b, c, d, k2, k3, k4, k0, u32(2))
         a, b, c, d = even_rounds(a, b, c, d)
-        a, b, c, d = add_key(a, b, c, d, n, p, k, l, u32(3))
+        a, b, c, d = add_key(a, b, c, d, k3, k4, k0, k1, u32(3))
         a, b, c, d = odd_rounds(a, b, c, d)
-        a, b, c, d = add_key(a, b, c, d, p, k, l, m, u32(4))
+        a, b, c, d = add_key(a, b, c, d, k4, k0, k1, k2, u32(4))
         a, b, c, d = even_rounds(a, b, c, d)
-        return add_key(a, b, c, d, k, l, m, n, u32(5))
+        return add_key(a, b, c, d, k0, k1, k2, k3, u32(5))
 
     return threefry

@@ -89,6 +89,31 @@ class SampleSpread(BaseModel):
         return Sample(parameters, field)
 
 
+class PulseSpread(BaseModel):
+    """Random pulses, each setting uniform in its range.
+
+    Raises pydantic.ValidationError for a range that does not ascend or begins below 0.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    amplitude_T: tuple[FiniteFloat, FiniteFloat] = (1.0, 3.0)
+    theta_deg: tuple[FiniteFloat, FiniteFloat] = (20.0, 60.0)
+    width_ps: tuple[FiniteFloat, FiniteFloat] = (4.0, 48.0)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        for name, (low, high) in self:
+            if not 0 <= low <= high:
+                raise ValueError(f"{name} {low:g} to {high:g}: give a range that ascends, from 0")
+        return self
+
+    def draw(self, seed: int) -> Pulse:
+        """The pulse of ``seed``."""
+        rng = np.random.default_rng(seed)
+        return Pulse(**{name: rng.uniform(*limits) for name, limits in self})
+
+
 def pinning_map(
     parameters: FilmParameters, count: int, strength: float, radius: float, seed: int = 0
 ) -> np.ndarray:

@@ -52,7 +52,7 @@ def load_film(path: Path, **options: Any) -> Film:
                 raise StateError(f"film {path}: an HDF5 file, but not a film that skyctl saved")
             parameters = json.loads(str(file.attrs["parameters"]))
             parameters["bias_T"] = tuple(parameters["bias_T"])
-            sites: Any = file["anisotropy_map"] if "anisotropy_map" in file else None
+            sites: Any = file.get("anisotropy_map")
             film = Film(
                 FilmParameters(**parameters),
                 precision=str(file.attrs["precision"]),  # pyright: ignore[reportArgumentType]

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -145,6 +146,20 @@ def _bar(unit: str) -> Progress:
     )
 
 
+def _pinning(text: str | None, parameters: Any, seed: int) -> np.ndarray | None:
+    """Read "COUNT,STRENGTH,RADIUS" into an anisotropy map."""
+    from skyctl.simulators.spread import pinning_map
+
+    if text is None:
+        return None
+    try:
+        count, strength, radius = text.split(",")
+        numbers = int(count), float(strength), float(radius)
+    except ValueError:
+        raise ValueError(f"--pinning {text}: give COUNT,STRENGTH,RADIUS: 20,0.5,2") from None
+    return pinning_map(parameters, *numbers, seed)
+
+
 def _pixels(text: str | None) -> tuple[int, int] | None:
     """Read "ROWSxCOLUMNS"."""
     if text is None:
@@ -252,6 +267,20 @@ def demo(
 
 @app.command()
 def simulate(
+    context: typer.Context,
+    film_kind: Annotated[
+        Literal["skyrmion", "sp4"],
+        typer.Option("--film", help="sp4: standard problem 4, a thin film with its stray field."),
+    ] = "skyrmion",
+    field: Annotated[
+        int, typer.Option(help="sp4: applied field 1 or 2 of the problem.", min=1, max=2)
+    ] = 1,
+    s_state: Annotated[
+        Literal["own", "reference"], typer.Option(help="sp4: whose relaxed S-state to start from.")
+    ] = "own",
+    tolerance: Annotated[
+        float, typer.Option(help="sp4: of the integrator; 1e-6 is as exact as the mesh.")
+    ] = 1e-4,
     width: Annotated[float, typer.Option(help="Pulse width t_w, ps.")] = 28.0,
     amplitude: Annotated[float, typer.Option(help="Peak field, T.")] = 2.0,
     theta: Theta = 40.0,
@@ -273,6 +302,21 @@ def simulate(
     precision: Annotated[Literal["f8", "f4"], typer.Option(help="Double or single.")] = "f8",
     threads: Annotated[int, typer.Option(help="CPU threads for the film.")] = 2,
     device: Device = "cpu",
+    integrator: Annotated[
+        Literal["heun", "midpoint", "depondt", "rk4", "dormand-prince"],
+        typer.Option(help="rk4 and dormand-prince: at 0 K, on the CPU."),
+    ] = "heun",
+    temperature: Annotated[float, typer.Option(help="Temperature of the film, K.")] = 0.0,
+    pinning: Annotated[
+        str | None,
+        typer.Option(help="Pinning defects: COUNT,STRENGTH,RADIUS; K is 1 + STRENGTH times there."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Start from the film in this file (see --save).")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the film to this HDF5 file when the movie ends.")
+    ] = None,
     noise: Annotated[
         float, typer.Option(help="Camera: readout noise, units of S_z (--png shows it).")
     ] = 0.0,
@@ -286,7 +330,9 @@ def simulate(
     drift: Annotated[
         str | None, typer.Option(help="Camera: motion of the image, X,Y in sites per ps.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Camera: other random numbers.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Other noise of film and camera, other defects.", min=0)
+    ] = 0,
     sample_seed: Annotated[
         int | None,
         typer.Option(help="Draw a sample: α, K, D, moment, field calibration.", min=0),
@@ -294,12 +340,22 @@ def simulate(
     json_file: JsonFile = None,
     png: PngFile = None,
 ) -> None:
-    """Fire one pulse at a simulated film and print its movie, frame by frame."""
+    """Fire one pulse at a simulated film and print its movie, frame by frame.
+
+    With --film sp4: switch the thin film of micromagnetic standard problem 4 for 1 ns and print
+    <m> and its first zero crossing beside the reference series. Of the other options it takes
+    --json and --png. Example: skyctl simulate --film sp4 --field 2 --png sp4.png
+    """
+    _refuse_options_of_the_other_film(context, film_kind)
+    if film_kind == "sp4":
+        _simulate_standard_problem(field, s_state, tolerance, json_file, png)
+        return
     from skyctl.pictures import Strip, film_strip
     from skyctl.pulse import Movie, Pulse, Spot
     from skyctl.simulators.film import Film, FilmParameters
     from skyctl.simulators.imaging import Imaging
     from skyctl.simulators.spread import Sample, SampleSpread
+    from skyctl.simulators.state import load_film, save_film
     from skyctl.simulators.topology import process_label, topological_charge
 
     try:
@@ -321,7 +377,9 @@ def simulate(
             gaussian_noise=noise, photons=photons, blur_sites=blur, pixels=_pixels(pixels),
             drift_sites_per_ps=_drift(drift), seed=seed,
         )  # fmt: skip
-        parameters = FilmParameters(rows=size, columns=size, periodic=periodic)
+        parameters = FilmParameters(
+            rows=size, columns=size, periodic=periodic, temperature_K=temperature
+        )
         if damping is not None:
             parameters = replace(parameters, damping=damping)
         sample = Sample(parameters)
@@ -329,16 +387,24 @@ def simulate(
             spread = SampleSpread() if damping is None else SampleSpread(damping=None)
             sample = spread.draw(sample_seed, parameters)
             console.print(f"sample {sample_seed}: {sample}")
-        film = Film(sample.parameters, precision=precision, device=device, threads=threads)
+        if resume:
+            film = load_film(resume, device=device, threads=threads)
+            sample = Sample(film.parameters)
+        else:
+            film = Film(
+                sample.parameters, precision=precision, device=device, threads=threads,
+                integrator=integrator, seed=seed,
+                anisotropy_map=_pinning(pinning, sample.parameters, seed),
+            )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(_faults(error)) from error
-    except RuntimeError as error:
+    except (SkyctlError, OSError, RuntimeError) as error:
         _complain(error)
         raise typer.Exit(1) from error
     table = Table("t (ps)", "<S_x>", "<S_y>", "<S_z>", "charge", title=str(pulse))
     rows, images = [], []
     with _explained():
-        if start == "skyrmion":
+        if start == "skyrmion" and not resume:
             film.set_skyrmion()
         spins = before = film.spins
         with _bar("frames") as progress:
@@ -354,6 +420,9 @@ def simulate(
         label = process_label(before, spins)
         console.print(table)
         console.print(f"[bold]{label}[/], from the last frame")
+        if save:
+            save_film(film, save)
+            console.print(f"film saved to {save}", soft_wrap=True)
         _write_json(
             json_file,
             {
@@ -368,6 +437,123 @@ def simulate(
         if png:
             captions = [f"{time_ps:g} ps" for time_ps in movie.times_ps]
             film_strip([Strip(f"{pulse}\n{label}", images, captions)], png)
+
+
+_SP4_OPTIONS = {"field", "s_state", "tolerance"}
+_SHARED_OPTIONS = {"film_kind", "json_file", "png"}
+
+
+def _refuse_options_of_the_other_film(context: typer.Context, film_kind: str) -> None:
+    """An option that would change nothing is misuse."""
+    for option in context.command.params:
+        name = str(option.name)
+        given = str(context.get_parameter_source(name)).endswith("COMMANDLINE")
+        if given and name not in _SHARED_OPTIONS and (name in _SP4_OPTIONS) != (film_kind == "sp4"):
+            raise typer.BadParameter(
+                f"{option.opts[0]} changes nothing with --film {film_kind}: leave it out"
+            )
+
+
+def _simulate_standard_problem(
+    field: int,
+    start: Literal["own", "reference"],
+    tolerance: float,
+    json_file: Path | None,
+    png: Path | None,
+) -> None:
+    from skyctl.simulators.standard_problem import reference_series, run_standard_problem
+
+    with _explained():
+        with _bar("frames") as progress:
+            bar = progress.add_task("simulating", total=len(reference_series(field)[0]))
+            try:
+                run = run_standard_problem(field, start, tolerance, lambda: progress.advance(bar))
+            except ValueError as error:
+                raise typer.BadParameter(str(error)) from error
+        table = Table(
+            "t (ps)", "<m_x>", "<m_y>", "<m_z>", "reference <m_x>", "<m_y>", "<m_z>",
+            title=f"standard problem 4, field {field}, from the {start} S-state",
+        )  # fmt: skip
+        for time_ps, mean, reference in zip(
+            run.times_ps[::5], run.mean[::5], run.reference[::5], strict=True
+        ):
+            table.add_row(f"{time_ps:g}", *(f"{m:+.4f}" for m in (*mean, *reference)))
+        console.print(table)
+        console.print(
+            f"largest difference of <m> {run.difference:.2g} over {run.times_ps[-1]:g} ps; <m_x> "
+            f"crosses 0 at {run.crossing_ps:.2f} ps (reference {run.reference_crossing_ps:.2f} ps)"
+            f"\n{run.demag_evaluations} demagnetising fields, {run.rate_evaluations} rates, "
+            f"tolerance {tolerance:g}"
+        )
+        _write_json(json_file, run.as_json())
+        if png:
+            from skyctl.pictures import standard_problem
+
+            standard_problem([run], png)
+
+
+@app.command()
+def movies(
+    out: Annotated[Path, typer.Argument(help="HDF5 file; if it is there, it is gone on with.")],
+    count: Annotated[int, typer.Option(help="Movies in the file when done.", min=1)] = 64,
+    seed: Annotated[int, typer.Option(help="Of the first sample and pulse.", min=0)] = 0,
+    duration: Annotated[float, typer.Option(help="Length of each movie, ps.")] = 165.0,
+    interval: Annotated[float, typer.Option(help="Between two frames, ps.")] = 15.0,
+    temperature: Annotated[float, typer.Option(help="Temperature of the films, K.")] = 0.0,
+    device: Device = "cpu",
+) -> None:
+    """Film random pulses at random samples, on all cores or a GPU, into one file.
+
+    Samples differ in α, K, D, moment and field calibration, pulses in B0 (1-3 T), θ (20-60°) and
+    t_w (4-48 ps). Each S_z movie is written with its sample, pulse and true process as soon as it
+    is done: interrupt it, and run the same command again to go on.
+    """
+    from skyctl.pulse import Movie
+    from skyctl.simulators.film import FilmParameters
+    from skyctl.simulators.movies import Shot, simulate_batch
+    from skyctl.simulators.spread import PulseSpread, SampleSpread
+    from skyctl.simulators.state import MovieFile
+    from skyctl.simulators.topology import process_label
+
+    try:
+        times_ps = Movie(duration_ps=duration, interval_ps=interval).times_ps
+        film = FilmParameters(temperature_K=temperature)
+    except ValueError as error:
+        raise typer.BadParameter(_faults(error)) from error
+    attributes = {"seed": seed, "times_ps": times_ps, "temperature_K": temperature}
+
+    def look(_: Shot, frames: Iterator[np.ndarray]) -> tuple[np.ndarray, str]:
+        movie = list(frames)
+        return np.stack([spins[2] for spins in movie]), process_label(movie[0], movie[-1])
+
+    with (
+        _explained(),
+        MovieFile(out, (len(times_ps), film.rows, film.columns), attributes) as file,
+        _bar("movies") as progress,
+    ):
+        seeds = range(seed + len(file), seed + count)
+        bar = progress.add_task("simulating", total=count, completed=len(file))
+        samples = [SampleSpread().draw(i, film) for i in seeds]
+        pulses = [PulseSpread().draw(i) for i in seeds]
+        shots = [
+            Shot(sample.parameters, times_ps, sample.delivered(pulse), seed=i)
+            for i, sample, pulse in zip(seeds, samples, pulses, strict=True)
+        ]
+        with contextlib.closing(simulate_batch(shots, look, device=device)) as done:
+            for (movie, label), sample, pulse in zip(done, samples, pulses, strict=True):
+                facts = {
+                    "film": sample.parameters.as_dict(),
+                    "field_calibration": sample.field_calibration,
+                    "pulse": pulse.model_dump(),
+                    "label": label,
+                }
+                file.append(movie, facts)
+                progress.advance(bar)
+        labels = Counter(facts["label"] for _, facts in file)
+    table = Table("process", "movies", title=str(out))
+    for label, number in labels.most_common():
+        table.add_row(label, str(number))
+    console.print(table)
 
 
 @app.command()
@@ -592,6 +778,23 @@ def bench_simulator(
     with _explained():
         result = simulator_speed(seconds)
         _show_bench(result["results"])
+        _write_json(json_file, result)
+
+
+@bench_app.command("thinfilm")
+def bench_thin_film(
+    peer_ps: Annotated[
+        float, typer.Option(help="Time for the peer to simulate; the rest is extrapolated.", min=10)
+    ] = 100.0,
+    json_file: JsonFile = None,
+) -> None:
+    """One nanosecond of standard problem 4 on one thread, beside magnum.np where it is there."""
+    from skyctl.bench import thin_film_speed
+
+    with _explained():
+        result = thin_film_speed(peer_ps)
+        _show_bench(result["results"])
+        console.print(f"magnum.np: {result['peer']}")
         _write_json(json_file, result)
 
 

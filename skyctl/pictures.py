@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 
 from skyctl.diagram import Diagram
 from skyctl.recording.reader import Recording
+from skyctl.simulators.standard_problem import Sp4Run
 
 _FRAMES = 8
 _COLOURS = {"B": "#4477aa", "S": "#ee6677", "C": "#ccbb44", "M": "#dddddd"}
@@ -113,3 +114,34 @@ def _draw_labels(axes: Axes, diagram: Diagram, rows: list[list[str]], title: str
     step = max(1, len(diagram.alphas) // 12)
     axes.set_yticks(range(0, len(diagram.alphas), step), [f"{a:g}" for a in diagram.alphas[::step]])
     axes.set(title=title, xlabel="pulse width t_w (ps)")
+
+
+def standard_problem(runs: Sequence[Sp4Run], path: Path) -> None:
+    """Draw ⟨m⟩ over time, the reference as dots, and the film at its zero crossing into a PNG."""
+    figure = Figure(figsize=(11, 3.4 * len(runs)), layout="constrained")
+    colours = ScalarMappable(Normalize(-1, 1), "RdBu_r")
+    for row, run in zip(figure.subfigures(len(runs), squeeze=False)[:, 0], runs, strict=True):
+        grid = row.add_gridspec(2, 2, width_ratios=(3, 2))
+        axes = row.add_subplot(grid[:, 0])
+        for k, name in enumerate("xyz"):
+            (line,) = axes.plot(run.times_ps, run.mean[:, k], label=f"⟨m_{name}⟩")
+            axes.plot(run.times_ps, run.reference[:, k], ".", color=line.get_color(), markersize=4)
+        axes.axvline(run.crossing_ps, color="grey", linewidth=0.8, linestyle=":")
+        axes.set(xlabel="t (ps)", ylabel="⟨m⟩", ylim=(-1.05, 1.05))
+        axes.set_title(
+            f"field {run.field}, {run.start} S-state: at most "
+            f"{run.difference:.2g} from the reference (dots)",
+            fontsize=9,
+        )
+        axes.legend(loc="upper right", fontsize=8)
+        for k, name in enumerate("xy"):
+            axes = row.add_subplot(grid[k, 1])
+            axes.imshow(run.at_crossing[k], cmap=colours.cmap, norm=colours.norm, origin="lower")
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(
+                f"m_{name} at {run.at_crossing_ps:g} ps (⟨m_x⟩ = 0 at {run.crossing_ps:.2f} ps)",
+                fontsize=9,
+            )
+        row.colorbar(colours, ax=row.axes[1:], aspect=15)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)

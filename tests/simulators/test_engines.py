@@ -7,9 +7,7 @@ from skyctl.simulators.engines import make_engine
 @pytest.mark.parametrize("precision", ["f8", "f4"])
 @pytest.mark.parametrize("periodic", [False, True])
 def test_spins_are_read_as_they_were_written(random_spins, precision, periodic):
-    engine = make_engine(
-        "cpu", 5, 8, periodic=periodic, precision=precision, integrator="heun"
-    )
+    engine = make_engine("cpu", 5, 8, periodic=periodic, precision=precision, integrator="heun")
     spins = random_spins(5, 8)[None].astype(precision)
     engine.write(spins)
     np.testing.assert_array_equal(engine.read(), spins)

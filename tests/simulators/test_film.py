@@ -235,8 +235,9 @@ def test_a_step_that_leads_nowhere_is_refused(small_film, step_ps):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rows": 2}, "2 x 100 sites: needs 3 or more"),
-        ({"columns": 0}, "100 x 0 sites: needs 3 or more"),
+        ({"rows": 0}, "0 x 100 sites: with open edges it needs 1 or more"),
+        ({"columns": 0}, "100 x 0 sites: with open edges it needs 1 or more"),
+        ({"rows": 1, "periodic": True}, "1 x 100 sites: with periodic edges it needs 2 or more"),
         ({"damping": -0.1}, "damping = -0.1: must not be negative"),
         ({"damping": np.nan}, "damping = nan: give a finite number"),
         ({"exchange_meV": np.inf}, "exchange_meV = inf: give a finite number"),

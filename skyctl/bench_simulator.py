@@ -1,0 +1,260 @@
+"""Benchmark of the film: site-steps a second, beside Spirit and numpy in the same run."""
+
+import importlib.util
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from skyctl.pulse import Pulse, Spot
+from skyctl.simulators import llg
+from skyctl.simulators.film import MAX_STEP_PS, Film, FilmParameters
+from skyctl.simulators.movies import Shot, simulate_batch
+
+_ROUNDS = 5
+_SPOT = Spot(x=50, y=50, sigma=8)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is timed: one predictor–corrector step of a film of side × side sites.
+
+    batch : films in one call, each with its own damping; 1 is one film on all ``threads``
+    """
+
+    engine: str = "skyctl"
+    precision: Literal["f8", "f4"] = "f8"
+    threads: int = 1
+    batch: int = 1
+    side: int = 100
+    integrator: Any = "heun"
+    temperature_K: float = 0.0
+    periodic: bool = False
+    spot: bool = False
+
+
+CASES = [
+    *(
+        Case(precision=precision, threads=threads, batch=batch)
+        for precision in ("f8", "f4")
+        for threads, batch in ((1, 1), (2, 1), (1, 8), (2, 8))
+    ),
+    *(
+        Case(precision=precision, **{"threads": 1, **change})
+        for precision in ("f8", "f4")
+        for change in (
+            {"periodic": True},
+            {"spot": True},
+            {"temperature_K": 1.0},
+            {"temperature_K": 1.0, "threads": 2},
+            {"temperature_K": 1.0, "threads": 2, "batch": 8},
+            {"integrator": "midpoint"},
+            {"integrator": "depondt"},
+        )
+    ),
+    Case("numpy"),
+    *(Case("spirit", temperature_K=t) for t in (0.0, 1.0)),
+    Case("spirit", integrator="depondt"),
+    Case("spirit", integrator="midpoint"),
+]
+SIDES = (50, 100, 200, 400, 1000)
+
+
+def simulator_speed(
+    seconds: float, progress: Callable[[str], None] = lambda case: None
+) -> dict[str, Any]:
+    """Rates of ``CASES``, each the median of rounds through all of them, and what size costs.
+
+    ``seconds`` for each case in all. The steps are those a user gets: ``Film.advance`` for one
+    film, ``simulate_batch`` for many. Ratios are to Spirit's Heun at the same temperature (at T = 0
+    where it is not installed, to none) and to the same step in numpy.
+    """
+    spirit = importlib.util.find_spec("spirit") is not None
+    cases = [case for case in CASES if spirit or case.engine != "spirit"]
+    workers = [_worker(case) for case in cases]
+    rates: list[list[float]] = [[] for _ in cases]
+    for number in range(_ROUNDS):
+        for case, work, seen in zip(cases, workers, rates, strict=True):
+            progress(f"round {number + 1} of {_ROUNDS}: {_title(case)}")
+            seen.append(_rate(work, seconds / _ROUNDS))
+    medians = [statistics.median(seen) for seen in rates]
+    peers = dict(zip(cases, medians, strict=True))
+    rows = []
+    for case, rate in zip(cases, medians, strict=True):
+        row = {
+            **asdict(case),
+            "sites": case.side**2,
+            "device": "cpu",
+            "site_steps_per_s": rate,
+            "times_numpy": rate / peers[Case("numpy")],
+        }
+        if spirit:
+            row["times_spirit"] = rate / peers[Case("spirit")]
+            row["times_spirit_same_temperature"] = (
+                rate / peers[Case("spirit", temperature_K=case.temperature_K)]
+            )
+        rows.append(row)
+    scaling = []
+    for precision in ("f8", "f4"):
+        for side in SIDES:
+            case = Case(precision=precision, side=side)
+            progress(f"size: {_title(case)}")
+            rate = _rate(_worker(case), seconds)
+            scaling.append({"precision": precision, "sites": side**2, "site_steps_per_s": rate})
+    return {"results": rows, "scaling": scaling, "spirit": "installed" if spirit else None}
+
+
+def _title(case: Case) -> str:
+    changed = {k: v for k, v in asdict(case).items() if v != getattr(Case(), k)}
+    return ", ".join(f"{k} {v}" for k, v in changed.items()) or "one film"
+
+
+def _rate(work: Callable[[float], tuple[float, float]], seconds: float) -> float:
+    site_steps, elapsed = work(seconds)
+    return site_steps / elapsed
+
+
+def _worker(case: Case) -> Callable[[float], tuple[float, float]]:
+    """A function that works for about so many seconds: (site-steps done, seconds taken)."""
+    if case.engine == "spirit":
+        return lambda seconds: _in_process(_spirit_work, case, seconds)
+    if case.engine == "numpy":
+        return _repeated(_numpy_step(), case.side**2)
+    return _repeated(*_film_work(case))
+
+
+def _repeated(once: Callable[[], None], site_steps: int) -> Callable[[float], tuple[float, float]]:
+    def work(seconds: float) -> tuple[float, float]:
+        done, start = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - start) < seconds or not done:
+            once()
+            done += site_steps
+        return done, elapsed
+
+    once()  # compiled, and in the cache
+    return work
+
+
+def _film_work(case: Case) -> tuple[Callable[[], None], int]:
+    p = FilmParameters(
+        rows=case.side, columns=case.side, periodic=case.periodic, temperature_K=case.temperature_K
+    )
+    pulse = Pulse(width_ps=28, spot=_SPOT if case.spot else None)
+    steps = max(20, int(20e6 / case.side**2))
+    span_ps = steps * MAX_STEP_PS
+    options: dict[str, Any] = {"precision": case.precision, "integrator": case.integrator}
+    if case.batch > 1:
+        shots = [
+            Shot(replace(p, damping=0.2 + 0.02 * i), [span_ps], pulse, "empty", seed=i)
+            for i in range(case.batch)
+        ]
+
+        def once() -> None:
+            for _ in simulate_batch(
+                shots, lambda _, frames: next(frames), threads=case.threads, **options
+            ):
+                pass
+
+        return once, steps * case.side**2 * case.batch
+    film = Film(p, threads=case.threads, **options)
+    film.spins = np.random.default_rng(0).normal(size=(3, case.side, case.side))
+    return lambda: film.advance(span_ps, pulse), steps * case.side**2
+
+
+def _numpy_step() -> Callable[[], None]:
+    """Heun's step in numpy: the functions of ``llg`` take arrays as well as numbers."""
+    film = Film()
+    film.set_skyrmion()
+    state = film.spins
+    c = film.coefficients()
+    turn = c.rate * MAX_STEP_PS
+    couplings = (turn * c.exchange_T, turn * c.dmi_T, turn * c.anisotropy_T)
+
+    def change(spins: np.ndarray) -> np.ndarray:
+        g = np.pad(spins, ((0, 0), (1, 1), (1, 1)))
+        neighbours = (*g[:, 1:-1, :-2], *g[:, 1:-1, 2:], *g[:, :-2, 1:-1], *g[:, 2:, 1:-1])
+        field: tuple[Any, ...] = (*neighbours, spins[2], *couplings)
+        spin: tuple[Any, ...] = tuple(spins)
+        turning = llg.turning(*spin, *llg.interaction_field(*field), c.damping)
+        return np.stack(llg.turned(*spin, *turning))
+
+    def once() -> None:
+        nonlocal state
+        predicted = state + change(state)
+        state = state + predicted + change(predicted)
+        state = state / np.linalg.norm(state, axis=0)
+
+    return once
+
+
+def _in_process(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Call in a fresh process on one OpenMP thread; Spirit's settings are the process's."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, arguments)
+
+
+_SPIRIT = """
+bravais_lattice sc
+n_basis_cells {side} {side} 1
+boundary_conditions 0 0 0
+mu_s {p.moment_muB}
+hamiltonian heisenberg_neighbours
+n_shells_exchange 1
+jij {p.exchange_meV}
+n_shells_dmi 1
+dij {p.dmi_meV}
+dm_chirality 1
+anisotropy_magnitude {p.anisotropy_meV}
+anisotropy_normal 0 0 1
+external_field_magnitude 2
+external_field_normal 1 0 1
+llg_dt {step}
+llg_damping {p.damping}
+llg_temperature {temperature}
+llg_n_iterations 100000000
+llg_n_iterations_log 100000000
+output_file_tag <none>
+log_to_console 0
+log_to_file 0
+output_any 0
+"""
+
+
+def _spirit_work(case: Case, seconds: float) -> tuple[float, float]:
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)  # where Spirit greets, whatever it is told
+    from spirit import (  # pyright: ignore[reportMissingImports]
+        configuration,
+        simulation,
+        state,
+    )
+
+    solvers = {
+        "heun": simulation.SOLVER_HEUN,
+        "depondt": simulation.SOLVER_DEPONDT,
+        "midpoint": simulation.SOLVER_SIB,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder) / "film.cfg"
+        settings.write_text(
+            _SPIRIT.format(
+                side=case.side, p=FilmParameters(), step=MAX_STEP_PS, temperature=case.temperature_K
+            )
+        )
+        with state.State(str(settings), quiet=True) as film:
+            configuration.random(film)
+            simulation.start(
+                film, simulation.METHOD_LLG, solvers[case.integrator], single_shot=True
+            )
+            work = _repeated(lambda: simulation.n_shot(film, 50), 50 * case.side**2)
+            result = work(seconds)
+            simulation.stop(film)
+    return result
