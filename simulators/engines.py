@@ -10,7 +10,7 @@ from skyctl.simulators import llg
 from skyctl.simulators.layout import Layout
 
 Integrator = Literal["heun", "midpoint", "depondt", "rk4", "dormand-prince"]
-INTEGRATORS: tuple[str, ...] = get_args(Integrator)
+INTEGRATORS: tuple[Integrator, ...] = get_args(Integrator)
 ONLY_AT_ZERO_KELVIN = ("rk4", "dormand-prince")
 """Integrators for smooth motion: their order means nothing where noise drives the spins."""
 

@@ -88,7 +88,8 @@ class Film:
     threads : CPU threads that share one film; they do not change a bit of the result
     integrator : "heun", "midpoint" (Mentink's semi-implicit), "depondt"; "rk4" and
         "dormand-prince" (adaptive) at 0 K on the CPU
-    tolerance : error of a spin's component that a Dormand–Prince step may make
+    tolerance : error of a spin's component that a Dormand–Prince step may make; None is 1e-8, or
+        1e-5 in single precision
     seed : of the thermal noise, 0 or more
     anisotropy_map : (rows, columns), K of each site in units of the film's, for pinning defects;
         None is 1 everywhere
@@ -104,7 +105,7 @@ class Film:
         device: Literal["cpu", "cuda"] = "cpu",
         threads: int = 1,
         integrator: Integrator = "heun",
-        tolerance: float = 1e-8,
+        tolerance: float | None = None,
         seed: int = 0,
         anisotropy_map: np.ndarray | None = None,
     ) -> None:
@@ -118,6 +119,7 @@ class Film:
             raise ValueError(f"seed = {seed}: must be 0 or more")
         self.anisotropy_map = _checked_map(anisotropy_map, p)
         self.precision, self.integrator, self.seed = precision, integrator, seed
+        self.tolerance = (1e-5 if precision == "f4" else 1e-8) if tolerance is None else tolerance
         self.steps_taken = 0
         self._noise_key = noise_key(seed)
         self._engine = make_engine(
@@ -128,7 +130,7 @@ class Film:
             precision=precision,
             integrator=integrator,
             threads=threads,
-            tolerance=tolerance,
+            tolerance=self.tolerance,
         )
         self.set_uniform()
 
@@ -361,6 +363,7 @@ def _checked_map(values: np.ndarray | None, parameters: FilmParameters) -> np.nd
         raise ValueError(f"anisotropy_map of shape {values.shape}: this film needs {shape}")
     if not np.isfinite(values).all():
         raise ValueError("anisotropy_map holds a NaN or an infinity: give finite numbers")
+    values.flags.writeable = False
     return values
 
 
@@ -368,7 +371,9 @@ def _checked_map(values: np.ndarray | None, parameters: FilmParameters) -> np.nd
 def _spot_profile(spot: Spot, rows: int, columns: int) -> np.ndarray:
     """Pulse strength over the film, (rows, columns), 1 at the spot's centre."""
     y, x = np.mgrid[:rows, :columns]
-    return np.exp(-((x - spot.x) ** 2 + (y - spot.y) ** 2) / (2 * spot.sigma**2))
+    profile = np.exp(-((x - spot.x) ** 2 + (y - spot.y) ** 2) / (2 * spot.sigma**2))
+    profile.flags.writeable = False  # shared by all that ask for it
+    return profile
 
 
 @lru_cache(maxsize=8)

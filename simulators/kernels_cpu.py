@@ -11,7 +11,6 @@ no Python number in the loop (it would widen float32).
 import threading
 import zlib
 from collections.abc import Callable
-from math import factorial, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -225,8 +224,7 @@ def _overload_correct(scheme, *arguments):
 
 
 _f4 = np.float32
-_HALF, _ONE, _TWO, _MINUS_TWO, _LN_2 = _f4(0.5), _f4(1), _f4(2), _f4(-2), _f4(np.log(2))
-_UNIT_31, _UNIT_32 = _f4(2.0**-31), _f4(2.0**-32)
+_HALF, _ONE, _LN_2 = _f4(0.5), _f4(1), _f4(np.log(2))
 _SQRT_HALF, _MANTISSA = u32(0x3F3504F3), u32(0x007FFFFF)
 _LOG = tuple(
     _f4(c)
@@ -236,9 +234,6 @@ _LOG = tuple(
     )
 )  # fmt: skip
 """log(1 + z) ≈ z - z²/2 + z³ Σ c z^n between √½ and √2: S. L. Moshier's Cephes, logf."""
-_SIN = tuple(_f4((-1) ** n * (np.pi / 2) ** (2 * n + 1) / factorial(2 * n + 1)) for n in range(6))
-_COS = tuple(_f4((-1) ** n * (np.pi / 2) ** (2 * n) / factorial(2 * n)) for n in range(7))
-"""sin and cos of π t/2 for |t| ≤ 1: their Taylor series, to 6e-8."""
 
 
 @intrinsic
@@ -280,17 +275,7 @@ def _log(x):
     return z * square * y - _HALF * square + z + exponent * _LN_2
 
 
-@njit(**_INLINED)
-def _normal_pair(u, v):
-    """Two independent standard normal numbers from two random words, by Box and Muller."""
-    radius = sqrt(_MINUS_TWO * _log(_f4(np.int32(u >> u32(1))) * _UNIT_31 + _UNIT_32))
-    t = _f4(np.int32(v)) * _UNIT_31  # the angle is π t: from half of it, by doubling
-    q = t * t
-    sine = _SIN[3] + q * (_SIN[4] + q * _SIN[5])
-    sine = t * (_SIN[0] + q * (_SIN[1] + q * (_SIN[2] + q * sine)))
-    cosine = _COS[4] + q * (_COS[5] + q * _COS[6])
-    cosine = _COS[0] + q * (_COS[1] + q * (_COS[2] + q * (_COS[3] + q * cosine)))
-    return radius * (_ONE - _TWO * sine * sine), radius * _TWO * sine * cosine
+_normal_pair = random.compile_normal_pair(njit(**_INLINED), _log)
 
 
 @_with_physics

@@ -22,12 +22,12 @@ import operator
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
-from math import factorial
 from typing import Any
 from weakref import ref
 
 import numpy as np
 from numba import cuda
+from numba.cuda.core import config
 from numba.cuda.core.errors import NumbaPerformanceWarning
 
 from skyctl.simulators import llg, random
@@ -45,6 +45,7 @@ BLOCK_A_FILM_FILMS = 128
 # Threads of a film's block. In single precision one film takes a multiprocessor for itself, so that
 # the films at work stay in most devices' second cache; 64 or 128 registers are left to a thread.
 _FILM_BLOCK = {"f4": 1024, "f8": 512}
+_REGISTERS = 65536
 _PASS_BLOCK = 256
 _WARP = 32
 _LAUNCH_STEPS = 256
@@ -63,25 +64,8 @@ _full_turn = _device(llg.full_turn)
 _envelope = _device(llg.pulse_envelope)
 _threefry = random.compile_threefry(_device)
 
-_f4, _u64 = np.float32, np.uint64
-_ONE, _TWO, _UNIT_31, _UNIT_32 = _f4(1), _f4(2), _f4(2.0**-31), _f4(2.0**-32)
-_SIN = tuple(_f4((-1) ** n * (np.pi / 2) ** (2 * n + 1) / factorial(2 * n + 1)) for n in range(6))
-_COS = tuple(_f4((-1) ** n * (np.pi / 2) ** (2 * n) / factorial(2 * n)) for n in range(7))
-"""sin and cos of π t/2 for |t| ≤ 1: their Taylor series, to 6e-8, as in ``kernels_cpu``. CUDA's own
-would bring a branch for huge angles, in double precision and in local memory."""
-
-
-@_device
-def normal_pair(u, v):
-    """Two independent standard normal numbers from two random words, by Box and Muller."""
-    radius = math.sqrt(-_TWO * math.log(_f4(np.int32(u >> u32(1))) * _UNIT_31 + _UNIT_32))
-    t = _f4(np.int32(v)) * _UNIT_31  # the angle is π t: from half of it, by doubling
-    q = t * t
-    sine = _SIN[3] + q * (_SIN[4] + q * _SIN[5])
-    sine = t * (_SIN[0] + q * (_SIN[1] + q * (_SIN[2] + q * sine)))
-    cosine = _COS[4] + q * (_COS[5] + q * _COS[6])
-    cosine = _COS[0] + q * (_COS[1] + q * (_COS[2] + q * (_COS[3] + q * cosine)))
-    return radius * (_ONE - _TWO * sine * sine), radius * _TWO * sine * cosine
+_normal_pair = random.compile_normal_pair(_device, math.log)
+_u64 = np.uint64
 
 
 @_device
@@ -89,8 +73,8 @@ def normals(site, step, key):
     """The noise of a site in a step: three numbers, ``kernels_cpu.draw_noise``'s to rounding."""
     low, high = u32(step & _LOW_WORD), u32(step >> _WORD_BITS)
     a, b, c, d = _threefry(u32(site), low, high, u32(0), key[0], key[1], key[2], key[3])
-    x, y = normal_pair(a, b)
-    z, _ = normal_pair(c, d)
+    x, y = _normal_pair(a, b)
+    z, _ = _normal_pair(c, d)
     return x, y, z
 
 
@@ -264,7 +248,11 @@ def make_kernels(
             ax, ay, az = turning_at(i, shape, p, spot, sites, k, g, keys[film], clock + step)
             correct_site(i, s, p, ax, ay, az)
 
-    @cuda.jit
+    options = (
+        {} if config.ENABLE_CUDASIM else {"max_registers": _REGISTERS // _FILM_BLOCK[precision]}
+    )
+
+    @cuda.jit(**options)
     def march(
         spins, predicted, rows, columns, width, spots, maps, constants, fields, keys, lags, clock,
         steps,
@@ -377,9 +365,13 @@ class CudaEngine:
         self._fields = cuda.device_array((films, self._launch_steps, 2, 3), self._dtype)
 
     def _require_memory(self, bytes_a_film: int) -> None:
-        free = cuda.current_context().get_memory_info().free
+        layout, context = self._layout, cuda.current_context()
+        free = context.get_memory_info().free
         if self._films * bytes_a_film > free:
-            layout = self._layout
+            # numba gives back late what engines before this one had.
+            context.memory_manager.deallocations.clear()
+            free = context.get_memory_info().free
+        if self._films * bytes_a_film > free:
             raise MemoryError(
                 f"device cuda: {self._films} films of {layout.rows} x {layout.columns} sites in "
                 f"{self._precision} need {self._films * bytes_a_film / 1e9:.3g} GB more, and "

@@ -84,10 +84,15 @@ def simulate_batch(
         keeps the movie; keep less of many.
 
     Close the iterator to stop early: what was yielded is done, the rest is dropped.
+    Raises ValueError for what cannot be simulated, RuntimeError where there is no CUDA device.
     """
     if device == "cuda":
         yield from _on_cuda(shots, look, precision, integrator)
         return
+    if device != "cpu":
+        raise ValueError(f"device {device!r}: choose 'cpu' or 'cuda'")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads = {threads}: must be 1 or more")
 
     def one(shot: Shot) -> Result:
         film = shot.film(precision=precision, integrator=integrator)

@@ -36,10 +36,6 @@ class FieldHistory:
         self._times: list[float] = []
         self._field, self._field_time = np.zeros(shape), np.nan
 
-    def clear(self) -> None:
-        """Forget all evaluations."""
-        self._used, self._times, self._field_time = [], [], np.nan
-
     def next(self) -> np.ndarray:
         """Where to write the next evaluation; ``keep`` makes it one of the points."""
         return self._rows[self._free]
@@ -113,12 +109,10 @@ class Multirate:
         return self._method.evaluations
 
     def start(self, spins: np.ndarray, slow_field: SlowField) -> None:
-        """Begin from a new state at time 0: nothing is known of the slow field before it."""
-        self._history.clear()
+        """Evaluate the slow field at time 0, once, before the first ``advance``."""
         slow_field(spins, self._history.next())
         self._history.keep(0.0)
         self.slow_evaluations += 1
-        self._step_ps = self._substep_ps
 
     def advance(
         self,

@@ -6,12 +6,19 @@ noise is the same whatever the threads, the batch or the device, and after a res
 """
 
 from collections.abc import Callable
+from math import factorial, sqrt
 from typing import Any
 
 import numpy as np
 
 u32 = np.uint32
 _PARITY = u32(0x1BD11BDA)
+_f4 = np.float32
+_ONE, _TWO, _UNIT_31, _UNIT_32 = _f4(1), _f4(2), _f4(2.0**-31), _f4(2.0**-32)
+_SIN = tuple(_f4((-1) ** n * (np.pi / 2) ** (2 * n + 1) / factorial(2 * n + 1)) for n in range(6))
+_COS = tuple(_f4((-1) ** n * (np.pi / 2) ** (2 * n) / factorial(2 * n)) for n in range(7))
+"""sin and cos of π t/2 for |t| ≤ 1: their Taylor series, to 6e-8. A library's would bring a branch
+for huge angles: no vectors on the CPU, double precision on CUDA."""
 
 
 def compile_threefry(compiled: Callable[[Callable[..., Any]], Any]) -> Any:
@@ -68,3 +75,21 @@ def compile_threefry(compiled: Callable[[Callable[..., Any]], Any]) -> Any:
         return add_key(a, b, c, d, k0, k1, k2, k3, u32(5))
 
     return threefry
+
+
+def compile_normal_pair(compiled: Callable[[Callable[..., Any]], Any], log: Any) -> Any:
+    """Two normal numbers from two random words, for one target; ``log`` is its logarithm."""
+
+    @compiled
+    def normal_pair(u, v):
+        """Two independent standard normal float32, at most 6.6, by Box and Muller."""
+        radius = sqrt(-_TWO * log(_f4(np.int32(u >> u32(1))) * _UNIT_31 + _UNIT_32))
+        t = _f4(np.int32(v)) * _UNIT_31  # the angle is π t: from half of it, by doubling
+        q = t * t
+        sine = _SIN[3] + q * (_SIN[4] + q * _SIN[5])
+        sine = t * (_SIN[0] + q * (_SIN[1] + q * (_SIN[2] + q * sine)))
+        cosine = _COS[4] + q * (_COS[5] + q * _COS[6])
+        cosine = _COS[0] + q * (_COS[1] + q * (_COS[2] + q * (_COS[3] + q * cosine)))
+        return radius * (_ONE - _TWO * sine * sine), radius * _TWO * sine * cosine
+
+    return normal_pair

@@ -279,7 +279,7 @@ def simulate(
         Literal["own", "reference"], typer.Option(help="sp4: whose relaxed S-state to start from.")
     ] = "own",
     tolerance: Annotated[
-        float, typer.Option(help="sp4: of the integrator; 1e-6 is as exact as the mesh.")
+        float, typer.Option(help="sp4: what a step of the integrator may turn a cell amiss.")
     ] = 1e-4,
     width: Annotated[float, typer.Option(help="Pulse width t_w, ps.")] = 28.0,
     amplitude: Annotated[float, typer.Option(help="Peak field, T.")] = 2.0,
@@ -614,6 +614,65 @@ def diagram(
         )
         if png:
             pictures.process_diagram(result, png)
+
+
+@app.command()
+def verify(
+    full: Annotated[
+        bool,
+        typer.Option("--full/--quick", help="Also what takes minutes: SP4, the Curie point."),
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only checks whose names begin so, whatever they take; repeatable."),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Check the simulator against closed forms, other programs and itself: one figure each.
+
+    Ends with status 0 when every check that this machine can do passes, else 1.
+    Example: skyctl verify --only order --only energy-drift
+    """
+    from skyctl.simulators.verification import Outcome, choose
+
+    try:
+        checks = choose(full, only or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--only") from error
+    table = Table("check", "what", "measured", "expected", "source", "")
+    outcomes: list[Outcome] = []
+    with _explained():
+        with _bar("checks") as progress:
+            bar = progress.add_task("measuring", total=len(checks))
+            for check in checks:
+                progress.update(bar, description=check.name)
+                outcome = check.run()
+                outcomes.append(outcome)
+                table.add_row(*_check_row(outcome))
+                progress.advance(bar)
+        console.print(table)
+        _write_json(json_file, [outcome.as_json() for outcome in outcomes])
+    failed = [outcome.check.name for outcome in outcomes if outcome.passed is False]
+    passed = sum(outcome.passed is True for outcome in outcomes)
+    skipped = len(outcomes) - passed - len(failed)
+    console.print(
+        f"{passed} passed, {len(failed)} failed, {skipped} that this machine cannot do; "
+        f"{sum(outcome.seconds for outcome in outcomes):.0f} s"
+    )
+    if failed:
+        complaints.print(f"[bold red]failed:[/] {', '.join(failed)}")
+        raise typer.Exit(1)
+
+
+def _check_row(outcome: Any) -> tuple[str, ...]:
+    check = outcome.check
+    if outcome.missing:
+        measured, verdict = outcome.missing, "[yellow]–[/]"
+    else:
+        measured = f"{outcome.measured:.6g} {check.unit}"
+        verdict = "[green]pass[/]" if outcome.passed else "[bold red]FAIL[/]"
+    expected = f"{check.expected:.6g} ± {check.tolerance:.2g}" if check.tolerance else "0"
+    return check.name, check.what, measured, expected, check.source, verdict
 
 
 @app.command()

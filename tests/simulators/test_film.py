@@ -7,7 +7,8 @@ import pytest
 
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators import llg
-from skyctl.simulators.film import Film, FilmParameters, bloch_skyrmion
+from skyctl.simulators.engines import INTEGRATORS, stable_turn
+from skyctl.simulators.film import MAX_STEP_PS, Film, FilmParameters, bloch_skyrmion
 from skyctl.simulators.topology import (
     BREATHING,
     COLLAPSE,
@@ -260,6 +261,7 @@ def test_parameters_of_no_film_are_refused(change, message):
         ({"precision": "f2"}, "precision 'f2'"),
         ({"device": "tpu"}, "device 'tpu'"),
         ({"threads": 0}, "threads = 0"),
+        ({"integrator": "euler"}, "integrator 'euler': choose one of heun, midpoint, depondt"),
     ],
 )
 def test_a_film_is_built_on_a_device_that_exists(small_film, options, message):
@@ -269,3 +271,120 @@ def test_a_film_is_built_on_a_device_that_exists(small_film, options, message):
 
 def test_parameters_are_written_as_plain_numbers(small_film):
     assert FilmParameters(**small_film.as_dict()) == small_film
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_a_step_that_is_not_stable_is_refused_and_the_bound_that_it_names_is_taken(
+    small_film, random_spins, integrator
+):
+    film = Film(small_film, integrator=integrator)
+    film.spins = random_spins(7, 13)
+    before = film.spins
+    pulse = Pulse(amplitude_T=20, width_ps=1, peak_ps=0.5)
+    with pytest.raises(ValueError, match=f"{integrator} is stable up to .* ps or less") as refused:
+        film.advance(1.0, pulse, max_step_ps=0.5)
+    np.testing.assert_array_equal(film.spins, before)
+    assert "max_step_ps = 0.5" in str(refused.value)
+    bound_ps = float(str(refused.value).split("Give ")[1].split(" ps")[0])
+    assert 0.01 < bound_ps < 0.05
+    film.advance(0.1, pulse, max_step_ps=0.999 * bound_ps)
+    with pytest.raises(ValueError, match="is stable up to"):
+        film.advance(0.1, pulse, max_step_ps=1.01 * bound_ps)
+
+
+def test_a_film_with_strong_couplings_takes_shorter_steps_by_itself(random_spins):
+    stiff = FilmParameters(rows=6, columns=6, exchange_meV=50.0, damping=0.1)
+    film = Film(stiff)
+    film.spins = random_spins(6, 6)
+    before = film.energy_meV()
+    film.advance(0.1)
+    assert film.steps_taken > 10 * 0.1 / MAX_STEP_PS
+    assert film.energy_meV() < before
+
+
+@pytest.mark.parametrize("integrator", ["heun", "midpoint", "depondt"])
+@pytest.mark.parametrize("damping", [0.02, 0.36, 1.0])
+def test_at_the_longest_stable_step_the_energy_of_a_random_film_falls(
+    random_spins, integrator, damping
+):
+    film = Film(FilmParameters(rows=20, columns=20, damping=damping), integrator=integrator)
+    film.spins = random_spins(20, 20)
+    fastest = film.coefficients().fastest_rad_per_ps()
+    bound_ps = stable_turn(integrator, damping) / fastest
+    energies = [film.energy_meV()]
+    for _ in range(20):
+        film.advance(50 * bound_ps, max_step_ps=bound_ps)
+        energies.append(film.energy_meV())
+    assert np.all(np.diff(energies) < 0)
+
+
+def test_an_anisotropy_map_scales_the_anisotropy_of_each_site(small_film, random_spins):
+    sites = np.random.default_rng(0).uniform(0, 3, (7, 13))
+    pinned, plain = Film(small_film, anisotropy_map=sites), Film(small_film)
+    for film in (pinned, plain):
+        film.spins = random_spins(7, 13)
+    k = small_film.anisotropy_meV
+    expected = -k * ((sites - 1) * plain.spins[2] ** 2).sum()
+    assert pinned.energy_meV() - plain.energy_meV() == pytest.approx(expected, abs=1e-12)
+    field = np.zeros((3, 7, 13))
+    field[2] = 2 * k * (sites - 1) * plain.spins[2] / small_film.moment_meV_per_T
+    np.testing.assert_allclose(pinned.field_T() - plain.field_T(), field, atol=1e-12)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("periodic", [False, True])
+def test_a_map_of_twos_is_a_film_of_twice_the_anisotropy(
+    small_film, random_spins, integrator, periodic
+):
+    p = replace(small_film, periodic=periodic)
+    doubled = replace(p, anisotropy_meV=2 * p.anisotropy_meV)
+    options = {"integrator": integrator}
+    films = [
+        Film(p, anisotropy_map=np.full((7, 13), 2.0), **options),
+        Film(doubled, **options),
+        Film(p, **options),
+    ]
+    for film in films:
+        film.spins = random_spins(7, 13)
+        film.advance(0.5)
+    np.testing.assert_allclose(films[0].spins, films[1].spins, atol=1e-8)
+    assert np.abs(films[0].spins - films[2].spins).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("sites", "fault"),
+    [
+        (np.ones((13, 7)), r"shape \(13, 7\): this film needs \(7, 13\)"),
+        (np.full((7, 13), np.nan), "NaN or an infinity"),
+    ],
+)
+def test_a_map_that_does_not_fit_is_refused(small_film, sites, fault):
+    with pytest.raises(ValueError, match=f"anisotropy_map .*{fault}"):
+        Film(small_film, anisotropy_map=sites)
+
+
+def test_a_map_is_copied(small_film):
+    sites = np.ones((7, 13))
+    film = Film(small_film, anisotropy_map=sites)
+    before = film.energy_meV()
+    sites[:] = 100
+    assert film.energy_meV() == before
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1e-6, np.nan, 1e-17])
+def test_a_tolerance_that_cannot_be_met_is_refused(small_film, tolerance):
+    with pytest.raises(ValueError, match=r"tolerance = .* must be above the rounding of f8"):
+        Film(small_film, integrator="dormand-prince", tolerance=tolerance)
+
+
+@pytest.mark.parametrize("precision", ["f8", "f4"])
+def test_dormand_prince_has_a_tolerance_that_suits_the_precision(
+    small_film, random_spins, precision
+):
+    film = Film(small_film, integrator="dormand-prince", precision=precision)
+    truth = Film(small_film, integrator="rk4")
+    for each in (film, truth):
+        each.spins = random_spins(7, 13)
+    film.advance(0.3)
+    truth.advance(0.3, max_step_ps=1e-4)
+    np.testing.assert_allclose(film.spins, truth.spins, atol=100 * film.tolerance)

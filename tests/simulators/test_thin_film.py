@@ -108,11 +108,11 @@ def test_two_rates_give_the_motion_of_one():
     assert film.demag_evaluations < film.rate_evaluations / 3
 
 
-def test_the_motion_converges_with_the_tolerance():
-    ends = {t: next(small_film(tolerance=t).frames(FIELD_T, [40.0])) for t in (1e-3, 1e-5, 1e-8)}
-    coarse, fine = (np.abs(ends[t] - ends[1e-8]).max() for t in (1e-3, 1e-5))
-    assert fine < coarse / 10
-    assert fine < 1e-4
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-4, 1e-5])
+def test_the_motion_converges_with_the_tolerance(tolerance):
+    (end,) = small_film(tolerance=tolerance).frames(FIELD_T, [40.0])
+    (exact,) = small_film(tolerance=1e-8).frames(FIELD_T, [40.0])
+    assert np.abs(end - exact).max() < tolerance
 
 
 def test_a_tighter_tolerance_takes_more_fields():
@@ -175,11 +175,13 @@ def test_relaxed_films_feel_no_torque_and_stay(tolerance):
 
 
 @pytest.mark.parametrize("damping", [0.0, 0.02, 0.5, 1.0, 10.0])
-def test_no_damping_is_unstable(damping, random_spins):
-    film = ThinFilm(replace(SMALL, damping=damping))
-    film.magnetisation = random_spins(9, 14)
-    first, last = (film.energy_J() for _ in film.frames((0, 0, 0), [0.0, 30.0]))
-    assert last < first * (1.05 if damping == 0 else 1)
+def test_no_wave_grows_by_itself(damping, random_spins):
+    film = small_film(replace(SMALL, damping=damping))
+    film.relax()
+    relaxed = film.magnetisation
+    film.magnetisation = relaxed + 1e-3 * random_spins(9, 14)
+    (later,) = film.frames((0, 0, 0), [30.0])
+    np.testing.assert_allclose(later, relaxed, atol=1e-2)
 
 
 @pytest.mark.parametrize(("field", "at_most"), [(1, 0.002), (2, 0.01)], ids=["field 1", "field 2"])
