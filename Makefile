@@ -40,6 +40,7 @@ slow: .venv/.test
 
 bench: .venv/.test
 	$(BIN)/skyctl bench simulator --json benchmarks/simulator.json
+	$(BIN)/skyctl bench thinfilm --json benchmarks/thin_film.json
 	$(BIN)/skyctl bench loop --json benchmarks/loop.json
 
 clean:

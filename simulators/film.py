@@ -237,9 +237,9 @@ class Film:
         down, up = g[:, :-2, 1:-1], g[:, 2:, 1:-1]
         c = self.coefficients()
         k = 1.0 if self.anisotropy_map is None else self.anisotropy_map
-        b = llg.interaction_field(
-            *left, *right, *down, *up, s[2], c.exchange_T, c.dmi_T, c.anisotropy_T * k
-        )
+        couplings = (c.exchange_T, c.dmi_T, c.anisotropy_T * k)
+        arguments: tuple[Any, ...] = (*left, *right, *down, *up, s[2], *couplings)
+        b = llg.interaction_field(*arguments)
         return np.stack(b) + np.asarray(p.bias_T)[:, None, None]
 
     def max_torque_T(self) -> float:

@@ -9,10 +9,6 @@ no Python number in the loop (it would widen float32).
 """
 
 import threading
-import zlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -20,36 +16,23 @@ from numba import njit, types, uintp
 from numba.extending import intrinsic, overload
 
 from skyctl.simulators import llg, random
+from skyctl.simulators.kernels_shared import INLINED, OPTIONS, compiled_with
 from skyctl.simulators.layout import GHOST_ROWS
 from skyctl.simulators.random import u32
 
-# No estimates of 1/x and √x: they differ between a vector and the odd sites at its end, and a film
-# would depend on how many threads share it.
-_FAST = {"nnan", "ninf", "nsz", "contract", "reassoc"}
-_OPTIONS = {"error_model": "numpy", "fastmath": _FAST, "nogil": True, "cache": True}
-_INLINED = {**_OPTIONS, "inline": "always"}
-_field = njit(**_INLINED)(llg.interaction_field)
-_turning = njit(**_INLINED)(llg.turning)
-_turned = njit(**_INLINED)(llg.turned)
-_unit = njit(**_INLINED)(llg.unit_spin)
-_full_turn = njit(**_INLINED)(llg.full_turn)
-_envelope = njit(**_OPTIONS)(llg.pulse_envelope)
+_field = njit(**INLINED)(llg.interaction_field)
+_turning = njit(**INLINED)(llg.turning)
+_turned = njit(**INLINED)(llg.turned)
+_unit = njit(**INLINED)(llg.unit_spin)
+_full_turn = njit(**INLINED)(llg.full_turn)
+_envelope = njit(**OPTIONS)(llg.pulse_envelope)
 _threefry = random.compile_threefry(njit(inline="always", error_model="numpy", nogil=True))
-_PHYSICS = f"{zlib.crc32(b''.join(Path(m.__file__).read_bytes() for m in (llg, random))):08x}"
+_with_physics = compiled_with(llg, random)
 
 _BLOCK_SITES = 16384
 
 HEUN, MIDPOINT, DEPONDT = np.int8(0), np.int16(0), np.int32(0)
 """Integrators. Their types differ, and only those: numba compiles one at a time, when used."""
-
-
-def _with_physics(kernel: Callable[..., Any]) -> Any:
-    """Compile a kernel that ``llg`` or ``random`` is part of, and name its cache after them.
-
-    numba's cache watches the kernel's own file alone: it would outlive a change of theirs.
-    """
-    kernel.__qualname__ += f"_{_PHYSICS}"
-    return njit(**_OPTIONS)(kernel)
 
 
 @intrinsic
@@ -84,7 +67,7 @@ def _overload_at(array, i, otherwise):
     return lambda array, i, otherwise: array[i]
 
 
-@njit(**_INLINED)
+@njit(**INLINED)
 def _turning_at(i, width, sx, sy, sz, spot, sites, nx, ny, nz, k):
     """A of site ``i`` among the spins (sx, sy, sz); ``k`` as from ``_constants``."""
     exchange, dmi, anisotropy, damping, thermal, one, bx0, by0, bz0, gx, gy, gz = k
@@ -102,7 +85,7 @@ def _turning_at(i, width, sx, sy, sz, spot, sites, nx, ny, nz, k):
     return _turning(sx[i], sy[i], z, bx, by, bz, damping)
 
 
-@njit(**_INLINED)
+@njit(**INLINED)
 def _constants(c, bias, g):
     """What a loop reads but never changes, as scalars: an array might be written by the loop."""
     return (c[0], c[1], c[2], c[3], c[4], c[6], bias[0], bias[1], bias[2], g[0], g[1], g[2])
@@ -137,7 +120,7 @@ def _heun_correct(s, p, t, first, last, width, spot, sites, noise, c, bias, g):
         tx[i], ty[i], tz[i] = _unit(x, y, z, one, tiny)
 
 
-_cayley = njit(**_INLINED)(llg.cayley)
+_cayley = njit(**INLINED)(llg.cayley)
 
 
 @_with_physics
@@ -256,7 +239,7 @@ def _float(typingctx, value):
     return types.float32(types.uint32), build
 
 
-@njit(**_INLINED)
+@njit(**INLINED)
 def _log(x):
     """Natural logarithm of a positive float32, in operations that vectorise."""
     bits = u32(_bits(x) - _SQRT_HALF)
@@ -275,7 +258,7 @@ def _log(x):
     return z * square * y - _HALF * square + z + exponent * _LN_2
 
 
-_normal_pair = random.compile_normal_pair(njit(**_INLINED), _log)
+_normal_pair = random.compile_normal_pair(njit(**INLINED), _log)
 
 
 @_with_physics
@@ -296,7 +279,7 @@ def draw_noise(noise, first, last, shift, step, key):
         nz[i], _ = _normal_pair(c, d)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _draw_rows(noise, first_row, last_row, rows, width, periodic, step, key):
     """Noise of some rows; of a periodic film, a row beyond the edge has the opposite row's."""
     first, last = max(first_row, 0), min(last_row, rows)
@@ -309,7 +292,7 @@ def _draw_rows(noise, first_row, last_row, rows, width, periodic, step, key):
         draw_noise(noise, edge, edge + width, -rows * width, step, key)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _wrap_columns(fields, first_row, last_row, columns, width):
     """Copy the opposite edge beside either end of some rows (periodic boundary)."""
     for k in range(len(fields)):
@@ -318,7 +301,7 @@ def _wrap_columns(fields, first_row, last_row, columns, width):
             fields[k, row * width + columns + 1] = fields[k, row * width + 1]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _wrap_rows(fields, first_row, last_row, rows, width):
     """Copy those of some rows that are near an edge beyond the opposite one."""
     size = GHOST_ROWS * width
@@ -333,7 +316,7 @@ def _wrap_rows(fields, first_row, last_row, rows, width):
                 fields[k, there : there + width] = fields[k, here : here + width]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def wrap(fields, rows, columns, width):
     """Fill the sites around a periodic film, (n, size), with the opposite edges."""
     _wrap_columns(fields, 0, rows, columns, width)
@@ -381,7 +364,7 @@ def _read_atomically(typingctx, array):
 _yield_core = types.ExternalFunction("sched_yield", types.int32())
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _meet(arrivals, expected):
     """Wait until ``expected`` threads have arrived: a spin, because a step takes some 10 µs."""
     _add_atomically(arrivals, 1)

@@ -8,8 +8,15 @@ from typing import Any
 
 from numba import njit
 
-OPTIONS = {"error_model": "numpy", "fastmath": True, "nogil": True, "cache": True}
-"""error_model: numpy's, or the check for a zero divisor keeps a loop from being vectorised."""
+OPTIONS = {
+    "error_model": "numpy",
+    "fastmath": {"nnan", "ninf", "nsz", "contract", "reassoc"},
+    "nogil": True,
+    "cache": True,
+}
+"""error_model: numpy's, or the check for a zero divisor keeps a loop from being vectorised.
+fastmath: all but estimates of 1/x and √x, which differ between a vector and the odd sites at its
+end: a film would depend on how many threads share it."""
 INLINED = {**OPTIONS, "inline": "always"}
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -72,7 +72,7 @@ def simulate_batch(
     device: Literal["cpu", "cuda"] = "cpu",
     threads: int | None = None,
     integrator: Integrator = "heun",
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """What ``look`` makes of each shot's movie, in the order of the shots, as they are done.
 
     Every film has parameters, pulse, start and seed of its own and moves as it would alone: neither

@@ -85,7 +85,7 @@ def _replace(path: Path, fill: Callable[[h5py.File], object]) -> None:
 
 def _open_to_write(path: Path) -> tuple[BinaryIO, h5py.File]:
     """An HDF5 file, and the lock that keeps other processes from writing to it."""
-    lock = path.open("rb")
+    lock = path.open("r+b")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return lock, h5py.File(path, "r+", libver="v110", locking=False)

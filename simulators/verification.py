@@ -811,18 +811,18 @@ CHECKS: tuple[Check, ...] = (
         "threefry", "words that are not Random123's known answers", threefry_words_that_differ,
         0, 0, "kat_vectors",
     ),
-    Check("noise-mean", "of 900000 numbers", lambda: noise_sample().mean(), 0, 0.004, "normal"),
-    Check("noise-variance", "of 900000 numbers", lambda: noise_sample().var(), 1, 0.006, "normal"),
+    Check("noise-mean", "mean of 900 000", lambda: noise_sample().mean(), 0, 0.004, "normal"),
+    Check("noise-variance", "their variance", lambda: noise_sample().var(), 1, 0.006, "normal"),
     Check(
-        "noise-kurtosis", "of 900000 numbers",
+        "noise-kurtosis", "their excess kurtosis",
         lambda: float(stats.kurtosis(noise_sample().ravel())), 0, 0.02, "normal",
     ),
     Check(
-        "noise-correlation", "worst between components, sites, steps, seeds", noise_correlation,
+        "noise-correlation", "worst of components, sites, steps, seeds", noise_correlation,
         0, 0.006, "independent",
     ),
     Check(
-        "noise-ks", "Kolmogorov–Smirnov distance times √n", noise_ks, 0, 1.63, "1 % level",
+        "noise-ks", "their Kolmogorov–Smirnov distance times √n", noise_ks, 0, 1.63, "1 % level",
     ),
     *(
         Check(
@@ -905,8 +905,12 @@ CHECKS: tuple[Check, ...] = (
         )
     ),
     Check(
-        "curie-point", "peak of the film's susceptibility", lambda: susceptibility().peak_K,
-        6.0, 1.0, "arXiv:1907.01814: about 6 K", "K", full=True,
+        "curie-point", "peak of the film's susceptibility, 50 … 150 ps",
+        lambda: susceptibility().peak_K, 6.0, 1.0, "arXiv:1907.01814", "K", full=True,
+    ),
+    Check(
+        "curie-point-error", "its uncertainty", lambda: susceptibility().uncertainty_K,
+        0, 0.5, "jackknife", "K", full=True,
     ),
 )  # fmt: skip
 """Every check, in the order of the table."""

@@ -18,7 +18,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from skyctl import __version__
@@ -639,7 +639,8 @@ def verify(
         checks = choose(full, only or ())
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--only") from error
-    table = Table("check", "what", "measured", "expected", "source", "")
+    name = Column("check", no_wrap=True)
+    table = Table(name, "what", "measured", "expected", "source", "")
     outcomes: list[Outcome] = []
     with _explained():
         with _bar("checks") as progress:
@@ -779,7 +780,11 @@ def train_classifier(
                 planned = list(training_shots(shots, empty_shots, seed))
                 bar = progress.add_task("simulating movies", total=len(planned))
                 movies = make_dataset(
-                    planned, count, features, os.cpu_count() or 1, lambda: progress.advance(bar)
+                    planned,
+                    count,
+                    features,
+                    os.cpu_count() or 1,
+                    progress=lambda: progress.advance(bar),
                 )
                 if data:
                     movies.save(data)
@@ -818,7 +823,7 @@ def bench_loop(
     json_file: JsonFile = None,
 ) -> None:
     """Receive-to-verdict latency at a steady frame rate, source in a process of its own."""
-    from skyctl.bench import loop_latency
+    from skyctl.bench.loop import loop_latency
 
     with _explained():
         result = loop_latency(rate, frames, model, provider)
@@ -831,12 +836,18 @@ def bench_simulator(
     seconds: Annotated[float, typer.Option(help="Time for each case.", min=0.1)] = 2.0,
     json_file: JsonFile = None,
 ) -> None:
-    """Site-steps a second of the film, beside a plain numpy step in the same run."""
-    from skyctl.bench import simulator_speed
+    """Site-steps a second of the film, beside Spirit (where installed) and numpy in the same run.
+
+    Spirit is `pip install spirit`. All cases take about two minutes and a half.
+    """
+    from skyctl.bench.simulator import simulator_speed
 
     with _explained():
-        result = simulator_speed(seconds)
-        _show_bench(result["results"])
+        with console.status("") as status:
+            result = simulator_speed(seconds, status.update)
+        shown = ("case", "site_steps_per_s", "times_numpy", "times_spirit", "of_memory_floor")
+        _show_bench([{k: row.get(k, "") for k in shown} for row in result["results"]])
+        _show_bench(result["scaling"])
         _write_json(json_file, result)
 
 
@@ -848,7 +859,7 @@ def bench_thin_film(
     json_file: JsonFile = None,
 ) -> None:
     """One nanosecond of standard problem 4 on one thread, beside magnum.np where it is there."""
-    from skyctl.bench import thin_film_speed
+    from skyctl.bench.thin_film import thin_film_speed
 
     with _explained():
         result = thin_film_speed(peer_ps)

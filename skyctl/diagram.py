@@ -85,7 +85,7 @@ def process_diagram(
     filmed = movie or Movie()
     MovieClassifier(model)  # a missing model is said before an hour of simulation
 
-    def name(_: Shot, frames: Iterator[np.ndarray]) -> tuple[str, str]:
+    def name(shot: Shot, frames: Iterator[np.ndarray]) -> tuple[str, str]:  # noqa: ARG001
         truth, label, _ = classify_movie(frames, MovieClassifier(model))
         return LETTERS.get(truth, "M"), LETTERS.get(label or "", "M")
 

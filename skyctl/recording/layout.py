@@ -1,16 +1,33 @@
-"""Where things stand in a recording: one NeXus/HDF5 file a run.
+"""Where things stand in a recording: a NeXus/HDF5 file a run.
 
 /entry                         NXentry; attributes: run, skyctl version, model, sample, classes
 /entry/instrument/camera       NXdetector; one row a frame: data, movie_time_ps, shot_number, …
-/entry/data                    NXdata; the same frames, for viewers
+/entry/data                    NXdata; the same frames with their axes, for viewers
 /entry/shots/{starts,ends,verdicts,results}   NXcollection; tables, joined by shot_number
+
+A long run may keep its frames in data files beside that file, the *master*: RUN.data-0.h5,
+RUN.data-1.h5 …, each with ``frames_per_file`` frames in /entry/data/data. The master's ``data`` is
+then a virtual dataset over them. While the run is open it is as long as the data files have room,
+and NaN where no frame is yet; how many frames there are is the length of the columns.
 """
+
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 
+from skyctl.frame import Counts
+
 CAMERA = "/entry/instrument/camera"
 DATA = f"{CAMERA}/data"
+PLOT = "/entry/data"
 SHOTS = "/entry/shots"
+IMAGES = f"{PLOT}/data"
+"""Where a data file has its frames."""
+FRAMES_PER_FILE = "frames_per_file"
+"""Attribute of the camera where frames are in data files."""
+ROW = "sequence_number"
+"""Row of each frame in the recording, 0, 1, 2 …: the axis along which viewers step."""
 
 FRAME_COLUMNS = {
     "movie_time_ps": "f8",
@@ -34,7 +51,7 @@ STARTS = np.dtype(
         ("header", "S1024"),  # the whole start message, JSON
     ]
 )
-COUNTS = ("received", "missing", "duplicates", "reordered", "stray", "foreign", "undecodable")
+COUNTS = tuple(count.name for count in fields(Counts))
 ENDS = np.dtype([("shot_number", "i4"), ("sent_frames", "i4"), *((name, "i4") for name in COUNTS)])
 RESULTS = np.dtype(
     [
@@ -61,3 +78,8 @@ def verdicts(classes: int) -> np.dtype:
             ("probabilities", "f4", (max(classes, 1),)),  # HDF5 has no array of nothing
         ]
     )
+
+
+def data_file(master: Path, number: int | str) -> Path:
+    """The data file of that number (0, 1, 2 …), beside its master."""
+    return master.with_name(f"{master.stem}.data-{number}.h5")

@@ -1,29 +1,25 @@
-"""Recorder: writes a run to one NeXus/HDF5 file that can be read while it grows (SWMR)."""
+"""Recorder: writes a run to NeXus/HDF5 that can be read while it grows (SWMR)."""
 
 import contextlib
 import json
-import os
-import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from skyctl import __version__
 from skyctl.errors import RecordingError
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.recording import layout
+from skyctl.recording.files import RunFile, Storage
 from skyctl.verdict import ShotResult, Verdict
 
 FLUSH_FRAMES = 10
 FLUSH_S = 1.0
-ROOM_BYTES = 32 * 2**20
-"""Free space below which nothing more is written: HDF5 must close the file in it."""
 
 
 class Recorder:
@@ -35,6 +31,7 @@ class Recorder:
     classes : of the classifier whose verdicts are recorded
     header : plain facts for the file's attributes: model card, sample, seed
     on_end : called when all of a shot's frames are on disk
+    storage : compression, and when to begin another data file
 
     ``handle`` takes the hub's events and the classifier's verdicts and results, in one thread.
     Raises RecordingError when the file cannot be made or written (a full disk, say).
@@ -48,6 +45,7 @@ class Recorder:
         classes: tuple[str, ...] = (),
         header: Mapping[str, Any] | None = None,
         on_end: Callable[[ShotEnd], None] = lambda end: None,
+        storage: Storage | None = None,
     ) -> None:
         self.path = path
         self.frames_written = 0
@@ -57,64 +55,24 @@ class Recorder:
         self._on_end = on_end
         self._shots = 0
         self._numbers: dict[str, int] = {}
-        self._abandoned = False
-        # Held open: a dataset that is closed while the disk is full crashes HDF5.
-        self._datasets: dict[str, h5py.Dataset] = {}
+        self._ended: RecordingError | None = None
         self._frames: list[tuple[np.ndarray, tuple[Any, ...]]] = []
         self._rows: dict[str, list[Any]] = {"starts": [], "ends": [], "verdicts": [], "results": []}
         self._last_flush = time.monotonic()
         self._lock = threading.Lock()
+        attributes = {
+            "run": run,
+            "skyctl": __version__,
+            "classes": json.dumps(classes),
+            "header": json.dumps(header or {}),
+        }
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = h5py.File(path, "x", libver="latest")
-            self._check_room()
-            self._create(run, classes, header or {})
-            self._file.swmr_mode = True
+            self._file = RunFile(path, shape, len(classes), attributes, storage or Storage())
         except (OSError, RuntimeError) as error:
-            self._abandon()
             raise RecordingError(
                 f"recording {path}: cannot be made ({error}). Choose a new file name in a folder "
                 "that can be written, with room on the disk."
             ) from error
-
-    def _create(self, run: str, classes: tuple[str, ...], header: Mapping[str, Any]) -> None:
-        file = self._file
-        file.attrs["default"] = "entry"
-        entry = _group(file, "/entry", "NXentry")
-        entry.attrs.update(
-            {
-                "default": "data",
-                "run": run,
-                "skyctl": __version__,
-                "classes": json.dumps(classes),
-                "header": json.dumps(header),
-            }
-        )
-        _group(file, "/entry/instrument", "NXinstrument")
-        camera = _group(file, layout.CAMERA, "NXdetector")
-        chunk = (1, *self._shape)
-        self._datasets["data"] = camera.create_dataset(
-            "data", (0, *self._shape), "f4", maxshape=(None, *self._shape), chunks=chunk
-        )
-        for name, dtype in layout.FRAME_COLUMNS.items():
-            column = camera.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(1024,))
-            if name in layout.FRAME_UNITS:
-                column.attrs["units"] = layout.FRAME_UNITS[name]
-            self._datasets[name] = column
-        data = _group(file, "/entry/data", "NXdata")
-        data.attrs["signal"] = "data"
-        data["data"] = h5py.SoftLink(layout.DATA)
-        shots = _group(file, layout.SHOTS, "NXcollection")
-        tables = {
-            "starts": layout.STARTS,
-            "ends": layout.ENDS,
-            "verdicts": layout.verdicts(len(classes)),
-            "results": layout.RESULTS,
-        }
-        for name, dtype in tables.items():
-            self._datasets[name] = shots.create_dataset(
-                name, (0,), dtype, maxshape=(None,), chunks=(64,)
-            )
 
     def handle(self, event: ShotStart | Frame | ShotEnd | Verdict | ShotResult) -> None:
         """Take one event; writes in blocks."""
@@ -137,31 +95,28 @@ class Recorder:
     def close(self) -> None:
         """Write what waits and close the file. After a failed write there is nothing to do."""
         with self._lock:
-            if not self._file or self._abandoned:
+            if self._ended:
                 return
             self._flush()
-            self._file.close()
+            with self._writing():
+                self._file.close()
+            self._ended = RecordingError(f"recording {self.path}: is closed. Open a new one.")
 
-    def _check_room(self) -> None:
-        free = shutil.disk_usage(self.path.parent).free
-        if free < ROOM_BYTES:
-            raise OSError(f"the disk is full: {free / 2**20:.0f} MB free")
-
-    def _abandon(self) -> None:
-        """Let go of a file that could not be written; what is on the disk stays as it is.
-
-        HDF5 tries to write what it still holds when the file is closed, and crashes the process
-        when it cannot. So it is let to, but to memory.
-        """
-        self._abandoned = True
-        self._frames.clear()
-        if file := getattr(self, "_file", None):
-            if hasattr(os, "memfd_create"):
-                nowhere = os.memfd_create("skyctl")
-                os.dup2(nowhere, file.id.get_vfd_handle())
-                os.close(nowhere)
-            with contextlib.suppress(OSError, RuntimeError):
-                file.close()
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Raise RecordingError, now and from now on, when the file cannot be written."""
+        if self._ended:
+            raise self._ended
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:
+            self._file.abandon()
+            self._frames.clear()
+            self._ended = RecordingError(
+                f"recording {self.path}: cannot be written ({error}). Make room on the disk and "
+                "start a new run; what was flushed can be read."
+            )
+            raise self._ended from error
 
     def _take(self, event: ShotStart | Frame | ShotEnd | Verdict | ShotResult) -> None:
         if isinstance(event, ShotStart):
@@ -192,42 +147,21 @@ class Recorder:
             self._rows["results"].append(_result_row(number, event))
 
     def _flush(self) -> None:
-        try:
-            self._check_room()
+        with self._writing():
+            self._file.check()
             if self._frames:
-                images, columns = zip(*self._frames, strict=True)
-                for name, values in zip(
-                    layout.FRAME_COLUMNS, zip(*columns, strict=True), strict=True
-                ):
-                    _append(self._datasets[name], np.asarray(values))
-                _append(self._datasets["data"], np.stack(images))
+                images, rows = zip(*self._frames, strict=True)
+                values = map(np.asarray, zip(*rows, strict=True))
+                columns = dict(zip(layout.FRAME_COLUMNS, values, strict=True))
+                self._file.append(np.stack(images), columns)
                 self.frames_written += len(images)
                 self._frames.clear()
             for name, rows in self._rows.items():
                 if rows:
-                    table = self._datasets[name]
-                    _append(table, np.array(rows, table.dtype))
+                    self._file.add_rows(name, rows)
                     rows.clear()
             self._file.flush()
-        except (OSError, RuntimeError, ValueError) as error:
-            self._abandon()
-            raise RecordingError(
-                f"recording {self.path}: cannot be written ({error}). Make room on the disk and "
-                "start a new run; what was flushed can be read."
-            ) from error
         self._last_flush = time.monotonic()
-
-
-def _group(file: h5py.File, path: str, nx_class: str) -> h5py.Group:
-    group = file.create_group(path)
-    group.attrs["NX_class"] = nx_class
-    return group
-
-
-def _append(dataset: Any, rows: np.ndarray) -> None:
-    old = len(dataset)
-    dataset.resize(old + len(rows), axis=0)
-    dataset[old:] = rows
 
 
 def _start_row(number: int, start: ShotStart) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numba import cuda
 
-from skyctl.bench import cuda_speed
+from skyctl.bench.cuda import cuda_speed
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators import kernels_cpu, kernels_cuda
 from skyctl.simulators.engines import Stretch, make_engine, noise_key

@@ -1,6 +1,7 @@
 """Movies of one shot and of many."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from skyctl.pulse import Pulse
+from skyctl.simulators import movies
 from skyctl.simulators.engines import INTEGRATORS
 from skyctl.simulators.film import Film, FilmParameters
 from skyctl.simulators.movies import Shot, simulate, simulate_batch
@@ -69,17 +71,17 @@ def test_a_batch_is_its_shots_alone_in_their_order(integrator, threads):
     cold = integrator in ("rk4", "dormand-prince")
     wanted = [s for s in shots(7) if not (cold and s.parameters.temperature_K)]
     options = {"precision": "f4", "integrator": integrator}
-    movies = list(simulate_batch(wanted, keep, threads=threads, **options))
-    assert len(movies) == len(wanted)
-    for shot, movie in zip(wanted, movies, strict=True):
+    results = list(simulate_batch(wanted, keep, threads=threads, **options))
+    assert len(results) == len(wanted)
+    for shot, movie in zip(wanted, results, strict=True):
         assert movie.dtype == np.float32
         np.testing.assert_array_equal(movie, simulate(shot, **options))
 
 
 def test_films_of_a_batch_may_differ_in_size_and_edges():
     mixed = [*shots(2, rows=5), *shots(2, columns=33), *shots(1, periodic=True)]
-    movies = list(simulate_batch(mixed, keep, precision="f8", threads=2))
-    for shot, movie in zip(mixed, movies, strict=True):
+    results = list(simulate_batch(mixed, keep, precision="f8", threads=2))
+    for shot, movie in zip(mixed, results, strict=True):
         np.testing.assert_array_equal(movie, simulate(shot))
 
 
@@ -95,29 +97,40 @@ def test_frames_come_while_they_are_computed_and_only_what_look_makes_is_kept():
     assert all(len(result) == 2 for result in results)
 
 
-def test_shots_may_be_endless_and_closing_stops_at_once():
-    """What was yielded is kept; what had not begun never begins."""
-    begun, lock = [], threading.Lock()
-
-    def look(shot, frames):
-        with lock:
-            begun.append(shot.seed)
-        return shot.seed, keep(shot, frames)
-
+def test_shots_may_be_endless():
     template = next(shots(1))
     endless = (replace(template, seed=i) for i in count())
-    kept = []
-    results = simulate_batch(endless, look, threads=2)
-    for seed, movie in results:
-        kept.append((seed, movie))
+    results = simulate_batch(endless, lambda shot, frames: (shot.seed, keep(shot, frames)))
+    for expected, (seed, movie) in enumerate(results):
+        assert seed == expected
         if seed == 9:
             break
     results.close()
-    assert [seed for seed, _ in kept] == list(range(10))
-    running = threading.active_count()
-    assert len(begun) <= 10 + 6
-    assert threading.active_count() <= running
-    np.testing.assert_array_equal(kept[3][1], simulate(replace(template, seed=3), precision="f4"))
+    np.testing.assert_array_equal(movie, simulate(replace(template, seed=9), precision="f4"))
+
+
+def test_closing_lets_the_running_shot_end_and_begins_no_other(monkeypatch):
+    begun, gate = [], threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        """Lets the running shot end only when the pool has been told to stop."""
+
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            gate.set()
+            super().shutdown(wait=wait)
+
+    def look(shot, frames):
+        begun.append(shot.seed)
+        if shot.seed == 1:
+            assert gate.wait(60)
+        return shot.seed
+
+    monkeypatch.setattr(movies, "ThreadPoolExecutor", Pool)
+    results = simulate_batch(shots(10), look, threads=1)
+    assert next(results) == 0
+    results.close()
+    assert set(begun) <= {0, 1}
 
 
 def test_an_interrupt_keeps_what_was_yielded():

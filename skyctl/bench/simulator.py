@@ -1,11 +1,11 @@
 """Benchmark of the film: site-steps a second, beside Spirit and numpy in the same run."""
 
+import importlib.metadata
 import importlib.util
 import multiprocessing
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,12 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from skyctl.bench.cuda import cuda_speed
+from skyctl.bench.machine import ROUNDS, machine, rate
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators import llg
 from skyctl.simulators.film import MAX_STEP_PS, Film, FilmParameters
 from skyctl.simulators.movies import Shot, simulate_batch
 
-_ROUNDS = 5
 _SPOT = Spot(x=50, y=50, sigma=8)
 
 
@@ -80,25 +81,26 @@ def simulator_speed(
     cases = [case for case in CASES if spirit or case.engine != "spirit"]
     workers = [_worker(case) for case in cases]
     rates: list[list[float]] = [[] for _ in cases]
-    for number in range(_ROUNDS):
+    for number in range(ROUNDS):
         for case, work, seen in zip(cases, workers, rates, strict=True):
-            progress(f"round {number + 1} of {_ROUNDS}: {_title(case)}")
-            seen.append(_rate(work, seconds / _ROUNDS))
+            progress(f"round {number + 1} of {ROUNDS}: {_title(case)}")
+            seen.append(work(seconds / ROUNDS))
     medians = [statistics.median(seen) for seen in rates]
     peers = dict(zip(cases, medians, strict=True))
     rows = []
-    for case, rate in zip(cases, medians, strict=True):
+    for case, median in zip(cases, medians, strict=True):
         row = {
+            "case": f"{case.engine}: {_title(case)}",
             **asdict(case),
             "sites": case.side**2,
             "device": "cpu",
-            "site_steps_per_s": rate,
-            "times_numpy": rate / peers[Case("numpy")],
+            "site_steps_per_s": median,
+            "times_numpy": median / peers[Case("numpy")],
         }
         if spirit:
-            row["times_spirit"] = rate / peers[Case("spirit")]
+            row["times_spirit"] = median / peers[Case("spirit")]
             row["times_spirit_same_temperature"] = (
-                rate / peers[Case("spirit", temperature_K=case.temperature_K)]
+                median / peers[Case("spirit", temperature_K=case.temperature_K)]
             )
         rows.append(row)
     scaling = []
@@ -106,40 +108,40 @@ def simulator_speed(
         for side in SIDES:
             case = Case(precision=precision, side=side)
             progress(f"size: {_title(case)}")
-            rate = _rate(_worker(case), seconds)
-            scaling.append({"precision": precision, "sites": side**2, "site_steps_per_s": rate})
-    return {"results": rows, "scaling": scaling, "spirit": "installed" if spirit else None}
+            work = _worker(case)
+            speed = statistics.median(work(seconds / ROUNDS) for _ in range(ROUNDS))
+            scaling.append({"precision": precision, "sites": side**2, "site_steps_per_s": speed})
+    progress("CUDA")
+    return {
+        "machine": machine(),
+        "spirit": importlib.metadata.version("spirit") if spirit else "not installed",
+        "results": [*rows, *cuda_speed(seconds)],
+        "scaling": scaling,
+    }
 
 
 def _title(case: Case) -> str:
+    """In words, what is not as in the plain case."""
     changed = {k: v for k, v in asdict(case).items() if v != getattr(Case(), k)}
-    return ", ".join(f"{k} {v}" for k, v in changed.items()) or "one film"
+    changed.pop("engine", None)
+    return ", ".join(k if v is True else f"{k} {v}" for k, v in changed.items()) or "one film, f8"
 
 
-def _rate(work: Callable[[float], tuple[float, float]], seconds: float) -> float:
-    site_steps, elapsed = work(seconds)
-    return site_steps / elapsed
-
-
-def _worker(case: Case) -> Callable[[float], tuple[float, float]]:
-    """A function that works for about so many seconds: (site-steps done, seconds taken)."""
+def _worker(case: Case) -> Callable[[float], float]:
+    """A function that works for about so many seconds and returns site-steps a second."""
     if case.engine == "spirit":
-        return lambda seconds: _in_process(_spirit_work, case, seconds)
-    if case.engine == "numpy":
-        return _repeated(_numpy_step(), case.side**2)
-    return _repeated(*_film_work(case))
+        return lambda seconds: _in_process(_spirit_rate, case, seconds)
+    once, site_steps = _numpy_work() if case.engine == "numpy" else _film_work(case)
+    return _timed(once, site_steps)
 
 
-def _repeated(once: Callable[[], None], site_steps: int) -> Callable[[float], tuple[float, float]]:
-    def work(seconds: float) -> tuple[float, float]:
-        done, start = 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - start) < seconds or not done:
-            once()
-            done += site_steps
-        return done, elapsed
+def _timed(once: Callable[[], None], site_steps: int) -> Callable[[float], float]:
+    def work() -> float:
+        once()
+        return site_steps
 
     once()  # compiled, and in the cache
-    return work
+    return lambda seconds: rate(work, seconds)
 
 
 def _film_work(case: Case) -> tuple[Callable[[], None], int]:
@@ -168,7 +170,7 @@ def _film_work(case: Case) -> tuple[Callable[[], None], int]:
     return lambda: film.advance(span_ps, pulse), steps * case.side**2
 
 
-def _numpy_step() -> Callable[[], None]:
+def _numpy_work() -> tuple[Callable[[], None], int]:
     """Heun's step in numpy: the functions of ``llg`` take arrays as well as numbers."""
     film = Film()
     film.set_skyrmion()
@@ -181,9 +183,9 @@ def _numpy_step() -> Callable[[], None]:
         g = np.pad(spins, ((0, 0), (1, 1), (1, 1)))
         neighbours = (*g[:, 1:-1, :-2], *g[:, 1:-1, 2:], *g[:, :-2, 1:-1], *g[:, 2:, 1:-1])
         field: tuple[Any, ...] = (*neighbours, spins[2], *couplings)
-        spin: tuple[Any, ...] = tuple(spins)
-        turning = llg.turning(*spin, *llg.interaction_field(*field), c.damping)
-        return np.stack(llg.turned(*spin, *turning))
+        spin: tuple[Any, ...] = (*spins, *llg.interaction_field(*field), c.damping)
+        turning: tuple[Any, ...] = (*spins, *llg.turning(*spin))
+        return np.stack(llg.turned(*turning))
 
     def once() -> None:
         nonlocal state
@@ -191,7 +193,7 @@ def _numpy_step() -> Callable[[], None]:
         state = state + predicted + change(predicted)
         state = state / np.linalg.norm(state, axis=0)
 
-    return once
+    return once, 100 * 100
 
 
 def _in_process(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -228,7 +230,7 @@ output_any 0
 """
 
 
-def _spirit_work(case: Case, seconds: float) -> tuple[float, float]:
+def _spirit_rate(case: Case, seconds: float) -> float:
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)  # where Spirit greets, whatever it is told
     from spirit import (  # pyright: ignore[reportMissingImports]
@@ -254,7 +256,6 @@ def _spirit_work(case: Case, seconds: float) -> tuple[float, float]:
             simulation.start(
                 film, simulation.METHOD_LLG, solvers[case.integrator], single_shot=True
             )
-            work = _repeated(lambda: simulation.n_shot(film, 50), 50 * case.side**2)
-            result = work(seconds)
+            result = _timed(lambda: simulation.n_shot(film, 50), 50 * case.side**2)(seconds)
             simulation.stop(film)
     return result

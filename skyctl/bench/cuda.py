@@ -1,0 +1,105 @@
+"""Benchmark of the film on a CUDA device, beside its memory's floor."""
+
+import statistics
+from typing import Any
+
+import numpy as np
+
+from skyctl.bench.machine import ROUNDS, median_rate
+from skyctl.pulse import Pulse
+from skyctl.simulators.engines import make_engine, noise_key
+from skyctl.simulators.film import (
+    MAX_STEP_PS,
+    Film,
+    FilmParameters,
+    bloch_skyrmion,
+    make_stretch,
+)
+
+
+def _cuda() -> Any:
+    """numba's module, without its annotations, which are not what it takes."""
+    from numba import cuda
+
+    return cuda
+
+
+def cuda_speed(seconds: float) -> list[dict[str, Any]]:
+    """Rates of the Heun step on the CUDA device, beside its memory's floor; [] without a device.
+
+    One film, a batch far larger than the cache, and one film that is: ``seconds`` for each.
+    ``of_memory_floor`` compares the rate with that at which memory could pass the numbers that a
+    step reads and writes (``kernels_cuda.PASS_VALUES``), at the speed of a plain copy on the device
+    in the same run. It can exceed 1 where films stay in the cache between the passes.
+    """
+    cuda = _cuda()
+    if not cuda.is_available():
+        return []
+    from skyctl.simulators.kernels_cuda import PASS_VALUES
+
+    name = cuda.get_current_device().name
+    copied = memory_floor()
+    rows = []
+    for precision in ("f8", "f4"):
+        for side, batch in ((100, 1), (100, 2048), (2000, 1)):
+            rate = _cuda_rate(precision, side, batch, seconds)
+            moved = PASS_VALUES["heun"] * np.dtype(precision).itemsize
+            rows.append(
+                {
+                    "case": f"skyctl: {precision}, {batch} of {side} x {side}, {name}",
+                    "engine": "skyctl",
+                    "precision": precision,
+                    "threads": 0,
+                    "batch": batch,
+                    "sites": side * side,
+                    "device": name,
+                    "site_steps_per_s": rate,
+                    "bytes_per_site_step": moved,
+                    "copy_GB_per_s": copied / 1e9,
+                    "of_memory_floor": rate * moved / copied,
+                }
+            )
+    return rows
+
+
+def memory_floor() -> float:
+    """Bytes a second, read and written, of a plain copy of 1 GiB within the CUDA device's memory.
+
+    The median of repeats; a quarter of the free memory where that is less.
+    """
+    cuda = _cuda()
+    size = int(min(2**30, cuda.current_context().get_memory_info().free // 4))
+    source = cuda.device_array(size, np.uint8)
+    target = cuda.device_array(size, np.uint8)
+    rates = []
+    for _ in range(4 * ROUNDS):
+        start, end = cuda.event(), cuda.event()
+        start.record()
+        target.copy_to_device(source)
+        end.record()
+        end.synchronize()
+        rates.append(2 * size / (cuda.event_elapsed_time(start, end) * 1e-3))
+    return statistics.median(rates)
+
+
+def _cuda_rate(precision: str, side: int, batch: int, seconds: float) -> float:
+    """Site-steps a second of a batch of films of side × side sites under a pulse."""
+    parameters = FilmParameters(rows=side, columns=side)
+    engine = make_engine(
+        "cuda", side, side, films=batch, periodic=False, precision=precision, integrator="heun"
+    )
+    spins = bloch_skyrmion(side, side, radius=12)
+    engine.write(np.broadcast_to(spins, (batch, *spins.shape)))
+    span_ps = 5.0
+    stretch = make_stretch(
+        parameters, Film(parameters).coefficients(), Pulse(width_ps=28), 40.0, span_ps, MAX_STEP_PS,
+        anisotropy_map=None, key=noise_key(0), first_step=0,
+    )  # fmt: skip
+
+    def once() -> int:
+        engine.advance([stretch] * batch)
+        _cuda().synchronize()
+        return stretch.steps * side * side * batch
+
+    once()
+    return median_rate(once, seconds)
