@@ -679,7 +679,7 @@ def susceptibility(
 
     What peaks is the loss of the uniform state to domains, whose walls the DMI makes cheap, within
     the length of the paper's movies. The longer one waits the lower it is (4.6 K within 1.2 ns),
-    and neighbouring spins stay parallel far beyond it: without DMI this film orders below 8.6 K.
+    and neighbouring spins stay parallel far beyond it: without DMI this film orders near 8.5 K.
     """
     times = tuple(np.arange(settle_ps, settle_ps + sample_ps, 2.0).tolist())
     film = FilmParameters(rows=side, columns=side, periodic=True, damping=1.0)

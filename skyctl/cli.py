@@ -346,7 +346,7 @@ def simulate(
     <m> and its first zero crossing beside the reference series. Of the other options it takes
     --json and --png. Example: skyctl simulate --film sp4 --field 2 --png sp4.png
     """
-    _refuse_options_of_the_other_film(context, film_kind)
+    _refuse_useless_options(context, film_kind, resume)
     if film_kind == "sp4":
         _simulate_standard_problem(field, s_state, tolerance, json_file, png)
         return
@@ -441,17 +441,25 @@ def simulate(
 
 _SP4_OPTIONS = {"field", "s_state", "tolerance"}
 _SHARED_OPTIONS = {"film_kind", "json_file", "png"}
+_FILM_OPTIONS = {
+    "damping", "size", "start", "periodic", "precision", "integrator", "temperature", "pinning",
+    "sample_seed",
+}  # fmt: skip
 
 
-def _refuse_options_of_the_other_film(context: typer.Context, film_kind: str) -> None:
+def _refuse_useless_options(context: typer.Context, film_kind: str, resume: Path | None) -> None:
     """An option that would change nothing is misuse."""
     for option in context.command.params:
         name = str(option.name)
-        given = str(context.get_parameter_source(name)).endswith("COMMANDLINE")
-        if given and name not in _SHARED_OPTIONS and (name in _SP4_OPTIONS) != (film_kind == "sp4"):
-            raise typer.BadParameter(
-                f"{option.opts[0]} changes nothing with --film {film_kind}: leave it out"
-            )
+        if not str(context.get_parameter_source(name)).endswith("COMMANDLINE"):
+            continue
+        if name not in _SHARED_OPTIONS and (name in _SP4_OPTIONS) != (film_kind == "sp4"):
+            why = f"with --film {film_kind}"
+        elif resume and name in _FILM_OPTIONS:
+            why = "with --resume: the film in the file has its own"
+        else:
+            continue
+        raise typer.BadParameter(f"{option.opts[0]} changes nothing {why}; leave it out")
 
 
 def _simulate_standard_problem(
