@@ -149,7 +149,7 @@ def _film_work(case: Case) -> tuple[Callable[[], None], int]:
         rows=case.side, columns=case.side, periodic=case.periodic, temperature_K=case.temperature_K
     )
     pulse = Pulse(width_ps=28, spot=_SPOT if case.spot else None)
-    steps = max(20, int(20e6 / case.side**2))
+    steps = max(20, int(60e6 / case.side**2))
     span_ps = steps * MAX_STEP_PS
     options: dict[str, Any] = {"precision": case.precision, "integrator": case.integrator}
     if case.batch > 1:

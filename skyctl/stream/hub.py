@@ -6,7 +6,6 @@ loses the oldest events, which are counted.
 """
 
 import logging
-import math
 import threading
 import time
 from collections import Counter, deque
@@ -14,22 +13,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-import zmq
-from zmq.utils.monitor import recv_monitor_message
-
-from skyctl.errors import ForeignMessage, StreamError, UndecodableMessage
+from skyctl.errors import ForeignMessage, UndecodableMessage
 from skyctl.frame import Frame, ShotEnd, ShotStart
-from skyctl.stream import wire
 from skyctl.stream.accounting import ShotAccount
+from skyctl.stream.sources.own import own_source
+from skyctl.stream.sources.source import Event, Source
 
-Event = ShotStart | Frame | ShotEnd
 QUEUED_EVENTS = 256
 """Events that wait for one subscriber (10 MB of 100 × 100 S_z frames)."""
 
 _POLL_MS = 50
 _IDLE_S = 1.0
-_CUT_S = 1.0
-_CONNECTION_EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_CONNECTED
 _log = logging.getLogger(__name__)
 
 
@@ -116,33 +110,21 @@ class Hub:
     """The receiving end of the frame stream. It receives from the first ``subscribe`` on: what the
     source sent before waits.
 
-    address : where the source is bound
+    source : where frames come from; an address is short for a Publisher bound there
     stall_s : a movie without a message of its own for so long is closed as incomplete
     totals : messages of each kind since the start, by name
     """
 
-    def __init__(self, address: str, stall_s: float = 10.0) -> None:
-        self.address = address
+    def __init__(self, source: Source | str, stall_s: float = 10.0) -> None:
+        self._source = own_source(source) if isinstance(source, str) else source
+        self.address = self._source.transport.address
         self.totals: Counter[str] = Counter()
         self._stall_s = stall_s
         self._consumers: tuple[Consumer, ...] = ()
         self._account: ShotAccount | None = None
         self._last_message = 0.0
-        self._cut = math.inf
         self._stop = threading.Event()
         self._wanted = threading.Event()
-        self._socket = zmq.Context.instance().socket(zmq.PULL)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_MESSAGE_BYTES)
-        self._socket.setsockopt(zmq.RCVHWM, QUEUED_EVENTS)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._monitor = self._socket.get_monitor_socket(_CONNECTION_EVENTS)
-        try:
-            self._socket.connect(address)
-        except zmq.ZMQError as error:
-            self._release()
-            raise StreamError(
-                f"frame stream {address!r}: {error}. Give an address like tcp://127.0.0.1:31001."
-            ) from error
         self._thread = threading.Thread(target=self._run, name="skyctl-hub", daemon=True)
         self._thread.start()
 
@@ -170,46 +152,30 @@ class Hub:
         self._wanted.wait()
         try:
             while not self._stop.is_set():
-                if not self._socket.poll(_POLL_MS):
-                    self._mend()
-                else:
-                    message = self._socket.recv(copy=False)
-                    self._receive(message.buffer, time.monotonic_ns())
+                self._receive()
                 if self._account and time.monotonic() - self._last_message > self._stall_s:
                     _log.warning("shot %s: no message for %g s", self._shot, self._stall_s)
                     self._finish(None)
             self._finish(None)
         finally:
-            self._release()
-
-    def _mend(self) -> None:
-        """Connect again where ZeroMQ does not: to a peer whose message was over the limit."""
-        while self._monitor.poll(0):
-            cut = recv_monitor_message(self._monitor)["event"] == zmq.EVENT_DISCONNECTED
-            self._cut = time.monotonic() if cut else math.inf
-        if time.monotonic() - self._cut > _CUT_S:
-            self._cut = math.inf
-            self._note("undecodable")
-            _log.warning("%s: cut off after a message that broke ZeroMQ's rules", self.address)
-            self._socket.connect(self.address)
-
-    def _release(self) -> None:
-        self._socket.disable_monitor()
-        self._monitor.close()
-        self._socket.close()
+            self._source.transport.close()
 
     @property
     def _shot(self) -> str:
         return self._account.start.shot if self._account else "-"
 
-    def _receive(self, message: memoryview, received_ns: int) -> None:
+    def _receive(self) -> None:
         try:
-            event = wire.decode(message, received_ns)
+            message = self._source.transport.receive(_POLL_MS)
+            if message is None:
+                return
+            events = self._source.parser.parse(message, time.monotonic_ns())
         except (UndecodableMessage, ForeignMessage) as error:
             self._note("foreign" if isinstance(error, ForeignMessage) else "undecodable")
             _log.warning("shot %s: message dropped: %s", self._shot, error)
             return
-        self._sort(event)
+        for event in events:
+            self._sort(event)
 
     def _sort(self, event: Event) -> None:
         if isinstance(event, ShotStart):
