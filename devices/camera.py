@@ -20,6 +20,7 @@ from skyctl.recording.writer import Recorder
 from skyctl.stream.hub import Consumer, Hub
 
 _CLOSE_TIMEOUT_S = 15.0
+_NOT_MEASURED = (float("nan"), float("nan"))
 
 
 class CameraDriver(Protocol):
@@ -62,6 +63,11 @@ class FilmCamera(Device):
     stray = Component(StateSignal, value=0, dtype_numpy="<i8")
     foreign = Component(StateSignal, value=0, dtype_numpy="<i8")
     undecodable = Component(StateSignal, value=0, dtype_numpy="<i8")
+    upstream_dropped = Component(StateSignal, value=0, dtype_numpy="<i8")
+    late = Component(StateSignal, value=0, dtype_numpy="<i8")
+    stale = Component(StateSignal, value=0, dtype_numpy="<i8")
+    transit_p50 = Component(StateSignal, value=float("nan"), dtype_numpy="<f8", units="ms")
+    transit_max = Component(StateSignal, value=float("nan"), dtype_numpy="<f8", units="ms")
 
     def __init__(
         self, prefix: str = "", *, name: str, driver: CameraDriver, hub: Hub, folder: Path,
@@ -195,6 +201,10 @@ class FilmCamera(Device):
     def _movie_written(self, end: ShotEnd) -> None:
         for name, value in vars(end.counts).items():
             getattr(self, name).update(value)
+        for signal, value in zip(
+            (self.transit_p50, self.transit_max), end.transit_ms or _NOT_MEASURED, strict=True
+        ):
+            signal.update(value)
         self._movies.finish(end.shot)
 
     def hold_reason(self) -> str:

@@ -33,6 +33,8 @@ class Frame:
     index : 0, 1, 2 … in the shot; movie_time_ps : when in the movie
     source_time_ns : when it left the source (UNIX time); received_ns : when the hub had it
         (monotonic clock, 0 where it was never received)
+    transit_ns : from the source to the hub, the difference of their clocks taken out; 0 where the
+        clocks cannot be compared
     """
 
     run: str
@@ -42,6 +44,12 @@ class Frame:
     source_time_ns: int
     data: np.ndarray
     received_ns: int = 0
+    transit_ns: int = 0
+
+    @property
+    def left_source_ns(self) -> int:
+        """When it left the source, on the hub's monotonic clock; its age is counted from then."""
+        return self.received_ns - self.transit_ns
 
     @property
     def sz(self) -> np.ndarray:
@@ -53,10 +61,13 @@ class Frame:
 class Counts:
     """What arrived of a shot, and what did not.
 
-    received : distinct frames; missing : frames the source sent, or promised, that never came
+    received : distinct frames; missing : the gaps, frames sent or promised that never came
     duplicates, reordered : frames seen twice, or after a later one
-    stray : frames of a shot that was not open; foreign : messages of somebody else's
+    stray : frames of a shot that was never opened; foreign : messages of somebody else's
     undecodable : bytes that are no message at all
+    upstream_dropped : frames the source itself says it lost before it sent them
+    late : frames of a shot that was over, where they are among the missing
+    stale : frames that one subscriber passed over because newer ones waited or they were too old
     """
 
     received: int = 0
@@ -66,18 +77,27 @@ class Counts:
     stray: int = 0
     foreign: int = 0
     undecodable: int = 0
+    upstream_dropped: int = 0
+    late: int = 0
+    stale: int = 0
 
     @property
     def complete(self) -> bool:
-        """Whether every frame came, once and in order."""
-        return not (self.missing or self.reordered)
+        """Whether every frame came, once and in order, and was looked at."""
+        return not (self.missing or self.reordered or self.upstream_dropped or self.stale)
 
 
 @dataclass(frozen=True)
 class ShotEnd:
-    """A movie is over. ``sent_frames`` is the source's count, None when the end never came."""
+    """A movie is over.
+
+    sent_frames : the source's count, None when the end never came
+    transit_ms : median and longest way of its frames from the source to the hub, ms; None where
+        that was not measured
+    """
 
     run: str
     shot: str
     sent_frames: int | None
     counts: Counts = field(default_factory=Counts)
+    transit_ms: tuple[float, float] | None = field(default=None, compare=False)

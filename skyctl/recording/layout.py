@@ -52,7 +52,15 @@ STARTS = np.dtype(
     ]
 )
 COUNTS = tuple(count.name for count in fields(Counts))
-ENDS = np.dtype([("shot_number", "i4"), ("sent_frames", "i4"), *((name, "i4") for name in COUNTS)])
+ENDS = np.dtype(
+    [
+        ("shot_number", "i4"),
+        ("sent_frames", "i4"),
+        *((name, "i4") for name in COUNTS),
+        ("transit_p50_ms", "f8"),  # from the source to the hub; NaN where not measured
+        ("transit_max_ms", "f8"),
+    ]
+)
 RESULTS = np.dtype(
     [
         ("shot_number", "i4"),
@@ -62,6 +70,7 @@ RESULTS = np.dtype(
         ("discs", "i4"),
         ("domains", "i4"),
         ("reversed_sites", "i4"),
+        ("stale", "i4"),  # frames that the classifier passed over
     ]
 )
 

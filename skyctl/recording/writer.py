@@ -138,7 +138,8 @@ class Recorder:
         elif isinstance(event, ShotEnd):
             counts = asdict(event.counts)
             sent = -1 if event.sent_frames is None else event.sent_frames
-            self._rows["ends"].append((number, sent, *(counts[n] for n in layout.COUNTS)))
+            transit = event.transit_ms or (np.nan, np.nan)
+            self._rows["ends"].append((number, sent, *(counts[n] for n in layout.COUNTS), *transit))
         elif isinstance(event, Verdict):
             label = (event.label or "").encode()
             times = (event.received_ns, event.decided_ns)
@@ -184,4 +185,5 @@ def _result_row(number: int, result: ShotResult) -> tuple[Any, ...]:
         if state
         else (0, -1, -1, -1)
     )
-    return (number, result.label.encode(), result.problem.encode()[:160], *seen)
+    problem = result.problem.encode()[:160]
+    return (number, result.label.encode(), problem, *seen, result.counts.stale)

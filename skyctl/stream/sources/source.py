@@ -1,5 +1,5 @@
-"""Source: where frames come from. A *parser* turns messages into events and knows no socket, a
-*transport* receives messages and knows not what is in them; the hub pulls the one through the other.
+"""Source: where frames come from. A *parser* turns messages into events and knows no socket; a
+*transport* receives messages and knows not what is in them. The hub passes on from one to the other.
 """
 
 from collections.abc import Sequence
