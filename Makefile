@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUNTIME := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: env demo test lint slow bench clean
+.PHONY: env demo test lint slow bench fuzz clean
 
 env: .venv/.run
 
@@ -42,6 +42,12 @@ bench: .venv/.test
 	$(BIN)/skyctl bench simulator --json benchmarks/simulator.json
 	$(BIN)/skyctl bench thinfilm --json benchmarks/thin_film.json
 	$(BIN)/skyctl bench loop --json benchmarks/loop.json
+	$(BIN)/skyctl bench stream --json benchmarks/stream.json
+	$(BIN)/skyctl bench faults --json benchmarks/faults.json
+	$(BIN)/skyctl bench soak --minutes 10 --json benchmarks/soak.json
+
+fuzz: .venv/.test
+	$(BIN)/python tests/fuzz/parsers.py --inputs 1000000 --json benchmarks/fuzz.json
 
 clean:
 	rm -rf .venv build runs *.egg-info

@@ -16,6 +16,7 @@ from skyctl.frame import ShotEnd
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, Movie
 from skyctl.recording import layout
+from skyctl.recording.files import Storage
 from skyctl.recording.writer import Recorder
 from skyctl.stream.hub import Consumer, Hub
 
@@ -51,6 +52,7 @@ class FilmCamera(Device):
     driver : what exposes; hub : where its frames arrive
     folder : where recordings go; classifier : its verdicts are recorded with the frames
     timeout_s : longest wait for a movie
+    storage : of the recordings' frames, compressed or in several files; documents name the master
     """
 
     duration_ps = Component(LimitedSignal, value=165.0, units="ps", kind=Kind.config)
@@ -71,7 +73,8 @@ class FilmCamera(Device):
 
     def __init__(
         self, prefix: str = "", *, name: str, driver: CameraDriver, hub: Hub, folder: Path,
-        classifier: StreamingClassifier | None = None, timeout_s: float = 60.0, **kwargs: Any,
+        classifier: StreamingClassifier | None = None, timeout_s: float = 60.0,
+        storage: Storage | None = None, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(prefix, name=name, **kwargs)
         self.duration_ps.set_limits((0.0, 10_000.0))
@@ -79,7 +82,7 @@ class FilmCamera(Device):
         self.frames = FrameStream(f"{name}_frames", driver.shape)
         self._driver, self._hub, self._folder = driver, hub, folder
         self._classifier = classifier
-        self._timeout_s = timeout_s
+        self._timeout_s, self._storage = timeout_s, storage
         self._movies = PendingShots(self)
         self._exposure: Exposure | None = None
         self._recorder: Recorder | None = None
@@ -122,6 +125,7 @@ class FilmCamera(Device):
             classes=card.classes if card else (),
             header={"model": vars(card) if card else {}, **self._driver.describe()},
             on_end=self._movie_written,
+            storage=self._storage,
         )
         self._run = run
         self._consumer = Consumer(
@@ -255,8 +259,10 @@ class FrameStream:
         if self._recorder is None or stop <= start:
             return
         if not self._bundles:
+            # Over several data files the master's image is a virtual dataset: it has no chunks.
+            several = self._recorder.storage.frames_per_file
             for suffix, dataset, chunk in (
-                ("", "data", [1, *self._shape]),
+                ("", "data", [] if several else [1, *self._shape]),
                 ("_movie_time_ps", "movie_time_ps", [1024]),
                 ("_shot_number", "shot_number", [1024]),
             ):

@@ -1,6 +1,7 @@
 """StreamClassifier: the verdict on a movie, and what the camera saw of the film, as signals."""
 
-from typing import Any
+import time
+from typing import Any, Literal
 
 import numpy as np
 from ophyd import Component, Device, Kind
@@ -21,16 +22,21 @@ class StreamClassifier(Device):
     """Classifies every movie of a hub; ``trigger()`` is done with the result of the prepared shot.
 
     It is also an interlock of the pulser (``hold_reason``): it holds fire until the film was seen,
-    after a movie that lost a frame, and after an abstaining verdict until a look has shown the film
-    again.
+    after a movie that lost a frame, after an abstaining verdict until a look has shown the film
+    again, and when what it knows is stale.
 
     streaming : the classifier; hub : where frames arrive; timeout_s : longest wait for a result
+    max_age_s : how long the film may be judged by its last frame, since that left the source
+    max_delay_s : how long a result may have taken since then
+    policy : "newest" classifies only the newest of the frames that wait, none older than
+        ``max_delay_s``; a movie of which frames were so passed over holds fire
     """
 
     shot = Component(StateSignal, value="", dtype_numpy="<U64")
     label = Component(StateSignal, value="", dtype_numpy="<U16", doc="mixed: the network abstains")
     confidence = Component(StateSignal, value=0.0, dtype_numpy="<f8", kind=Kind.hinted)
     problem = Component(StateSignal, value="", dtype_numpy="<U160")
+    stale = Component(StateSignal, value=0, dtype_numpy="<i8", doc="frames passed over")
     frames_classified = Component(StateSignal, value=0, dtype_numpy="<i8")
     latency_p50 = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms", kind=Kind.hinted)
     latency_max = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms")
@@ -43,9 +49,12 @@ class StreamClassifier(Device):
 
     def __init__(
         self, prefix: str = "", *, name: str, streaming: StreamingClassifier, hub: Hub,
-        timeout_s: float = 60.0, **kwargs: Any,
+        timeout_s: float = 60.0, max_age_s: float = 300.0, max_delay_s: float = 5.0,
+        policy: Literal["lossless", "newest"] = "lossless", **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(prefix, name=name, **kwargs)
+        self._max_age_s, self._max_delay_s = max_age_s, max_delay_s
+        self._seen_s = 0.0
         self.classes = streaming.model.card.classes
         self.probabilities = [
             StateSignal(name=f"{name}_p_{label}", parent=self, value=0.0, dtype_numpy="<f8")
@@ -58,7 +67,10 @@ class StreamClassifier(Device):
         self._results = PendingShots(self)
         self._exposure: Exposure | None = None
         self._hold = _NOT_LOOKED
-        self._consumer = Consumer("classifier", streaming.handle, on_error=self._results.fail)
+        self._consumer = Consumer(
+            "classifier", streaming.handle, on_error=self._results.fail, policy=policy,
+            max_age_s=max_delay_s if policy == "newest" else None,
+        )  # fmt: skip
         streaming.subscribe(self._take)
         hub.subscribe(self._consumer)
 
@@ -113,7 +125,15 @@ class StreamClassifier(Device):
         """Interlock: why nothing may be fired as far as the classifier knows."""
         if self._consumer.error:
             return f"the classifier stopped ({self._consumer.error}); start skyctl again"
-        return self._hold
+        if self._hold:
+            return self._hold
+        age = time.monotonic() - self._seen_s
+        if age > self._max_age_s:
+            return (
+                f"the film was last seen {age:.0f} s ago, longer than {self._max_age_s:g} s; "
+                "look again"
+            )
+        return ""
 
     def close(self) -> None:
         """Stop classifying."""
@@ -125,7 +145,14 @@ class StreamClassifier(Device):
             return
         self.result = news
         verdict, state = news.verdict, news.state
+        now = time.monotonic()
+        self._seen_s = news.seen_ns / 1e9 if news.seen_ns else now
         self._hold = _hold_after(news)
+        if not self._hold and now - self._seen_s > self._max_delay_s:
+            self._hold = (
+                f"the result of shot {news.shot} came {now - self._seen_s:.1f} s after its last "
+                f"frame left the source, over {self._max_delay_s:g} s; look again"
+            )
         self.shot.update(news.shot)
         self.label.update(news.label)
         self.problem.update(news.problem)
@@ -134,6 +161,7 @@ class StreamClassifier(Device):
             signal.update(probability)
         self.confidence.update(max(probabilities))
         latencies = news.latencies_ms or (0.0,)
+        self.stale.update(news.counts.stale)
         self.frames_classified.update(len(news.latencies_ms))
         self.latency_p50.update(float(np.median(latencies)))
         self.latency_max.update(max(latencies))

@@ -6,21 +6,22 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 
 from skyctl import __version__
-from skyctl.devices.camera import FilmCamera
+from skyctl.devices.camera import CameraDriver, FilmCamera
 from skyctl.devices.classifier import StreamClassifier
 from skyctl.devices.decisions import DecisionLog
 from skyctl.devices.guard import Envelope, Guard
-from skyctl.devices.pulser import Pulser
+from skyctl.devices.pulser import PulseDriver, Pulser
 from skyctl.errors import PulseRefused
 from skyctl.frame import Frame, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, Movie, Pulse
+from skyctl.recording.files import Storage
 from skyctl.simulators.film import Film, FilmParameters
 from skyctl.simulators.imaging import Imaging
 from skyctl.simulators.spread import Sample
@@ -31,6 +32,14 @@ from skyctl.stream.publisher import Publisher
 _log = logging.getLogger(__name__)
 _SETTLED_T = 0.01
 _THERMAL_PS = 20.0
+
+
+class SampleDriver(CameraDriver, PulseDriver, Protocol):
+    """The camera's and the pulser's driver in one."""
+
+    def close(self) -> None:
+        """Finish what was fired and stop."""
+        ...
 
 
 class SimulatedSample:
@@ -194,20 +203,23 @@ def _pulse_end_ps(pulse: Pulse) -> float:
     return pulse.peak_ps + 4 * pulse.width_ps
 
 
+SampleT = TypeVar("SampleT", bound=SampleDriver)
+
+
 @dataclass(frozen=True)
-class Beamline:
+class Beamline(Generic[SampleT]):
     """Everything between a plan and a sample, wired together; a context manager."""
 
     pulser: Pulser
     camera: FilmCamera
     classifier: StreamClassifier
     decisions: DecisionLog
-    sample: SimulatedSample
+    sample: SampleT
     streaming: StreamingClassifier
     hub: Hub
     publisher: Publisher
 
-    def __enter__(self) -> "Beamline":
+    def __enter__(self) -> "Beamline[SampleT]":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -236,12 +248,14 @@ def simulated_beamline(
     field_calibration: float = 1.0,
     anisotropy_map: np.ndarray | None = None,
     seed: int = 0,
-) -> Beamline:
+    storage: Storage | None = None,
+) -> Beamline[SimulatedSample]:
     """Build a beamline around a simulated film; recordings go to ``folder``.
 
     ``imaging`` and ``field_calibration`` are the sample's, as in SimulatedSample; a Sample drawn
     from skyctl.simulators.spread.SampleSpread has parameters and calibration. ``anisotropy_map``
-    (pinning defects) and ``seed`` (thermal noise) are the film's.
+    (pinning defects) and ``seed`` (thermal noise) are the film's. ``storage`` says how recordings
+    store their frames: compressed, in several files.
 
     Raises StreamError (port in use), ModelError (no such model), PulseRefused (bad ledger) or
     ValueError (a calibration that is not positive).
@@ -262,9 +276,24 @@ def simulated_beamline(
     except ValueError:
         publisher.close()
         raise
+    return wire(sample, publisher, folder, streaming=streaming, guard=guard, storage=storage)
+
+
+def wire(
+    sample: SampleT,
+    publisher: Publisher,
+    folder: Path,
+    *,
+    streaming: StreamingClassifier,
+    guard: Guard,
+    storage: Storage | None = None,
+) -> Beamline[SampleT]:
+    """The devices around a sample that films into ``publisher``; recordings go to ``folder``."""
     hub = Hub(publisher.address)
     classifier = StreamClassifier(name="classifier", streaming=streaming, hub=hub)
-    camera = FilmCamera(name="camera", driver=sample, hub=hub, folder=folder, classifier=streaming)
+    camera = FilmCamera(
+        name="camera", driver=sample, hub=hub, folder=folder, classifier=streaming, storage=storage
+    )
     pulser = Pulser(name="pulser", driver=sample, guard=guard)
     pulser.interlocks += [camera.hold_reason, classifier.hold_reason]
     return Beamline(

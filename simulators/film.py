@@ -19,12 +19,15 @@ from skyctl.simulators.engines import (
     noise_key,
     stable_turn,
 )
+from skyctl.simulators.topology import topological_charge
 
 MAX_STEP_PS = 0.015
 """Longest time step of itself, ps; the measured process map was made with it."""
 _RELAX_CHUNK_PS = 5.0
 _ONLY_DAMPING = 1e12
 _SKYRMION_RADIUS = 12.0
+_LEAST_CHARGE = 0.5
+_MOST_STEPS = 10**9
 
 
 @dataclass(frozen=True)
@@ -167,9 +170,20 @@ class Film:
         )
 
     def set_skyrmion(self, background: int = -1) -> None:
-        """One relaxed Bloch skyrmion in the middle of a ``background`` of -z or +z."""
+        """One relaxed Bloch skyrmion in the middle of a ``background`` of -z or +z.
+
+        Raises ValueError where the film does not hold one.
+        """
         calm = replace(self.parameters, damping=1.0, temperature_K=0.0)
-        self.spins = _relaxed_skyrmion(calm, background)
+        spins = _relaxed_skyrmion(calm, background)
+        charge = topological_charge(spins)
+        if abs(charge) < _LEAST_CHARGE:
+            raise ValueError(
+                f"no skyrmion is stable in this film of {calm.rows} x {calm.columns} sites: it "
+                f"relaxes to charge {charge:.2f}. Choose a larger film (30 sites of the default), "
+                "or start from an empty one."
+            )
+        self.spins = spins
 
     def frames(
         self,
@@ -275,7 +289,9 @@ class Film:
         start_ps: float,
         max_step_ps: float | None,
     ) -> None:
-        if span_ps <= 0:
+        if not 0 <= span_ps < np.inf:
+            raise ValueError(f"span_ps = {span_ps}: give 0 or more")
+        if span_ps == 0:
             return
         step_ps = longest_step_ps(
             self.parameters, coefficients, pulse, self.integrator, max_step_ps
@@ -336,6 +352,11 @@ def make_stretch(
 ) -> Stretch:
     """``span_ps`` under a pulse in equal steps of at most ``step_ps``."""
     p = parameters
+    if not span_ps / step_ps < _MOST_STEPS:
+        raise ValueError(
+            f"{span_ps:g} ps in steps of {step_ps:.2g} ps: over {_MOST_STEPS:.0e} steps. Choose a "
+            "shorter time, or a pulse and couplings that allow longer steps."
+        )
     steps = int(np.ceil(span_ps / step_ps - 1e-9))
     spot: Any = pulse.spot if pulse else None
     return Stretch(

@@ -30,6 +30,7 @@ from numba import cuda
 from numba.cuda.core import config
 from numba.cuda.core.errors import NumbaPerformanceWarning
 
+from skyctl.errors import DeviceMissing
 from skyctl.simulators import llg, random
 from skyctl.simulators.engines import CORRECTOR_AT, Stretch
 from skyctl.simulators.layout import GHOST_ROWS, Layout
@@ -327,7 +328,7 @@ class CudaEngine:
     is sent when it has changed. Arrays of a stretch that are read-only are taken to be the same
     when they are the same object; writable ones are sent every time.
 
-    Raises RuntimeError where numba finds no CUDA GPU, or no CUDA libraries for it; ValueError for
+    Raises DeviceMissing where numba finds no CUDA GPU, or no CUDA libraries for it; ValueError for
     less than one film; MemoryError, which says how many films fit, for too many.
     """
 
@@ -337,7 +338,7 @@ class CudaEngine:
         if films < 1:
             raise ValueError(f"films = {films}: must be 1 or more")
         if not cuda.is_available():
-            raise RuntimeError(
+            raise DeviceMissing(
                 "device cuda: numba finds no CUDA GPU, or not the CUDA libraries it needs. Use "
                 "device='cpu', or install skyctl with its extra 'gpu' on a machine with an "
                 "NVIDIA GPU."

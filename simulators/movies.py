@@ -60,6 +60,8 @@ def simulate(shot: Shot, *, max_step_ps: float | None = None, **options: Any) ->
     ``options`` : ``precision``, ``device``, ``threads``, ``integrator`` … as ``Film``'s.
     Raises ValueError for what cannot be simulated, RuntimeError where there is no CUDA device.
     """
+    if not len(shot.times_ps):
+        raise ValueError("a shot without frame times: give times_ps")
     film = shot.film(**options)
     return np.stack(list(film.frames(shot.pulse, shot.times_ps, max_step_ps)))
 

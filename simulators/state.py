@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +20,15 @@ _FACTS_BYTES = 4000
 
 class StateError(SkyctlError):
     """A file that holds no film."""
+
+
+def check_target(path: Path) -> None:
+    """Raise OSError unless ``path`` can become a file; its folder is made."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path}: is no ordinary file. Give the name of a new file.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise OSError(f"{path}: its folder cannot be written to. Give another.")
 
 
 def save_film(film: Film, path: Path) -> None:
@@ -51,7 +61,7 @@ def load_film(path: Path, **options: Any) -> Film:
 
     Raises StateError for a file that holds no film, FileNotFoundError for none at all.
     """
-    if not path.exists():
+    if not path.is_file():
         raise FileNotFoundError(f"film {path}: no such file")
     try:
         with h5py.File(path) as file:
@@ -77,10 +87,14 @@ def load_film(path: Path, **options: Any) -> Film:
 
 def _replace(path: Path, fill: Callable[[h5py.File], object]) -> None:
     """Make a file anew and put it in its place when it is whole."""
+    check_target(path)
     beside = path.with_name(path.name + ".part")
-    with h5py.File(beside, "w", libver="v110") as file:
-        fill(file)
-    beside.replace(path)
+    try:
+        with h5py.File(beside, "w", libver="v110") as file:
+            fill(file)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _open_to_write(path: Path) -> tuple[BinaryIO, h5py.File]:
@@ -95,8 +109,11 @@ def _open_to_write(path: Path) -> tuple[BinaryIO, h5py.File]:
             f"movies {path}: another process has them open. Wait for it, or give another file."
         ) from error
     except OSError as error:
-        # HDF5 reads a file whose writer was killed, but only a clean copy can be written to.
+        # HDF5 reads a file whose writer was killed, but only a clean copy can be written to. One
+        # that was cut short it may read for ever.
         try:
+            if "truncated" in str(error):
+                raise OSError("it was cut short") from error
             with h5py.File(path, "r", swmr=True, locking=False) as left:
                 _replace(path, lambda file: _copy(left, file))
         except (OSError, RuntimeError, KeyError) as unreadable:
@@ -148,8 +165,8 @@ class MovieFile:
             self._facts: Any = self._file["facts"]
             if self._movies.shape[1:] != shape or self._file.attrs["movies of"] != text:
                 raise StateError(
-                    f"movies {path}: holds movies of another kind. Give another file, or the same "
-                    "options as then."
+                    f"movies {path}: holds movies of another kind, made with "
+                    f"{self._file.attrs['movies of']}. Give another file, or the same options."
                 )
             self._count = int(np.count_nonzero(self._facts[:]))  # cut short by a kill: b""
             self._file.swmr_mode = True

@@ -96,8 +96,8 @@ class ThinFilm:
     """One film: its magnetisation, and what a field does to it.
 
     parameters : ThinFilmParameters; None: standard problem 4
-    tolerance : what the demagnetising field between two of its evaluations may turn a cell amiss;
-        ⟨m⟩ after 1 ns of standard problem 4 is then good to the same (field 1)
+    tolerance : error that the demagnetising field between two of its evaluations may leave in a
+        component of m; ⟨m⟩ after 1 ns of standard problem 4 is then good to the same (field 1)
 
     It starts magnetised along +x. ``demag_evaluations`` and ``rate_evaluations`` count the work.
     """

@@ -76,12 +76,21 @@ def _explained() -> Iterator[None]:
     """Turn an expected failure, or an interrupt, into one line and exit status 1."""
     try:
         yield
-    except (SkyctlError, OSError) as error:
+    except (SkyctlError, OSError, MemoryError) as error:
         _complain(error)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         _complain("interrupted")
         raise typer.Exit(1) from error
+
+
+@contextlib.contextmanager
+def _values_checked() -> Iterator[None]:
+    """Turn the refusal of a value into misuse: exit status 2."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(_faults(error)) from error
 
 
 def _complain(what: object) -> None:
@@ -279,7 +288,7 @@ def simulate(
         Literal["own", "reference"], typer.Option(help="sp4: whose relaxed S-state to start from.")
     ] = "own",
     tolerance: Annotated[
-        float, typer.Option(help="sp4: what a step of the integrator may turn a cell amiss.")
+        float, typer.Option(help="sp4: error that a step may leave in a component of m.")
     ] = 1e-4,
     width: Annotated[float, typer.Option(help="Pulse width t_w, ps.")] = 28.0,
     amplitude: Annotated[float, typer.Option(help="Peak field, T.")] = 2.0,
@@ -309,10 +318,11 @@ def simulate(
     temperature: Annotated[float, typer.Option(help="Temperature of the film, K.")] = 0.0,
     pinning: Annotated[
         str | None,
-        typer.Option(help="Pinning defects: COUNT,STRENGTH,RADIUS; K is 1 + STRENGTH times there."),
+        typer.Option(help="Defects: COUNT,STRENGTH,RADIUS (sites); K is 1 + STRENGTH times there."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Start from the film in this file (see --save).")
+        Path | None,
+        typer.Option(help="Start from the film in this file (see --save), with another pulse."),
     ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Write the film to this HDF5 file when the movie ends.")
@@ -355,7 +365,7 @@ def simulate(
     from skyctl.simulators.film import Film, FilmParameters
     from skyctl.simulators.imaging import Imaging
     from skyctl.simulators.spread import Sample, SampleSpread
-    from skyctl.simulators.state import load_film, save_film
+    from skyctl.simulators.state import check_target, load_film, save_film
     from skyctl.simulators.topology import process_label, topological_charge
 
     try:
@@ -387,6 +397,8 @@ def simulate(
             spread = SampleSpread() if damping is None else SampleSpread(damping=None)
             sample = spread.draw(sample_seed, parameters)
             console.print(f"sample {sample_seed}: {sample}")
+        if save:
+            check_target(save)
         if resume:
             film = load_film(resume, device=device, threads=threads)
             sample = Sample(film.parameters)
@@ -398,12 +410,12 @@ def simulate(
             )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(_faults(error)) from error
-    except (SkyctlError, OSError, RuntimeError) as error:
+    except (SkyctlError, OSError, MemoryError) as error:
         _complain(error)
         raise typer.Exit(1) from error
     table = Table("t (ps)", "<S_x>", "<S_y>", "<S_z>", "charge", title=str(pulse))
     rows, images = [], []
-    with _explained():
+    with _explained(), _values_checked():
         if start == "skyrmion" and not resume:
             film.set_skyrmion()
         spins = before = film.spins
@@ -420,6 +432,8 @@ def simulate(
         label = process_label(before, spins)
         console.print(table)
         console.print(f"[bold]{label}[/], from the last frame")
+        if movie.times_ps[-1] < pulse.peak_ps + 2 * pulse.width_ps:
+            console.print("[yellow]the movie ends before the pulse does[/]")
         if save:
             save_film(film, save)
             console.print(f"film saved to {save}", soft_wrap=True)
@@ -430,6 +444,12 @@ def simulate(
                 "film": sample.parameters.as_dict(),
                 "field_calibration": sample.field_calibration,
                 "imaging": imaging.model_dump(),
+                "integrator": film.integrator,
+                "precision": film.precision,
+                "seed": film.seed,
+                "sample_seed": sample_seed,
+                "pinning": pinning,
+                "start": str(resume) if resume else start,
                 "frames": rows,
                 "label": label,
             },
@@ -504,7 +524,9 @@ def _simulate_standard_problem(
 def movies(
     out: Annotated[Path, typer.Argument(help="HDF5 file; if it is there, it is gone on with.")],
     count: Annotated[int, typer.Option(help="Movies in the file when done.", min=1)] = 64,
-    seed: Annotated[int, typer.Option(help="Of the first sample and pulse.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the first sample and pulse; the next ones count on.", min=0)
+    ] = 0,
     duration: Annotated[float, typer.Option(help="Length of each movie, ps.")] = 165.0,
     interval: Annotated[float, typer.Option(help="Between two frames, ps.")] = 15.0,
     temperature: Annotated[float, typer.Option(help="Temperature of the films, K.")] = 0.0,
@@ -684,31 +706,75 @@ def _check_row(outcome: Any) -> tuple[str, ...]:
     return check.name, check.what, measured, expected, check.source, verdict
 
 
+def _shot_numbers(text: str | None) -> list[int] | None:
+    """Read "3,5-8", both ends included. Misuse ends the command with status 2."""
+    if text is None:
+        return None
+    numbers: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            span = range(int(first), int(last or first) + 1)
+            if not span or len(span) > 1_000_000:
+                raise ValueError
+            numbers.extend(span)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r}: give numbers and FIRST-LAST, as in 3,5-8; the first shot is 0",
+            param_hint="--shots",
+        ) from None
+    return numbers
+
+
 @app.command()
 def replay(
     file: Annotated[Path, typer.Argument(help="A recording (.h5) that skyctl wrote.")],
     model: ModelFile = None,
     provider: Provider = "cpu",
-    rate: Annotated[
-        float | None, typer.Option(help="Frames a second; left out: as fast as it goes.", min=0.1)
+    rate: Annotated[float | None, typer.Option(help="Frames a second.", min=0.1, max=1e6)] = None,
+    as_recorded: Annotated[
+        bool, typer.Option("--as-recorded", help="At the times the source sent them.")
+    ] = False,
+    fastest: Annotated[
+        bool, typer.Option("--max", help="As fast as they are taken (also when nothing is said).")
+    ] = False,
+    shots: Annotated[
+        str | None, typer.Option(help="Only these, as in 3,5-8; the first shot is 0.")
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(help="Publish here, tcp://127.0.0.1:PORT say, and classify nothing."),
     ] = None,
     json_file: JsonFile = None,
     png: PngFile = None,
 ) -> None:
     """Stream a recording through the same hub and classifier and compare the verdicts.
 
-    Ends with status 0 when every verdict comes out as recorded, bit for bit, else 1.
+    Ends with status 0 when every verdict comes out as recorded, bit for bit, else 1; with another
+    model (--model) too, and lists where the two differ. With --to it is a source for a hub or
+    beamline that connects there, and ends with 0 when everything was taken.
+    Example: skyctl replay RUN.h5 --as-recorded --shots 0-3 --model other.onnx --json r.json
     """
+    if sum((rate is not None, as_recorded, fastest)) > 1:
+        raise typer.BadParameter("choose one of --rate, --as-recorded and --max")
+    if to and (model or png):
+        raise typer.BadParameter("--to classifies and draws nothing: leave --model and --png out")
+    numbers = _shot_numbers(shots)
+    pace: Any = rate or ("recorded" if as_recorded else "max")
+    if to:
+        _publish_recording(file, to, pace, numbers, json_file)
+        return
     from skyctl.inference.model import MovieClassifier
     from skyctl.pictures import film_strip, recorded_strips
     from skyctl.recording.reader import Recording
     from skyctl.recording.replay import ReplayedShot
     from skyctl.recording.replay import replay as run
 
-    table = Table("shot", "frames", "recorded", "replayed", "identical verdicts")
+    table = Table("shot", "name", "frames", "recorded", "replayed", "identical verdicts")
 
     def add(shot: ReplayedShot) -> None:
         table.add_row(
+            str(shot.number),
             shot.result.shot[:8],
             str(shot.result.counts.received),
             shot.recorded_label or "(look)",
@@ -718,33 +784,210 @@ def replay(
 
     with _explained(), Recording(file) as recording:
         with _bar("shots") as progress:
-            bar = progress.add_task("replaying", total=len(recording.starts))
+            bar = progress.add_task("replaying", total=len(numbers or recording.starts))
 
             def done(shot: ReplayedShot) -> None:
                 add(shot)
                 progress.advance(bar)
 
-            report = run(recording, MovieClassifier(model, provider), rate, done)
+            report = run(recording, MovieClassifier(model, provider), pace, numbers, done)
         console.print(table)
         if not report.same_model:
             console.print("[yellow]the recording was made with another model than this one[/]")
         if png:
             film_strip(recorded_strips(recording), png)
-        verdicts = sum(shot.verdicts for shot in report.shots)
-        _write_json(
-            json_file,
-            {
-                "identical": report.identical,
-                "same_model": report.same_model,
-                "shots": len(report.shots),
-                "verdicts": verdicts,
-                "labels": [shot.result.label for shot in report.shots],
-            },
-        )
+        _write_json(json_file, report.as_json())
+    _show_jitter(report.frames, report.seconds, report.jitter_ms)
     if not report.identical:
+        _show_differences(report)
         complaints.print("[bold red]the verdicts differ from the recorded ones[/]")
         raise typer.Exit(1)
+    verdicts = sum(shot.verdicts for shot in report.shots)
     console.print(f"{verdicts} verdicts, all as recorded, bit for bit")
+
+
+_LISTED_DIFFERENCES = 20
+
+
+def _show_differences(report: Any) -> None:
+    """The first verdicts that differ, a line each; all of them are in the JSON."""
+    table = Table("shot", "frame", "recorded", "replayed", "largest |Δp|", title="differences")
+    found = [(shot.number, each) for shot in report.shots for each in shot.differences]
+    for number, each in found[:_LISTED_DIFFERENCES]:
+        sides = [
+            "no verdict" if said is None else said.label or "(abstains)"
+            for said in (each.recorded, each.replayed)
+        ]
+        change = "-"
+        if each.recorded and each.replayed:
+            pair = (each.recorded.probabilities, each.replayed.probabilities)
+            if len(pair[0]) == len(pair[1]):
+                change = f"{np.abs(np.subtract(*pair)).max():.2g}"
+        table.add_row(str(number), str(each.frame), *sides, change)
+    console.print(table)
+    if len(found) > _LISTED_DIFFERENCES:
+        console.print(f"and {len(found) - _LISTED_DIFFERENCES} more; --json FILE has them all")
+
+
+def _show_jitter(frames: int, seconds: float, jitter_ms: dict[str, float] | None) -> None:
+    told = f"{frames} frames in {seconds:.2f} s"
+    if jitter_ms:
+        told += (
+            f"; off their time by {jitter_ms['p50']:.2f} ms (p50), {jitter_ms['p99']:.2f} ms (p99)"
+        )
+    console.print(told)
+
+
+def _publish_recording(
+    file: Path, to: str, pace: Any, numbers: list[int] | None, json_file: Path | None
+) -> None:
+    """`skyctl replay --to`: be the source of the frame stream at an address."""
+    from skyctl.recording.reader import Recording
+    from skyctl.recording.replay import publish
+    from skyctl.stream.publisher import Publisher
+
+    with _explained(), Recording(file) as recording, _bar("shots") as progress:
+        bar = progress.add_task("sending", total=len(numbers or recording.starts))
+        publisher = Publisher(to)
+        try:
+            sent = publish(recording, publisher, pace, numbers, lambda _: progress.advance(bar))
+        finally:
+            publisher.close()
+        _write_json(json_file, vars(sent))
+    _show_jitter(sent.frames, sent.seconds, sent.jitter_ms)
+
+
+@app.command()
+def recover(
+    file: Annotated[Path, typer.Argument(help="A recording (.h5) that was never closed, or cut.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The new file; left out: FILE-recovered.h5.", dir_okay=False)
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Copy what is whole in a damaged recording into a plain one; the original is not touched.
+
+    After a kill of its writer, or of a copy that was cut short. Says how many shots and frames are
+    whole and which were cut. Ends with status 0 when the new file is written, or when there is
+    nothing to do. Example: skyctl recover runs/demo-TIME/RUN.h5
+    """
+    from skyctl.recording.recover import recover as run
+
+    with _explained():
+        result = run(file, out)
+        _write_json(json_file, result.as_json())
+    if result.state == "closed":
+        console.print(f"{file}: was closed as it should be; nothing to recover")
+    else:
+        left = {
+            "killed": "is not closed, its writer was killed or still has it open",
+            "truncated": "is not whole",
+        }[result.state]
+        console.print(f"{file} {left}; recovered into {result.recovered}", soft_wrap=True)
+    console.print(
+        f"{result.whole_shots} of {result.shots} shots whole, {result.frames} frames, "
+        f"{result.verdicts} verdicts; {result.cut_frames} frames have a row and no image"
+    )
+    for cut in result.cut_shots:
+        of = cut.expected_frames if cut.received is None else cut.received
+        console.print(f"shot {cut.number} ({cut.shot[:8]}): {cut.frames} of {of} frames")
+
+
+@app.command()
+def split(
+    source: Annotated[str, typer.Option("--from", help="The detector, tcp://HOST:PORT.")],
+    to: Annotated[
+        list[str] | None,
+        typer.Option(help="Lossless output for one client; a slow one holds the detector back."),
+    ] = None,
+    publish: Annotated[
+        list[str] | None,
+        typer.Option(help="Output for any number of onlookers; drops and counts what they miss."),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Stand behind a detector that pushes, and pass all its frames on to several clients.
+
+    Such a detector deals its frames out: a second client would take half of them. Runs until it is
+    interrupted. Example: skyctl split --from tcp://eiger:31001 --to tcp://127.0.0.1:31001
+    --publish tcp://127.0.0.1:31002
+    """
+    import time
+
+    from skyctl.stream.sources.splitter import Output, Splitter
+
+    if not to and not publish:
+        raise typer.BadParameter("give at least one --to or --publish", param_hint="--to")
+    outputs = [Output(address, "push") for address in to or ()]
+    outputs += [Output(address, "pub") for address in publish or ()]
+    with _explained():
+        splitter = Splitter(source, outputs)
+        try:
+            console.print(f"{source} to {', '.join(splitter.addresses)}", soft_wrap=True)
+            with console.status("") as status, contextlib.suppress(KeyboardInterrupt):
+                while splitter.alive:
+                    status.update(_split_counts(splitter.counts))
+                    time.sleep(0.2)
+        finally:
+            splitter.close()
+            console.print(_split_counts(splitter.counts), soft_wrap=True)
+            _write_json(json_file, dict(splitter.counts))
+
+
+def _split_counts(counts: Counter[str]) -> str:
+    return ", ".join(f"{what} {count}" for what, count in counts.items()) or "no messages yet"
+
+
+@app.command()
+def keys(
+    name: Annotated[Path, typer.Argument(help="Makes NAME.key and NAME.key_secret.")],
+) -> None:
+    """Make a CURVE key pair for one end of a frame stream that leaves this machine.
+
+    Give the other end NAME.key. NAME.key_secret stays here, readable by you alone.
+    Example: skyctl keys ~/.skyctl/hutch-3
+    """
+    from skyctl.stream.keys import make_keys
+
+    with _explained():
+        public, secret = make_keys(name)
+        console.print(f"{public} for the other end\n{secret} for this one", soft_wrap=True)
+
+
+@app.command()
+def doctor(
+    metrics: Annotated[
+        str | None, typer.Option(help="Also what a running hub counted: its metrics' URL.")
+    ] = None,
+    recording: Annotated[
+        Path | None, typer.Option(help="Also what was counted in this recording (.h5).")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Check this installation, and stream some frames through it to see that none is lost.
+
+    Ends with status 0 when all is well, else 1. Frames are accounted for by name: skyctl.frame's
+    Counts say what each means.
+    """
+    from skyctl.doctor import check_up
+
+    with _explained():
+        with console.status("checking …"):
+            report = check_up(metrics, recording)
+        table = Table("what", "found", "")
+        for finding in report.findings:
+            mark = "[green]ok[/]" if finding.well else "[bold red]fault[/]"
+            table.add_row(finding.what, escape(finding.found), mark)
+        console.print(table)
+        kinds = dict.fromkeys(kind for counts in report.accounting.values() for kind in counts)
+        table = Table("counted", *report.accounting)
+        for kind in kinds:
+            counted = (counts.get(kind) for counts in report.accounting.values())
+            table.add_row(kind, *("" if count is None else f"{count:g}" for count in counted))
+        console.print(table)
+        _write_json(json_file, report.as_json())
+    if not report.well:
+        raise typer.Exit(1)
 
 
 @train_app.command("classifier")
@@ -837,6 +1080,60 @@ def bench_loop(
         result = loop_latency(rate, frames, model, provider)
         _show_bench(result["results"])
         _write_json(json_file, result)
+
+
+@bench_app.command("stream")
+def bench_stream(model: ModelFile = None, json_file: JsonFile = None) -> None:
+    """Throughput beside bare ZeroMQ, and what the stream adds to ONNX Runtime's call. Two minutes.
+
+    Source and hub are two processes. A throughput ratio is the median of pairs that take turns.
+    """
+    from skyctl.bench.stream import stream_speed
+
+    with _explained():
+        with console.status("") as status:
+            result = stream_speed(model, status.update)
+        _show_bench(result["throughput"])
+        _show_bench(result["overhead_ms"])
+        _write_json(json_file, result)
+
+
+@bench_app.command("soak")
+def bench_soak(
+    minutes: Annotated[float, typer.Option(help="How long.", min=0.05)] = 10.0,
+    rate: Annotated[float, typer.Option(help="Frames a second.", min=1)] = 1000.0,
+    json_file: JsonFile = None,
+) -> None:
+    """Stream 40 kB frames for minutes; ends with 1 when a frame is lost or not accounted for."""
+    from skyctl.bench.soak import soak
+
+    with _explained():
+        with console.status("") as status:
+            result = soak(minutes, rate, say=status.update)
+        _show_bench(result["rows"])
+        console.print(f"sent {result['sent']}, received {result['received']}")
+        _write_json(json_file, result)
+    if result["unaccounted"] or result["received"] != result["sent"]:
+        complaints.print("[bold red]frames were lost[/]")
+        raise typer.Exit(1)
+
+
+@bench_app.command("faults")
+def bench_faults(
+    stop: Annotated[float, typer.Option(help="How long consumers are stopped, s.", min=0.5)] = 10.0,
+    json_file: JsonFile = None,
+) -> None:
+    """Break the stream on purpose and compare its account with what was really sent."""
+    from skyctl.bench.faults import all_faults
+
+    with _explained():
+        with console.status("killing, stopping, losing …"):
+            rows = [row.as_json() for row in all_faults(stop)]
+        _show_bench([{k: v for k, v in row.items() if k != "totals"} for row in rows])
+        _write_json(json_file, rows)
+    if not all(row["right"] for row in rows):
+        complaints.print("[bold red]an account is not what happened[/]")
+        raise typer.Exit(1)
 
 
 @bench_app.command("simulator")

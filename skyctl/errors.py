@@ -5,6 +5,10 @@ class SkyctlError(Exception):
     """Base of all errors that skyctl raises on purpose."""
 
 
+class DeviceMissing(SkyctlError, RuntimeError):
+    """A CUDA device was asked for and is not there."""
+
+
 class StreamError(SkyctlError):
     """The frame stream cannot be opened, or stopped."""
 

@@ -69,6 +69,7 @@ class ShotResult:
     state : of the film on the last frame; None when no good frame came
     problem : why the movie must not be acted on ("" when it may): lost frames, a bad frame
     latencies_ms : receive-to-verdict latency of each frame
+    seen_ns : monotonic clock, when the last frame left its source; 0 where that is not known
     """
 
     shot: str
@@ -77,6 +78,7 @@ class ShotResult:
     counts: Counts
     problem: str
     latencies_ms: tuple[float, ...]
+    seen_ns: int = 0
 
     @property
     def label(self) -> str:

@@ -9,6 +9,7 @@ from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
 from skyctl.inference.discs import film_state
 from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
+from skyctl.stream.accounting import LatencyHistogram
 from skyctl.verdict import FilmState, ShotResult, Verdict
 
 Listener = Callable[[Verdict | ShotResult], None]
@@ -20,6 +21,7 @@ class StreamingClassifier:
     """Classifies one movie after another; ``handle`` takes the hub's events.
 
     model : the network; its state is carried through a movie and reset at each start
+    latency, age : of all verdicts, since their frame was received and since it left its source
 
     Whoever subscribes gets a Verdict after each good frame of a pulsed movie and a ShotResult at
     the end of every movie.
@@ -31,6 +33,8 @@ class StreamingClassifier:
 
     def __init__(self, model: MovieClassifier) -> None:
         self.model = model
+        self.latency = LatencyHistogram()
+        self.age = LatencyHistogram()
         self._listeners: tuple[Listener, ...] = ()
         self._start: ShotStart | None = None
         self._begin(None)
@@ -62,6 +66,7 @@ class StreamingClassifier:
         self._last_frame: Frame | None = None
         self._bad_frame = ""
         self._latencies_ms: list[float] = []
+        self._seen_ns = 0
 
     def _frame(self, frame: Frame) -> None:
         start = self._start
@@ -73,6 +78,7 @@ class StreamingClassifier:
         if self._last_frame is None:
             self.model.reset(-background_sign(frame.sz))
         self._last_frame = frame
+        self._seen_ns = frame.left_source_ns
         if start.pulse is None:
             return
         probabilities = self.model.step(frame.sz)
@@ -87,6 +93,8 @@ class StreamingClassifier:
             decided_ns=time.monotonic_ns(),
         )
         self._latencies_ms.append(self._verdict.latency_ms)
+        self.latency.add(self._verdict.latency_ms)
+        self.age.add((self._verdict.decided_ns - frame.left_source_ns) / 1e6)
         self._tell(self._verdict)
 
     def _end(self, end: ShotEnd) -> None:
@@ -101,6 +109,7 @@ class StreamingClassifier:
                 counts=end.counts,
                 problem=self._bad_frame or _loss(end.counts),
                 latencies_ms=tuple(self._latencies_ms),
+                seen_ns=self._seen_ns,
             )
         )
         self._begin(None)
@@ -115,9 +124,10 @@ def _fault(frame: Frame, start: ShotStart) -> str:
     """What is wrong with a frame, or ""."""
     if frame.data.shape != start.shape:
         return f"frame {frame.index} has shape {frame.data.shape}, the shot said {start.shape}"
-    if not np.isfinite(frame.data).all():
+    low, high = frame.data.min(), frame.data.max()  # of which NaN makes NaN
+    if not (np.isfinite(low) and np.isfinite(high)):
         return f"frame {frame.index} holds a NaN or an infinity"
-    if np.abs(frame.data).max() > _LONGEST_SPIN:
+    if max(-low, high) > _LONGEST_SPIN:
         return f"frame {frame.index} holds values beyond ±1: not S_z"
     return ""
 
@@ -126,6 +136,10 @@ def _loss(counts: Counts) -> str:
     """Why a movie with these counts must not be acted on, or ""."""
     if counts.missing:
         return f"{counts.missing} of {counts.missing + counts.received} frames missing"
+    if counts.upstream_dropped:
+        return f"the source dropped {counts.upstream_dropped} frames"
+    if counts.stale:
+        return f"{counts.stale} frames passed over as stale"
     if counts.reordered:
         return f"{counts.reordered} frames out of order"
     if counts.received == 0:

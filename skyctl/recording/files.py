@@ -173,6 +173,10 @@ class RunFile:
         table.resize(old + len(rows), axis=0)
         table[old:] = np.asarray(rows, table.dtype)
 
+    def row(self, name: str) -> np.dtype:
+        """What a row of a table is made of."""
+        return self._tables[name].dtype
+
     def flush(self) -> None:
         """Put everything on the disk, whatever becomes of this process."""
         self._master.flush()

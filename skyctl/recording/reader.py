@@ -1,5 +1,6 @@
 """Recording: reads a run back, also one that still grows or whose writer was killed."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +13,17 @@ from skyctl.errors import RecordingError
 from skyctl.frame import Frame, ShotStart
 from skyctl.pulse import Movie, Pulse
 from skyctl.recording import layout
-
-_SUPERBLOCK_BYTES = 48
+from skyctl.recording.files import Storage
+from skyctl.recording.salvage import Health, Padded, health
 
 
 class Recording:
     """A recorded run, open for reading; a context manager.
 
-    salvage : open a truncated copy as well, for what is left in it (see ``whole``)
+    salvage : open a truncated copy as well, and keep every frame and row that is left in it
+
+    Attributes: ``rows``, where the frames stand that are whole; ``cut_frames``, how many more have
+    a row and no image; ``health``, how the file was left.
 
     Raises RecordingError for a file that is missing, truncated, or no recording of skyctl, for one
     of its data files that is missing, and for compressed frames without hdf5plugin.
@@ -30,14 +34,11 @@ class Recording:
         if not self.path.is_file():
             raise RecordingError(f"recording {path}: no such file. Give a file written by skyctl.")
         try:
-            # Only a file that is, or was, being written is opened for reading while it grows: so
-            # opened, HDF5 takes a truncated file for a growing one and gives zeros for its frames.
-            self.being_written = _is_being_written(self.path)
-            self._file = h5py.File(self.path, "r", swmr=salvage or self.being_written)
+            self._file, self.health = _open(self.path, salvage)
         except OSError as error:
             raise RecordingError(
                 f"recording {path}: cannot be opened ({error}). The file is truncated or no HDF5; "
-                "copy it again from where it was recorded."
+                "copy it again from where it was recorded, or see what skyctl recover finds in it."
             ) from error
         try:
             entry: Any = self._file["/entry"]
@@ -47,13 +48,21 @@ class Recording:
             self._camera: Any = self._file[layout.CAMERA]
             self._tables: Any = self._file[layout.SHOTS]
             # A kill between two columns leaves them of different length.
-            self.columns_length = min(len(self._camera[n]) for n in layout.FRAME_COLUMNS)
+            columns = [self._camera[n] for n in layout.FRAME_COLUMNS]
+            length = min(map(len, columns))
             self._images = _Images(self.path, self._camera, salvage)
-            self.frame_count = self._images.stored(self.columns_length)
-            self.starts = self._table("starts")
-            self.ends = self._table("ends")
-            self.verdicts = self._table("verdicts")
-            self.results = self._table("results")
+            if salvage:
+                there = self._images.present(length)
+                for column in columns:
+                    there &= _present(column, self.path)[:length]
+                self.rows = np.flatnonzero(there)
+            else:
+                self.rows = np.arange(self._images.stored(length))
+            self.cut_frames = length - len(self.rows)
+            self.starts = self._table("starts", salvage)
+            self.ends = self._table("ends", salvage)
+            self.verdicts = self._table("verdicts", salvage)
+            self.results = self._table("results", salvage)
         except RecordingError:
             self._file.close()
             raise
@@ -61,11 +70,39 @@ class Recording:
             self._file.close()
             raise RecordingError(
                 f"recording {path}: no recording of skyctl, or damaged ({error}). "
-                "Give a file written by skyctl's recorder."
+                "Give a file written by skyctl's recorder, or try skyctl recover."
             ) from error
 
-    def _table(self, name: str) -> np.ndarray:
-        return np.asarray(self._tables[name][()])
+    def _table(self, name: str, salvage: bool) -> np.ndarray:
+        table = self._tables[name]
+        return _rows(table, np.flatnonzero(_present(table, self.path))) if salvage else table[()]
+
+    @property
+    def frame_count(self) -> int:
+        """How many frames there are."""
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a frame, (H, W) or (3, H, W)."""
+        if self.storage.frames_per_file:  # HDF5 opens all data files to know a view's shape
+            plot: Any = self._file[layout.PLOT]
+            return tuple(len(plot[axis]) for axis in plot.attrs["axes"][1:])
+        return tuple(self._camera["data"].shape[1:])
+
+    @property
+    def storage(self) -> Storage:
+        """How the frames are stored."""
+        return self._images.storage
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """All attributes of the entry, plain strings."""
+        return {name: str(value) for name, value in self._file["/entry"].attrs.items()}
+
+    def images(self, first: int, last: int) -> np.ndarray:
+        """Frames ``first`` to ``last`` (not included) of those that are whole, (n, *shape)."""
+        return np.stack([self._images[int(row)] for row in self.rows[first:last]])
 
     def __enter__(self) -> "Recording":
         return self
@@ -76,7 +113,7 @@ class Recording:
 
     def columns(self) -> dict[str, np.ndarray]:
         """The frames' columns without the images, each (frames,)."""
-        return {n: self._camera[n][: self.frame_count] for n in layout.FRAME_COLUMNS}
+        return {n: _rows(self._camera[n], self.rows) for n in layout.FRAME_COLUMNS}
 
     def shots(self) -> Iterator[tuple[ShotStart, Iterator[Frame], int | None]]:
         """Each shot: its start, its frames, and how many the source sent (None when unknown)."""
@@ -111,17 +148,18 @@ class Recording:
                 index=int(columns["frame_index"][i]),
                 movie_time_ps=float(columns["movie_time_ps"][i]),
                 source_time_ns=int(columns["source_time_ns"][i]),
-                data=self._images[i],
+                data=self._images[int(self.rows[i])],
             )
 
 
-def _is_being_written(path: Path) -> bool:
-    """Whether a writer has the file open, or had when it was killed. Raises OSError for a stump."""
-    with path.open("rb") as file:
-        superblock = file.read(_SUPERBLOCK_BYTES)
-    if len(superblock) < _SUPERBLOCK_BYTES:  # HDF5 would wait for the rest
-        raise OSError(f"only {len(superblock)} bytes")
-    return superblock[8] >= 3 and superblock[11] != 0
+def _open(path: Path, salvage: bool) -> tuple[h5py.File, Health]:
+    """A file for reading, by how it was left. Raises OSError when HDF5 cannot open it."""
+    state = health(path)
+    # Only a file that is, or was, being written is opened as a growing one: HDF5 would take a
+    # truncated file for it and give zeros for its frames, or wait for the rest.
+    if salvage or (state.being_written and state.missing_bytes):
+        return h5py.File(Padded(path), "r"), state
+    return h5py.File(path, "r", swmr=state.being_written), state
 
 
 class _Images:
@@ -132,6 +170,13 @@ class _Images:
         self._per_file = int(camera.attrs.get(layout.FRAMES_PER_FILE, 0))
         self._open: dict[int, tuple[h5py.File, Any]] = {}
         self._data = None if self._per_file else _readable(camera["data"], master)
+
+    @property
+    def storage(self) -> Storage:
+        """How the frames are stored."""
+        one = self._data or next((data for _, data in self._open.values()), None)
+        compressed = one is not None and one.id.get_create_plist().get_nfilters()
+        return Storage("bslz4" if compressed else None, self._per_file or None)
 
     def __getitem__(self, row: int) -> np.ndarray:
         data, row_in_file, _ = self._place(row)
@@ -150,7 +195,7 @@ class _Images:
                     f"{self._master.stem}.data-*.h5 into the same folder."
                 )
             try:
-                file = h5py.File(path, "r", swmr=self._salvage or _is_being_written(path))
+                file, _ = _open(path, self._salvage)
                 self._open[number] = file, _readable(file[layout.IMAGES], path)
             except (OSError, KeyError, RuntimeError) as error:
                 raise RecordingError(
@@ -169,6 +214,14 @@ class _Images:
         while count and not _has(*self._place(count - 1)):
             count -= 1
         return count
+
+    def present(self, count: int) -> np.ndarray:
+        """Which of the first ``count`` are in the files and can be read, (count,) bool."""
+        there = np.zeros(count, bool)
+        for row in range(count):
+            with contextlib.suppress(OSError, RuntimeError, RecordingError):
+                there[row] = _has(*self._place(row)) and self[row] is not None
+        return there
 
     def close(self) -> None:
         """Close the data files."""
@@ -195,10 +248,28 @@ def _readable(images: Any, path: Path) -> Any:
     return images
 
 
-def _has(images: Any, row: int, path: Path) -> bool:
-    """Whether the file has the chunk of a frame, and all of it."""
-    if row >= len(images):
+def _has(dataset: Any, row: int, path: Path) -> bool:
+    """Whether the file has the chunk that a row is in, and all of it."""
+    if row >= len(dataset):
         return False
-    chunk = images.id.get_chunk_info_by_coord((row,) + (0,) * (images.ndim - 1))
+    chunk = dataset.id.get_chunk_info_by_coord((row,) + (0,) * (dataset.ndim - 1))
     end = (chunk.byte_offset or 0) + chunk.size
     return chunk.byte_offset is not None and end <= path.stat().st_size
+
+
+def _present(dataset: Any, path: Path) -> np.ndarray:
+    """Which rows of a column or table are in the file, (rows,) bool."""
+    there = np.zeros(len(dataset), bool)
+    step = dataset.chunks[0]
+    for first in range(0, len(dataset), step):
+        with contextlib.suppress(OSError, RuntimeError):
+            there[first : first + step] = _has(dataset, first, path)
+    return there
+
+
+def _rows(dataset: Any, rows: np.ndarray) -> np.ndarray:
+    """These rows, in order: read in one piece, which is faster than HDF5's own selections."""
+    if len(rows) == 0:
+        return np.empty((0, *dataset.shape[1:]), dataset.dtype)
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    return dataset[first:last][rows - first]

@@ -2,10 +2,14 @@
 
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
 
 from skyctl.errors import RecordingError, StreamError
+from skyctl.frame import Frame, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.recording.reader import Recording
@@ -15,21 +19,167 @@ from skyctl.verdict import ShotResult, Verdict
 
 _RESULT_TIMEOUT_S = 30.0
 
+Pace = float | Literal["max", "recorded"]
+"""Frames a second; "max", as fast as they are taken; or "recorded", when the source sent them."""
+
+
+class Clock:
+    """Says when each frame is due, waits for it, and notes how far off it was.
+
+    pace : see Pace. Raises ValueError for a rate that is not above 0.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        if not isinstance(pace, str) and not pace > 0:
+            raise ValueError(f"rate {pace}: give frames a second above 0")
+        self._pace: Pace = pace
+        self._began: float | None = None
+        self._first_ns = 0
+        self._due_s = 0.0
+        self.errors_s: list[float] = []
+
+    def wait(self, source_time_ns: int) -> None:
+        """Return when the next frame is due, at once where that is over."""
+        if self._pace == "max":
+            return
+        now = time.monotonic()
+        if self._began is None:
+            self._began, self._first_ns = now, source_time_ns
+        elif self._pace == "recorded":  # a source whose clock was set back sends no frame early
+            self._due_s = max(self._due_s, (source_time_ns - self._first_ns) / 1e9)
+        else:
+            self._due_s += 1 / self._pace
+        due = self._began + self._due_s
+        while (left := due - time.monotonic()) > 0:
+            time.sleep(left)
+        self.errors_s.append(time.monotonic() - due)
+
+    def jitter_ms(self) -> dict[str, float] | None:
+        """|actual − due| of the frames, p50, p99 and max, ms; None where none was due."""
+        if not self.errors_s:
+            return None
+        errors = 1e3 * np.abs(self.errors_s)
+        p50, p99 = np.percentile(errors, (50, 99))
+        return {"p50": float(p50), "p99": float(p99), "max": float(errors.max())}
+
+
+@dataclass(frozen=True)
+class RecordedShot:
+    """A shot of a recording; ``sent_frames`` is None where its end was not recorded."""
+
+    number: int
+    start: ShotStart
+    frames: Iterator[Frame]
+    sent_frames: int | None
+
+    def send(self, publisher: Publisher, clock: Clock, **renamed: str) -> int:
+        """Publish it in the recorded order; how many frames.
+
+        renamed : another ``run`` and ``shot``. The source's time of a frame is that of now, so that
+        latencies are of today; frames that were lost when it was recorded are lost again.
+        """
+        start = replace(self.start, **renamed)
+        publisher.start(start)
+        count = 0
+        for frame in self.frames:
+            clock.wait(frame.source_time_ns)
+            publisher.frame(replace(frame, source_time_ns=time.time_ns(), **renamed))
+            count += 1
+        publisher.end(start.run, start.shot, self.sent_frames)
+        return count
+
+
+def recorded_shots(
+    recording: Recording, numbers: Collection[int] | None = None
+) -> Iterator[RecordedShot]:
+    """The shots of these numbers (0 is the first), in the recorded order; None is all.
+
+    Raises RecordingError for a number that is not there, and when there is no shot at all.
+    """
+    there = [int(row["shot_number"]) for row in recording.starts]
+    if not there:
+        raise RecordingError(
+            f"recording {recording.path}: it holds no shot, so there is nothing to replay. Give "
+            "the recording of a run that fired or looked."
+        )
+    wanted = set(there if numbers is None else numbers)
+    if unknown := sorted(wanted - set(there)):
+        raise RecordingError(
+            f"recording {recording.path}: no shot {', '.join(map(str, unknown))}. Choose from "
+            f"{there[0]} to {there[-1]}."
+        )
+    for number, (start, frames, sent) in zip(there, recording.shots(), strict=True):
+        if number in wanted:
+            yield RecordedShot(number, start, frames, sent)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was published, and how far off its time: see ``Clock.jitter_ms``."""
+
+    shots: int
+    frames: int
+    seconds: float
+    jitter_ms: dict[str, float] | None
+
+
+def publish(
+    recording: Recording,
+    publisher: Publisher,
+    pace: Pace = "recorded",
+    numbers: Collection[int] | None = None,
+    progress: Callable[[RecordedShot], None] = lambda shot: None,
+) -> Sent:
+    """Send shots of ``recording`` to whatever hub is connected to ``publisher``.
+
+    Raises StreamError when nobody takes them, RecordingError when there is no such shot.
+    """
+    clock, began = Clock(pace), time.monotonic()
+    shots = frames = 0
+    for shot in recorded_shots(recording, numbers):
+        frames += shot.send(publisher, clock)
+        shots += 1
+        progress(shot)
+    return Sent(shots, frames, time.monotonic() - began, clock.jitter_ms())
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a network said at one frame; ``label`` is "" where it abstained."""
+
+    label: str
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A frame whose verdict is another one than was recorded; None: there is no verdict."""
+
+    frame: int
+    recorded: Said | None
+    replayed: Said | None
+
 
 @dataclass(frozen=True)
 class ReplayedShot:
     """One shot, replayed: its result, and how many verdicts agree with the recorded ones."""
 
+    number: int
     result: ShotResult
     recorded_label: str
     verdicts: int
     recorded_verdicts: int
-    identical: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def identical(self) -> int:
+        """Verdicts that are the same bit for bit."""
+        return self.verdicts - sum(d.replayed is not None for d in self.differences)
 
     @property
     def agrees(self) -> bool:
         """Same number of verdicts, each the same bit for bit."""
-        return self.verdicts == self.recorded_verdicts == self.identical
+        return not self.differences
 
 
 @dataclass
@@ -38,29 +188,53 @@ class ReplayReport:
 
     same_model: bool
     shots: list[ReplayedShot] = field(default_factory=list)
+    frames: int = 0
+    seconds: float = 0.0
+    jitter_ms: dict[str, float] | None = None
 
     @property
     def identical(self) -> bool:
         """Whether every verdict came out as recorded, bit for bit."""
         return all(shot.agrees for shot in self.shots)
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers and strings, with every verdict that differs."""
+        return {
+            "identical": self.identical,
+            "same_model": self.same_model,
+            "shots": len(self.shots),
+            "frames": self.frames,
+            "verdicts": sum(shot.verdicts for shot in self.shots),
+            "labels": [shot.result.label for shot in self.shots],
+            "recorded_labels": [shot.recorded_label for shot in self.shots],
+            "differences": [
+                {
+                    "shot": shot.number,
+                    "frame": difference.frame,
+                    "recorded": vars(difference.recorded) if difference.recorded else None,
+                    "replayed": vars(difference.replayed) if difference.replayed else None,
+                }
+                for shot in self.shots
+                for difference in shot.differences
+            ],
+            "seconds": self.seconds,
+            "jitter_ms": self.jitter_ms,
+        }
+
 
 def replay(
     recording: Recording,
     model: MovieClassifier,
-    rate_hz: float | None = None,
+    pace: Pace = "max",
+    numbers: Collection[int] | None = None,
     progress: Callable[[ReplayedShot], None] = lambda shot: None,
 ) -> ReplayReport:
     """Stream ``recording`` through a hub and ``model`` and compare with the recorded verdicts.
 
-    rate_hz : frames a second; None is as fast as they are classified.
-    Raises StreamError when a shot's result does not come.
+    pace : when frames are sent; numbers : of the shots, None is all
+    Raises StreamError when a shot's result does not come, RecordingError when there is no such
+    shot.
     """
-    if not len(recording.starts):
-        raise RecordingError(
-            f"recording {recording.path}: it holds no shot, so there is nothing to replay. Give "
-            "the recording of a run that fired or looked."
-        )
     recorded_model = recording.header.get("model", {}).get("file_sha256")
     report = ReplayReport(same_model=recorded_model == model.card.file_sha256)
     results: queue.Queue[ShotResult | Exception] = queue.Queue()
@@ -78,34 +252,30 @@ def replay(
     hub = Hub(publisher.address)
     consumer = Consumer("replay-classifier", classifier.handle, on_error=results.put)
     hub.subscribe(consumer)
+    clock, began = Clock(pace), time.monotonic()
     try:
-        for number, (start, frames, _) in enumerate(recording.shots()):
+        for shot in recorded_shots(recording, numbers):
             verdicts.clear()
-            publisher.start(start)
-            for frame in frames:
-                publisher.frame(replace(frame, source_time_ns=time.time_ns()))
-                if rate_hz:
-                    time.sleep(1 / rate_hz)
-            publisher.end(start.run, start.shot)
+            report.frames += shot.send(publisher, clock)
             try:
                 result = results.get(timeout=_RESULT_TIMEOUT_S)
             except queue.Empty:
                 raise StreamError(
-                    f"replay of {recording.path}: no result for shot {start.shot} within "
+                    f"replay of {recording.path}: no result for shot {shot.start.shot} within "
                     f"{_RESULT_TIMEOUT_S:g} s. Run it again with fewer programs beside it."
                 ) from None
             if isinstance(result, Exception):
                 raise StreamError(
-                    f"replay of {recording.path}: shot {start.shot} cannot be classified "
+                    f"replay of {recording.path}: shot {shot.start.shot} cannot be classified "
                     f"({result}). Give the model that the recording was made with."
                 ) from result
-            shot = _compare(recording, number, result, verdicts)
-            report.shots.append(shot)
-            progress(shot)
+            report.shots.append(_compare(recording, shot.number, result, verdicts))
+            progress(report.shots[-1])
     finally:
         hub.close()
         consumer.close()
         publisher.close()
+    report.seconds, report.jitter_ms = time.monotonic() - began, clock.jitter_ms()
     return report
 
 
@@ -113,12 +283,23 @@ def _compare(
     recording: Recording, number: int, result: ShotResult, verdicts: list[Verdict]
 ) -> ReplayedShot:
     rows = recording.verdicts[recording.verdicts["shot_number"] == number]
-    recorded = {int(row["frame_index"]): tuple(map(float, row["probabilities"])) for row in rows}
+    recorded = {
+        int(row["frame_index"]): Said(
+            bytes(row["label"]).decode(), tuple(map(float, row["probabilities"]))
+        )
+        for row in rows
+    }
+    replayed = {v.index: Said(v.label or "", v.probabilities) for v in verdicts}
     labels = recording.results[recording.results["shot_number"] == number]["label"]
     return ReplayedShot(
+        number=number,
         result=result,
         recorded_label=bytes(labels[0]).decode() if len(labels) else "",
         verdicts=len(verdicts),
         recorded_verdicts=len(rows),
-        identical=sum(recorded.get(v.index) == v.probabilities for v in verdicts),
+        differences=tuple(
+            Difference(frame, recorded.get(frame), replayed.get(frame))
+            for frame in sorted(recorded.keys() | replayed.keys())
+            if recorded.get(frame) != replayed.get(frame)
+        ),
     )

@@ -51,7 +51,7 @@ class Padded(io.RawIOBase):
         signature, version, offsets, lengths, _, base, extension, end, root = (
             _SUPERBLOCK.unpack_from(superblock)
         )
-        self._end = max(size, end) if version >= 3 and end < 2 * size + 2**32 else size
+        self._end = max(size, end)
         mended = _SUPERBLOCK.pack(
             signature, version, offsets, lengths, 0, base, extension, self._end, root
         )

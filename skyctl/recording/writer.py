@@ -48,6 +48,7 @@ class Recorder:
         storage: Storage | None = None,
     ) -> None:
         self.path = path
+        self.storage = storage or Storage()
         self.frames_written = 0
         self.unrecorded = 0
         self._run = run
@@ -67,7 +68,7 @@ class Recorder:
             "header": json.dumps(header or {}),
         }
         try:
-            self._file = RunFile(path, shape, len(classes), attributes, storage or Storage())
+            self._file = RunFile(path, shape, len(classes), attributes, self.storage)
         except (OSError, RuntimeError) as error:
             raise RecordingError(
                 f"recording {path}: cannot be made ({error}). Choose a new file name in a folder "

@@ -63,6 +63,11 @@ class ShotAccount:
         self._counts: Counter[str] = Counter()
         self._transit = LatencyHistogram()
 
+    def owns(self, message: Frame | ShotEnd) -> bool:
+        """Whether the message belongs to this shot."""
+        start = self.start
+        return start is not None and (message.run, message.shot) == (start.run, start.shot)
+
     def note(self, what: str, count: int = 1) -> None:
         """Count messages that are no frames of this shot: stray, foreign, undecodable, late …"""
         self._counts[what] += count

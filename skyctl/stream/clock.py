@@ -21,6 +21,8 @@ EXCHANGES = 9
 _TIMEOUT_MS = 500
 _POLL_MS = 20
 _NONCE_BYTES = 8
+_MOST_BYTES = 4096
+"""The handshake of CURVE needs some hundreds."""
 _TIME = struct.Struct("<q")
 
 
@@ -55,7 +57,7 @@ class ClockServer:
     def __init__(self, context: zmq.Context, address: str, keys: Keys | None = None) -> None:
         require_keys(address, keys)
         self._socket = context.socket(zmq.REP)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, 64)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _MOST_BYTES)
         self._socket.setsockopt(zmq.LINGER, 0)
         if keys:
             secure_server(self._socket, keys)
@@ -87,24 +89,22 @@ def measure_offset(
 ) -> ClockOffset:
     """Ask the clock at ``address``. Raises StreamError when it does not answer in half a second."""
     require_keys(address, keys)
-    asked: list[tuple[int, int]] = []
     with zmq.Context() as context, context.socket(zmq.REQ) as socket:
         socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.MAXMSGSIZE, 64)
+        socket.setsockopt(zmq.MAXMSGSIZE, _MOST_BYTES)
         socket.setsockopt(zmq.RCVTIMEO, _TIMEOUT_MS)
         socket.setsockopt(zmq.SNDTIMEO, _TIMEOUT_MS)
         if keys:
             secure_client(socket, keys)
         try:
             socket.connect(address)
-            for _ in range(exchanges):
-                asked.append(_exchange(socket))
+            asked = sorted(_exchange(socket) for _ in range(exchanges))
         except zmq.ZMQError as error:
             raise StreamError(
                 f"clock {address}: no answer ({error}). See whether the source runs and its "
                 "clock's port is open."
             ) from error
-    quickest = sorted(asked)[: max(1, exchanges // 2)]
+    quickest = asked[: max(1, exchanges // 2)]
     offset = statistics.median_low(offset for _, offset in quickest)
     return ClockOffset(offset, quickest[-1][0] // 2, "measured")
 
@@ -116,6 +116,11 @@ def _exchange(socket: zmq.Socket) -> tuple[int, int]:
     socket.send(nonce)
     answer = socket.recv()
     took = time.monotonic_ns() - begun
-    if len(answer) != _NONCE_BYTES + _TIME.size or answer[:_NONCE_BYTES] != nonce:
+    return took, read_answer(nonce, answer) - (asked + took // 2)
+
+
+def read_answer(nonce: bytes, answer: bytes) -> int:
+    """The time in the answer to ``nonce``, UNIX ns. Raises StreamError when it is no answer."""
+    if len(answer) != len(nonce) + _TIME.size or not answer.startswith(nonce):
         raise StreamError("clock: an answer that is none. Give the address of a publisher's clock.")
-    return took, _TIME.unpack(answer[_NONCE_BYTES:])[0] - (asked + took // 2)
+    return _TIME.unpack(answer[len(nonce) :])[0]

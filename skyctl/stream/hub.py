@@ -1,109 +1,32 @@
-"""Hub: receives the frame stream in a thread of its own and fans it out.
+"""Hub: receives the frame stream in a thread of its own and fans it out to its consumers."""
 
-Each subscriber has a bounded queue and a thread. A *lossless* subscriber (recorder, classifier)
-that falls behind holds the hub, and through ZeroMQ the source, back; a *newest* one (monitor)
-loses the oldest events, which are counted.
-"""
-
+import contextlib
 import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
-from functools import partial
-from typing import Any, Literal
+from dataclasses import replace
 
-from skyctl.errors import ForeignMessage, UndecodableMessage
+from skyctl.errors import ForeignMessage, StreamError, UndecodableMessage
 from skyctl.frame import Frame, ShotEnd, ShotStart
-from skyctl.stream.accounting import ShotAccount
+from skyctl.stream import wire
+from skyctl.stream.accounting import LatencyHistogram, ShotAccount
+from skyctl.stream.clock import SAME_MACHINE, UNKNOWN, measure_offset
+from skyctl.stream.consumer import Consumer
+from skyctl.stream.keys import Keys, is_local
 from skyctl.stream.sources.own import own_source
 from skyctl.stream.sources.source import Event, Source
 
-QUEUED_EVENTS = 256
-"""Events that wait for one subscriber (10 MB of 100 × 100 S_z frames)."""
+__all__ = ["Consumer", "Event", "Hub"]
 
 _POLL_MS = 50
-_IDLE_S = 1.0
+_CLOCK_EVERY_S = 30.0
+_REMEMBERED_SHOTS = 256
+_NOBODYS_CLOCK_NS = 86_400 * 1_000_000_000
+"""A frame that seems a day old has a clock that was never set."""
+_CLOCK_SLACK_NS = 1_000_000_000
+"""Clocks on one machine differ by nothing, but a step of the clock takes frames on their way."""
 _log = logging.getLogger(__name__)
-
-
-class Consumer:
-    """A bounded queue and the thread that empties it into ``handle``; ``idle`` is called when
-    nothing came for a second.
-
-    When ``handle`` raises, the error is kept in ``error`` and later events are discarded, so that
-    one broken subscriber cannot block the others, and ``on_error`` is called once with it.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        handle: Callable[[Any], None],
-        idle: Callable[[], None] = lambda: None,
-        on_error: Callable[[Exception], None] = lambda error: None,
-        policy: Literal["lossless", "newest"] = "lossless",
-        depth: int = QUEUED_EVENTS,
-    ) -> None:
-        self.name = name
-        self.error: Exception | None = None
-        self.skipped = 0
-        self._handle = handle
-        self._idle = idle
-        self._on_error = on_error
-        self._policy = policy
-        self._depth = depth
-        self._closed = False
-        self._events: deque[Any] = deque()
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name=f"skyctl-{name}", daemon=True)
-        self._thread.start()
-
-    def put(self, event: Any) -> None:
-        """Queue an event, by this consumer's policy. A closed consumer takes no more."""
-        with self._changed:
-            if self._policy == "lossless":
-                self._changed.wait_for(lambda: self._closed or len(self._events) < self._depth)
-            if self._closed:
-                return
-            if len(self._events) == self._depth:
-                self._events.popleft()
-                self.skipped += 1
-            self._events.append(event)
-            self._changed.notify_all()
-
-    def _next(self) -> Callable[[], None] | None:
-        """What to do next; None when the queue is closed and worked off."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._events, _IDLE_S)
-            if self._events:
-                event = self._events.popleft()
-                self._changed.notify_all()
-                return partial(self._handle, event)
-            return None if self._closed else self._idle
-
-    def _run(self) -> None:
-        try:
-            while work := self._next():
-                if self.error is not None:
-                    continue
-                try:
-                    work()
-                except Exception as error:  # noqa: BLE001 - no subscriber may stop the others
-                    _log.exception("%s stopped", self.name)
-                    self.error = error
-                    self._on_error(error)
-        finally:
-            self._shut()
-
-    def _shut(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Work off the queue and stop."""
-        self._shut()
-        self._thread.join()
 
 
 class Hub:
@@ -112,21 +35,66 @@ class Hub:
 
     source : where frames come from; an address is short for a Publisher bound there
     stall_s : a movie without a message of its own for so long is closed as incomplete
-    totals : messages of each kind since the start, by name
+    keys : for the short form, this hub's and the publisher's; needed off this machine
+    clock : where the source's machine tells its time (``Publisher.clock_address``); it is asked at
+        once and every half minute
+    max_message_bytes : for the short form, what is refused unread
+    totals : messages of each kind since the start, by name; ``accounting`` is complete
+    transit : how long frames took from the source to here
+
+    Raises StreamError for an address that is none, one off this machine without keys, and a clock
+    that does not answer.
     """
 
-    def __init__(self, source: Source | str, stall_s: float = 10.0) -> None:
-        self._source = own_source(source) if isinstance(source, str) else source
-        self.address = self._source.transport.address
+    def __init__(
+        self,
+        source: Source | str,
+        stall_s: float = 10.0,
+        *,
+        keys: Keys | None = None,
+        clock: str | None = None,
+        max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
+    ) -> None:
+        self.clock = measure_offset(clock, keys) if clock else UNKNOWN
+        if isinstance(source, str):
+            source = own_source(source, keys, max_message_bytes)
+        self._source = source
+        self.address = source.transport.address
+        if not clock and is_local(self.address):
+            self.clock = SAME_MACHINE
         self.totals: Counter[str] = Counter()
+        self.transit = LatencyHistogram()
         self._stall_s = stall_s
         self._consumers: tuple[Consumer, ...] = ()
         self._account: ShotAccount | None = None
+        self._without_start: dict[tuple[str, str], ShotAccount] = {}
+        self._over: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED_SHOTS)
+        self._upstream_dropped = 0
         self._last_message = 0.0
         self._stop = threading.Event()
         self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="skyctl-hub", daemon=True)
         self._thread.start()
+        if clock:
+            threading.Thread(
+                target=self._keep_time, args=(clock, keys), name="skyctl-time", daemon=True
+            ).start()
+
+    def _keep_time(self, address: str, keys: Keys | None) -> None:
+        while not self._stop.wait(_CLOCK_EVERY_S):
+            with contextlib.suppress(StreamError):  # the last answer holds
+                self.clock = measure_offset(address, keys)
+
+    @property
+    def consumers(self) -> tuple[Consumer, ...]:
+        """Who is subscribed."""
+        return self._consumers
+
+    def accounting(self) -> Counter[str]:
+        """``totals``, and the frames that subscribers passed over as stale."""
+        totals = self.totals.copy()
+        totals["stale"] = sum(consumer.skipped for consumer in self._consumers)
+        return totals
 
     def subscribe(self, consumer: Consumer) -> None:
         """Send all events from now on to ``consumer`` as well."""
@@ -162,7 +130,8 @@ class Hub:
 
     @property
     def _shot(self) -> str:
-        return self._account.start.shot if self._account else "-"
+        start = self._account.start if self._account else None
+        return start.shot if start else "-"
 
     def _receive(self) -> None:
         try:
@@ -184,21 +153,53 @@ class Hub:
                 return
             self._finish(None)
             self._account = ShotAccount(event)
+            self._upstream_dropped = self._source.transport.upstream_dropped
             self.totals["shots"] += 1
             self._emit(event)
             self._last_message = time.monotonic()
         elif self._account is None or not self._account.owns(event):
-            # An end may come twice; any other message without its start is a stray.
-            if isinstance(event, Frame):
-                self._note("stray")
+            self._sort_out_of_place(event)
         elif isinstance(event, ShotEnd):
             self._finish(event.sent_frames)
         else:
             if self._account.accept(event):
                 self.totals["received"] += 1
-                self._emit(event)
+                self._emit(self._timed(event, self._account))
             # After the event is handed on: a slow subscriber's time is not the source's silence.
             self._last_message = time.monotonic()
+
+    def _sort_out_of_place(self, event: Frame | ShotEnd) -> None:
+        """Count a frame or an end of a movie that is over, or whose start never came.
+
+        Of the latter nothing can be handed on, but its end tells how many more frames there were.
+        An end may come twice.
+        """
+        name = (event.run, event.shot)
+        if name in self._over:
+            if isinstance(event, Frame):
+                self._note("late")
+        elif isinstance(event, Frame):
+            account = self._without_start.setdefault(name, ShotAccount(None))
+            if account.accept(event):
+                self._note("stray")
+            while len(self._without_start) > _REMEMBERED_SHOTS:
+                self._without_start.pop(next(iter(self._without_start)))
+        else:
+            account = self._without_start.pop(name, ShotAccount(None))
+            self.totals["missing"] += account.missing(event.sent_frames)
+            self._over.append(name)
+
+    def _timed(self, frame: Frame, account: ShotAccount) -> Frame:
+        """The frame, with how long it was on its way where the clocks tell."""
+        if self.clock is UNKNOWN or not frame.source_time_ns:
+            return frame
+        transit = time.time_ns() + self.clock.offset_ns - frame.source_time_ns
+        if not -_CLOCK_SLACK_NS - self.clock.uncertainty_ns <= transit <= _NOBODYS_CLOCK_NS:
+            self.totals["clock_faults"] += 1
+            return frame
+        self.transit.add(transit / 1e6)
+        account.took(transit / 1e6)
+        return replace(frame, transit_ns=max(0, transit))
 
     def _note(self, what: str) -> None:
         """Count an odd message, in total and for the open shot."""
@@ -207,13 +208,16 @@ class Hub:
             self._account.note(what)
 
     def _finish(self, sent_frames: int | None) -> None:
-        if self._account is None:
+        if self._account is None or self._account.start is None:
             return
+        # Some senders count anew for each movie.
+        dropped = self._source.transport.upstream_dropped - self._upstream_dropped
+        self._account.note("upstream_dropped", max(0, dropped))
         end = self._account.close(sent_frames)
         self._account = None
-        self.totals["missing"] += end.counts.missing
-        self.totals["duplicates"] += end.counts.duplicates
-        self.totals["reordered"] += end.counts.reordered
+        self._over.append((end.run, end.shot))
+        for what in ("missing", "duplicates", "reordered", "upstream_dropped"):
+            self.totals[what] += getattr(end.counts, what)
         self._emit(end)
 
     def _emit(self, event: Event) -> None:

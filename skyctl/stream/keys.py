@@ -38,6 +38,16 @@ class Keys:
     secret: bytes = field(repr=False)
     peers: tuple[bytes, ...] = ()
 
+    @property
+    def publisher(self) -> bytes:
+        """The one peer to connect to. Raises StreamError when there are several."""
+        if len(self.peers) != 1:
+            raise StreamError(
+                f"keys of {len(self.peers)} publishers: one is connected to. "
+                "Give its .key file alone."
+            )
+        return self.peers[0]
+
     @classmethod
     def load(cls, secret_file: Path, peers: Iterable[Path]) -> "Keys":
         """Read NAME.key_secret and the NAME.key of the others.
@@ -104,7 +114,7 @@ def is_local(address: str) -> bool:
 
 def require_keys(address: str, keys: Keys | None) -> None:
     """Raise StreamError for an address off this machine without keys."""
-    if keys is None and not is_local(address):
+    if keys is None and "://" in address and not is_local(address):
         raise StreamError(
             f"frame stream {address}: leaves this machine, and there are no keys. {_HOW}; or stay "
             "on tcp://127.0.0.1 or ipc://."
@@ -137,11 +147,7 @@ def secure_server(socket: zmq.Socket, keys: Keys) -> None:
 
 def secure_client(socket: zmq.Socket, keys: Keys) -> None:
     """Prepare a socket that will connect. Raises StreamError unless ``keys`` has one peer."""
-    if len(keys.peers) != 1:
-        raise StreamError(
-            f"keys of {len(keys.peers)} publishers: one is connected to. Give its .key file alone."
-        )
-    socket.curve_serverkey = keys.peers[0]
+    socket.curve_serverkey = keys.publisher
     socket.curve_publickey, socket.curve_secretkey = keys.public, keys.secret
 
 

@@ -1,38 +1,85 @@
 """Publisher: the sending end of the frame stream (the camera's side)."""
 
+import logging
+
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from skyctl.errors import StreamError
 from skyctl.frame import Frame, ShotStart
 from skyctl.stream import wire
+from skyctl.stream.clock import ClockServer
+from skyctl.stream.keys import AllowList, Keys, require_keys, secure_server
 
-QUEUED_MESSAGES = 1000
-"""Messages that wait for a slow hub before `send` blocks (40 MB of 100 × 100 S_z frames)."""
+QUEUED_BYTES = 64 * 2**20
+"""Frames that wait for a slow hub before `send` blocks."""
+FRAME_BYTES = 2**16
+"""A 100 × 100 S_z frame has 40 kB. Those of larger cameras say so."""
+
+_CONNECTION_EVENTS = (
+    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
+_log = logging.getLogger(__name__)
 
 
 class Publisher:
     """A ZeroMQ PUSH socket that a hub's PULL connects to.
 
     PUSH, as a DECTRIS detector: nothing is dropped while nobody listens, and a full queue blocks
-    the sender instead of losing frames.
+    the sender instead of losing frames. Of two hubs each gets a part: ``hubs`` says how many there
+    are, and a second one is warned of.
 
     address : "tcp://127.0.0.1:PORT" ("…:*" takes a free port) or "ipc://PATH"
     timeout_s : how long a send may wait for the hub
+    keys : of this publisher, with the public keys of the hubs that may connect; an address that
+        leaves this machine needs them
+    clock : address where hubs on other machines can ask for this machine's time; None for none
+    queue_bytes : what may wait for a hub, of messages of up to ``frame_bytes`` each; two always may
 
-    Raises StreamError when the address is in use or the hub does not take messages in time.
+    Raises StreamError when an address is in use or off this machine without keys, or when the hub
+    does not take messages in time.
     """
 
-    def __init__(self, address: str = "tcp://127.0.0.1:*", timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        address: str = "tcp://127.0.0.1:*",
+        timeout_s: float = 10.0,
+        *,
+        keys: Keys | None = None,
+        clock: str | None = None,
+        queue_bytes: int = QUEUED_BYTES,
+        frame_bytes: int = FRAME_BYTES,
+    ) -> None:
+        require_keys(address, keys)
         self._context = zmq.Context()  # its own, so that `close` can wait for what is queued
+        self._allow_list = AllowList(self._context, keys) if keys else None
+        self._clock: ClockServer | None = None
         self._socket = self._context.socket(zmq.PUSH)
-        self._socket.setsockopt(zmq.SNDHWM, QUEUED_MESSAGES)
+        self._socket.setsockopt(zmq.SNDHWM, max(2, queue_bytes // frame_bytes))
         self._socket.setsockopt(zmq.SNDTIMEO, int(timeout_s * 1000))
         self._socket.setsockopt(zmq.LINGER, int(timeout_s * 1000))
-        self._timeout_s = timeout_s
+        self._monitor = self._socket.get_monitor_socket(_CONNECTION_EVENTS)
+        self._timeout_s, self._frame_bytes = timeout_s, frame_bytes
+        self.hubs = 0
+        self.refused = 0
         try:
+            if keys:
+                secure_server(self._socket, keys)
+            else:
+                # With a domain ZeroMQ turns away peers of its first protocols. To those belongs
+                # whoever sends anything at all: a port scanner would be given frames.
+                self._socket.zap_domain = b"skyctl"
             self._socket.bind(address)
-        except zmq.ZMQError as error:
-            self._context.destroy(linger=0)
+            if clock:
+                self._clock = ClockServer(self._context, clock, keys)
+        except (zmq.ZMQError, StreamError) as error:
+            self._release(linger=0)
+            if isinstance(error, StreamError):
+                raise
             raise StreamError(
                 f"frame stream {address}: {error}. Choose a free port (or end in ':*' for any), "
                 "or stop the program that has it."
@@ -40,9 +87,15 @@ class Publisher:
         self.address: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._sent = 0
 
+    @property
+    def clock_address(self) -> str | None:
+        """Where this machine's time can be asked for."""
+        return self._clock.address if self._clock else None
+
     def start(self, start: ShotStart) -> None:
         """Open a movie."""
         self._sent = 0
+        self._watch()
         self._send(wire.encode_start(start))
 
     def frame(self, frame: Frame) -> None:
@@ -56,8 +109,35 @@ class Publisher:
         frames : the true number, from a camera that knows of frames lost before they got here
         """
         self._send(wire.encode_end(run, shot, self._sent if frames is None else frames))
+        self._watch()
+
+    def _watch(self) -> None:
+        """Keep count of who is connected and who was turned away."""
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self.hubs += 1
+                if self.hubs > 1:
+                    _log.warning(
+                        "%s: %d hubs are connected and each gets a part of the frames; put a "
+                        "splitter behind it, or stop the others",
+                        self.address,
+                        self.hubs,
+                    )
+            elif event == zmq.EVENT_DISCONNECTED:
+                self.hubs = max(0, self.hubs - 1)
+            else:
+                self.refused += 1
+                _log.warning("%s: turned somebody away who may not, or cannot, talk", self.address)
 
     def _send(self, message: bytes) -> None:
+        if len(message) > self._frame_bytes:
+            self._frame_bytes = len(message)
+            _log.warning(
+                "%s: message of %d bytes, more than frame_bytes: more may wait than queue_bytes",
+                self.address,
+                len(message),
+            )
         try:
             self._socket.send(message, copy=False)
         except zmq.Again as error:
@@ -68,5 +148,14 @@ class Publisher:
 
     def close(self) -> None:
         """Wait until the hub has what is queued, at most ``timeout_s``; then free the port."""
-        self._socket.close()
+        self._release(linger=None)
+
+    def _release(self, linger: int | None) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=linger)
+        if self._clock:
+            self._clock.close()
+        if self._allow_list:
+            self._allow_list.close()
         self._context.term()

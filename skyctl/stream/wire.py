@@ -7,7 +7,9 @@ raises UndecodableMessage or ForeignMessage.
 Source: DECTRIS stream_v2 specification; typed arrays are RFC 8746.
 """
 
+import contextlib
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import cbor2
@@ -25,15 +27,24 @@ CHANNEL = "skyctl"
 
 _MULTI_DIMENSIONAL_ARRAY = 40
 _FLOAT32_LITTLE_ENDIAN = 85
+_BYTES_OF_LENGTH = b"\x5a"
+"""CBOR's byte string with four bytes of length."""
+_IMAGE = bytes((0xD8, _FLOAT32_LITTLE_ENDIAN)) + _BYTES_OF_LENGTH
+_IMAGE_WITHIN = 4096
+_LARGE_IMAGE = 16_384
 _NANOSECONDS = 1_000_000_000
-_MOST_FRAMES = 10_000_000
-_LONGEST_SIDE = 65_536
+MOST_FRAMES = 10_000_000
+LONGEST_SIDE = 65_536
+_MOST_ITEMS = 100_000
+_SMALL = 256 * 2**10
+"""Bytes of a message that cannot have more items than take 20 MB."""
+_LENGTH_BYTES = {24: 1, 25: 2, 26: 4, 27: 8}
 _COSTLY_TAGS = (4, 5, 30, 35, 36, 260, 261)
 """Decimals, fractions, patterns, mail and addresses: no message of the stream has them, and a few
 bytes of them can cost minutes of arithmetic."""
 
 _Name = Annotated[str, Field(pattern=PRINTABLE, max_length=64)]
-_Side = Annotated[int, Field(strict=True, ge=1, le=_LONGEST_SIDE)]
+_Side = Annotated[int, Field(strict=True, ge=1, le=LONGEST_SIDE)]
 
 
 class _UserData(BaseModel):
@@ -47,18 +58,18 @@ class _UserData(BaseModel):
 class _StartData(_UserData):
     pulse: Pulse | None
     movie: Movie
-    expected_frames: int = Field(strict=True, ge=0, le=_MOST_FRAMES)
+    expected_frames: int = Field(strict=True, ge=0, le=MOST_FRAMES)
     shape: tuple[_Side, _Side] | tuple[Literal[3], _Side, _Side]
 
 
 class _ImageData(_UserData):
-    frame: int = Field(strict=True, ge=0, lt=_MOST_FRAMES)
+    frame: int = Field(strict=True, ge=0, lt=MOST_FRAMES)
     movie_time_ps: float = Field(allow_inf_nan=False)
     source_time_ns: int = Field(strict=True, ge=0, lt=2**63)
 
 
 class _EndData(_UserData):
-    frames: int = Field(strict=True, ge=0, le=_MOST_FRAMES)
+    frames: int = Field(strict=True, ge=0, le=MOST_FRAMES)
 
 
 def encode_start(start: ShotStart) -> bytes:
@@ -83,10 +94,13 @@ def encode_start(start: ShotStart) -> bytes:
 
 
 def encode_frame(frame: Frame) -> bytes:
-    """The image message of a frame."""
+    """The image message of a frame. The image is copied once, into the message."""
     data = np.ascontiguousarray(frame.data, dtype="<f4")
-    typed = cbor2.CBORTag(_FLOAT32_LITTLE_ENDIAN, data.tobytes())
-    return _encode(
+    array = cbor2.CBORTag(
+        _MULTI_DIMENSIONAL_ARRAY,
+        [list(data.shape), cbor2.CBORTag(_FLOAT32_LITTLE_ENDIAN, b"")],
+    )
+    without = _encode(
         "image",
         frame.run,
         frame.shot,
@@ -97,8 +111,13 @@ def encode_frame(frame: Frame) -> bytes:
         },
         image_id=frame.index,
         start_time=[frame.source_time_ns, _NANOSECONDS],
-        data={CHANNEL: cbor2.CBORTag(_MULTI_DIMENSIONAL_ARRAY, [list(data.shape), typed])},
+        data={CHANNEL: array},
     )
+    # Names are ASCII and numbers shorter: nothing before the array looks like it.
+    encoded = cbor2.dumps(array)
+    place = without.index(encoded) + len(encoded)
+    length = _BYTES_OF_LENGTH + data.nbytes.to_bytes(4, "big")
+    return b"".join((without[: place - 1], length, data.data, without[place:]))
 
 
 def encode_end(run: str, shot: str, sent_frames: int) -> bytes:
@@ -129,6 +148,36 @@ def decode(message: bytes | memoryview, received_ns: int = 0) -> ShotStart | Fra
     """
     if len(message) > MAX_MESSAGE_BYTES:
         raise UndecodableMessage(f"message of {len(message)} bytes: over {MAX_MESSAGE_BYTES}")
+    if cut := _cut_image(message):
+        with contextlib.suppress(UndecodableMessage):
+            return _decode(*cut, received_ns)
+    return _decode(message, None, received_ns)
+
+
+def _cut_image(message: bytes | memoryview) -> tuple[bytes, memoryview] | None:
+    """A message without its large image, and that image, which so need not be copied."""
+    if len(message) < _LARGE_IMAGE:
+        return None
+    view = memoryview(message)
+    start = bytes(view[:_IMAGE_WITHIN])
+    image = start.find(_IMAGE) + len(_IMAGE)
+    if image < len(_IMAGE):
+        return None
+    end = image + 4 + int.from_bytes(start[image : image + 4], "big")
+    if not _LARGE_IMAGE // 2 < end - image <= len(view) - image:
+        return None
+    return start[: image - 1] + b"\x40" + bytes(view[end:]), view[image + 4 : end]
+
+
+def load(message: bytes | memoryview) -> tuple[str, Mapping[Any, Any]]:
+    """Any Stream V2 message: its type ("start", "image" or "end") and its fields.
+
+    Raises UndecodableMessage for what is not CBOR, or no Stream V2 message.
+    """
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise UndecodableMessage(f"message of {len(message)} bytes: over {MAX_MESSAGE_BYTES}")
+    if len(message) > _SMALL:
+        _count_items(memoryview(message))
     try:
         content = cbor2.loads(message, semantic_decoders=_REFUSED, strict_hashable_types=True)
     # cbor2 lets what a wrong byte provokes inside a decoder through beside its own error
@@ -138,10 +187,34 @@ def decode(message: bytes | memoryview, received_ns: int = 0) -> ShotStart | Fra
         raise UndecodableMessage(f"not a message: {type(error).__name__} in decoding") from error
     if not isinstance(content, dict | cbor2.frozendict):
         raise UndecodableMessage(f"a {type(content).__name__}, not a map")
-    kind, user_data = content.get("type"), content.get("user_data")
+    kind = content.get("type")
     if kind not in ("start", "image", "end"):
         what = repr(kind[:32]) if isinstance(kind, str) else type(kind).__name__
         raise UndecodableMessage(f"message type {what}: start, image or end expected")
+    return kind, content
+
+
+def _count_items(message: memoryview) -> None:
+    """Refuse a message of very many items: an empty list takes 70 times its byte once decoded."""
+    at = 0
+    for _ in range(_MOST_ITEMS):
+        if at >= len(message):
+            return
+        major, low = message[at] >> 5, message[at] & 31
+        length = _LENGTH_BYTES.get(low, 0)
+        value = int.from_bytes(message[at + 1 : at + 1 + length], "big") if length else low
+        at += 1 + length
+        if major in (2, 3) and low != 31:  # strings; one of unknown length is a list of strings
+            at += value
+    raise UndecodableMessage(f"message of more than {_MOST_ITEMS} items")
+
+
+def _decode(
+    message: bytes | memoryview, image: memoryview | None, received_ns: int
+) -> ShotStart | Frame | ShotEnd:
+    """Read a message; ``image`` is what stood where its array is empty."""
+    kind, content = load(message)
+    user_data = content.get("user_data")
     if not isinstance(user_data, dict | cbor2.frozendict) or user_data.get("schema") != SCHEMA:
         raise ForeignMessage(f"{kind} message without {SCHEMA} user_data")
     try:
@@ -156,14 +229,14 @@ def decode(message: bytes | memoryview, received_ns: int = 0) -> ShotStart | Fra
                 shape=start.shape,
             )
         if kind == "image":
-            image = _ImageData.model_validate(dict(user_data))
+            frame = _ImageData.model_validate(dict(user_data))
             return Frame(
-                run=image.run,
-                shot=image.shot,
-                index=image.frame,
-                movie_time_ps=image.movie_time_ps,
-                source_time_ns=image.source_time_ns,
-                data=_array(content.get("data")),
+                run=frame.run,
+                shot=frame.shot,
+                index=frame.frame,
+                movie_time_ps=frame.movie_time_ps,
+                source_time_ns=frame.source_time_ns,
+                data=_array(content.get("data"), image),
                 received_ns=received_ns,
             )
         end = _EndData.model_validate(dict(user_data))
@@ -174,7 +247,7 @@ def decode(message: bytes | memoryview, received_ns: int = 0) -> ShotStart | Fra
         raise UndecodableMessage(f"{kind} message, field {field}: {first['msg']}") from error
 
 
-def _array(channels: Any) -> np.ndarray:
+def _array(channels: Any, image: memoryview | None) -> np.ndarray:
     """The one channel's (H, W) or (3, H, W) float32 array, a read-only view of the message."""
     try:
         (tag,) = channels.values()
@@ -186,9 +259,21 @@ def _array(channels: Any) -> np.ndarray:
         raise UndecodableMessage("image message: no array in its data") from error
     if not known or not isinstance(content, bytes):
         raise UndecodableMessage("image message: data is not a float32 array (tags 40 and 85)")
-    sides = all(type(n) is int and 1 <= n <= _LONGEST_SIDE for n in shape)
+    if image is not None:
+        if content:
+            raise UndecodableMessage("image message: two arrays in it")
+        content = image
+    sides = all(type(n) is int and 1 <= n <= LONGEST_SIDE for n in shape)
     if not sides or len(shape) not in (2, 3) or (len(shape) == 3 and shape[0] != 3):
         raise UndecodableMessage("image message: shape is not (H, W) or (3, H, W)")
     if math.prod(shape) * 4 != len(content):
         raise UndecodableMessage(f"image message: shape {shape} does not fit {len(content)} bytes")
-    return np.frombuffer(content, dtype="<f4").reshape(shape)
+    array = np.frombuffer(content, dtype="<f4").reshape(shape)
+    return array if array.flags.aligned else _aligned(array)
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """A copy, read-only as well, that compiled code can take."""
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy

@@ -1,5 +1,7 @@
 """The classifier as a device: an interlock that wants to have seen the film."""
 
+import time
+
 import pytest
 
 from skyctl.devices.classifier import StreamClassifier
@@ -128,3 +130,38 @@ def test_the_model_is_named_by_its_hash(beamline):
         == beamline.streaming.model.card.file_sha256
     )
     assert len(configuration["classifier_model_sha256"]["value"]) == 64
+
+
+def seen(beamline, ago_s: float, counts: Counts | None = None, problem: str = "") -> None:
+    """A look whose last frame left its source so long ago."""
+    seen_ns = time.monotonic_ns() - int(ago_s * 1e9)
+    counts = counts or Counts(received=1)
+    beamline.streaming._tell(ShotResult("old", None, FILM, counts, problem, (), seen_ns))
+
+
+def test_what_was_seen_too_long_ago_holds_fire(staged):
+    staged.classifier._max_delay_s = 1e6
+    seen(staged, 299)
+    staged.pulser.set(PULSE, shot="a")
+    seen(staged, 301)
+    with pytest.raises(PulseRefused, match=r"last seen 301 s ago.*look again"):
+        staged.pulser.trigger()
+    assert staged.pulser.guard.shots_fired == 0
+    look(staged, "again")
+    staged.pulser.set(PULSE, shot="b")
+
+
+def test_a_result_long_after_its_frame_holds_fire(staged):
+    seen(staged, 0.5)
+    staged.pulser.set(PULSE, shot="a")
+    seen(staged, 6)
+    with pytest.raises(PulseRefused, match=r"shot old came 6.0 s after"):
+        staged.pulser.set(PULSE, shot="a")
+
+
+def test_a_steering_classifier_says_how_many_frames_it_passed_over(beamline):
+    beamline.classifier._take(
+        ShotResult("s", None, FILM, Counts(received=1, stale=7), "7 frames passed over", ())
+    )
+    assert beamline.classifier.stale.get() == 7
+    assert "7 frames passed over" in beamline.classifier.hold_reason()

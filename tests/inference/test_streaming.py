@@ -114,6 +114,8 @@ def test_a_bad_first_frame_leaves_no_verdict(classifier, play, movie):
     [
         (Counts(received=10, missing=2), "2 of 12 frames missing"),
         (Counts(received=12, reordered=1), "1 frames out of order"),
+        (Counts(received=12, upstream_dropped=4), "the source dropped 4 frames"),
+        (Counts(received=12, stale=5), "5 frames passed over as stale"),
         (Counts(), "no frames"),
         (Counts(received=12, duplicates=3, stray=1, foreign=2, undecodable=1), ""),
     ],

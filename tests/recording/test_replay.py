@@ -8,9 +8,12 @@ import onnx
 import pytest
 
 from skyctl.errors import RecordingError, StreamError
+from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.recording.reader import Recording
-from skyctl.recording.replay import replay
+from skyctl.recording.replay import Clock, publish, recorded_shots, replay
+from skyctl.stream.hub import Consumer, Hub
+from skyctl.stream.publisher import Publisher
 
 VERDICTS = "/entry/shots/verdicts"
 
@@ -45,7 +48,7 @@ def test_progress_is_told_shot_by_shot(recorded, model):
 
 
 def test_the_rate_does_not_change_the_verdicts(recorded, model):
-    assert replayed(recorded, model, rate_hz=500).identical
+    assert replayed(recorded, model, pace=500).identical
 
 
 @pytest.mark.parametrize("at", [0, 12, 24])
@@ -117,3 +120,141 @@ def test_a_recording_without_shots_is_no_success(recorder, model):
     recorder.close()
     with Recording(recorder.path) as recording, pytest.raises(RecordingError, match="no shot"):
         replay(recording, model)
+
+
+def another_model(model, path):
+    """The same network, surer of itself: its last layer is twice as strong."""
+    network = onnx.load(model.path)
+    for weights in network.graph.initializer[-2:]:
+        array = onnx.numpy_helper.to_array(weights)
+        weights.CopyFrom(onnx.numpy_helper.from_array(array * array.dtype.type(2), weights.name))
+    onnx.save(network, path)
+    return MovieClassifier(path)
+
+
+def test_another_model_s_verdicts_are_listed(recorded, model, tmp_path):
+    report = replayed(recorded, another_model(model, tmp_path / "other.onnx"))
+    assert not report.same_model
+    assert not report.identical
+    with Recording(recorded) as recording:
+        told = {(r["shot_number"], r["frame_index"]): r for r in recording.verdicts}
+    listed = report.as_json()["differences"]
+    assert 0 < len(listed) <= len(told)
+    for each in listed:
+        row = told[each["shot"], each["frame"]]
+        assert each["recorded"]["probabilities"] == tuple(map(float, row["probabilities"]))
+        assert each["recorded"]["label"] == row["label"].decode()
+        assert each["replayed"]["probabilities"] != each["recorded"]["probabilities"]
+    assert report.shots[0].identical == 25 - sum(each["shot"] == 0 for each in listed)
+
+
+def test_only_the_shots_that_were_asked_for_are_replayed(recorded, model):
+    report = replayed(recorded, model, numbers=[2, 0])
+    assert [(shot.number, shot.result.shot) for shot in report.shots] == [(0, "a"), (2, "gap")]
+    assert report.identical
+    with pytest.raises(RecordingError, match=r"no shot 3, 9\. Choose from 0 to 2"):
+        replayed(recorded, model, numbers=[1, 9, 3])
+
+
+class Time:
+    """A clock that runs only when somebody sleeps, and each sleep a little long."""
+
+    def __init__(self, late_s):
+        self.now, self.late_s = 100.0, late_s
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds + self.late_s
+
+
+@pytest.fixture
+def time_of_replay(monkeypatch):
+    time = Time(0.002)
+    monkeypatch.setattr("skyctl.recording.replay.time", time)
+    return time
+
+
+def test_frames_are_due_when_the_source_sent_them(time_of_replay):
+    clock = Clock("recorded")
+    at = []
+    for source_ns in (5_000_000_000, 5_100_000_000, 4_000_000_000, 7_000_000_000):
+        clock.wait(source_ns)
+        at.append(time_of_replay.now - 100)
+    # 4 s: the source's clock was set back, and the frame is due at once
+    np.testing.assert_allclose(at, [0.0, 0.102, 0.102, 2.002])
+    np.testing.assert_allclose(clock.errors_s, [0.0, 0.002, 0.002, 0.002], atol=1e-9)
+    assert clock.jitter_ms()["p50"] == pytest.approx(2.0)
+
+
+def test_a_rate_is_kept_on_average_though_every_sleep_is_late(time_of_replay):
+    clock = Clock(100.0)
+    for _ in range(101):
+        clock.wait(0)
+    assert time_of_replay.now - 100 == pytest.approx(1.002)
+    assert clock.jitter_ms()["max"] == pytest.approx(2.0)
+
+
+def test_as_fast_as_it_goes_waits_for_nothing_and_has_no_jitter(time_of_replay):
+    clock = Clock("max")
+    clock.wait(0)
+    clock.wait(10**12)
+    assert time_of_replay.now == 100
+    assert clock.jitter_ms() is None
+
+
+@pytest.mark.parametrize("rate", [0, -1.0, float("nan")])
+def test_a_rate_that_is_none_is_refused(rate):
+    with pytest.raises(ValueError, match="above 0"):
+        Clock(rate)
+
+
+def test_the_recorded_pace_gives_the_recorded_verdicts_and_its_jitter(recorded, model):
+    report = replayed(recorded, model, pace="recorded")
+    assert report.identical
+    assert report.frames == 33
+    assert set(report.jitter_ms) == {"p50", "p99", "max"}
+
+
+def test_a_recording_is_a_source_for_any_hub(recorded, make):
+    publisher = Publisher()
+    hub = Hub(publisher.address)
+    events = []
+    consumer = Consumer("test", events.append)
+    hub.subscribe(consumer)
+    with Recording(recorded) as recording:
+        sent = publish(recording, publisher, "max", [0, 2])
+    publisher.close()
+    for _ in range(500):
+        if sum(isinstance(event, ShotEnd) for event in events) == 2:
+            break
+        consumer._thread.join(0.02)  # pace only
+    hub.close()
+    consumer.close()
+    assert (sent.shots, sent.frames, sent.jitter_ms) == (2, 32, None)
+    assert [e.shot for e in events if isinstance(e, ShotStart)] == ["a", "gap"]
+    frames = [e for e in events if isinstance(e, Frame)]
+    assert [frame.index for frame in frames] == [*range(25), 0, 1, 2, 4, 5, 6, 7]
+    for frame in frames:
+        assert frame.data.tobytes() == make.frame(frame.index).data.tobytes()
+        assert frame.source_time_ns > 10**18  # now, not when it was recorded
+    assert [(e.sent_frames, e.counts.missing) for e in events if isinstance(e, ShotEnd)] == [
+        (25, 0),
+        (8, 1),
+    ]
+
+
+def test_nobody_to_take_a_recording_is_said(recorded):
+    publisher = Publisher(timeout_s=0.1)
+    try:
+        with Recording(recorded) as recording, pytest.raises(StreamError, match="no hub"):
+            publish(recording, publisher)
+    finally:
+        publisher.close()
+
+
+def test_recorded_shots_come_in_the_recorded_order(recorded):
+    with Recording(recorded) as recording:
+        shots = [(s.number, s.start.shot, s.sent_frames) for s in recorded_shots(recording)]
+    assert shots == [(0, "a", 25), (1, "look", 1), (2, "gap", 8)]

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import replace
 
 import cbor2
 import pytest
@@ -156,7 +158,7 @@ def test_a_slow_subscriber_is_no_stall_of_the_source(publisher, listen, events, 
     assert end.counts == Counts(received=6)
 
 
-def test_frames_after_a_stall_are_strays(raw, listen, events, shots):
+def test_frames_after_a_stall_are_late(raw, listen, events, shots):
     socket, address = raw
     hub = listen(address, events.take, stall_s=0.1)
     socket.send(wire.encode_start(shots.start("late")))
@@ -165,7 +167,8 @@ def test_frames_after_a_stall_are_strays(raw, listen, events, shots):
     socket.send(wire.encode_end("run", "late", 3))
     socket.send(wire.encode_start(shots.start("next")))
     events.wait(lambda events: len(events.of(ShotStart)) == 2)
-    assert hub.totals["stray"] == 1
+    assert hub.totals["late"] == 1
+    assert hub.totals["missing"] == 3
     assert not events.of(Frame)
 
 
@@ -195,6 +198,7 @@ def test_noise_is_counted_and_the_hub_lives(raw, listen, events, shots):
     assert hub.totals == {
         **{"shots": 1, "received": 3, "missing": 0, "reordered": 1, "duplicates": 2},
         **{"stray": 1, "foreign": 1, "undecodable": 2},
+        **{"upstream_dropped": 0, "clock_faults": 3},  # of the tests' clock, in 1970
     }
 
 
@@ -265,7 +269,9 @@ def test_a_slow_lossless_subscriber_loses_nothing(publisher, listen, events, sho
     assert [frame.index for frame in events.of(Frame)] == list(range(1500))
 
 
-def test_a_newest_subscriber_counts_what_it_skipped(publisher, listen, events, shots):
+def test_a_newest_subscriber_sees_the_newest_and_counts_what_it_skipped(
+    publisher, listen, events, shots
+):
     gate, monitored = threading.Event(), []
 
     def monitor(event):
@@ -273,16 +279,109 @@ def test_a_newest_subscriber_counts_what_it_skipped(publisher, listen, events, s
         monitored.append(event)
 
     hub = listen(publisher.address, events.take)
-    newest = Consumer("monitor", monitor, policy="newest", depth=4)
+    newest = Consumer("monitor", monitor, policy="newest")
     hub.subscribe(newest)
     shots.send(publisher, frames=100)
     events.ends()
+    assert hub.accounting()["stale"] == newest.skipped == 99
     hub.close()  # everything was handed on
     gate.set()
     newest.close()
-    assert newest.skipped > 0
-    assert newest.skipped + len(monitored) == 102
-    assert monitored[-1] is events[-1]
+    assert kinds(monitored) == ["ShotStart", "Frame", "ShotEnd"]
+    assert monitored[1].index == 99
+    assert monitored[-1].counts == Counts(received=100, stale=99)
+    assert events.ends()[0].counts == Counts(received=100)
+
+
+def test_a_newest_subscriber_is_spared_frames_that_are_too_old(shots):
+    seen, gate = [], threading.Event()
+
+    def handle(event):
+        assert gate.wait(PATIENCE_S)
+        seen.append(event)
+
+    consumer = Consumer("steer", handle, policy="newest", max_age_s=3600)
+    now = time.monotonic_ns()
+    hour = 3600 * 10**9
+    consumer.put(shots.start())
+    consumer.put(replace(shots.frame(0), received_ns=now, transit_ns=2 * hour))
+    consumer.put(shots.start("fresh"))
+    consumer.put(replace(shots.frame(0, "fresh"), received_ns=now))
+    consumer.put(ShotEnd("run", "s", 1))
+    gate.set()
+    consumer.close()
+    assert [event.shot for event in seen if isinstance(event, Frame)] == ["fresh"]
+    assert seen[-1].counts.stale == 1
+    assert consumer.queued_bytes == 0
+
+
+def test_a_queue_is_bounded_by_bytes(shots):
+    gate, begun, done = threading.Event(), threading.Event(), []
+
+    def handle(event):
+        begun.set()
+        assert gate.wait(PATIENCE_S)
+        done.append(event)
+
+    size = shots.frame(0).data.nbytes
+    consumer = Consumer("small", handle, max_bytes=3 * size)
+    consumer.put(shots.frame(0))
+    assert begun.wait(PATIENCE_S)
+    blocked = threading.Thread(target=lambda: [consumer.put(shots.frame(i)) for i in range(1, 9)])
+    blocked.start()
+    blocked.join(0.2)
+    assert blocked.is_alive()
+    assert consumer.queued_bytes == 3 * size
+    gate.set()
+    blocked.join(PATIENCE_S)
+    consumer.close()
+    assert [frame.index for frame in done] == list(range(9))
+
+
+def test_a_frame_larger_than_the_queue_passes_alone(shots):
+    done = []
+    consumer = Consumer("tiny", done.append, max_bytes=1)
+    for index in range(3):
+        consumer.put(shots.frame(index))
+    consumer.close()
+    assert len(done) == 3
+
+
+def test_a_hub_that_came_late_accounts_for_the_movie_whose_start_it_missed(raw, listen, shots):
+    socket, address = raw
+    hub = listen(address, lambda event: None)
+    for index in (3, 4, 4):
+        socket.send(wire.encode_frame(shots.frame(index)))
+    socket.send(wire.encode_end("run", "s", 6))
+    socket.send(wire.encode_end("run", "s", 6))
+    socket.send(b"last")
+    while not hub.totals["undecodable"]:
+        hub._thread.join(0.01)
+    assert (hub.totals["stray"], hub.totals["missing"]) == (2, 4)
+
+
+@pytest.mark.parametrize("ahead_s", [3600, -200_000])
+def test_a_clock_that_jumped_is_counted_and_its_frames_are_taken(
+    raw, listen, events, shots, ahead_s
+):
+    socket, address = raw
+    hub = listen(address, events.take)
+    now = time.time_ns()
+    socket.send(wire.encode_start(shots.start(frames=2)))
+    good = replace(shots.frame(0), source_time_ns=now - 20_000_000)
+    socket.send(wire.encode_frame(good))
+    wrong = replace(shots.frame(1), source_time_ns=now + ahead_s * 10**9)
+    socket.send(wire.encode_frame(wrong))
+    socket.send(wire.encode_end("run", "s", 2))
+    (end,) = events.ends()
+    assert end.counts == Counts(received=2)
+    assert hub.totals["clock_faults"] == 1
+    first, second = events.of(Frame)
+    assert 20_000_000 <= first.transit_ns < PATIENCE_S * 10**9
+    assert first.left_source_ns == first.received_ns - first.transit_ns
+    assert second.transit_ns == 0
+    assert end.transit_ms[1] == pytest.approx(first.transit_ns / 1e6)
+    assert hub.transit.total == 1
 
 
 def test_a_subscriber_that_raises_is_told_of_and_blocks_nobody(

@@ -2,8 +2,11 @@
 
 from skyctl.errors import UndecodableMessage
 from skyctl.stream import wire
+from skyctl.stream.keys import Keys, require_keys, secure_client
 from skyctl.stream.sources.source import Event, Source
-from skyctl.stream.sources.transports import ZmqTransport
+from skyctl.stream.sources.transports import QUEUED_MESSAGES, ZmqTransport
+
+_QUEUED_BYTES = 1 << 30
 
 
 class OwnParser:
@@ -16,6 +19,23 @@ class OwnParser:
         return (wire.decode(message[0], received_ns),)
 
 
-def own_source(address: str) -> Source:
-    """What a Publisher sends from ``address``. Raises StreamError for an address that is none."""
-    return Source(ZmqTransport(address), OwnParser())
+def own_source(
+    address: str, keys: Keys | None = None, max_message_bytes: int = wire.MAX_MESSAGE_BYTES
+) -> Source:
+    """What a Publisher sends from ``address``.
+
+    keys : this side's, with the publisher's public key; needed off this machine
+    max_message_bytes : what is refused unread; so many may wait that _QUEUED_BYTES hold them
+
+    Raises StreamError for an address that is none, or off this machine without keys.
+    """
+    require_keys(address, keys)
+    if keys:
+        _ = keys.publisher  # raises while there is no socket yet
+    transport = ZmqTransport(
+        address,
+        max_message_bytes=max_message_bytes,
+        queued_messages=max(2, min(_QUEUED_BYTES // max_message_bytes, QUEUED_MESSAGES)),
+        configure=lambda socket: secure_client(socket, keys) if keys else None,
+    )
+    return Source(transport, OwnParser())

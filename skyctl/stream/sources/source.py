@@ -1,5 +1,5 @@
 """Source: where frames come from. A *parser* turns messages into events and knows no socket; a
-*transport* receives messages and knows not what is in them. The hub passes on from one to the other.
+*transport* receives messages and knows not what is in them. The hub joins the two.
 """
 
 from collections.abc import Sequence

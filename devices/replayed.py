@@ -1,0 +1,205 @@
+"""A recorded run in place of a sample: plans and agents run against it, offline."""
+
+import logging
+import queue
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from skyctl.devices.guard import Envelope, Guard
+from skyctl.devices.simulated import Beamline, wire
+from skyctl.errors import PulseRefused, StreamError
+from skyctl.inference.model import MovieClassifier
+from skyctl.inference.streaming import StreamingClassifier
+from skyctl.pulse import Exposure, Movie, Pulse
+from skyctl.recording.files import Storage
+from skyctl.recording.reader import Recording
+from skyctl.recording.replay import Clock, Pace, RecordedShot, recorded_shots
+from skyctl.stream.publisher import Publisher
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where a run asked for something else than was recorded.
+
+    number : of the recorded shot, None where the recording is over
+    """
+
+    number: int | None
+    asked: str
+    recorded: str
+
+    def __str__(self) -> str:
+        where = "after the last shot" if self.number is None else f"shot {self.number}"
+        return f"{where}: asked for {self.asked}, recorded is {self.recorded}"
+
+
+class ReplayedSample:
+    """Answers each look and each pulse with the movie that was recorded of it.
+
+    Stands where `SimulatedSample` stands. What is asked for is met by the recorded shot of that
+    name, else by the next one: a plan that looks and fires as when it was recorded gets its movies
+    in the recorded order, under new names. Another pulse, another movie, a look where a pulse was
+    recorded, or anything after the last shot is a divergence, kept in ``divergences``.
+
+    recording : stays open as long as this does; publisher : where frames go
+    pace : when frames are sent, see Pace
+    diverging : "refuse" raises (PulseRefused, or StreamError for a look) and answers nothing.
+        "count" answers with the recorded pulse's movie all the same, or for a look the next
+        recorded look, so that what an agent proposes can be compared shot by shot; it raises only
+        where there is none left. The movie then says which pulse it is of.
+
+    Raises RecordingError when no shot was recorded.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        publisher: Publisher,
+        *,
+        pace: Pace = "max",
+        diverging: Literal["refuse", "count"] = "refuse",
+    ) -> None:
+        self.shape: tuple[int, ...] = recording.shape
+        self.divergences: list[Divergence] = []
+        self.error: Exception | None = None
+        self._recording, self._publisher, self._diverging = recording, publisher, diverging
+        self._clock = Clock(pace)
+        self._left = list(recorded_shots(recording))
+        self._armed: tuple[str, Exposure, Movie] | None = None
+        self._jobs: queue.Queue[tuple[RecordedShot, str, str] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name="skyctl-replayed", daemon=True)
+        self._thread.start()
+
+    @property
+    def shots_left(self) -> int:
+        """Recorded shots that nothing has asked for yet."""
+        return len(self._left)
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for a recording's header: those of the recorded run, and which it was."""
+        recorded = {k: v for k, v in self._recording.header.items() if k != "model"}
+        return {**recorded, "replayed_run": self._recording.run}
+
+    def expose(self, run: str, exposure: Exposure, movie: Movie) -> None:
+        """Camera: send the recorded look, or be ready for the pulse of this shot."""
+        if exposure.pulsed:
+            self._armed = (run, exposure, movie)
+            return
+        try:
+            shot = self._next(exposure.shot, None, None)
+        except PulseRefused as error:
+            raise StreamError(str(error)) from error
+        self._jobs.put((shot, run, exposure.shot))
+
+    def cancel(self) -> str:
+        """Camera: stop waiting for a pulse; the shot it waited for, or ""."""
+        armed, self._armed = self._armed, None
+        return armed[1].shot if armed else ""
+
+    def fire(self, shot: str, pulse: Pulse) -> None:
+        """Pulser: send the movie of the recorded pulse; nothing where no camera was readied.
+
+        Raises PulseRefused for a pulse that was not recorded (see ``diverging``).
+        """
+        if self.error or not self._thread.is_alive():
+            raise PulseRefused(
+                f"replayed sample: stopped ({self.error}). Nothing was fired; open it again."
+            )
+        if self._armed is None or self._armed[1].shot != shot:
+            return
+        run, _, movie = self._armed
+        recorded = self._next(shot, pulse, movie)
+        self._armed = None
+        self._jobs.put((recorded, run, shot))
+
+    def wait_settled(self) -> None:
+        """Return when all movies that were asked for are sent."""
+        self._jobs.join()
+
+    def close(self) -> None:
+        """Send what was asked for and stop."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _next(self, name: str, pulse: Pulse | None, movie: Movie | None) -> RecordedShot:
+        """Take the recorded shot that answers; PulseRefused where none does."""
+        named = [shot for shot in self._left if shot.start.shot == name]
+        candidates = named or self._left
+        if not candidates:
+            self._diverge(Divergence(None, _words(pulse, None), "nothing"), fatal=True)
+        shot = candidates[0]
+        start = shot.start
+        if start.pulse != pulse or (movie and start.movie != movie):
+            alike = [s for s in candidates if (s.start.pulse is None) == (pulse is None)]
+            other_movie = movie if movie != start.movie else None
+            asked = _words(pulse, other_movie)
+            recorded = _words(start.pulse, start.movie if other_movie else None)
+            self._diverge(Divergence(shot.number, asked, recorded), fatal=not alike)
+            shot = alike[0]
+        self._left = self._left[self._left.index(shot) + 1 :]
+        return shot
+
+    def _diverge(self, divergence: Divergence, fatal: bool) -> None:
+        self.divergences.append(divergence)
+        _log.warning("%s: %s", self._recording.path, divergence)
+        if fatal or self._diverging == "refuse":
+            raise PulseRefused(
+                f"recording {self._recording.path}: {divergence}. Nothing was fired; run the plan, "
+                "the seed and the memory that were recorded, or let divergences be counted."
+            )
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            shot, run, name = job
+            try:
+                shot.send(self._publisher, self._clock, run=run, shot=name)
+            except Exception as error:  # noqa: BLE001 - kept; the next fire() is refused with it
+                _log.exception("replayed sample stopped")
+                self.error = error
+            finally:
+                self._jobs.task_done()
+        self._jobs.task_done()
+
+
+def _words(pulse: Pulse | None, movie: Movie | None) -> str:
+    if pulse is None:
+        return "a look"
+    # every digit: two pulses that print alike would make a riddle of the message
+    settings = pulse.model_dump_json(exclude_none=True)
+    return f"pulse {settings}" + (f", movie {movie.model_dump_json()}" if movie else "")
+
+
+def replayed_beamline(
+    recording: Recording,
+    folder: Path,
+    *,
+    pace: Pace = "max",
+    diverging: Literal["refuse", "count"] = "refuse",
+    model: MovieClassifier | None = None,
+    envelope: Envelope | None = None,
+    ledger: Path | None = None,
+    address: str = "tcp://127.0.0.1:*",
+    storage: Storage | None = None,
+) -> Beamline[ReplayedSample]:
+    """Build a beamline around a recorded run; what it records goes to ``folder``.
+
+    The camera asks for the movie of the first recorded pulse. See ReplayedSample for ``pace`` and
+    ``diverging``.
+
+    Raises RecordingError (no shot), StreamError (port in use), ModelError (no such model) or
+    PulseRefused (bad ledger).
+    """
+    streaming = StreamingClassifier(model or MovieClassifier())
+    guard = Guard(envelope or Envelope(), ledger)
+    shots = list(recorded_shots(recording))
+    publisher = Publisher(address)
+    sample = ReplayedSample(recording, publisher, pace=pace, diverging=diverging)
+    beamline = wire(sample, publisher, folder, streaming=streaming, guard=guard, storage=storage)
+    if movies := [shot.start.movie for shot in shots if shot.start.pulse]:
+        beamline.camera.duration_ps.put(movies[0].duration_ps)
+        beamline.camera.interval_ps.put(movies[0].interval_ps)
+    return beamline

@@ -1,0 +1,121 @@
+"""Soak: the stream at a steady rate for minutes; nothing lost, memory flat, latency flat."""
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyctl.bench.machine import machine
+from skyctl.frame import Frame, ShotEnd, ShotStart
+from skyctl.pulse import Movie
+from skyctl.stream.accounting import LatencyHistogram
+from skyctl.stream.hub import Consumer, Event, Hub
+from skyctl.stream.publisher import Publisher
+
+_MOVIE_FRAMES = 1000
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+def soak(
+    minutes: float = 10.0,
+    rate: float = 1000.0,
+    side: int = 100,
+    say: Callable[[str], None] = lambda what: None,
+) -> dict[str, Any]:
+    """Stream ``rate`` frames of side × side float32 a second to two lossless subscribers.
+
+    Each minute (or tenth of a short run) has a row: frames, losses, memory of this process, latency
+    from the source to a subscriber.
+    """
+    shots = max(1, round(minutes * 60 * rate / _MOVIE_FRAMES))
+    told = _SPAWN.Queue()
+    source = _SPAWN.Process(target=_send, args=(told, rate, side, shots), daemon=True)
+    source.start()
+    hub = Hub(told.get(timeout=60))
+    latency = LatencyHistogram()
+    received: list[int] = [0, 0]
+    ended: list[int] = [0, 0]
+
+    def handle(event: Event, which: int) -> None:
+        nonlocal latency
+        if isinstance(event, Frame):
+            received[which] += 1
+            if which == 0:
+                latency.add((time.monotonic_ns() - event.left_source_ns) / 1e6)
+        elif isinstance(event, ShotEnd):
+            ended[which] += 1
+
+    consumers = [Consumer(f"soak-{i}", lambda event, i=i: handle(event, i)) for i in range(2)]
+    for consumer in consumers:
+        hub.subscribe(consumer)
+    rows: list[dict[str, Any]] = []
+    length_s = min(60.0, minutes * 6)
+    begun, before = time.monotonic(), 0
+    while min(ended) < shots and time.monotonic() - begun < 2 * minutes * 60 + 60:
+        time.sleep(length_s)
+        taken, latency = latency, LatencyHistogram()
+        if not taken.total:
+            continue
+        rows.append(
+            {
+                "elapsed_s": round(time.monotonic() - begun, 1),
+                "frames": received[0] - before,
+                "missing": hub.totals["missing"],
+                "memory_MB": round(_memory_mb(), 1),
+                "queued_kB": max(consumer.queued_bytes for consumer in consumers) / 1e3,
+                "p50_ms": taken.quantile(0.5),
+                "p99_ms": taken.quantile(0.99),
+                "max_ms": taken.largest_ms,
+            }
+        )
+        before = received[0]
+        say(f"{rows[-1]}")
+    sent = told.get(timeout=60)
+    hub.close()
+    for consumer in consumers:
+        consumer.close()
+    source.join(60)
+    totals = hub.accounting()
+    return {
+        "machine": machine(),
+        "rate": rate,
+        "bytes": side * side * 4,
+        "minutes": minutes,
+        "sent": sent,
+        "received": totals["received"],
+        "by_subscriber": received,
+        "unaccounted": sent - totals["received"] - totals["missing"],
+        "totals": dict(totals),
+        "rows": rows,
+    }
+
+
+def _memory_mb() -> float:
+    """Resident memory of this process (Linux; NaN elsewhere)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return float("nan")
+    return pages * 4096 / 1e6
+
+
+def _send(told: Any, rate: float, side: int, shots: int) -> None:
+    """The source process."""
+    publisher = Publisher(timeout_s=60)
+    told.put(publisher.address)
+    image = np.random.default_rng(0).uniform(-1, 1, (side, side)).astype(np.float32)
+    due, sent = time.perf_counter(), 0
+    for shot in range(shots):
+        name = f"soak-{shot}"
+        publisher.start(ShotStart("soak", name, None, Movie(), _MOVIE_FRAMES, image.shape))
+        for index in range(_MOVIE_FRAMES):
+            due += 1 / rate
+            time.sleep(max(0.0, due - time.perf_counter()))
+            publisher.frame(Frame("soak", name, index, 0.0, time.time_ns(), image))
+            sent += 1
+        publisher.end("soak", name)
+    publisher.close()
+    told.put(sent)

@@ -1,0 +1,155 @@
+"""doctor: is this installation well, does a stream lose nothing here, what did a run count."""
+
+import importlib.metadata
+import math
+import platform
+import threading
+import time
+import urllib.request
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyctl.errors import SkyctlError, StreamError
+from skyctl.frame import Frame, ShotEnd, ShotStart
+from skyctl.inference.model import MovieClassifier
+from skyctl.inference.streaming import StreamingClassifier
+from skyctl.pulse import Movie, Pulse
+from skyctl.recording.layout import COUNTS
+from skyctl.recording.reader import Recording
+from skyctl.stream.hub import Consumer, Event, Hub
+from skyctl.stream.metrics import KINDS, read_accounting
+from skyctl.stream.publisher import Publisher
+
+_FRAMES = 200
+_PATIENCE_S = 30.0
+_PAGE_BYTES = 4 * 2**20
+_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+_SHOWN = ("bluesky", "ophyd", "numpy", "numba", "pyzmq", "cbor2", "h5py")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. ``found`` names the remedy where it is not well."""
+
+    what: str
+    found: str
+    well: bool = True
+
+
+@dataclass
+class Report:
+    """All that was found; ``accounting`` has the counts of each source that was asked."""
+
+    findings: list[Finding] = field(default_factory=list)
+    accounting: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is at fault."""
+        return all(finding.well for finding in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain content; a number that is not known is null."""
+        counts = {
+            source: {name: None if math.isnan(n) else n for name, n in numbers.items()}
+            for source, numbers in self.accounting.items()
+        }
+        findings = [asdict(finding) for finding in self.findings]
+        return {"well": self.well, "findings": findings, "accounting": counts}
+
+
+def check_up(metrics_url: str | None = None, recording: Path | None = None) -> Report:
+    """Look at the installation and a loopback stream; ask a running hub and a recording for more.
+
+    Raises StreamError or RecordingError when these cannot be read.
+    """
+    report = Report()
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _SHOWN)
+    report.findings.append(Finding("Python", f"{platform.python_version()}; {versions}"))
+    report.findings.append(_runtime())
+    try:
+        model = MovieClassifier()
+    except SkyctlError as error:
+        report.findings.append(Finding("classifier", str(error), well=False))
+    else:
+        card = model.card
+        report.findings.append(
+            Finding("classifier", f"{card.name} {card.version} on {model.provider}")
+        )
+        _try_stream(model, report)
+    if metrics_url:
+        report.accounting["hub"] = read_accounting(_page(metrics_url))
+    if recording:
+        with Recording(recording) as opened:
+            ends = opened.ends
+            there = [name for name in COUNTS if name in (ends.dtype.names or ())]
+            report.accounting["recording"] = {name: float(ends[name].sum()) for name in there}
+    return report
+
+
+def _runtime() -> Finding:
+    """Which ONNX Runtime there is: two of them break each other without a word."""
+    installed = {d.metadata["Name"].lower() for d in importlib.metadata.distributions()}
+    there = [name for name in _RUNTIMES if name in installed]
+    if len(there) == 1:
+        return Finding("ONNX Runtime", f"{there[0]} {importlib.metadata.version(there[0])}")
+    if there:
+        found = "onnxruntime and onnxruntime-gpu together: uninstall both, install one"
+    else:
+        found = "not there: install skyctl with its extra 'cpu' or 'gpu'"
+    return Finding("ONNX Runtime", found, well=False)
+
+
+def _try_stream(model: MovieClassifier, report: Report) -> None:
+    done = threading.Event()
+    streaming = StreamingClassifier(model)
+
+    def handle(event: Event) -> None:
+        streaming.handle(event)
+        if isinstance(event, ShotEnd):
+            done.set()
+
+    publisher = Publisher(timeout_s=_PATIENCE_S, clock="tcp://127.0.0.1:*")
+    hub = Hub(publisher.address, clock=publisher.clock_address)
+    consumer = Consumer("doctor", handle)
+    hub.subscribe(consumer)
+    image = np.random.default_rng(0).uniform(-1, 1, (100, 100)).astype(np.float32)
+    try:
+        publisher.start(ShotStart("doctor", "s", Pulse(width_ps=8), Movie(), _FRAMES, image.shape))
+        for index in range(_FRAMES):
+            publisher.frame(Frame("doctor", "s", index, 0.0, time.time_ns(), image))
+        publisher.end("doctor", "s")
+        arrived = done.wait(_PATIENCE_S)
+    finally:
+        hub.close()
+        consumer.close()
+        publisher.close()
+    counts = hub.accounting()
+    report.accounting["test stream"] = {kind: float(counts[kind]) for kind in KINDS}
+    whole = arrived and counts["received"] == _FRAMES and not counts["missing"]
+    found = f"{counts['received']} of {_FRAMES} frames"
+    report.findings.append(Finding("stream on this machine", found, well=whole))
+    report.findings.append(Finding("clock of the source", str(hub.clock)))
+    for what, histogram in {
+        "source to hub": hub.transit,
+        "hub to verdict": streaming.latency,
+        "source to verdict": streaming.age,
+    }.items():
+        p50, p99 = histogram.quantile(0.5), histogram.quantile(0.99)
+        found = f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, flat out"
+        report.findings.append(Finding(f"latency, {what}", found))
+
+
+def _page(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise StreamError(f"metrics {url}: no web address. Give http://127.0.0.1:PORT/metrics.")
+    try:
+        with urllib.request.urlopen(url, timeout=_PATIENCE_S) as answer:
+            return answer.read(_PAGE_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        raise StreamError(
+            f"metrics {url}: no answer ({error}). See whether the beamline runs and serves them."
+        ) from error

@@ -1,0 +1,108 @@
+"""PSI htypes array-1.0: a header in JSON and the image behind it, two parts of one message.
+
+Source: paulscherrerinstitute/htypes, array-1.0.md. Its table says "endianness", its example
+"endianess"; both are sent.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from skyctl.errors import ForeignMessage, UndecodableMessage
+from skyctl.frame import ShotStart
+from skyctl.stream import wire
+from skyctl.stream.sources.pixels import Scaling, image_bytes
+from skyctl.stream.sources.shots import NumberedFrames
+from skyctl.stream.sources.source import Event
+
+_LONGEST_HEADER = 64 * 2**10
+_TYPES = {
+    **{
+        f"{sign}int{8 * size}": f"{sign or 'i'}{size}"
+        for sign in ("", "u")
+        for size in (1, 2, 4, 8)
+    },
+    **{f"float{8 * size}": f"f{size}" for size in (2, 4, 8)},
+}
+_ORDERS = {"little": "<", "big": ">"}
+
+
+class Array10Parser:
+    """Frames of an array-1.0 stream; its numbers start at 0. Compressed ones are refused.
+
+    The stream says neither when a series begins nor when an image was taken: shots are told apart
+    as NumberedFrames does, and the source time is 0, unknown. Publishers may send a part of the
+    frames: what they leave out is missing.
+
+    scaling : what counts mean; run : name of the source
+    max_image_bytes : larger images are refused
+    """
+
+    def __init__(
+        self,
+        scaling: Scaling,
+        run: str = "array-1.0",
+        max_image_bytes: int = wire.MAX_MESSAGE_BYTES,
+    ) -> None:
+        self._scaling = scaling
+        self._limit = max_image_bytes
+        self._frames = NumberedFrames(run, origin=0)
+        self._last = -1
+
+    def expect(self, start: ShotStart) -> None:
+        """The next frame is the first of this shot."""
+        self._frames.expect(start)
+
+    def parse(self, message: list[memoryview], received_ns: int) -> list[Event]:
+        """The events of a message of two parts."""
+        if len(message) != 2:
+            raise UndecodableMessage(f"array-1.0: message of {len(message)} parts, not 2")
+        header, blob = message
+        fields = _header(header)
+        number = fields.get("frame")
+        if type(number) is not int or not 0 <= number < 2**63:
+            raise UndecodableMessage("array-1.0: no frame number")
+        image = self._scaling.apply(self._array(fields, blob))
+        anew = number == 0 < self._last
+        self._last = number
+        return self._frames.take(number, image, 0, received_ns, anew)
+
+    def _array(self, fields: dict[str, Any], blob: memoryview) -> np.ndarray:
+        encoding = fields.get("encoding") or ""
+        if encoding != "":
+            raise UndecodableMessage(
+                f"array-1.0: encoding {str(encoding)[:32]!r} is not known; have it sent plain"
+            )
+        kind = fields.get("type")
+        order = fields.get("endianness", fields.get("endianess", "little"))
+        if not isinstance(kind, str) or kind not in _TYPES:
+            raise UndecodableMessage(f"array-1.0: type {str(kind)[:32]!r}")
+        if not isinstance(order, str) or order not in _ORDERS:
+            raise UndecodableMessage(f"array-1.0: endianness {str(order)[:32]!r}")
+        dtype = np.dtype(_ORDERS[order] + _TYPES[kind])
+        shape = fields.get("shape")
+        if not isinstance(shape, list) or [type(n) for n in shape] != [int, int]:
+            raise UndecodableMessage("array-1.0: shape is not [rows, columns]")
+        rows, columns = shape
+        if image_bytes((rows, columns), dtype, self._limit) != len(blob):
+            raise UndecodableMessage(
+                f"array-1.0: {len(blob)} bytes for {rows} × {columns} of {dtype.itemsize}"
+            )
+        return np.frombuffer(blob, dtype).reshape(rows, columns)
+
+
+def _header(part: memoryview) -> dict[str, Any]:
+    if len(part) > _LONGEST_HEADER:
+        raise UndecodableMessage(f"array-1.0: header of {len(part)} bytes")
+    try:
+        fields = json.loads(bytes(part))
+    except (ValueError, RecursionError) as error:
+        raise UndecodableMessage(
+            f"array-1.0: header is not JSON ({type(error).__name__})"
+        ) from error
+    if not isinstance(fields, dict):
+        raise UndecodableMessage("array-1.0: header is not an object")
+    if fields.get("htype") != "array-1.0":
+        raise ForeignMessage(f"htype {str(fields.get('htype'))[:32]!r}, not array-1.0")
+    return fields

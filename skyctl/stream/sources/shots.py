@@ -1,0 +1,131 @@
+"""Which shot a frame is of: a detector knows series and numbers, not runs and shots."""
+
+from collections import deque
+
+import numpy as np
+
+from skyctl.errors import UndecodableMessage
+from skyctl.frame import Frame, ShotEnd, ShotStart
+from skyctl.pulse import Movie
+from skyctl.stream import wire
+from skyctl.stream.sources.source import Event
+
+
+class Expected:
+    """The shot that the camera will film next. The camera's thread puts it, the hub's takes it."""
+
+    def __init__(self) -> None:
+        self._next: deque[ShotStart] = deque(maxlen=1)
+
+    def put(self, start: ShotStart) -> None:
+        """Replace what was expected: a shot whose frames never came must not get those of the
+        next."""
+        self._next.append(start)
+
+    def take(self, shape: tuple[int, ...]) -> ShotStart | None:
+        """The expected shot, once; None when none is.
+
+        Raises UndecodableMessage when its frames are not of ``shape``: it will get none.
+        """
+        try:
+            start = self._next.pop()
+        except IndexError:
+            return None
+        if start.shape != shape:
+            raise UndecodableMessage(
+                f"shot {start.shot} expects frames of {start.shape}, the detector sends {shape}: "
+                "give the camera the detector's shape"
+            )
+        return start
+
+
+def frame(
+    start: ShotStart, index: int, image: np.ndarray, source_time_ns: int, received_ns: int
+) -> Frame:
+    """A frame of ``start``, whose movie says when in the movie it is."""
+    return Frame(
+        run=start.run,
+        shot=start.shot,
+        index=index,
+        movie_time_ps=index * start.movie.interval_ps,
+        source_time_ns=source_time_ns,
+        data=image,
+        received_ns=received_ns,
+    )
+
+
+class NumberedFrames:
+    """Shots of a source that numbers its frames and tells neither start nor end of a series.
+
+    A shot that is ``expect``-ed begins with the next frame and ends with the last that it expects.
+    Other frames are of shots named after the number of their first frame, in a run named after the
+    source; such a one ends when a shot is expected or the source numbers anew.
+
+    run : name of the source; origin : the number of the first frame of all
+    """
+
+    def __init__(self, run: str, origin: int) -> None:
+        self._run = run
+        self._origin = origin
+        self._expected = Expected()
+        self._start: ShotStart | None = None
+        self._over = False
+        self._first = 0
+        self._last = -1
+
+    def expect(self, start: ShotStart) -> None:
+        """The next frame is the first of this shot. Stop the source before: a frame still on its
+        way would be taken for it."""
+        self._expected.put(start)
+
+    def take(
+        self, number: int, image: np.ndarray, source_time_ns: int, received_ns: int, anew: bool
+    ) -> list[Event]:
+        """The events of a frame.
+
+        anew : the source has begun to number anew with this frame
+
+        Raises UndecodableMessage for a frame that does not fit the expected shot.
+        """
+        shape = image.shape
+        expected = self._expected.take(shape)
+        anew = anew or bool(expected and number <= self._last)
+        events: list[Event] = []
+        start = self._start
+        if start is None or expected or anew or start.shape != shape or self._new(number):
+            events += self._end()
+            self._first = self._first_number(number, anew, expected)
+            self._last = self._first - 1
+            start = expected or ShotStart(
+                self._run, f"series-{number}", None, Movie(), expected_frames=0, shape=shape
+            )
+            self._start, self._over = start, False
+            events.append(start)
+        index = number - self._first
+        if not 0 <= index < wire.MOST_FRAMES:
+            raise UndecodableMessage(f"frame number {number}: the shot began with {self._first}")
+        self._last = max(self._last, number)
+        events.append(frame(start, index, image, source_time_ns, received_ns))
+        if 0 < start.expected_frames <= index + 1:
+            events += self._end()
+        return events
+
+    def _new(self, number: int) -> bool:
+        """Whether this frame comes after a shot that is over."""
+        return self._over and number > self._last
+
+    def _first_number(self, number: int, anew: bool, expected: ShotStart | None) -> int:
+        """The number that the shot begins with: not this frame's if those before it were lost."""
+        first = self._origin if anew or self._start is None else self._last + 1
+        lost = number - first
+        return first if expected and 0 <= lost < expected.expected_frames else number
+
+    def _end(self) -> list[ShotEnd]:
+        if self._start is None or self._over:
+            return []
+        self._over = True
+        # Nobody promised a number of frames for an unexpected shot: it has those that came.
+        sent = self._last - self._first + 1
+        if self._start.expected_frames:
+            sent = self._start.expected_frames if sent >= self._start.expected_frames else None
+        return [ShotEnd(self._start.run, self._start.shot, sent)]

@@ -1,0 +1,31 @@
+"""What a DECTRIS detector says of itself over its SIMPLON API (HTTP)."""
+
+import json
+import logging
+import urllib.request
+
+_TIMEOUT_S = 0.3
+_LONGEST_ANSWER = 4096
+_log = logging.getLogger(__name__)
+
+
+class SimplonDropped:
+    """Images that the detector's stream dropped because nobody took them: ``dropped`` of a
+    ZmqTransport. Asked at the start and at the end of each shot, for 0.3 s at most; without an
+    answer it is what it was, and a warning is logged.
+
+    host : "HOST" or "HOST:PORT" of the detector control unit; version : of its API
+    """
+
+    def __init__(self, host: str, version: str = "1.8.0") -> None:
+        self._url = f"http://{host}/stream/api/{version}/status/dropped"
+        self._last = 0
+
+    def __call__(self) -> int:
+        """The detector's count."""
+        try:
+            with urllib.request.urlopen(self._url, timeout=_TIMEOUT_S) as answer:
+                self._last = int(json.loads(answer.read(_LONGEST_ANSWER))["value"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            _log.warning("%s: no count of dropped images (%s)", self._url, error)
+        return self._last

@@ -1,0 +1,158 @@
+"""Splitter: stands behind a detector that pushes, and gives its messages to several.
+
+A PUSH socket deals its messages out: a second client takes half of the frames, and neither learns
+of it. So one splitter connects, and everybody else connects to the splitter.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+import tempfile
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+import zmq
+
+from skyctl.errors import StreamError, UndecodableMessage
+from skyctl.stream.keys import require_keys
+from skyctl.stream.sources.transports import ZmqTransport
+
+QUEUED_MESSAGES = 256
+"""Messages that wait for each output."""
+
+_POLL_MS = 50
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where messages go.
+
+    address : to bind, "tcp://127.0.0.1:PORT" ("…:*" takes a free port) or "ipc://PATH"
+    kind : "push" is lossless: one client, for whom the detector is held back when it is slow or not
+        there; "pub" is for any number of onlookers: what does not fit their queue is dropped, and
+        counted
+    """
+
+    address: str
+    kind: Literal["push", "pub"] = "push"
+
+
+class Splitter:
+    """Takes all messages of a detector and sends each, unread, to every output; in a thread.
+
+    counts : "in", "undecodable" (dropped by ZeroMQ's rules), and for each output's address, as
+        bound, what it was given; with " dropped" behind the address what it was not
+    addresses : of the outputs, as bound
+
+    Raises StreamError for an address that is none, in use, or off this machine, and when a
+    splitter on this machine stands behind the detector already.
+    """
+
+    def __init__(self, detector: str, outputs: list[Output]) -> None:
+        if not outputs:
+            raise StreamError(f"splitter of {detector}: no outputs. Give at least one address.")
+        self._claim = claim(detector)
+        self.counts: Counter[str] = Counter()
+        self._stop = threading.Event()
+        self._context = zmq.Context()
+        self._outputs: list[tuple[Output, str, zmq.Socket]] = []
+        try:
+            for output in outputs:
+                self._outputs.append(self._bind(output))
+            self._transport = ZmqTransport(detector)
+        except StreamError:
+            self._release()
+            raise
+        self.addresses = [address for _, address, _ in self._outputs]
+        self._thread = threading.Thread(target=self._run, name="skyctl-splitter", daemon=True)
+        self._thread.start()
+
+    def _bind(self, output: Output) -> tuple[Output, str, zmq.Socket]:
+        require_keys(output.address, None)
+        socket = self._context.socket(zmq.PUSH if output.kind == "push" else zmq.XPUB)
+        socket.setsockopt(zmq.SNDHWM, QUEUED_MESSAGES)
+        socket.setsockopt(zmq.LINGER, 0)
+        if output.kind == "pub":
+            socket.setsockopt(zmq.XPUB_NODROP, 1)  # says so instead of dropping in silence
+        try:
+            socket.bind(output.address)
+        except zmq.ZMQError as error:
+            socket.close()
+            raise StreamError(
+                f"splitter output {output.address}: {error}. Choose a free port (or end in ':*')."
+            ) from error
+        return output, socket.getsockopt_string(zmq.LAST_ENDPOINT), socket
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                try:
+                    parts = self._transport.receive(_POLL_MS)
+                except UndecodableMessage as error:
+                    self.counts["undecodable"] += 1
+                    _log.warning("splitter: %s", error)
+                    continue
+                if parts is not None:
+                    self.counts["in"] += 1
+                    for output, address, socket in self._outputs:
+                        sent = self._send(output, socket, parts)
+                        self.counts[address if sent else f"{address} dropped"] += 1
+        finally:
+            self._transport.close()
+
+    def _send(self, output: Output, socket: zmq.Socket, parts: list[memoryview]) -> bool:
+        while True:
+            try:
+                socket.send_multipart(parts, zmq.NOBLOCK, copy=False)
+                return True
+            except zmq.Again:
+                if output.kind == "pub" or self._stop.is_set():
+                    return False
+                socket.poll(_POLL_MS, zmq.POLLOUT)
+
+    def _release(self) -> None:
+        for _, _, socket in self._outputs:
+            socket.close()
+        self._context.term()
+        self._claim.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether messages are passed on."""
+        return self._thread.is_alive()
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Stop. What outputs still have queued is given ``timeout_s`` to leave."""
+        self._stop.set()
+        self._thread.join()
+        for _, _, socket in self._outputs:
+            socket.setsockopt(zmq.LINGER, int(timeout_s * 1000))
+        self._release()
+
+
+def claim(address: str) -> IO[bytes]:
+    """Say that one consumer on this machine stands behind the detector at ``address``, until the
+    file that is given back is closed or the process ends.
+
+    Raises StreamError when another does. One on another machine cannot be seen from here: it shows
+    as every second frame missing.
+    """
+    name = hashlib.sha256(address.encode()).hexdigest()[:16]
+    path = Path(tempfile.gettempdir()) / f"skyctl-{name}.lock"
+    # Read only: the file of another user can be locked, but not written.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    file = os.fdopen(descriptor, "rb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise StreamError(
+            f"detector {address}: a splitter on this machine takes its frames already; a second one "
+            "would take half of them. Connect to an output of that splitter."
+        ) from None
+    return file
