@@ -42,6 +42,7 @@ bench: .venv/.test
 	$(BIN)/skyctl bench simulator --json benchmarks/simulator.json
 	$(BIN)/skyctl bench thinfilm --json benchmarks/thin_film.json
 	$(BIN)/skyctl bench loop --json benchmarks/loop.json
+	$(BIN)/skyctl bench recording --json benchmarks/recording.json
 	$(BIN)/skyctl bench stream --json benchmarks/stream.json
 	$(BIN)/skyctl bench faults --json benchmarks/faults.json
 	$(BIN)/skyctl bench soak --minutes 10 --json benchmarks/soak.json

@@ -1136,6 +1136,19 @@ def bench_faults(
         raise typer.Exit(1)
 
 
+@bench_app.command("recording")
+def bench_recording_command(json_file: JsonFile = None) -> None:
+    """Frames a second on disk, beside a plain h5py loop, and 1000 frames/s for 20 s."""
+    from skyctl.bench.machine import machine
+    from skyctl.bench.recording import bench_recording
+
+    with _explained():
+        rows = bench_recording()
+        shown = ("what", "compression", "frames_per_s", "ratio", "lost", "behind", "handle_ms")
+        _show_bench([{k: row.get(k, "") for k in shown} for row in rows])
+        _write_json(json_file, {"machine": machine(), "results": rows})
+
+
 @bench_app.command("simulator")
 def bench_simulator(
     seconds: Annotated[float, typer.Option(help="Time for each case.", min=0.1)] = 2.0,

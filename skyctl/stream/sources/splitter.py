@@ -116,8 +116,8 @@ class Splitter:
                 socket.poll(_POLL_MS, zmq.POLLOUT)
 
     def _release(self) -> None:
-        for _, _, socket in self._outputs:
-            socket.close()
+        while self._outputs:
+            self._outputs.pop()[2].close()
         self._context.term()
         self._claim.close()
 
@@ -127,7 +127,7 @@ class Splitter:
         return self._thread.is_alive()
 
     def close(self, timeout_s: float = 1.0) -> None:
-        """Stop. What outputs still have queued is given ``timeout_s`` to leave."""
+        """Stop, once. What outputs still have queued is given ``timeout_s`` to leave."""
         self._stop.set()
         self._thread.join()
         for _, _, socket in self._outputs:

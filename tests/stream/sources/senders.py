@@ -133,9 +133,7 @@ def dectris(
     wait()
 
 
-def array10(
-    dtype="<u2", shape=(6, 9), frames=8, word="endianness", kind="push", lose=(), repeat=1
-):
+def array10(dtype="<u2", shape=(6, 9), frames=8, word="endianness", kind="push", lose=(), repeat=1):
     """``repeat`` times the frames 0, 1, 2 …; those in ``lose`` are not sent."""
     socket = push({"push": zmq.PUSH, "pub": zmq.XPUB}[kind])
     if kind == "pub":
