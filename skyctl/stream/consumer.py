@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -68,15 +68,20 @@ class Consumer:
 
     def put(self, event: Any) -> None:
         """Queue an event, by this consumer's policy. A closed consumer takes no more."""
+        self.put_all([event])
+
+    def put_all(self, events: Iterable[Any]) -> None:
+        """Queue events in order, waking the subscriber once."""
         with self._changed:
-            if self._policy == "lossless":
-                self._wait_for_room(_bytes(event))
-            if self._closed:
-                return
-            if self._policy == "newest":
-                self._make_room(event)
-            self._events.append(event)
-            self.queued_bytes += _bytes(event)
+            for event in events:
+                if self._policy == "lossless":
+                    self._wait_for_room(_bytes(event))
+                if self._closed:
+                    return
+                if self._policy == "newest":
+                    self._make_room(event)
+                self._events.append(event)
+                self.queued_bytes += _bytes(event)
             self._changed.notify_all()
 
     def _wait_for_room(self, size: int) -> None:
@@ -84,6 +89,7 @@ class Consumer:
             len(self._events) >= self._depth
             or (self._events and self.queued_bytes + size > self._max_bytes)
         ):
+            self._changed.notify_all()  # of what was queued before it was full
             self._changed.wait()
 
     def _make_room(self, event: Any) -> None:

@@ -20,6 +20,7 @@ from skyctl.stream.sources.source import Event, Source
 __all__ = ["Consumer", "Event", "Hub"]
 
 _POLL_MS = 50
+_AT_ONCE = 64
 _CLOCK_EVERY_S = 30.0
 _REMEMBERED_SHOTS = 256
 _NOBODYS_CLOCK_NS = 86_400 * 1_000_000_000
@@ -71,6 +72,7 @@ class Hub:
         self._over: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED_SHOTS)
         self._upstream_dropped = 0
         self._last_message = 0.0
+        self._outbox: list[Event] = []
         self._stop = threading.Event()
         self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="skyctl-hub", daemon=True)
@@ -121,10 +123,12 @@ class Hub:
         try:
             while not self._stop.is_set():
                 self._receive()
+                self._hand_on()
                 if self._account and time.monotonic() - self._last_message > self._stall_s:
                     _log.warning("shot %s: no message for %g s", self._shot, self._stall_s)
                     self._finish(None)
             self._finish(None)
+            self._hand_on()
         finally:
             self._source.transport.close()
 
@@ -134,17 +138,24 @@ class Hub:
         return start.shot if start else "-"
 
     def _receive(self) -> None:
+        """Take the messages that are there; wait for the first."""
+        timeout_ms = _POLL_MS
+        while len(self._outbox) < _AT_ONCE and self._receive_one(timeout_ms):
+            timeout_ms = 0
+
+    def _receive_one(self, timeout_ms: int) -> bool:
         try:
-            message = self._source.transport.receive(_POLL_MS)
+            message = self._source.transport.receive(timeout_ms)
             if message is None:
-                return
+                return False
             events = self._source.parser.parse(message, time.monotonic_ns())
         except (UndecodableMessage, ForeignMessage) as error:
             self._note("foreign" if isinstance(error, ForeignMessage) else "undecodable")
             _log.warning("shot %s: message dropped: %s", self._shot, error)
-            return
+            return True
         for event in events:
             self._sort(event)
+        return True
 
     def _sort(self, event: Event) -> None:
         if isinstance(event, ShotStart):
@@ -165,7 +176,6 @@ class Hub:
             if self._account.accept(event):
                 self.totals["received"] += 1
                 self._emit(self._timed(event, self._account))
-            # After the event is handed on: a slow subscriber's time is not the source's silence.
             self._last_message = time.monotonic()
 
     def _sort_out_of_place(self, event: Frame | ShotEnd) -> None:
@@ -221,5 +231,14 @@ class Hub:
         self._emit(end)
 
     def _emit(self, event: Event) -> None:
+        self._outbox.append(event)
+
+    def _hand_on(self) -> None:
+        """Give the subscribers what was received: at once, because each wakes a thread for it."""
+        if not self._outbox:
+            return
+        events, self._outbox = self._outbox, []
         for consumer in self._consumers:
-            consumer.put(event)
+            consumer.put_all(events)
+        # Only now: a slow subscriber's time is not the source's silence.
+        self._last_message = time.monotonic()

@@ -72,18 +72,45 @@ class _EndData(_UserData):
     frames: int = Field(strict=True, ge=0, le=MOST_FRAMES)
 
 
+def describe_start(start: ShotStart) -> dict[str, Any]:
+    """A shot as ``user_data``; as header_appendix of a DECTRIS detector it makes the series the
+    shot."""
+    return {
+        "schema": SCHEMA,
+        "run": start.run,
+        "shot": start.shot,
+        "pulse": start.pulse.model_dump() if start.pulse else None,
+        "movie": start.movie.model_dump(),
+        "expected_frames": start.expected_frames,
+        "shape": list(start.shape),
+    }
+
+
+def read_start(user_data: Mapping[Any, Any]) -> ShotStart:
+    """The shot that ``describe_start`` described. Raises pydantic.ValidationError."""
+    start = _StartData.model_validate(dict(user_data))
+    return ShotStart(
+        run=start.run,
+        shot=start.shot,
+        pulse=start.pulse,
+        movie=start.movie,
+        expected_frames=start.expected_frames,
+        shape=start.shape,
+    )
+
+
+def is_ours(user_data: Any) -> bool:
+    """Whether this is ``user_data`` of ours, of this version."""
+    return isinstance(user_data, dict | cbor2.frozendict) and user_data.get("schema") == SCHEMA
+
+
 def encode_start(start: ShotStart) -> bytes:
     """The start message of a shot."""
     return _encode(
         "start",
         start.run,
         start.shot,
-        {
-            "pulse": start.pulse.model_dump() if start.pulse else None,
-            "movie": start.movie.model_dump(),
-            "expected_frames": start.expected_frames,
-            "shape": list(start.shape),
-        },
+        describe_start(start),
         channels=[CHANNEL],
         detector_description="skyctl film camera",
         image_dtype="float32",
@@ -214,20 +241,12 @@ def _decode(
 ) -> ShotStart | Frame | ShotEnd:
     """Read a message; ``image`` is what stood where its array is empty."""
     kind, content = load(message)
-    user_data = content.get("user_data")
-    if not isinstance(user_data, dict | cbor2.frozendict) or user_data.get("schema") != SCHEMA:
+    user_data: Any = content.get("user_data")
+    if not is_ours(user_data):
         raise ForeignMessage(f"{kind} message without {SCHEMA} user_data")
     try:
         if kind == "start":
-            start = _StartData.model_validate(dict(user_data))
-            return ShotStart(
-                run=start.run,
-                shot=start.shot,
-                pulse=start.pulse,
-                movie=start.movie,
-                expected_frames=start.expected_frames,
-                shape=start.shape,
-            )
+            return read_start(user_data)
         if kind == "image":
             frame = _ImageData.model_validate(dict(user_data))
             return Frame(

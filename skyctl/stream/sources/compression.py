@@ -94,7 +94,7 @@ def blosc(data: memoryview, size: int) -> bytes:
     Raises UndecodableMessage, also where the library is not installed.
     """
     try:
-        from numcodecs import blosc as library
+        from numcodecs.blosc import decompress
     except ImportError as error:
         raise UndecodableMessage(
             "blosc: numcodecs is not there. Install it: pip install 'skyctl[epics]'"
@@ -108,7 +108,7 @@ def blosc(data: memoryview, size: int) -> bytes:
             f"blosc: {compressed} bytes for {announced}, where {len(data)} for {size} are expected"
         )
     try:
-        return library.decompress(bytes(data))
+        return decompress(bytes(data))
     except (RuntimeError, ValueError) as error:
         raise UndecodableMessage(f"blosc: {error}") from error
 

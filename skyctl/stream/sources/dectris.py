@@ -18,7 +18,7 @@ from skyctl.pulse import Movie
 from skyctl.stream import wire
 from skyctl.stream.sources import compression
 from skyctl.stream.sources.pixels import Scaling, image_bytes
-from skyctl.stream.sources.shots import Expected, frame
+from skyctl.stream.sources.shots import Expected, check_shape, frame
 from skyctl.stream.sources.source import Event
 
 _MULTI_DIMENSIONAL_ARRAY = 40
@@ -64,8 +64,9 @@ class _Open:
 class DectrisParser:
     """Frames of a DECTRIS detector.
 
-    A series is the shot that the camera side ``expect``-ed before it armed the detector; without
-    one it is a shot ``series-ID`` in a run named ``run``, with frames ``frame_time`` apart.
+    A series is the shot that its start message names (``wire.describe_start`` as header_appendix of
+    the detector), else the one that the camera side ``expect``-ed before it armed the detector,
+    else a shot ``series-ID`` in a run named ``run``, with frames ``frame_time`` apart.
 
     Images are numbered by the detector, so what is lost on the way is missing. The end of a series
     tells no count; it closes the shot with the number of images that its start promised.
@@ -109,7 +110,7 @@ class DectrisParser:
         kind, fields = wire.load(part)
         try:
             if kind == "start":
-                return self._start(_Start.model_validate(dict(fields)))
+                return self._start(_Start.model_validate(dict(fields)), fields.get("user_data"))
             if kind == "image":
                 return self._image(_Image.model_validate(dict(fields)), fields, received_ns)
             return self._end(_Series.model_validate(dict(fields)))
@@ -118,12 +119,15 @@ class DectrisParser:
             where = ".".join(str(part) for part in first["loc"])
             raise UndecodableMessage(f"{kind} message, field {where}: {first['msg']}") from error
 
-    def _start(self, series: _Start) -> ShotStart:
+    def _start(self, series: _Start, user_data: Any) -> ShotStart:
         if self._open and _same(self._open.series, series):
             return self._open.start  # sent twice
         self._open = None
         shape = (series.image_size_y, series.image_size_x)
         start = self._expected.take(shape)
+        if wire.is_ours(user_data):
+            start = wire.read_start(user_data)
+            check_shape(start, shape)
         if start and start.expected_frames != series.number_of_images:
             raise UndecodableMessage(
                 f"shot {start.shot} expects {start.expected_frames} frames, series "

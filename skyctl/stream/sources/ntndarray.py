@@ -104,7 +104,7 @@ class NtndArrayParser:
             raise UndecodableMessage(f"NTNDArray: codec {str(name)[:32]!r} without a pixel type")
         dtype = np.dtype(_SCALAR_TYPES[kind])
         size = image_bytes(shape, dtype, self._limit)
-        data = memoryview(np.ascontiguousarray(value)).cast("B")
+        data = np.ascontiguousarray(value).data.cast("B")
         if name == "lz4":
             raw = compression.lz4_block(data, size)
         elif name == "lz4hdf5":

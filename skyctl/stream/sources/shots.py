@@ -31,12 +31,17 @@ class Expected:
             start = self._next.pop()
         except IndexError:
             return None
-        if start.shape != shape:
-            raise UndecodableMessage(
-                f"shot {start.shot} expects frames of {start.shape}, the detector sends {shape}: "
-                "give the camera the detector's shape"
-            )
+        check_shape(start, shape)
         return start
+
+
+def check_shape(start: ShotStart, shape: tuple[int, ...]) -> None:
+    """Raise UndecodableMessage for a detector that sends other frames than the shot has."""
+    if start.shape != shape:
+        raise UndecodableMessage(
+            f"shot {start.shot} expects frames of {start.shape}, the detector sends {shape}: "
+            "give the camera the detector's shape"
+        )
 
 
 def frame(

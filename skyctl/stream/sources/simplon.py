@@ -1,11 +1,17 @@
 """What a DECTRIS detector says of itself over its SIMPLON API (HTTP)."""
 
+import http.client
 import json
 import logging
 import urllib.request
 
 _TIMEOUT_S = 0.3
 _LONGEST_ANSWER = 4096
+_NO_ANSWER = (
+    *(OSError, http.client.HTTPException),
+    *(ValueError, TypeError, LookupError, ArithmeticError, RecursionError),
+)
+"""What the network, HTTP and JSON raise, and a number that is none."""
 _log = logging.getLogger(__name__)
 
 
@@ -26,6 +32,6 @@ class SimplonDropped:
         try:
             with urllib.request.urlopen(self._url, timeout=_TIMEOUT_S) as answer:
                 self._last = int(json.loads(answer.read(_LONGEST_ANSWER))["value"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except _NO_ANSWER as error:
             _log.warning("%s: no count of dropped images (%s)", self._url, error)
         return self._last

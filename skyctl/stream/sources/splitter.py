@@ -152,7 +152,7 @@ def claim(address: str) -> IO[bytes]:
     except BlockingIOError:
         file.close()
         raise StreamError(
-            f"detector {address}: a splitter on this machine takes its frames already; a second one "
-            "would take half of them. Connect to an output of that splitter."
+            f"detector {address}: a splitter on this machine takes its frames already; a second "
+            "one would take half of them. Connect to an output of that splitter."
         ) from None
     return file

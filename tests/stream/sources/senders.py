@@ -221,7 +221,8 @@ def ntndarray(dtype="u2", codec="", shape=(16, 20), frames=8, rate_hz=1000, lose
 
 
 def say(what):
-    print(json.dumps(what), flush=True)
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
 
 
 def wait():

@@ -1,17 +1,19 @@
 """What parsers make of odd, damaged and hostile messages: read, or refused in the two ways."""
 
+import contextlib
+import dataclasses
 import json
 import tracemalloc
 
 import cbor2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skyctl.errors import ForeignMessage, UndecodableMessage
 from skyctl.frame import Frame, ShotEnd, ShotStart
-from skyctl.pulse import Movie
+from skyctl.pulse import Movie, Pulse
 from skyctl.stream import wire
 from skyctl.stream.sources import compression
 from skyctl.stream.sources.array10 import Array10Parser
@@ -22,7 +24,8 @@ from skyctl.stream.sources.pixels import Scaling
 COUNTS = Scaling(offset=0, scale=1)
 SHAPE = (16, 20)
 LIMIT = 64 * 2**10
-bounded = settings(deadline=None, max_examples=300)
+# A machine with much else to do draws slowly; that is no fault of what is tested.
+bounded = settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(parser, *messages):
@@ -36,6 +39,18 @@ def refused(parser, message):
     except (UndecodableMessage, ForeignMessage):
         return True
     return False
+
+
+@contextlib.contextmanager
+def most_memory(limit):
+    """What is done here allocates no more bytes at one time."""
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < limit
 
 
 def dectris_messages(senders):
@@ -97,6 +112,18 @@ def test_an_end_that_comes_twice_or_first_closes_nothing_else(senders):
     events = read(parser, start, start, end, image, end)
     assert [event.shot for event in events] == ["s"] * 5
     assert events[0] == events[1]
+
+
+def test_a_series_whose_appendix_names_its_shot_is_that_shot(senders):
+    shot = ShotStart("run", "s", Pulse(width_ps=8), Movie(), 3, SHAPE)
+    appendix = json.loads(json.dumps(wire.describe_start(shot)))  # as the detector is given it
+    message = senders.dectris_start(1, SHAPE, 3, ["a"], user_data=appendix)
+    parser = DectrisParser(COUNTS)
+    parser.expect(ShotStart("run", "another", None, Movie(), 3, SHAPE))
+    assert read(parser, [message]) == [shot]
+    wrong = wire.describe_start(dataclasses.replace(shot, shape=(4, 5)))
+    with pytest.raises(UndecodableMessage, match="expects frames of"):
+        parser.parse([senders.dectris_start(2, SHAPE, 3, ["a"], user_data=wrong)], 7)
 
 
 def test_messages_in_one_are_read_one_by_one(senders):
@@ -174,7 +201,6 @@ def lying(data, size, block=8192):
         lambda s: tagged(packed("lz4", s.lz4_hdf5(IMAGE) + b"\0", 0)),
         lambda s: tagged(packed("lz4", lying(s.lz4_hdf5(IMAGE), 640, 0), 0)),
         lambda s: tagged(packed("bslz4", lying(s.bslz4(IMAGE), 2**62))),
-        lambda s: tagged(packed("bslz4", lying(s.bslz4(IMAGE), 640, 2**31))),
         lambda s: tagged(packed("bslz4", lying(s.bslz4(IMAGE), 640, 10))),
         lambda s: tagged(packed("bslz4", s.bslz4(IMAGE)), shape=[60_000, 60_000]),
         lambda s: {"a": cbor2.CBORTag(40, [[16, 20], [1] * 320])},
@@ -185,25 +211,29 @@ def lying(data, size, block=8192):
 def test_an_array_that_contradicts_itself_is_refused_before_it_is_made(make, senders):
     message = senders.dectris_image(1, 0, make(senders))
     parser = DectrisParser(COUNTS, max_image_bytes=LIMIT)
-    tracemalloc.start()
-    with pytest.raises(UndecodableMessage):
+    with most_memory(8 * LIMIT), pytest.raises(UndecodableMessage):
         parser.parse([message], 7)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 8 * LIMIT
 
 
 IMAGE = (np.arange(320).reshape(SHAPE) % 50).astype("<u2")
 
 
+@pytest.mark.parametrize("limit", [639, 640])
+def test_an_image_over_the_limit_is_refused_however_small_it_is_sent(limit, senders):
+    packed_image = senders.dectris_image(1, 0, {"a": senders.dectris_array(IMAGE, "bslz4")})
+    header = json.dumps(HEADER).encode()
+    over = limit < IMAGE.nbytes
+    assert refused(DectrisParser(COUNTS, max_image_bytes=limit), [packed_image]) == over
+    assert refused(Array10Parser(COUNTS, max_image_bytes=limit), [header, IMAGE.tobytes()]) == over
+    for codec in ("", "bslz4"):
+        update = senders.ntnd_array(1, IMAGE, codec)
+        assert refused(NtndArrayParser(COUNTS, max_image_bytes=limit), update) == over
+
+
 def test_a_small_message_of_a_million_items_is_refused_before_it_is_decoded():
     bomb = b"\xa2\x64type\x63end\x61x\x9a\x00\x20\x00\x00" + b"\x80" * 2**21
-    tracemalloc.start()
-    with pytest.raises(UndecodableMessage, match="items"):
+    with most_memory(2**20), pytest.raises(UndecodableMessage, match="items"):
         wire.load(bomb)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 2**20
 
 
 # Compression, beside the filters of HDF5 (which encode in the senders)
@@ -285,7 +315,7 @@ def test_an_ioc_that_counts_anew_begins_a_new_series(senders):
 
 
 def test_a_message_of_another_htype_is_foreign():
-    with pytest.raises(ForeignMessage, match="chunk-1.0"):
+    with pytest.raises(ForeignMessage, match="chunk-1"):
         Array10Parser(COUNTS).parse([b'{"htype": "chunk-1.0"}', b""], 7)
 
 
@@ -370,12 +400,11 @@ _START_FIELDS = ["number_of_images", "image_size_x", "channels", "frame_time", "
 @bounded
 @given(field=st.sampled_from([*_IMAGE_FIELDS, *_START_FIELDS]), value=values)
 def test_a_dectris_message_with_any_field_is_read_or_refused(senders, field, value):
-    array = {"a": senders.dectris_array(IMAGE, "bslz4")}
-    for message in (
-        senders.dectris_start(1, SHAPE, 3, ["a"], **{field: value}),
-        senders.dectris_image(1, 0, array, **{field: value}) if field != "data" else b"",
-    ):
-        refused(DectrisParser(COUNTS, max_image_bytes=LIMIT), [message])
+    for message in (dectris_messages(senders)[0], dectris_messages(senders)[3]):
+        # Unchanged values as CBOR has them, tags and all, around the one that is not.
+        content = dict(cbor2.loads(message, tag_hook=lambda tag, _: tag))
+        changed = cbor2.dumps({**content, field: value})
+        refused(DectrisParser(COUNTS, max_image_bytes=LIMIT), [changed])
 
 
 @bounded
