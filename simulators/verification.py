@@ -4,9 +4,6 @@
 own, so that a test may ask it for other cases than the table shows.
 """
 
-import contextlib
-import importlib.util
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +26,7 @@ from skyctl.simulators.engines import (
 from skyctl.simulators.film import MAX_STEP_PS, Film, FilmParameters, bloch_skyrmion
 from skyctl.simulators.layout import Layout
 from skyctl.simulators.movies import Shot, simulate_batch
+from skyctl.simulators.spirit import spirit_film, spirit_installed
 from skyctl.simulators.standard_problem import (
     Sp4Run,
     first_zero_ps,
@@ -538,83 +536,27 @@ def reference_mean_difference(integrator: Integrator, step_ps: float = 1e-3) -> 
     return float(np.abs(end - reference_film()[2].mean((1, 2))).max())
 
 
-_SPIRIT_SETTINGS = """
-bravais_lattice sc
-n_basis_cells {p.columns} {p.rows} 1
-boundary_conditions {wrap} {wrap} 0
-mu_s {p.moment_muB}
-hamiltonian heisenberg_neighbours
-n_shells_exchange 1
-jij {p.exchange_meV}
-n_shells_dmi 1
-dij {p.dmi_meV}
-dm_chirality 1
-anisotropy_magnitude {p.anisotropy_meV}
-anisotropy_normal 0 0 1
-external_field_magnitude {field_T}
-external_field_normal {p.bias_T[0]} {p.bias_T[1]} {p.bias_T[2]}
-llg_dt 1e-3
-llg_damping {p.damping}
-llg_temperature 0
-llg_n_iterations 1000000
-llg_n_iterations_log 1000000
-output_file_tag <none>
-log_to_console 0
-log_to_file 0
-output_any 0
-"""
-
-
 def spirit_difference(integrator: Integrator, periodic: bool = False) -> float:
     """Largest difference of a spin from Spirit's, after 100 steps of 1 fs from the same start.
 
     Spirit: G. P. Müller et al., Phys. Rev. B 99, 224414 (2019); its SIB is our midpoint. Raises
     Missing where it is not installed.
     """
-    if importlib.util.find_spec("spirit") is None:
+    if not spirit_installed():
         raise Missing("not installed: pip install spirit")
-    from spirit import (  # pyright: ignore[reportMissingImports]
-        simulation,
-        state,
-        system,
-    )
+    from spirit import simulation, system  # pyright: ignore[reportMissingImports]
 
-    solvers = {
-        "heun": simulation.SOLVER_HEUN,
-        "depondt": simulation.SOLVER_DEPONDT,
-        "midpoint": simulation.SOLVER_SIB,
-        "rk4": simulation.SOLVER_RK4,
-    }
     p = FilmParameters(rows=20, columns=30, periodic=periodic, bias_T=(0.5, -1.0, 2.0))
     start = random_spins(p.rows, p.columns)
-    with tempfile.TemporaryDirectory() as folder, _nothing_printed():
-        settings = Path(folder) / "film.cfg"
-        field_T = float(np.linalg.norm(p.bias_T))
-        settings.write_text(_SPIRIT_SETTINGS.format(p=p, wrap=int(periodic), field_T=field_T))
-        with state.State(str(settings), quiet=True) as theirs:
-            spins = system.get_spin_directions(theirs)  # a view, x fastest
-            spins[:] = start.transpose(1, 2, 0).reshape(-1, 3)
-            simulation.start(theirs, simulation.METHOD_LLG, solvers[integrator], single_shot=True)
-            simulation.n_shot(theirs, 100)
-            simulation.stop(theirs)
-            end = np.array(system.get_spin_directions(theirs))
+    with spirit_film(p, 1e-3, integrator) as theirs:
+        spins = system.get_spin_directions(theirs)  # a view, x fastest
+        spins[:] = start.transpose(1, 2, 0).reshape(-1, 3)
+        simulation.n_shot(theirs, 100)
+        end = np.array(system.get_spin_directions(theirs))
     film = Film(p, integrator=integrator)
     film.spins = start
     film.advance(0.1, max_step_ps=1e-3)
     return float(np.abs(film.spins - end.reshape(p.rows, p.columns, 3).transpose(2, 0, 1)).max())
-
-
-@contextlib.contextmanager
-def _nothing_printed() -> Iterator[None]:
-    """Spirit greets on the process's output, whatever it is told."""
-    kept = os.dup(1)
-    try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 def cuda_difference(precision: Precision, temperature_K: float = 0.0) -> float:

@@ -1,14 +1,11 @@
 """Benchmark of the film: site-steps a second, beside Spirit and numpy in the same run."""
 
 import importlib.metadata
-import importlib.util
 import multiprocessing
 import os
 import statistics
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +16,7 @@ from skyctl.pulse import Pulse, Spot
 from skyctl.simulators import llg
 from skyctl.simulators.film import MAX_STEP_PS, Film, FilmParameters
 from skyctl.simulators.movies import Shot, simulate_batch
+from skyctl.simulators.spirit import spirit_film, spirit_installed
 from skyctl.simulators.verification import spirit_difference
 
 _SPOT = Spot(x=50, y=50, sigma=8)
@@ -78,7 +76,7 @@ def simulator_speed(
     film, ``simulate_batch`` for many. Ratios are to Spirit's Heun at the same temperature (at T = 0
     where it is not installed, to none) and to the same step in numpy.
     """
-    spirit = importlib.util.find_spec("spirit") is not None
+    spirit = spirit_installed()
     cases = [case for case in CASES if spirit or case.engine != "spirit"]
     workers = [_worker(case) for case in cases]
     rates: list[list[float]] = [[] for _ in cases]
@@ -208,59 +206,12 @@ def _in_process(work: Callable[..., Any], *arguments: Any) -> Any:
         return pool.apply(work, arguments)
 
 
-_SPIRIT = """
-bravais_lattice sc
-n_basis_cells {side} {side} 1
-boundary_conditions 0 0 0
-mu_s {p.moment_muB}
-hamiltonian heisenberg_neighbours
-n_shells_exchange 1
-jij {p.exchange_meV}
-n_shells_dmi 1
-dij {p.dmi_meV}
-dm_chirality 1
-anisotropy_magnitude {p.anisotropy_meV}
-anisotropy_normal 0 0 1
-external_field_magnitude 2
-external_field_normal 1 0 1
-llg_dt {step}
-llg_damping {p.damping}
-llg_temperature {temperature}
-llg_n_iterations 100000000
-llg_n_iterations_log 100000000
-output_file_tag <none>
-log_to_console 0
-log_to_file 0
-output_any 0
-"""
-
-
 def _spirit_rate(case: Case, seconds: float) -> float:
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)  # where Spirit greets, whatever it is told
-    from spirit import (  # pyright: ignore[reportMissingImports]
-        configuration,
-        simulation,
-        state,
-    )
+    from spirit import configuration, simulation  # pyright: ignore[reportMissingImports]
 
-    solvers = {
-        "heun": simulation.SOLVER_HEUN,
-        "depondt": simulation.SOLVER_DEPONDT,
-        "midpoint": simulation.SOLVER_SIB,
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Path(folder) / "film.cfg"
-        settings.write_text(
-            _SPIRIT.format(
-                side=case.side, p=FilmParameters(), step=MAX_STEP_PS, temperature=case.temperature_K
-            )
-        )
-        with state.State(str(settings), quiet=True) as film:
-            configuration.random(film)
-            simulation.start(
-                film, simulation.METHOD_LLG, solvers[case.integrator], single_shot=True
-            )
-            result = _timed(lambda: simulation.n_shot(film, 50), 50 * case.side**2)(seconds)
-            simulation.stop(film)
-    return result
+    p = FilmParameters(
+        rows=case.side, columns=case.side, bias_T=(1.4, 0, 1.4), temperature_K=case.temperature_K
+    )
+    with spirit_film(p, MAX_STEP_PS, case.integrator) as film:
+        configuration.random(film)
+        return _timed(lambda: simulation.n_shot(film, 50), 50 * case.side**2)(seconds)
