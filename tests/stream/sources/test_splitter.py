@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import zmq
@@ -37,6 +38,7 @@ def test_a_second_client_of_the_detector_itself_takes_half_of_the_frames(sender,
     other = cleanup.enter_context(zmq.Context.instance().socket(zmq.PULL))
     other.connect(peer.hello)
     _, hub = attach(Source(ZmqTransport(peer.hello), DectrisParser(COUNTS)))
+    time.sleep(1)  # until both are connected: before, all goes to the first
     peer.go()
     taken = 0
     while other.poll(1000):
