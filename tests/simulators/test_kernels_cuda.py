@@ -409,6 +409,6 @@ def test_without_a_gpu_the_error_says_what_to_do():
     )
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("RuntimeError: device cuda: numba finds no CUDA GPU")
+    assert last.startswith("skyctl.errors.DeviceMissing: device cuda: numba finds no CUDA GPU")
     assert "device='cpu'" in last
     assert "extra 'gpu'" in last
