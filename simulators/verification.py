@@ -26,7 +26,7 @@ from skyctl.simulators.engines import (
 from skyctl.simulators.film import MAX_STEP_PS, Film, FilmParameters, bloch_skyrmion
 from skyctl.simulators.layout import Layout
 from skyctl.simulators.movies import Shot, simulate_batch
-from skyctl.simulators.spirit import spirit_film, spirit_installed
+from skyctl.simulators.beside_spirit import spirit_film, spirit_installed
 from skyctl.simulators.standard_problem import (
     Sp4Run,
     first_zero_ps,
