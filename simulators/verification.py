@@ -18,6 +18,7 @@ from scipy import integrate, optimize, stats
 
 from skyctl.pulse import Pulse
 from skyctl.simulators import kernels_cpu, llg, random
+from skyctl.simulators.beside_spirit import spirit_film, spirit_installed
 from skyctl.simulators.engines import (
     INTEGRATORS,
     Integrator,
@@ -26,7 +27,6 @@ from skyctl.simulators.engines import (
 from skyctl.simulators.film import MAX_STEP_PS, Film, FilmParameters, bloch_skyrmion
 from skyctl.simulators.layout import Layout
 from skyctl.simulators.movies import Shot, simulate_batch
-from skyctl.simulators.beside_spirit import spirit_film, spirit_installed
 from skyctl.simulators.standard_problem import (
     Sp4Run,
     first_zero_ps,

@@ -14,9 +14,9 @@ from skyctl.bench.cuda import cuda_speed
 from skyctl.bench.machine import ROUNDS, machine, rate
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators import llg
+from skyctl.simulators.beside_spirit import spirit_film, spirit_installed
 from skyctl.simulators.film import MAX_STEP_PS, Film, FilmParameters
 from skyctl.simulators.movies import Shot, simulate_batch
-from skyctl.simulators.beside_spirit import spirit_film, spirit_installed
 from skyctl.simulators.verification import spirit_difference
 
 _SPOT = Spot(x=50, y=50, sigma=8)
