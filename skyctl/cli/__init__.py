@@ -1,0 +1,46 @@
+"""The `skyctl` command. Exit status: 0 done, 1 failed, 2 misused.
+
+A file holds a command or a few that belong together; here they are put in the order of `--help`.
+Whatever takes long to import, a command imports when it runs.
+"""
+
+import logging
+from typing import Annotated
+
+import typer
+
+from skyctl import __version__
+from skyctl.cli.bench import bench_app
+from skyctl.cli.common import console
+from skyctl.cli.demo import demo
+from skyctl.cli.many import diagram, movies
+from skyctl.cli.recordings import recover, replay
+from skyctl.cli.simulate import simulate
+from skyctl.cli.stream import doctor, keys, split
+from skyctl.cli.train import train_app
+from skyctl.cli.verify import verify
+
+app = typer.Typer(
+    name="skyctl",
+    help="Bluesky plans that choose the next pulse from a movie of the sample.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (
+    demo, simulate, movies, diagram, verify, replay, recover, split, keys, doctor
+):  # fmt: skip
+    app.command()(command)
+app.add_typer(train_app, name="train")
+app.add_typer(bench_app, name="bench")
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what happens.")] = False,
+) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR)
+    if version:
+        console.print(f"skyctl {__version__}")
+        raise typer.Exit

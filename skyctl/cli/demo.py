@@ -1,0 +1,106 @@
+"""`skyctl demo`: the closed loop on a simulated film."""
+
+import datetime
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from skyctl.cli.common import (
+    Device,
+    JsonFile,
+    ModelFile,
+    Provider,
+    complaints,
+    console,
+    explained,
+    write_json,
+)
+
+
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the recording; left out: runs/demo-TIME.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Other first guesses, another place to write.")] = 0,
+    json_file: JsonFile = None,
+    model: ModelFile = None,
+    provider: Provider = "cpu",
+    device: Device = "cpu",
+) -> None:
+    """Write a skyrmion into an empty simulated film, switch its polarity, erase it.
+
+    A Bluesky RunEngine runs it; every pulse is chosen from what the classifier saw in the streamed
+    movie after the one before. The run is recorded to NeXus/HDF5, catalogued by an embedded Tiled
+    server and drawn as a film strip. The true charge is the simulator's and for your eyes only: the
+    agent sees verdicts and what the camera shows of the film at rest.
+    """
+    from skyctl.demo import ShotRow, Watch, run_demo
+    from skyctl.pictures import film_strip, recorded_strips
+    from skyctl.recording.reader import Recording
+    from skyctl.verdict import Verdict
+
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = out or Path("runs") / f"demo-{now}"
+    table = Table("task", "pulse", "verdict", "film at rest", "true charge", "latency")
+    status = Text("starting: compiling the film's kernels, opening the catalogue …")
+
+    def shot(row: ShotRow) -> None:
+        table.add_row(
+            row.task,
+            row.pulse,
+            f"{row.label} {row.confidence:.2f}",
+            row.at_rest,
+            f"{row.charge:+.2f}",
+            f"{row.latency_ms:.2f} ms",
+        )
+
+    def frame(verdict: Verdict) -> None:
+        best = int(np.argmax(verdict.probabilities))
+        status.plain = (
+            f"frame {verdict.index + 1:2d}  {verdict.movie_time_ps:5.0f} ps  "
+            f"{verdict.classes[best]} {verdict.probabilities[best]:.2f}"
+        )
+
+    # Its own account of an abort is a traceback; ours is one line.
+    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
+    with explained():
+        with Live(Group(table, status), console=console, refresh_per_second=8):
+            result = run_demo(
+                folder,
+                seed=seed,
+                model=model,
+                provider=provider,
+                device=device,
+                watch=Watch(shot=shot, frame=frame),
+            )
+            status.plain = ""
+        write_json(json_file, result.as_json())
+        if result.interrupted:
+            complaints.print(
+                f"interrupted; the pulser is disarmed. Recorded so far: {result.recording}"
+            )
+            raise typer.Exit(1)
+        for task in result.tasks:
+            done = "[green]reached[/]" if task["reached"] else f"[red]{task['reason']}[/]"
+            console.print(f"{task['task']:>7}: {done}, pulses: {task['pulses']}")
+        strip = folder / "film-strip.png"
+        with Recording(result.recording) as recording:
+            film_strip(recorded_strips(recording), strip)
+        numbers = result.as_json()
+        console.print(
+            f"{result.frames} frames, {result.lost_frames} lost; receive to verdict "
+            f"{numbers['latency_ms']['p50']:.2f} ms (p50), "
+            f"{numbers['latency_ms']['p99']:.2f} ms (p99) on {result.provider}\n"
+            f"recording  {result.recording}\nfilm strip {strip.resolve()}\n"
+            f"catalogue  {folder.resolve() / 'catalog'}, run {result.run_uid}, validated",
+            soft_wrap=True,
+        )
+    if not result.reached:
+        raise typer.Exit(1)

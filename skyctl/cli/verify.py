@@ -1,0 +1,74 @@
+"""`skyctl verify`: the simulators beside theory and other programs."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Column, Table
+
+from skyctl.cli.common import (
+    JsonFile,
+    complaints,
+    console,
+    explained,
+    progress_bar,
+    write_json,
+)
+
+
+def verify(
+    full: Annotated[
+        bool,
+        typer.Option("--full/--quick", help="Also what takes minutes: SP4, the Curie point."),
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only checks whose names begin so, whatever they take; repeatable."),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Check the simulator against closed forms, other programs and itself: one figure each.
+
+    Ends with status 0 when every check that this machine can do passes, else 1.
+    Example: skyctl verify --only order --only energy-drift
+    """
+    from skyctl.simulators.verification import Outcome, choose
+
+    try:
+        checks = choose(full, only or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--only") from error
+    name = Column("check", no_wrap=True)
+    table = Table(name, "what", "measured", "expected", "source", "")
+    outcomes: list[Outcome] = []
+    with explained():
+        with progress_bar("checks") as progress:
+            bar = progress.add_task("measuring", total=len(checks))
+            for check in checks:
+                progress.update(bar, description=check.name)
+                outcome = check.run()
+                outcomes.append(outcome)
+                table.add_row(*_check_row(outcome))
+                progress.advance(bar)
+        console.print(table)
+        write_json(json_file, [outcome.as_json() for outcome in outcomes])
+    failed = [outcome.check.name for outcome in outcomes if outcome.passed is False]
+    passed = sum(outcome.passed is True for outcome in outcomes)
+    skipped = len(outcomes) - passed - len(failed)
+    console.print(
+        f"{passed} passed, {len(failed)} failed, {skipped} that this machine cannot do; "
+        f"{sum(outcome.seconds for outcome in outcomes):.0f} s"
+    )
+    if failed:
+        complaints.print(f"[bold red]failed:[/] {', '.join(failed)}")
+        raise typer.Exit(1)
+
+
+def _check_row(outcome: Any) -> tuple[str, ...]:
+    check = outcome.check
+    if outcome.missing:
+        measured, verdict = outcome.missing, "[yellow]–[/]"
+    else:
+        measured = f"{outcome.measured:.6g} {check.unit}"
+        verdict = "[green]pass[/]" if outcome.passed else "[bold red]FAIL[/]"
+    expected = f"{check.expected:.6g} ± {check.tolerance:.2g}" if check.tolerance else "0"
+    return check.name, check.what, measured, expected, check.source, verdict
