@@ -182,7 +182,6 @@ def make_kernels(
     """
     number = np.dtype(precision).type
     tiny = 1e-30  # the square of a length that no spin has
-    predict_site, correct_site = _INTEGRATORS[integrator](number, tiny)
 
     @_device
     def neighbours(i, rows, columns, width):
@@ -229,25 +228,30 @@ def make_kernels(
         c = constants[film]
         return c[0], c[1], c[2], c[3], c[4], c[-3], c[-2], c[-1]
 
-    @_device
-    def predict_sites(film, first, stride, s, p, shape, spots, maps, k, fields, keys, step, clock):
-        g = fields[film, step, 0, 0], fields[film, step, 0, 1], fields[film, step, 0, 2]
-        spot, sites = spots[min(film, len(spots) - 1)], maps[min(film, len(maps) - 1)]
-        origin = _u64(GHOST_ROWS) * shape[2]
-        end = origin + shape[0] * shape[2]
-        for i in range(origin + first, end, stride):
-            ax, ay, az = turning_at(i, shape, s, spot, sites, k, g, keys[film], clock + step)
-            predict_site(i, s, p, ax, ay, az)
+    def half_step(half: int, move: Any) -> Any:
+        """All sites of a film moved by the field of S (half 0) or of P (half 1)."""
 
-    @_device
-    def correct_sites(film, first, stride, s, p, shape, spots, maps, k, fields, keys, step, clock):
-        g = fields[film, step, 1, 0], fields[film, step, 1, 1], fields[film, step, 1, 2]
-        spot, sites = spots[min(film, len(spots) - 1)], maps[min(film, len(maps) - 1)]
-        origin = _u64(GHOST_ROWS) * shape[2]
-        end = origin + shape[0] * shape[2]
-        for i in range(origin + first, end, stride):
-            ax, ay, az = turning_at(i, shape, p, spot, sites, k, g, keys[film], clock + step)
-            correct_site(i, s, p, ax, ay, az)
+        @_device
+        def move_sites(film, first, stride, s, p, shape, spots, maps, k, fields, keys, step, clock):
+            g = (
+                fields[film, step, half, 0],
+                fields[film, step, half, 1],
+                fields[film, step, half, 2],
+            )
+            spot, sites = spots[min(film, len(spots) - 1)], maps[min(film, len(maps) - 1)]
+            among = p if half else s
+            origin = _u64(GHOST_ROWS) * shape[2]
+            end = origin + shape[0] * shape[2]
+            for i in range(origin + first, end, stride):
+                ax, ay, az = turning_at(
+                    i, shape, among, spot, sites, k, g, keys[film], clock + step
+                )
+                move(i, s, p, ax, ay, az)
+
+        return move_sites
+
+    halves = _INTEGRATORS[integrator](number, tiny)
+    predict_sites, correct_sites = half_step(0, halves[0]), half_step(1, halves[1])
 
     options = (
         {} if config.ENABLE_CUDASIM else {"max_registers": _REGISTERS // _FILM_BLOCK[precision]}
@@ -269,31 +273,22 @@ def make_kernels(
             correct_sites(film, first, stride, s, p, shape, spots, maps, k, fields, keys, step, now)
             cuda.syncthreads()
 
-    @cuda.jit
-    def predict(
-        spins, predicted, rows, columns, width, spots, maps, constants, fields, keys, lags, clock,
-        step,
-    ):  # fmt: skip
-        """The first pass of one step: a grid of (blocks, films)."""
-        film = cuda.blockIdx.y
-        first, stride = _u64(cuda.grid(2)[0]), _u64(cuda.gridsize(2)[0])
-        s, p, shape = spins[film], predicted[film], (_u64(rows), _u64(columns), _u64(width))
-        k, now = constants_of(film, constants), clock + lags[film]
-        predict_sites(film, first, stride, s, p, shape, spots, maps, k, fields, keys, step, now)
+    def pass_of_all(move_sites: Any) -> Any:
+        @cuda.jit
+        def one_pass(
+            spins, predicted, rows, columns, width, spots, maps, constants, fields, keys, lags,
+            clock, step,
+        ):  # fmt: skip
+            """Half a step of every film: a grid of (blocks, films)."""
+            film = cuda.blockIdx.y
+            first, stride = _u64(cuda.grid(2)[0]), _u64(cuda.gridsize(2)[0])
+            s, p, shape = spins[film], predicted[film], (_u64(rows), _u64(columns), _u64(width))
+            k, now = constants_of(film, constants), clock + lags[film]
+            move_sites(film, first, stride, s, p, shape, spots, maps, k, fields, keys, step, now)
 
-    @cuda.jit
-    def correct(
-        spins, predicted, rows, columns, width, spots, maps, constants, fields, keys, lags, clock,
-        step,
-    ):  # fmt: skip
-        """The second pass of one step: a grid of (blocks, films)."""
-        film = cuda.blockIdx.y
-        first, stride = _u64(cuda.grid(2)[0]), _u64(cuda.gridsize(2)[0])
-        s, p, shape = spins[film], predicted[film], (_u64(rows), _u64(columns), _u64(width))
-        k, now = constants_of(film, constants), clock + lags[film]
-        correct_sites(film, first, stride, s, p, shape, spots, maps, k, fields, keys, step, now)
+        return one_pass
 
-    return march, predict, correct
+    return march, pass_of_all(predict_sites), pass_of_all(correct_sites)
 
 
 class PendingFrame:

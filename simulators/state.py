@@ -53,7 +53,7 @@ def save_film(film: Film, path: Path) -> None:
             steps_taken=film.steps_taken,
         )
 
-    _replace(path, fill)
+    replace_whole(path, fill)
 
 
 def load_film(path: Path, **options: Any) -> Film:
@@ -85,8 +85,8 @@ def load_film(path: Path, **options: Any) -> Film:
     return film
 
 
-def _replace(path: Path, fill: Callable[[h5py.File], object]) -> None:
-    """Make a file anew and put it in its place when it is whole."""
+def replace_whole(path: Path, fill: Callable[[h5py.File], object]) -> None:
+    """Make an HDF5 file anew and put it in its place when it is whole. Raises OSError."""
     check_target(path)
     beside = path.with_name(path.name + ".part")
     try:
@@ -97,8 +97,11 @@ def _replace(path: Path, fill: Callable[[h5py.File], object]) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _open_to_write(path: Path) -> tuple[BinaryIO, h5py.File]:
-    """An HDF5 file, and the lock that keeps other processes from writing to it."""
+def open_to_write(path: Path) -> tuple[BinaryIO, h5py.File]:
+    """An HDF5 file, and the lock that keeps other processes from writing to it; close both.
+
+    Raises StateError for a file that is damaged, no HDF5, or open in another process.
+    """
     lock = path.open("r+b")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,12 +118,12 @@ def _open_to_write(path: Path) -> tuple[BinaryIO, h5py.File]:
             if "truncated" in str(error):
                 raise OSError("it was cut short") from error
             with h5py.File(path, "r", swmr=True, locking=False) as left:
-                _replace(path, lambda file: _copy(left, file))
+                replace_whole(path, lambda file: _copy(left, file))
         except (OSError, RuntimeError, KeyError) as unreadable:
             raise StateError(f"movies {path}: no HDF5 file, or damaged ({unreadable})") from error
         finally:
             lock.close()
-    return _open_to_write(path)
+    return open_to_write(path)
 
 
 def _copy(source: h5py.File, target: h5py.File) -> None:
@@ -153,8 +156,8 @@ class MovieFile:
             file.attrs["movies of"] = text
 
         if not path.exists():
-            _replace(path, lay_out)
-        self._lock, self._file = _open_to_write(path)
+            replace_whole(path, lay_out)
+        self._lock, self._file = open_to_write(path)
         try:
             if "movies of" not in self._file.attrs:
                 raise StateError(

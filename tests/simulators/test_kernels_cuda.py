@@ -349,8 +349,9 @@ COMPILE = """
         )
         for integrator in ("heun", "midpoint", "depondt"):
             for options in ((False,) * 4, (True,) * 4):
-                for kernel in kernels_cuda.make_kernels(integrator, precision, *options):
-                    name = f"{kernel.py_func.__name__} {integrator} {precision} {options[0]}"
+                kernels = kernels_cuda.make_kernels(integrator, precision, *options)
+                for kind, kernel in zip(("march", "predict", "correct"), kernels, strict=True):
+                    name = f"{kind} {integrator} {precision} {options[0]}"
                     found[name] = cuda.compile_ptx(kernel.py_func, signature, cc=(9, 0))[0]
         envelopes = types.void(array(real, 4), array(double, 2), double, double, double)
         found[f"pulse_fields {precision}"] = cuda.compile_ptx(
