@@ -1,24 +1,47 @@
 """The pulser's guard: what may be fired, how often, and how much in all. It fails closed."""
 
-import json
 import math
-import os
+import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from skyctl.devices.ledger import Ledger
 from skyctl.errors import PulseRefused
-from skyctl.pulse import Pulse
+from skyctl.pulse import PRINTABLE, Pulse, Spot
 
 Limits = tuple[float, float]
+
+REFUSALS = {
+    "type": "no pulse, no number, or no name for the shot",
+    "range": "a setting outside its limits, NaN or infinite",
+    "dose": "more ∫B² dt than one pulse may have",
+    "slew": "too large a step of the amplitude",
+    "rest": "too soon after the last shot",
+    "budget": "the shots or the dose in all are used up",
+    "repeat": "the name of a shot that was fired, with another pulse",
+    "ledger": "the ledger cannot be written",
+    "interlock": "an interlock holds fire",
+    "unarmed": "not armed, or stopped before it fired",
+    "driver": "what sends the pulses refused",
+}
+"""Kinds of refusals, as they are counted."""
+
+_NAME_LENGTH = 64
+_PS = 1e-12
+_EXACT = 2**53  # beyond it an integer is no float
 
 
 class Envelope(BaseModel):
     """What one pulser may do. The defaults suit the simulated film.
 
     Each (low, high) bounds one setting; the rest bound them together or over time.
+
+    Raises ValueError for limits that are no numbers or leave nothing between them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -31,22 +54,52 @@ class Envelope(BaseModel):
     spot_x: Limits = (0.0, 100.0)
     spot_y: Limits = (0.0, 100.0)
     spot_sigma: Limits = Field(default=(0.0, 20.0), description="sites; 0 is the whole film")
+    narrowest_spot: float = Field(default=0.5, gt=0, description="least sigma of a spot, sites")
     uniform_amplitude_T: float = Field(default=3.0, description="highest field on the whole film")
     dose_T2ps: float = Field(default=7000.0, description="highest ∫B² dt of one pulse")
     slew_T: float = Field(default=12.0, description="largest change of amplitude between shots")
-    rest_s: float = Field(default=0.02, description="shortest time between two shots")
+    rest_s: float = Field(default=0.02, ge=0, description="shortest time between two shots")
+    duty: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="largest part of the time that the field is on, from one shot to the next",
+    )
     shots: int = Field(default=1000, description="shots in all, over the life of the ledger")
+    budget_T2ps: float = Field(default=1e6, description="∫B² dt in all, over the same life")
+
+    @model_validator(mode="after")
+    def _leave_something(self) -> "Envelope":
+        for name in _SETTINGS:
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: from {low:g} to {high:g} is nothing; swap the two")
+        return self
+
+
+class Spent(BaseModel):
+    """What a pulser has fired so far.
+
+    amplitude_T : of the last shot, None before the first
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shots: int = 0
+    dose_T2ps: float = 0.0
+    amplitude_T: float | None = None
 
 
 class Guard:
     """Checks pulses against an envelope and keeps the ledger of what was fired.
 
     envelope : what is allowed
-    ledger : JSON-lines file, a line a shot, on disk *before* the pulse is sent, so that a crash
-        cannot forget a shot; None keeps the count in memory only
+    ledger : file of what was fired, see Ledger; None keeps the count in memory only, and then
+        neither a restart nor a second controller is noticed
     clock : seconds, for the rest between shots
+    spent : what was fired before, besides what the ledger says
 
-    Raises PulseRefused when the ledger cannot be read: what was fired is then unknown.
+    Raises PulseRefused when the ledger is held by another controller or cannot be read.
     """
 
     def __init__(
@@ -54,30 +107,32 @@ class Guard:
         envelope: Envelope,
         ledger: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
+        spent: Spent | None = None,
     ) -> None:
-        self.envelope = envelope
-        self.ledger = ledger
+        self._envelope = envelope
         self._clock = clock
+        self._booking = threading.Lock()
+        self._spent = spent or Spent()
         self._fired: dict[str, Pulse] = {}
-        self._last: tuple[float, float] | None = None  # time, amplitude
-        if ledger is not None and ledger.exists():
-            try:
-                booked = [json.loads(line) for line in ledger.read_text().splitlines()]
-                self._fired = {
-                    str(shot["shot"]): Pulse.model_validate(shot["pulse"]) for shot in booked
-                }
-                if booked:  # a restart is no way round rest and slew
-                    self._last = (clock(), float(booked[-1]["pulse"]["amplitude_T"]))
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise PulseRefused(
-                    f"ledger {ledger}: cannot be read ({error}), so the shots left are unknown. "
-                    "Mend or move it away, then start again."
-                ) from error
+        self._rested_s = clock()
+        self._ledger = Ledger(ledger) if ledger else None
+        for shot, pulse in self._ledger.entries if self._ledger else ():
+            self._count(shot, pulse)  # a restart is no way round budgets, rest and slew
+
+    @property
+    def envelope(self) -> Envelope:
+        """What is allowed."""
+        return self._envelope
+
+    @property
+    def spent(self) -> Spent:
+        """What was fired so far."""
+        return self._spent
 
     @property
     def shots_fired(self) -> int:
-        """Shots in the ledger."""
-        return len(self._fired)
+        """Shots so far."""
+        return self._spent.shots
 
     def has_fired(self, shot: str) -> bool:
         """Whether this shot was fired before: a shot fires once."""
@@ -90,78 +145,109 @@ class Guard:
     @property
     def rest_left_s(self) -> float:
         """How long to wait before the next shot, s."""
-        if self._last is None:
-            return 0.0
-        return max(0.0, self._last[0] + self.envelope.rest_s - self._clock())
+        return max(0.0, self._rested_s - self._clock())
 
     def check(self, pulse: Pulse) -> None:
         """Raise PulseRefused unless the pulse itself is inside the envelope."""
-        e = self.envelope
-        for name, value in settings(pulse).items():
+        e = self._envelope
+        for name, value in _numbers(pulse).items():
             low, high = getattr(e, name)
-            if not (math.isfinite(value) and low <= value <= high):
+            if not low <= value <= high:  # as NaN is not
                 raise PulseRefused(
                     f"pulse {name} = {value:g}: outside {low:g} … {high:g}. Nothing was fired; "
-                    "choose a value inside, or change the pulser's envelope."
+                    "choose a value inside, or change the pulser's envelope.",
+                    "range",
                 )
+        if pulse.spot is not None and pulse.spot.sigma < e.narrowest_spot:
+            raise PulseRefused(
+                f"pulse spot_sigma = {pulse.spot.sigma:g}: below {e.narrowest_spot:g}. Nothing was "
+                "fired; use a wider spot, or none for the whole film.",
+                "range",
+            )
         if pulse.spot is None and pulse.amplitude_T > e.uniform_amplitude_T:
             raise PulseRefused(
                 f"pulse amplitude_T = {pulse.amplitude_T:g} on the whole film: above "
-                f"{e.uniform_amplitude_T:g}. Nothing was fired; use a spot or a weaker pulse."
+                f"{e.uniform_amplitude_T:g}. Nothing was fired; use a spot or a weaker pulse.",
+                "range",
             )
         if pulse.dose_T2ps > e.dose_T2ps:
             raise PulseRefused(
                 f"pulse dose = {pulse.dose_T2ps:.0f} T²ps: above {e.dose_T2ps:g}. Nothing was "
-                "fired; make it weaker or shorter."
+                "fired; make it weaker or shorter.",
+                "dose",
+            )
+
+    def check_name(self, shot: str) -> None:
+        """Raise PulseRefused unless this can be the name of a shot."""
+        if not (
+            isinstance(shot, str) and len(shot) <= _NAME_LENGTH and re.fullmatch(PRINTABLE, shot)
+        ):
+            raise PulseRefused(
+                f"shot {str(shot)[:_NAME_LENGTH]!r}: no name of a shot. Nothing was fired; give "
+                f"1 to {_NAME_LENGTH} printable ASCII characters.",
+                "type",
             )
 
     def allow(self, shot: str, pulse: Pulse) -> None:
         """Raise PulseRefused unless the pulse may be the next one; the rest may still be due."""
+        self.check_name(shot)
         self.check(pulse)
-        e = self.envelope
+        e, spent = self._envelope, self._spent
         if self.has_fired(shot):
             raise PulseRefused(
-                f"shot {shot}: fired before. Nothing was fired; use a new shot name."
+                f"shot {shot}: fired before. Nothing was fired; use a new shot name.", "repeat"
             )
-        if len(self._fired) >= e.shots:
+        if spent.shots >= e.shots:
             raise PulseRefused(
                 f"shot budget of {e.shots}: used up. Nothing was fired; raise it in the envelope "
-                f"or start a new ledger ({self.ledger})."
+                "or start a new ledger.",
+                "budget",
             )
-        if self._last and abs(pulse.amplitude_T - self._last[1]) > e.slew_T:
+        if spent.dose_T2ps + pulse.dose_T2ps > e.budget_T2ps:
             raise PulseRefused(
-                f"pulse amplitude_T = {pulse.amplitude_T:g} after {self._last[1]:g}: a step "
-                f"above {e.slew_T:g} T. Nothing was fired; go there in smaller steps."
+                f"dose budget of {e.budget_T2ps:g} T²ps: {spent.dose_T2ps:g} is used up, and the "
+                f"pulse has {pulse.dose_T2ps:g}. Nothing was fired; raise it in the envelope or "
+                "start a new ledger.",
+                "budget",
+            )
+        last = spent.amplitude_T
+        if last is not None and abs(pulse.amplitude_T - last) > e.slew_T:
+            raise PulseRefused(
+                f"pulse amplitude_T = {pulse.amplitude_T:g} after {last:g}: a step above "
+                f"{e.slew_T:g} T. Nothing was fired; go there in smaller steps.",
+                "slew",
             )
 
     def book(self, shot: str, pulse: Pulse) -> None:
         """Write the shot down, or raise PulseRefused; only then may it be fired."""
-        self.allow(shot, pulse)
-        now = self._clock()
-        if self._last and now - self._last[0] < self.envelope.rest_s:
-            raise PulseRefused(
-                f"shot {shot}: {now - self._last[0]:.3f} s after the last, the envelope wants "
-                f"{self.envelope.rest_s:g} s. Nothing was fired; wait and fire again."
-            )
-        self._write(shot, pulse)
-        self._fired[shot] = pulse
-        self._last = (now, pulse.amplitude_T)
+        with self._booking:
+            self.allow(shot, pulse)
+            if (left := self.rest_left_s) > 0:
+                raise PulseRefused(
+                    f"shot {shot}: {left:.3g} s too soon after the last. Nothing was fired; wait "
+                    "and fire again.",
+                    "rest",
+                )
+            if self._ledger:
+                self._ledger.append(shot, pulse)
+            self._count(shot, pulse)
 
-    def _write(self, shot: str, pulse: Pulse) -> None:
-        if self.ledger is None:
-            return
-        line = json.dumps({"shot": shot, "time": time.time(), "pulse": pulse.model_dump()})
-        try:
-            self.ledger.parent.mkdir(parents=True, exist_ok=True)
-            with self.ledger.open("a") as file:
-                file.write(line + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise PulseRefused(
-                f"ledger {self.ledger}: cannot be written ({error}). Nothing was fired; make room "
-                "or choose another place."
-            ) from error
+    def close(self) -> None:
+        """Let another controller have the ledger; nothing can be booked in it any more."""
+        if self._ledger:
+            self._ledger.close()
+
+    def _count(self, shot: str, pulse: Pulse) -> None:
+        e = self._envelope
+        self._fired[shot] = pulse
+        self._spent = Spent(
+            shots=self._spent.shots + 1,
+            dose_T2ps=self._spent.dose_T2ps + pulse.dose_T2ps,
+            amplitude_T=pulse.amplitude_T,
+        )
+        # ∫B dt / B0 of a Gaussian is what a rectangle of its peak would last
+        on_s = math.sqrt(2 * math.pi) * pulse.width_ps * _PS
+        self._rested_s = self._clock() + max(e.rest_s, on_s / e.duty)
 
 
 def settings(pulse: Pulse) -> dict[str, float]:
@@ -177,3 +263,32 @@ def settings(pulse: Pulse) -> dict[str, float]:
         "spot_y": spot.y if spot else 0.0,
         "spot_sigma": spot.sigma if spot else 0.0,
     }
+
+
+_SETTINGS = tuple(settings(Pulse(width_ps=1)))
+
+
+def _numbers(pulse: Any) -> dict[str, float]:
+    """The settings of what claims to be a pulse, which may have been made without its checks.
+
+    Raises PulseRefused where one is no number, and for subclasses: they could tell another dose.
+    """
+    if type(pulse) is not Pulse or type(pulse.spot) not in (Spot, type(None)):
+        raise PulseRefused(
+            f"a {type(pulse).__name__} is no Pulse, or its spot no Spot. Nothing was fired; give a "
+            "skyctl.pulse.Pulse.",
+            "type",
+        )
+    try:
+        values = settings(pulse)
+    except AttributeError as error:
+        raise PulseRefused(f"no Pulse: {error}. Nothing was fired; give it all.", "type") from error
+    for name, value in values.items():
+        whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _EXACT
+        if not (whole or isinstance(value, float)):
+            raise PulseRefused(
+                f"pulse {name}: a {type(value).__name__} that is no number of this kind. Nothing "
+                "was fired; give a float.",
+                "type",
+            )
+    return values

@@ -1,14 +1,15 @@
 """Pulser: fires one pulse at the sample, if its guard lets it."""
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ophyd import Component, Device, Kind
 from ophyd.status import Status
 
-from skyctl.devices.guard import Envelope, Guard, settings
+from skyctl.devices.guard import REFUSALS, Envelope, Guard, settings
 from skyctl.devices.signals import LimitedSignal, StateSignal
 from skyctl.errors import PulseRefused
 from skyctl.pulse import Pulse, Spot
@@ -34,7 +35,11 @@ class Pulser(Device):
     that one shot; ``trigger()`` fires it. Every shot has a name and fires once: when the RunEngine
     replays messages after a pause, a shot that was fired is not fired again. Firing disarms; so do
     stop, pause, unstage and a change of any setting. An interlock that has a reason not to fire
-    (lost stream, abstaining model) is asked at arming and again at firing.
+    (lost stream, abstaining model) is asked at arming and again at firing. What is refused is
+    logged and counted: ``refused`` and its kinds.
+
+    A stop waits for nothing: neither for the disk that a shot is written to, nor for a driver that
+    is firing. A shot that a stop meets while it is written down is not fired, and is spent.
 
     driver : what sends the pulse
     guard : the envelope and the ledger; None is the default envelope without a ledger
@@ -52,6 +57,21 @@ class Pulser(Device):
     armed = Component(StateSignal, value=0, dtype_numpy="<i8")
     dose_T2ps = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="T2 ps")
     shots_fired = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.normal)
+    dose_fired_T2ps = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="T2 ps")
+    refused = Component(StateSignal, value=0, dtype_numpy="<i8", doc="in all, since the start")
+    refused_type = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["type"])
+    refused_range = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["range"])
+    refused_dose = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["dose"])
+    refused_slew = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["slew"])
+    refused_rest = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["rest"])
+    refused_budget = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["budget"])
+    refused_repeat = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["repeat"])
+    refused_ledger = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["ledger"])
+    refused_interlock = Component(
+        StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["interlock"]
+    )
+    refused_unarmed = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["unarmed"])
+    refused_driver = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["driver"])
 
     _SETTINGS = tuple(settings(Pulse(width_ps=1)))
 
@@ -62,16 +82,29 @@ class Pulser(Device):
         super().__init__(prefix, name=name, **kwargs)
         self.interlocks: list[Interlock] = []
         self._driver = driver
-        self.guard = guard or Guard(Envelope())
+        self._guard = guard or Guard(Envelope())
         self._lock = threading.RLock()
         self._request: tuple[Pulse, str] | None = None
         self._replayed = False
+        self._times_disarmed = 0
         self._setting_up = False
         for setting in self._SETTINGS:
             signal = getattr(self, setting)
             signal.set_limits(getattr(self.guard.envelope, setting))
             signal.subscribe(self._setting_changed, run=False)
-        self.shots_fired.update(self.guard.shots_fired)
+        self._show_spent()
+
+    @property
+    def guard(self) -> Guard:
+        """The envelope and the ledger."""
+        return self._guard
+
+    def describe_guard(self) -> dict[str, Any]:
+        """What may be fired and what was, plain values for a start document."""
+        return {
+            "envelope": self.guard.envelope.model_dump(),
+            "spent": self.guard.spent.model_dump(),
+        }
 
     @property
     def pulse(self) -> Pulse:
@@ -82,84 +115,119 @@ class Pulser(Device):
 
     def check_value(self, value: Pulse) -> None:
         """Raise PulseRefused unless the pulse is inside the envelope; `check_limits` calls it."""
-        if not isinstance(value, Pulse):
-            raise PulseRefused(
-                f"{self.name}: {value!r} is no Pulse. Nothing was fired; give a skyctl.pulse.Pulse."
-            )
         self.guard.check(value)
 
     def refusal(self, value: Pulse, shot: str) -> str:
-        """Why `set` would refuse this pulse now, or ""."""
+        """Why `set` refuses this pulse now, or ""; a refusal is counted like that of `set`."""
         try:
-            self._allow(value, shot)
+            with self._refusals_counted():
+                self._allow(value, shot)
         except PulseRefused as error:
             return str(error)
         return ""
 
     def _allow(self, value: Pulse, shot: str) -> None:
-        self.check_value(value)
         self.guard.allow(shot, value)
         self._ask_interlocks()
+
+    @contextlib.contextmanager
+    def _refusals_counted(self) -> Iterator[None]:
+        try:
+            yield
+        except PulseRefused as error:
+            _log.warning("%s: refused (%s): %s", self.name, error.kind, error)
+            with self._lock:
+                for count in (self.refused, getattr(self, f"refused_{error.kind}")):
+                    count.update(count.get() + 1)
+            raise
 
     @property
     def rest_left_s(self) -> float:
         """How long to wait before `trigger`, s."""
         return self.guard.rest_left_s
 
-    def set(self, value: Pulse, *, shot: str) -> Status:
+    def set(self, value: Pulse, *, shot: str = "") -> Status:
         """Check a pulse, show it in the settings and arm for the shot of that name.
 
         Raises PulseRefused; then nothing is armed and the settings are as they were.
         """
-        with self._lock:
-            self.disarm("a new pulse")
+        with self._refusals_counted():
+            mark = self.disarm("a new pulse")
+            self.guard.check_name(shot)
             self.check_value(value)
-            self._replayed = self.guard.replays(shot, value)
-            if not self._replayed:
+            replayed = self.guard.replays(shot, value)
+            if not replayed:
                 self._allow(value, shot)
-                self._setting_up = True
-                try:
-                    for setting, number in settings(value).items():
-                        getattr(self, setting).put(number)
-                finally:
-                    self._setting_up = False
-                self._request = (value, shot)
-                self.armed.update(1)
+            with self._lock:
+                self._refuse_if_disarmed_since(mark, shot)
+                self._replayed = replayed
+                if not replayed:
+                    self._show_settings(value)
+                    self._request = (value, shot)
+                    self.armed.update(1)
         return _finished(self)
+
+    def _show_settings(self, pulse: Pulse) -> None:
+        self._setting_up = True
+        try:
+            for setting, number in settings(pulse).items():
+                getattr(self, setting).put(number)
+        finally:
+            self._setting_up = False
 
     def trigger(self) -> Status:
         """Fire the pulse this pulser is armed for, once.
 
         Raises PulseRefused when it is not armed, an interlock objects or the guard refuses.
         """
-        with self._lock:
-            request, self._request = self._request, None
-            self.armed.update(0)
-            if request is None:
-                if self._replayed:
-                    _log.info("%s: this shot was fired before; not fired again", self.name)
-                    return _finished(self)
+        with self._refusals_counted():
+            with self._lock:
+                request, replayed = self._request, self._replayed
+                mark = self.disarm("fires")
+            if request:
+                self._fire(*request, mark)
+            elif replayed:
+                _log.info("%s: this shot was fired before; not fired again", self.name)
+            else:
                 raise PulseRefused(
                     f"{self.name}: not armed. Nothing was fired; set a pulse first (a stop, a "
-                    "pause or a changed setting disarms)."
+                    "pause or a changed setting disarms).",
+                    "unarmed",
                 )
-            pulse, shot = request
-            self._ask_interlocks()
-            self.guard.book(shot, pulse)
-            self.shot.update(shot)
-            self.dose_T2ps.update(pulse.dose_T2ps)
-            self.shots_fired.update(self.guard.shots_fired)
-            self._driver.fire(shot, pulse)
         return _finished(self)
 
-    def disarm(self, reason: str = "asked to") -> None:
-        """Forget the armed shot; nothing fires until a pulse is set again."""
+    def _fire(self, pulse: Pulse, shot: str, mark: int) -> None:
+        self._ask_interlocks()
+        self.guard.book(shot, pulse)
+        self.shot.update(shot)
+        self.dose_T2ps.update(pulse.dose_T2ps)
+        self._show_spent()
+        self._refuse_if_disarmed_since(mark, shot)
+        self._driver.fire(shot, pulse)
+
+    def _refuse_if_disarmed_since(self, mark: int, shot: str) -> None:
+        """Others may have disarmed while this waited, for the disk say."""
+        if self._times_disarmed != mark:
+            raise PulseRefused(
+                f"{self.name}: disarmed while shot {shot} was prepared. Nothing was fired; set the "
+                "pulse again, under a new name if it is in the ledger.",
+                "unarmed",
+            )
+
+    def _show_spent(self) -> None:
+        spent = self.guard.spent
+        self.shots_fired.update(spent.shots)
+        self.dose_fired_T2ps.update(spent.dose_T2ps)
+
+    def disarm(self, reason: str = "asked to") -> int:
+        """Forget the armed shot; nothing fires until a pulse is set again. How often it did so."""
         with self._lock:
             if self._request:
                 _log.info("%s: disarmed (%s)", self.name, reason)
-            self._request = None
-            self._replayed = False
+            self._request, self._replayed = None, False
+            self._times_disarmed += 1
             self.armed.update(0)
+            return self._times_disarmed
 
     def stop(self, *, success: bool = False) -> None:
         """Disarm; the RunEngine calls this when it stops, aborts or pauses."""
@@ -183,7 +251,7 @@ class Pulser(Device):
     def _ask_interlocks(self) -> None:
         for interlock in self.interlocks:
             if reason := interlock():
-                raise PulseRefused(f"{self.name}: held, {reason}. Nothing was fired.")
+                raise PulseRefused(f"{self.name}: held, {reason}. Nothing was fired.", "interlock")
 
 
 def _finished(device: Device) -> Status:

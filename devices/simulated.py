@@ -229,6 +229,7 @@ class Beamline(Generic[SampleT]):
         """Disarm, finish what was fired, release threads and port."""
         self.pulser.disarm("the beamline closes")
         self.sample.close()
+        self.pulser.guard.close()
         self.hub.close()
         self.classifier.close()
         self.publisher.close()

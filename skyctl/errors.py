@@ -30,4 +30,12 @@ class RecordingError(SkyctlError):
 
 
 class PulseRefused(SkyctlError):
-    """The pulser's guard refused to fire. Nothing was sent."""
+    """The pulser's guard refused to fire. Nothing was sent.
+
+    kind : what it is counted as, one of skyctl.devices.guard.REFUSALS; "driver" where it was not
+        the guard but what sends the pulses
+    """
+
+    def __init__(self, message: str, kind: str = "driver") -> None:
+        super().__init__(message)
+        self.kind = kind

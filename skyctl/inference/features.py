@@ -1,17 +1,42 @@
-"""What a network sees of a frame: the sorted S_z of the film, which forgets where a spin is.
+"""What a network sees of a frame.
 
-``sorted`` is the paper's input (arXiv:1907.01814 fig. 2): all sites, so one lattice size only.
-``quantiles`` is the same curve read at fixed fractions of the sites, so that any lattice fits. The
-fractions crowd at both ends (Chebyshev points): a relaxed skyrmion is 0.5 % of the film, and 256
-evenly spaced quantiles would show it in one number.
+``sorted`` is the paper's input (arXiv:1907.01814 fig. 2), the sorted S_z of the film: all sites, so
+one lattice size only. ``quantiles`` is the same curve read at fixed fractions of the sites, so that
+any lattice fits. The fractions crowd at both ends (Chebyshev points): a relaxed skyrmion is 0.5 %
+of the film, and 256 evenly spaced quantiles would show it in one number.
+
+Sorting forgets where a spin is: a skyrmion, two of half its area and a piece of domain at the edge
+have one sorted curve. ``shape`` keeps what topology needs, in any image of any film: the frame is
+averaged on about CELLS² square cells and smoothed, then read as quantiles, fewer of them, and as
+the regions above and below each of LEVELS (their boundary, how many there are inside the film and
+at its edge, how large): the Minkowski functionals of a plane figure and what they are made of.
 """
 
+import math
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
-Preprocessing = Literal["quantiles", "sorted"]
+from skyctl.inference.kernels_shape import NUMBERS_A_LEVEL, islands, resample, smooth
+
+Preprocessing = Literal["quantiles", "sorted", "shape"]
+
+CELLS = 48
+"""Cells a square film is averaged on, each way: two sites of the paper's film."""
+LEVELS = (-0.6, -0.3, 0.0, 0.3, 0.6)
+"""S_z at which ``shape`` looks for regions."""
+SMALLEST_REGION = 2
+"""Cells; a smaller region is noise."""
+SHAPE_NUMBERS = len(LEVELS) * NUMBERS_A_LEVEL
+_LEVELS = np.array(LEVELS, np.float32)
+
+
+def parameters(kind: Preprocessing) -> dict[str, object]:
+    """What else decides the features of a ``kind``: a model file carries it, and must agree."""
+    if kind != "shape":
+        return {}
+    return {"cells": CELLS, "levels": list(LEVELS), "smallest_region": SMALLEST_REGION}
 
 
 def background_sign(sz: np.ndarray) -> float:
@@ -22,21 +47,62 @@ def background_sign(sz: np.ndarray) -> float:
 def frame_features(
     sz: np.ndarray, count: int, kind: Preprocessing = "quantiles", orientation: float = 1.0
 ) -> np.ndarray:
-    """``orientation`` · S_z sorted, ascending, as ``count`` numbers: float32 (count,).
+    """``orientation`` · S_z as ``count`` numbers, float32 (count,).
 
-    sz : (H, W) or flat, finite, 2 sites or more. Value i of N sorted ones stands at fraction
-    (i + 1/2) / N; between them the curve is linear.
+    sz : (H, W) (flat will do but for ``shape``), finite, 2 sites or more. Value i of N sorted ones
+        stands at fraction (i + 1/2) / N; between them the curve is linear.
+    ``shape`` has ``count`` - SHAPE_NUMBERS quantiles first.
 
-    Raises ValueError when ``kind`` is "sorted" and the frame has not ``count`` sites.
+    Raises ValueError when ``kind`` is "sorted" and the frame has not ``count`` sites, and for an
+    image or a ``count`` too small for ``shape``.
     """
-    values = np.sort((orientation * sz).astype(np.float32, copy=False), axis=None)
-    if kind == "sorted":
-        if values.size != count:
+    oriented = (orientation * sz).astype(np.float32, copy=False)
+    if kind == "shape":
+        if sz.ndim != 2 or min(sz.shape) < 2 or count <= SHAPE_NUMBERS:
             raise ValueError(
-                f"frame of {values.size} sites: this model takes the sorted spins of {count}; "
-                "use a model with quantile features"
+                f"frame of shape {sz.shape} as {count} numbers: shape features need an image of "
+                f"2 x 2 pixels or more, and more than {SHAPE_NUMBERS} numbers"
             )
-        return values
+        cells = film_cells(oriented)
+        return np.concatenate([_quantiles(cells, count - SHAPE_NUMBERS), _shape(cells)])
+    if kind == "quantiles":
+        return _quantiles(oriented, count)
+    if sz.size != count:
+        raise ValueError(
+            f"frame of {sz.size} sites: this model takes the sorted spins of {count}; "
+            "use a model with quantile features"
+        )
+    return np.sort(oriented, axis=None)
+
+
+def film_cells(sz: np.ndarray) -> np.ndarray:
+    """S_z (H, W) float32 on about CELLS² square cells, smoothed, float32 (rows, columns)."""
+    height, width = sz.shape
+    pixels_a_cell = math.sqrt(height * width) / CELLS
+    rows, columns = (max(2, round(side / pixels_a_cell)) for side in (height, width))
+    return smooth(resample(np.ascontiguousarray(sz), rows, columns))
+
+
+def _shape(cells: np.ndarray) -> np.ndarray:
+    """The regions at each level, (SHAPE_NUMBERS,); none depends on the number of cells.
+
+    Lengths and areas as fractions of the film's, areas as their square root (a side), numbers of
+    regions as log(1 + n): all about as large as S_z.
+    """
+    rows, columns = cells.shape
+    found = islands(cells, _LEVELS, SMALLEST_REGION)
+    found[:, 0] /= 4 * math.sqrt(cells.size)
+    found[:, 1] /= 2 * (rows + columns) - 4
+    for below_or_above in (2, 6):
+        numbers = found[:, below_or_above : below_or_above + 2]
+        areas = found[:, below_or_above + 2 : below_or_above + 4]
+        np.log1p(numbers, out=numbers)
+        np.sqrt(areas * (4 / cells.size), out=areas)
+    return found.ravel()
+
+
+def _quantiles(values: np.ndarray, count: int) -> np.ndarray:
+    values = np.sort(values, axis=None)
     lower, weight = _interpolation(values.size, count)
     return values[lower] * (1 - weight) + values[lower + 1] * weight
 

@@ -67,7 +67,7 @@ class RunFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._master = self._new_file(path)
         try:
-            self._check_room()
+            check_room(self.path.parent)
             self._create(classes, attributes)
             self._master.swmr_mode = True
             if storage.frames_per_file:
@@ -183,16 +183,11 @@ class RunFile:
 
     def check(self) -> None:
         """Raise OSError when the disk is full or the files are gone: HDF5 would write on."""
-        self._check_room()
+        check_room(self.path.parent)
         for file in self._files:
             on_disk, ours = os.stat(file.filename), os.fstat(file.id.get_vfd_handle())
             if not os.path.samestat(on_disk, ours):
                 raise OSError(f"{file.filename} was replaced by another file")
-
-    def _check_room(self) -> None:
-        free = shutil.disk_usage(self.path.parent).free
-        if free < ROOM_BYTES:
-            raise OSError(f"the disk is full: {free / 2**20:.0f} MB free")
 
     def close(self) -> None:
         """Close the files; they are plain HDF5 then."""
@@ -232,19 +227,30 @@ class RunFile:
             copy.unlink(missing_ok=True)
 
     def abandon(self) -> None:
-        """Let go of files that could not be written; what is on the disk stays as it is.
-
-        HDF5 tries to write what it still holds when a file is closed, and crashes the process
-        when it cannot. So it is let to, but to memory.
-        """
+        """Let go of files that could not be written; what is on the disk stays as it is."""
         while self._files:
-            file = self._files.pop()
-            if hasattr(os, "memfd_create"):
-                nowhere = os.memfd_create("skyctl")
-                os.dup2(nowhere, file.id.get_vfd_handle())
-                os.close(nowhere)
-            with contextlib.suppress(OSError, RuntimeError):
-                file.close()
+            let_go(self._files.pop())
+
+
+def check_room(folder: Path) -> None:
+    """Raise OSError when HDF5 might not find the room to close a file in that folder."""
+    free = shutil.disk_usage(folder).free
+    if free < ROOM_BYTES:
+        raise OSError(f"the disk is full: {free / 2**20:.0f} MB free")
+
+
+def let_go(file: h5py.File) -> None:
+    """Close a file that could not be written; what is on the disk stays as it is.
+
+    HDF5 tries to write what it still holds when a file is closed, and crashes the process when it
+    cannot. So it is let to, but to memory.
+    """
+    if hasattr(os, "memfd_create"):
+        nowhere = os.memfd_create("skyctl")
+        os.dup2(nowhere, file.id.get_vfd_handle())
+        os.close(nowhere)
+    with contextlib.suppress(OSError, RuntimeError):
+        file.close()
 
 
 def _group(file: h5py.File, path: str, nx_class: str) -> h5py.Group:

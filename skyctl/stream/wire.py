@@ -9,7 +9,10 @@ Source: DECTRIS stream_v2 specification; typed arrays are RFC 8746.
 
 import contextlib
 import math
+import re
+import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import cbor2
@@ -29,10 +32,16 @@ _MULTI_DIMENSIONAL_ARRAY = 40
 _FLOAT32_LITTLE_ENDIAN = 85
 _BYTES_OF_LENGTH = b"\x5a"
 """CBOR's byte string with four bytes of length."""
+_ALIGNMENT = 8
+"""Images begin at a multiple of so many bytes: those that do not are copied before compiled code
+can take them."""
+_MARKS = [b"\x80\0\0\0\0\0\0" + bytes((i,)) for i in range(1, 6)]
+"""Stand for the numbers of an image message, eight bytes each; names are ASCII, sides smaller."""
 _IMAGE = bytes((0xD8, _FLOAT32_LITTLE_ENDIAN)) + _BYTES_OF_LENGTH
 _IMAGE_WITHIN = 4096
 _LARGE_IMAGE = 16_384
 _NANOSECONDS = 1_000_000_000
+_END_OF_TIME_NS = 2**63
 MOST_FRAMES = 10_000_000
 LONGEST_SIDE = 65_536
 _MOST_ITEMS = 100_000
@@ -65,7 +74,7 @@ class _StartData(_UserData):
 class _ImageData(_UserData):
     frame: int = Field(strict=True, ge=0, lt=MOST_FRAMES)
     movie_time_ps: float = Field(allow_inf_nan=False)
-    source_time_ns: int = Field(strict=True, ge=0, lt=2**63)
+    source_time_ns: int = Field(strict=True, ge=0, lt=_END_OF_TIME_NS)
 
 
 class _EndData(_UserData):
@@ -123,28 +132,87 @@ def encode_start(start: ShotStart) -> bytes:
 def encode_frame(frame: Frame) -> bytes:
     """The image message of a frame. The image is copied once, into the message."""
     data = np.ascontiguousarray(frame.data, dtype="<f4")
-    array = cbor2.CBORTag(
-        _MULTI_DIMENSIONAL_ARRAY,
-        [list(data.shape), cbor2.CBORTag(_FLOAT32_LITTLE_ENDIAN, b"")],
-    )
-    without = _encode(
-        "image",
-        frame.run,
-        frame.shot,
-        {
-            "frame": frame.index,
-            "movie_time_ps": frame.movie_time_ps,
-            "source_time_ns": frame.source_time_ns,
-        },
-        image_id=frame.index,
-        start_time=[frame.source_time_ns, _NANOSECONDS],
-        data={CHANNEL: array},
-    )
-    # Names are ASCII and numbers shorter: nothing before the array looks like it.
-    encoded = cbor2.dumps(array)
-    place = without.index(encoded) + len(encoded)
-    length = _BYTES_OF_LENGTH + data.nbytes.to_bytes(4, "big")
-    return b"".join((without[: place - 1], length, data.data, without[place:]))
+    return image_layout(frame.run, frame.shot, data.shape).encode(frame, data)
+
+
+class ImageLayout:
+    """The image messages of one shot, whose bytes are the same but for four numbers and the image.
+
+    Writing one is filling these in. Reading one is comparing: what has the very bytes that we would
+    have written needs no decoder, and can do no harm that ``decode`` would prevent.
+    """
+
+    def __init__(self, run: str, shot: str, shape: tuple[int, ...]) -> None:
+        self._run, self._shot, self._shape = run, shot, shape
+        self._image_bytes = math.prod(shape) * 4
+        head = self._head(fill="")
+        if surplus := len(head) % _ALIGNMENT:
+            head = self._head(fill="." * (_ALIGNMENT - surplus))
+        self._constants = tuple(re.split(b"|".join(map(re.escape, _MARKS)), head))
+        a, b, c, d, e, f = map(len, self._constants)
+        self._numbers = struct.Struct(f">{a}sQ{b}sQ{c}sQ{d}sd{e}sQ{f}s")
+        self._size = len(head) + self._image_bytes
+
+    def _head(self, fill: str) -> bytes:
+        """A message up to its image."""
+        image_id, start_ns, index, source_ns = (
+            int.from_bytes(_MARKS[i], "big") for i in (0, 1, 2, 4)
+        )
+        array = [list(self._shape), cbor2.CBORTag(_FLOAT32_LITTLE_ENDIAN, b"")]
+        message = cbor2.dumps(
+            {
+                "type": "image",
+                "series_id": 0,
+                "series_unique_id": f"{self._run}/{self._shot}",
+                "image_id": image_id,
+                "start_time": [start_ns, _NANOSECONDS],
+                "user_data": {
+                    "schema": SCHEMA,
+                    "run": self._run,
+                    "shot": self._shot,
+                    "frame": index,
+                    "movie_time_ps": struct.unpack(">d", _MARKS[3])[0],
+                    "source_time_ns": source_ns,
+                    "fill": fill,
+                },
+                "data": {CHANNEL: cbor2.CBORTag(_MULTI_DIMENSIONAL_ARRAY, array)},
+            }
+        )
+        return message[:-1] + _BYTES_OF_LENGTH + self._image_bytes.to_bytes(4, "big")
+
+    def encode(self, frame: Frame, data: np.ndarray) -> bytes:
+        """The message of a frame of this shot; ``data`` is its image, contiguous float32."""
+        a, b, c, d, e, f = self._constants
+        index, source_ns = frame.index, frame.source_time_ns
+        head = self._numbers.pack(
+            a, index, b, source_ns, c, index, d, frame.movie_time_ps, e, source_ns, f
+        )
+        return b"".join((head, data.data))
+
+    def read(self, message: memoryview, received_ns: int) -> Frame | None:
+        """The frame of a message that is laid out so; None for any other, which ``decode`` reads.
+
+        The frame's data are a view of the message, which must not change.
+        """
+        if len(message) != self._size:
+            return None
+        a, image_id, b, start_ns, c, index, d, time_ps, e, source_ns, f = (
+            self._numbers.unpack_from(message)
+        )
+        if (a, b, c, d, e, f) != self._constants or image_id != index or start_ns != source_ns:
+            return None
+        if index >= MOST_FRAMES or source_ns >= _END_OF_TIME_NS or not math.isfinite(time_ps):
+            return None
+        array = np.frombuffer(message, "<f4", offset=self._numbers.size).reshape(self._shape)
+        if not array.flags.aligned:
+            array = _aligned(array)
+        return Frame(self._run, self._shot, index, time_ps, source_ns, array, received_ns)
+
+
+@lru_cache(maxsize=32)
+def image_layout(run: str, shot: str, shape: tuple[int, ...]) -> ImageLayout:
+    """The layout of a shot's image messages. ``shape`` is (H, W) or (3, H, W)."""
+    return ImageLayout(run, shot, shape)
 
 
 def encode_end(run: str, shot: str, sent_frames: int) -> bytes:

@@ -1,9 +1,12 @@
 """The pulser: fires what it was armed for, once, and only while nothing objects."""
 
+import logging
+import threading
+
 import pytest
 from ophyd.utils import LimitError, ReadOnlyError
 
-from skyctl.devices.guard import Envelope, Guard
+from skyctl.devices.guard import REFUSALS, Envelope, Guard
 from skyctl.devices.pulser import Pulser
 from skyctl.errors import PulseRefused
 from skyctl.pulse import Pulse, Spot
@@ -143,3 +146,143 @@ def test_the_name_of_a_fired_shot_is_refused_for_another_pulse(pulser, driver):
     with pytest.raises(PulseRefused, match="not armed"):
         pulser.trigger()
     assert len(driver.fired) == 1
+
+
+def test_refusals_are_logged_and_counted_by_kind(driver, caplog):
+    pulser = Pulser(name="pulser", driver=driver, guard=Guard(Envelope(shots=2, slew_T=1)))
+    reason = ""
+    pulser.interlocks.append(lambda: reason)
+
+    def refused(kind, action):
+        before = getattr(pulser, f"refused_{kind}").get()
+        caplog.clear()
+        with caplog.at_level(logging.WARNING), pytest.raises(PulseRefused):
+            action()
+        assert getattr(pulser, f"refused_{kind}").get() == before + 1
+        assert f"refused ({kind})" in caplog.text
+
+    refused("unarmed", pulser.trigger)
+    refused("type", lambda: pulser.set("2 T", shot="a"))
+    refused("type", lambda: pulser.set(PULSE))
+    refused("range", lambda: pulser.set(Pulse(width_ps=500), shot="a"))
+    refused("dose", lambda: pulser.set(
+        Pulse(amplitude_T=12, width_ps=60, spot=Spot(x=1, y=1, sigma=3)), shot="a"
+    ))  # fmt: skip
+    pulser.set(PULSE, shot="a")
+    pulser.trigger()
+    refused("repeat", lambda: pulser.set(Pulse(width_ps=9), shot="a"))
+    refused("slew", lambda: pulser.set(Pulse(amplitude_T=0.5, width_ps=9), shot="b"))
+    pulser.set(PULSE, shot="b")
+    refused("rest", pulser.trigger)
+    reason = "the shutter is closed"
+    refused("interlock", lambda: pulser.set(PULSE, shot="b"))
+    assert "shutter" in pulser.refusal(PULSE, "b")
+    assert pulser.refused_interlock.get() == 2
+    assert pulser.refused.get() == 10
+    assert [shot for shot, _ in driver.fired] == ["a"]
+    assert set(REFUSALS) == {
+        name.removeprefix("refused_") for name in pulser.component_names if "refused_" in name
+    }
+
+
+def test_a_refusing_driver_is_counted(driver, monkeypatch, pulser):
+    def refuse(_shot, _pulse):
+        raise PulseRefused("the amplifier is off")
+
+    monkeypatch.setattr(driver, "fire", refuse)
+    pulser.set(PULSE, shot="a")
+    with pytest.raises(PulseRefused, match="amplifier"):
+        pulser.trigger()
+    assert pulser.refused_driver.get() == 1
+
+
+class Gate:
+    """Holds whoever comes until it is opened."""
+
+    def __init__(self):
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def __call__(self, *_):
+        self.reached.set()
+        assert self.opened.wait(30)
+
+
+def in_a_thread(action):
+    """Start the action; what to call for what it raised."""
+    raised = []
+
+    def run():
+        try:
+            action()
+        except PulseRefused as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def join():
+        thread.join(30)
+        assert not thread.is_alive()
+        return raised
+
+    return join
+
+
+def test_a_stop_while_the_shot_is_written_down_fires_nothing(driver, pulser, monkeypatch):
+    book, disk = pulser.guard.book, Gate()
+
+    def slow(shot, pulse):
+        disk()
+        book(shot, pulse)
+
+    monkeypatch.setattr(pulser.guard, "book", slow)
+    pulser.set(PULSE, shot="a")
+    join = in_a_thread(pulser.trigger)
+    assert disk.reached.wait(30)
+    pulser.stop()  # which returns: it does not wait for the disk
+    assert pulser.armed.get() == 0
+    disk.opened.set()
+    (refused,) = join()
+    assert refused.kind == "unarmed"
+    assert driver.fired == []
+    assert pulser.guard.has_fired("a")  # it stands in the ledger, so it is spent
+    monkeypatch.undo()
+    pulser.set(PULSE, shot="a")
+    pulser.trigger()
+    assert driver.fired == []
+
+
+def test_a_stop_does_not_wait_for_a_driver_that_fires(driver, pulser, monkeypatch):
+    firing = Gate()
+    monkeypatch.setattr(driver, "fire", firing)
+    pulser.set(PULSE, shot="a")
+    join = in_a_thread(pulser.trigger)
+    assert firing.reached.wait(30)
+    pulser.stop()
+    assert pulser.armed.get() == 0
+    firing.opened.set()
+    assert join() == []
+
+
+def test_a_stop_while_it_is_being_armed_leaves_it_disarmed(driver, pulser):
+    interlock = Gate()
+    pulser.interlocks.append(lambda: interlock() or "")
+    join = in_a_thread(lambda: pulser.set(PULSE, shot="a"))
+    assert interlock.reached.wait(30)
+    pulser.stop()
+    interlock.opened.set()
+    (refused,) = join()
+    assert refused.kind == "unarmed"
+    assert pulser.armed.get() == 0
+    with pytest.raises(PulseRefused, match="not armed"):
+        pulser.trigger()
+    assert driver.fired == []
+
+
+def test_a_pulse_changed_after_it_was_armed_is_refused(driver, pulser):
+    pulse = Pulse(width_ps=10)
+    pulser.set(pulse, shot="a")
+    pulse.__dict__["amplitude_T"] = 50.0
+    with pytest.raises(PulseRefused, match="amplitude_T = 50"):
+        pulser.trigger()
+    assert driver.fired == []

@@ -114,7 +114,7 @@ def test_a_closed_beamline_fires_nothing(tmp_path):
 
 def test_a_bad_ledger_builds_no_beamline(tmp_path):
     ledger = tmp_path / "ledger.jsonl"
-    ledger.write_text("{")
+    ledger.write_text("{\n")
     with pytest.raises(PulseRefused, match="cannot be read"):
         simulated_beamline(tmp_path, ledger=ledger)
 

@@ -1,6 +1,7 @@
 """Our own dialect as a source: what a Publisher sends."""
 
 from skyctl.errors import UndecodableMessage
+from skyctl.frame import ShotStart
 from skyctl.stream import wire
 from skyctl.stream.keys import Keys, require_keys, secure_client
 from skyctl.stream.sources.source import Event, Source
@@ -12,11 +13,19 @@ _QUEUED_BYTES = 1 << 30
 class OwnParser:
     """Stream V2 with our ``user_data``: a message names its run, shot and frame itself."""
 
+    def __init__(self) -> None:
+        self._layout: wire.ImageLayout | None = None
+
     def parse(self, message: list[memoryview], received_ns: int) -> tuple[Event]:
         """The one event of a message, as ``wire.decode``."""
         if len(message) != 1:
             raise UndecodableMessage(f"message of {len(message)} parts: one expected")
-        return (wire.decode(message[0], received_ns),)
+        if self._layout and (frame := self._layout.read(message[0], received_ns)):
+            return (frame,)
+        event = wire.decode(message[0], received_ns)
+        if isinstance(event, ShotStart):
+            self._layout = wire.image_layout(event.run, event.shot, event.shape)
+        return (event,)
 
 
 def own_source(
