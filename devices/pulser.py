@@ -248,10 +248,13 @@ class Pulser(Device):
         if not self._setting_up:
             self.disarm("a setting was changed")
 
+    def hold_reason(self) -> str:
+        """What the first interlock that holds fire says, or ""."""
+        return next((reason for interlock in self.interlocks if (reason := interlock())), "")
+
     def _ask_interlocks(self) -> None:
-        for interlock in self.interlocks:
-            if reason := interlock():
-                raise PulseRefused(f"{self.name}: held, {reason}. Nothing was fired.", "interlock")
+        if reason := self.hold_reason():
+            raise PulseRefused(f"{self.name}: held, {reason}. Nothing was fired.", "interlock")
 
 
 def _finished(device: Device) -> Status:

@@ -301,7 +301,7 @@ def wire(
         pulser=pulser,
         camera=camera,
         classifier=classifier,
-        decisions=DecisionLog(name="decisions"),
+        decisions=DecisionLog(name="decisions", model=vars(streaming.model.card)),
         sample=sample,
         streaming=streaming,
         hub=hub,

@@ -1,7 +1,29 @@
-"""The recurrent movie classifier of arXiv:1907.01814, appendix A and B."""
+"""The recurrent movie classifiers: the paper's network (arXiv:1907.01814), and a gated one."""
+
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
+
+_FARTHEST = 8.0
+"""Standard deviations; a feature farther out than that says no more to the network."""
+
+
+class MovieNetwork(Protocol):
+    """What training and export need of a network: ``features`` inputs, ``hidden`` numbers carried
+    from frame to frame, and the methods of ``ProcessClassifier``."""
+
+    features: int
+    hidden: int
+
+    def step(self, features: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``ProcessClassifier.step``."""
+        ...
+
+    def __call__(self, movies: Tensor) -> Tensor:
+        """As ``ProcessClassifier.forward``."""
+        ...
 
 
 class ProcessClassifier(nn.Module):
@@ -14,6 +36,7 @@ class ProcessClassifier(nn.Module):
 
     def __init__(self, features: int, hidden: int, classes: int) -> None:
         super().__init__()
+        self.features, self.hidden = features, hidden
         self.input = nn.Linear(features, hidden, bias=False)
         self.recurrent = nn.Linear(hidden, hidden, bias=False)
         self.output = nn.Linear(hidden, classes, bias=False)
@@ -34,14 +57,48 @@ class ProcessClassifier(nn.Module):
         return torch.stack(logits, dim=1)
 
 
-class ExportedStep(nn.Module):
-    """What the ONNX file holds: one frame in, probabilities and the next hidden state out."""
+class GatedClassifier(nn.Module):
+    """A gated recurrent unit (arXiv:1406.1078) on standardised features, and a linear output.
 
-    def __init__(self, network: ProcessClassifier) -> None:
+    Gates keep what an early frame showed for as long as it matters, which the paper's sigmoid units
+    forget in a few frames.
+
+    features, hidden, classes : as ``ProcessClassifier``'s
+    mean, deviation : (features,) of each feature; None until they are loaded with the weights
+    temperature : what the logits are divided by (arXiv:1706.04599); 1 until it is fitted
+    """
+
+    def __init__(
+        self, features: int, hidden: int, classes: int,
+        mean: Tensor | None = None, deviation: Tensor | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.network = network
+        self.features, self.hidden = features, hidden
+        self.recurrent = nn.GRU(features, hidden, batch_first=True)
+        self.output = nn.Linear(hidden, classes)
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.temperature: Tensor
+        self.register_buffer("mean", torch.zeros(features) if mean is None else mean)
+        self.register_buffer("deviation", torch.ones(features) if deviation is None else deviation)
+        self.register_buffer("temperature", torch.ones(()))
 
-    def forward(self, features: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, features), (B, hidden) → probabilities (B, classes), hidden (B, hidden)."""
-        logits, hidden = self.network.step(features, hidden)
-        return torch.softmax(logits, dim=1), hidden
+    def standardised(self, features: Tensor) -> Tensor:
+        """Features (…, features) as the unit takes them."""
+        return ((features - self.mean) / self.deviation).clamp(-_FARTHEST, _FARTHEST)
+
+    def step(self, features: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """One frame: (B, features), (B, hidden) → logits (B, classes), hidden (B, hidden)."""
+        unit = self.recurrent
+        x = linear(self.standardised(features), unit.weight_ih_l0, unit.bias_ih_l0)
+        h = linear(hidden, unit.weight_hh_l0, unit.bias_hh_l0)
+        x_reset, x_update, x_new = x.chunk(3, dim=1)
+        h_reset, h_update, h_new = h.chunk(3, dim=1)
+        update = torch.sigmoid(x_update + h_update)
+        new = torch.tanh(x_new + torch.sigmoid(x_reset + h_reset) * h_new)
+        hidden = new + update * (hidden - new)
+        return self.output(hidden) / self.temperature, hidden
+
+    def forward(self, movies: Tensor) -> Tensor:
+        """Movies (B, T, features) → logits after every frame (B, T, classes)."""
+        return self.output(self.recurrent(self.standardised(movies))[0]) / self.temperature

@@ -9,6 +9,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import CancelledError
 from itertools import islice
 from typing import Any, Literal
 
@@ -26,6 +27,8 @@ _FEW = 100
 """Fewer movies than this are left to threads: a cluster of this machine takes as long to start as
 ten movies take."""
 _CONNECT_S = 30
+_IGNORE_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""Ctrl-C reaches all processes of a terminal; this one alone knows what to do about it."""
 _LOOPBACK = "127.0.0.1"
 _ANY_PORT = f"{_LOOPBACK}:0"
 
@@ -129,14 +132,37 @@ def _by_dask(
                 return
             row, future = pending.popleft()
             try:
-                filmed = future.result()
+                filmed = _result(future, client, scheduler)
             except KilledWorker as error:
                 raise ScaleOutError(
                     f"movie {row}: workers died of it, one after another ({error}). Give them more "
                     "memory, or look into their logs; what is done is kept."
                 ) from error
+            except CancelledError as error:
+                raise ScaleOutError(
+                    f"scheduler {scheduler!r}: is gone ({error}). Start it again, and go on: what "
+                    "is done is kept."
+                ) from error
             del future  # lets the cluster forget the movie
             yield from filmed
+
+
+def _result(future: Any, client: Any, scheduler: str) -> list[FilmedMovie]:
+    """Wait for a task as long as there is anybody to do it."""
+    while True:
+        try:
+            return future.result(timeout=_CONNECT_S)
+        except TimeoutError:
+            _wait_for_a_worker(client, scheduler)
+
+
+def _wait_for_a_worker(client: Any, scheduler: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_CONNECT_S)
+    except TimeoutError as error:
+        raise ScaleOutError(
+            f"scheduler {scheduler!r}: has no workers. Start some: dask worker ADDRESS"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -153,6 +179,7 @@ def _cluster(scheduler: str, workers: int | None) -> Iterator[Any]:
                 # Not the default, which listens to all the network.
                 dashboard_address=_ANY_PORT,
                 worker_dashboard_address=_ANY_PORT,
+                preload=[_IGNORE_INTERRUPTS],
                 silence_logs=logging.ERROR,
             ) as cluster,
             Client(cluster) as client,
@@ -167,10 +194,5 @@ def _cluster(scheduler: str, workers: int | None) -> Iterator[Any]:
             "that `dask scheduler` prints."
         ) from error
     with client:
-        try:
-            client.wait_for_workers(1, timeout=_CONNECT_S)
-        except TimeoutError as error:
-            raise ScaleOutError(
-                f"scheduler {scheduler}: has no workers. Start some: dask worker {scheduler}"
-            ) from error
+        _wait_for_a_worker(client, scheduler)
         yield client

@@ -27,7 +27,7 @@ ID_KEY = "_id"
 _LABEL = "label"
 _FIRST_SHOTS = 12
 _REFIT_GROWTH = 1.12
-_CANDIDATES = 256
+_CANDIDATES = 160
 _FALSIFIED_P = 0.01
 
 
@@ -328,14 +328,15 @@ class BoundaryMapper(MapAgent):
 
 
 class _Covariance:
-    """Covariance of a class's field between cells: a prior's, if any, and a Matérn-3/2 of our own.
+    """Covariance of a class's field between cells: a prior's, if any, and one of our own.
 
-    The Matérn part has a height, a length along each of two directions at right angles and an angle
-    (a boundary is long one way and sharp the other); with the noise they maximise the likelihood of
-    the shots, held near what is common by broad log-normal priors.
+    Our own is exponential: a field that jumps at a boundary is rough, and smoother covariances
+    were surer of themselves than right. It has a height, a length along each of two directions at
+    right angles, and their angle (a boundary is long one way and sharp the other); with the noise
+    they maximise the likelihood of the shots, held near what is common by broad log-normal priors.
     """
 
-    _COMMON = np.log([0.25, 10.0, 5.0, 0.02])  # height, lengths in cells, noise
+    _COMMON = np.log([0.25, 15.0, 8.0, 0.02])  # height, lengths in cells, noise
     _BREADTH = np.array([0.7, 0.7, 0.7, 1.5])
     _BOUNDS = (*np.log([(0.005, 1.0), (2.0, 80.0), (2.0, 80.0), (0.002, 0.5)]), (None, None))
 
@@ -360,10 +361,10 @@ class _Covariance:
         height = np.full(len(self._places), np.exp(self._settings[0]))
         return height if self._prior is None else height + np.diag(self._prior.covariance)
 
-    def rows(self, cells: np.ndarray) -> np.ndarray:
-        """(len(cells), all cells)"""
-        found = _matern(self._settings, self._places[cells], self._places)
-        return found if self._prior is None else found + self._prior.covariance[cells]
+    def between(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """(len(a), len(b)), of the cells with these numbers."""
+        found = _fading(self._settings, self._places[a], self._places[b])
+        return found if self._prior is None else found + self._prior.covariance[np.ix_(a, b)]
 
     def mean(self, labels: np.ndarray, classes: int) -> np.ndarray:
         """(cells, classes) before any shot: the prior's, or the shots' class frequencies."""
@@ -379,7 +380,7 @@ class _Covariance:
         places = self._places[cells]
 
         def cost(settings: np.ndarray) -> float:
-            k = _matern(settings, places, places) + shared
+            k = _fading(settings, places, places) + shared
             k[np.diag_indices_from(k)] += np.exp(settings[3])
             try:
                 factor = cholesky(k, lower=True, check_finite=False)
@@ -414,15 +415,14 @@ class _Covariance:
         self._fitted = True
 
 
-def _matern(settings: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(len(a), len(b)) Matérn-3/2 covariances of places (n, 2), R&W eq. 4.17."""
+def _fading(settings: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(len(a), len(b)) exponential covariances of places (n, 2), R&W eq. 4.18."""
     height, along, across = np.exp(settings[:3])
     cosine, sine = math.cos(settings[4]), math.sin(settings[4])
     turn = np.array([[cosine, -sine], [sine, cosine]]) / [along, across]
     a, b = a @ turn, b @ turn
     square = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-    distance = np.sqrt(3 * np.maximum(square, 0))
-    return height * (1 + distance) * np.exp(-distance)
+    return height * np.exp(-np.sqrt(np.maximum(square, 0)))
 
 
 class _Field:
@@ -439,6 +439,7 @@ class _Field:
         self._shots: list[int] = []
         self._labels: list[int] = []
         self._rows = np.empty((64, len(mean)))
+        self._all = np.arange(len(mean))
 
     def copy(self) -> "_Field":
         other = object.__new__(_Field)
@@ -453,7 +454,7 @@ class _Field:
         n = len(self._shots)
         if n == len(self._rows):
             self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
-        reach = self._covariance.rows(np.array([cell]))[0]
+        reach = self._covariance.between(np.array([cell]), self._all)[0]
         reach = reach - self._rows[:n, cell] @ self._rows[:n]
         pivot = math.sqrt(self.variance[cell] + self.noise)
         row = reach / pivot
@@ -475,10 +476,10 @@ class _Field:
         # Cells that are sure themselves seldom help others: only unsure ones are looked at, and
         # what a shot mends is counted on every other row and column.
         unsure = ndtr(-score) + 1e-4 * self.variance
-        candidates = np.argsort(-unsure, kind="stable")[: 4 * _CANDIDATES : 4]
+        candidates = np.argsort(-unsure, kind="stable")[: 6 * _CANDIDATES : 6]
         cells = np.arange(len(score)).reshape(shape)[::2, ::2].ravel()
         n = len(self._shots)
-        shared = self._covariance.rows(candidates)[:, cells]
+        shared = self._covariance.between(candidates, cells)
         shared = shared - self._rows[:n, candidates].T @ self._rows[:n, cells]
         share = shared**2 / np.outer(self.variance[candidates] + self.noise, self.variance[cells])
         mended = _GAIN(score[cells][None], share).sum(1) * len(score) / len(cells)
@@ -488,9 +489,8 @@ class _Field:
     def left_out(self, which: np.ndarray) -> np.ndarray:
         """(len(which), classes) chances at these shots, each from all the others (R&W eq. 5.12)."""
         shots = np.array(self._shots)
-        inverse = np.linalg.inv(
-            self._covariance.rows(shots)[:, shots] + self.noise * np.eye(len(shots))
-        )
+        covariance = self._covariance.between(shots, shots)
+        inverse = np.linalg.inv(covariance + self.noise * np.eye(len(shots)))
         residual = np.eye(self.mean.shape[1])[self._labels] - self._prior_mean[shots]
         variance = 1 / np.diag(inverse)[which]
         own = np.eye(self.mean.shape[1])[np.array(self._labels)[which]]

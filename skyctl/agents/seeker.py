@@ -4,7 +4,7 @@ It sees what a camera and a network give, verdicts and film states, and nothing 
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from skyctl.pulse import Pulse, Spot
 from skyctl.verdict import FilmState, ShotResult
@@ -20,11 +20,15 @@ _STEP_BELOW = 0.85
 
 @dataclass(frozen=True)
 class Proposal:
-    """A pulse, what it is meant to do, and why this one."""
+    """A pulse, what it is meant to do, and why this one.
+
+    candidates : pulses that were weighed up, with the probability of success given to each
+    """
 
     action: Task
     pulse: Pulse
     reason: str
+    candidates: tuple[tuple[Pulse, float], ...] = ()
 
 
 @dataclass
@@ -88,6 +92,21 @@ class PulseMemory:
     switch_ps: Bracket = field(default_factory=lambda: Bracket(4.0, 48.0, 24.0, 2.0))
     erase_ps: Bracket = field(default_factory=lambda: Bracket(8.0, 60.0, 32.0, 1.0))
 
+    def as_json(self) -> dict[str, Any]:
+        """All that is remembered, plain values, for `from_json`."""
+        return {
+            name: {k: v if isinstance(v, bool) else float(v) for k, v in vars(bracket).items()}
+            for name, bracket in vars(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> "PulseMemory":
+        """What `as_json` saved. Raises KeyError when something is missing."""
+        memory = cls()
+        for name, bracket in vars(memory).items():
+            vars(bracket).update({key: saved[name][key] for key in vars(bracket)})
+        return memory
+
 
 class TargetSeeker:
     """Suggests pulses for one task, and learns from the verdict on each.
@@ -99,6 +118,8 @@ class TargetSeeker:
     """
 
     name = "bracket-seeker"
+    seed: int | None = None
+    """Of its random numbers; None, as it draws none."""
 
     def __init__(
         self, task: Task, centre: tuple[float, float], memory: PulseMemory | None = None

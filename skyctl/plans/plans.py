@@ -9,6 +9,7 @@ from bluesky.utils import Msg
 from skyctl import __version__
 from skyctl.agents.seeker import PulseMemory, TargetSeeker, Task
 from skyctl.plans import stubs
+from skyctl.plans.modes import Oversight
 from skyctl.plans.stubs import TaskReport
 from skyctl.pulse import Pulse
 from skyctl.verdict import ShotResult
@@ -52,6 +53,7 @@ def write(
     *,
     shots: int = 8,
     centre: tuple[float, float] = CENTRE,
+    oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
 ) -> Generator[Msg, Any, TaskReport]:
     """Write one skyrmion into the film with local pulses.
@@ -64,6 +66,8 @@ def write(
         How many pulses may be fired.
     centre : tuple of float, optional
         (x, y) where to write, sites.
+    oversight : Oversight, optional
+        How far the plan goes on its own, and who approves; autonomous unless given.
     md : dict, optional
         Facts for the start document.
 
@@ -74,7 +78,15 @@ def write(
     """
     return (
         yield from _one_task(
-            "write", pulser, camera, classifier, decisions, shots=shots, centre=centre, md=md
+            "write",
+            pulser,
+            camera,
+            classifier,
+            decisions,
+            shots=shots,
+            centre=centre,
+            oversight=oversight,
+            md=md,
         )
     )
 
@@ -87,6 +99,7 @@ def switch(
     *,
     shots: int = 12,
     centre: tuple[float, float] = CENTRE,
+    oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
 ) -> Generator[Msg, Any, TaskReport]:
     """Reverse the polarity of the film's skyrmion with pulses on the whole film.
@@ -101,6 +114,8 @@ def switch(
         How many pulses may be fired.
     centre : tuple of float, optional
         (x, y) where a lost skyrmion is written again, sites.
+    oversight : Oversight, optional
+        How far the plan goes on its own, and who approves; autonomous unless given.
     md : dict, optional
         Facts for the start document.
 
@@ -111,7 +126,15 @@ def switch(
     """
     return (
         yield from _one_task(
-            "switch", pulser, camera, classifier, decisions, shots=shots, centre=centre, md=md
+            "switch",
+            pulser,
+            camera,
+            classifier,
+            decisions,
+            shots=shots,
+            centre=centre,
+            oversight=oversight,
+            md=md,
         )
     )
 
@@ -123,6 +146,7 @@ def erase(
     decisions: Any,
     *,
     shots: int = 8,
+    oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
 ) -> Generator[Msg, Any, TaskReport]:
     """Empty the film with pulses on the whole film.
@@ -133,6 +157,8 @@ def erase(
         See `skyctl.devices`.
     shots : int, optional
         How many pulses may be fired.
+    oversight : Oversight, optional
+        How far the plan goes on its own, and who approves; autonomous unless given.
     md : dict, optional
         Facts for the start document.
 
@@ -142,7 +168,9 @@ def erase(
         Whether the film was seen to be empty in the end, and the shots it took.
     """
     return (
-        yield from _one_task("erase", pulser, camera, classifier, decisions, shots=shots, md=md)
+        yield from _one_task(
+            "erase", pulser, camera, classifier, decisions, shots=shots, oversight=oversight, md=md
+        )
     )
 
 
@@ -157,6 +185,7 @@ def cycle(
     centre: tuple[float, float] = CENTRE,
     memory: PulseMemory | None = None,
     on_task: Callable[[TaskReport], None] | None = None,
+    oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
 ) -> Generator[Msg, Any, list[TaskReport]]:
     """Write, switch and erase a skyrmion, over and over, in one run; stops at the first failure.
@@ -175,6 +204,8 @@ def cycle(
         What is known of the sample; what is learned is kept in it.
     on_task : callable, optional
         Called with the report of each task.
+    oversight : Oversight, optional
+        How far the plan goes on its own, and who approves; autonomous unless given.
     md : dict, optional
         Facts for the start document.
 
@@ -184,13 +215,21 @@ def cycle(
         One a task, in order.
     """
     learned = memory or PulseMemory()
+    arguments = {
+        "cycles": cycles,
+        "shots": shots,
+        "centre": list(centre),
+        "memory": learned.as_json(),
+    }
     tasks: tuple[Task, ...] = ("write", "switch", "erase")
 
     def body() -> Generator[Msg, Any, list[TaskReport]]:
         reports: list[TaskReport] = []
         for task in tasks * cycles:
             seeker = TargetSeeker(task, centre, learned)
-            report = yield from stubs.pursue(pulser, camera, classifier, decisions, seeker, shots)
+            report = yield from stubs.pursue(
+                pulser, camera, classifier, decisions, seeker, shots, oversight
+            )
             reports.append(report)
             if on_task:
                 on_task(report)
@@ -198,7 +237,8 @@ def cycle(
                 break
         return reports
 
-    return (yield from _in_one_run("cycle", pulser, camera, classifier, body, md))
+    facts = _agent_facts(arguments, oversight, pulser)
+    return (yield from _in_one_run("cycle", pulser, camera, classifier, body, md, facts))
 
 
 def _one_task(
@@ -209,14 +249,30 @@ def _one_task(
     decisions: Any,
     *,
     shots: int,
-    centre: tuple[float, float] = CENTRE,
+    centre: tuple[float, float] | None = None,
+    oversight: Oversight | None,
     md: dict[str, Any] | None,
 ) -> Generator[Msg, Any, TaskReport]:
     def body() -> Generator[Msg, Any, TaskReport]:
-        seeker = TargetSeeker(task, centre)
-        return (yield from stubs.pursue(pulser, camera, classifier, decisions, seeker, shots))
+        seeker = TargetSeeker(task, centre or CENTRE)
+        return (
+            yield from stubs.pursue(pulser, camera, classifier, decisions, seeker, shots, oversight)
+        )
 
-    return (yield from _in_one_run(task, pulser, camera, classifier, body, md))
+    arguments = {"shots": shots, **({"centre": list(centre)} if centre else {})}
+    facts = _agent_facts(arguments, oversight, pulser)
+    return (yield from _in_one_run(task, pulser, camera, classifier, body, md, facts))
+
+
+def _agent_facts(
+    arguments: dict[str, Any], oversight: Oversight | None, pulser: Any
+) -> dict[str, Any]:
+    """What a run's decisions follow from, besides its frames: enough to make them once more."""
+    return {
+        "plan_args": arguments,
+        "mode": (oversight or Oversight()).mode,
+        "guard": pulser.describe_guard(),
+    }
 
 
 def _in_one_run(
@@ -226,6 +282,7 @@ def _in_one_run(
     classifier: Any,
     body: Callable[[], Generator[Msg, Any, Any]],
     md: dict[str, Any] | None,
+    facts: dict[str, Any] | None = None,
 ) -> Generator[Msg, Any, Any]:
     """Stage, open a run with what a reader must know, do ``body``, close, unstage."""
     start = {
@@ -234,6 +291,7 @@ def _in_one_run(
         "model_sha256": classifier.model_sha256.get(),
         "classes": list(classifier.classes),
         **camera.describe_sample(),
+        **(facts or {}),
         **(md or {}),
     }
 

@@ -1,22 +1,35 @@
 """Pieces of plans: they need an open run and staged devices. Compose your own plans of them."""
 
+import contextlib
 import json
 import uuid
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.utils import Msg
+from bluesky.utils import FailedStatus, Msg
 
 from skyctl.agents.seeker import Proposal, TargetSeeker
+from skyctl.frame import Counts
+from skyctl.plans.modes import Answer, Oversight, Permission, Request
+from skyctl.plans.threads import in_thread
 from skyctl.pulse import Exposure, Pulse
 from skyctl.verdict import FilmState, ShotResult
 
 FRAMES = "frames"
 LOOKS = "looks"
 DECISIONS = "decisions"
+LOOKS_AT_MOST = 5
+"""How often the film is looked at before a task gives up seeing it."""
+BETWEEN_LOOKS_S = 1.0
+CANDIDATES_AT_MOST = 16
+"""How many of the pulses that an agent weighed up are written down, the likeliest."""
+_SPOILT_IN_A_ROW = 2
+_FAILURES = 2
+_BETWEEN_FAILURES_S = 0.5
 
 
 @dataclass
@@ -25,6 +38,7 @@ class TaskReport:
 
     reached : whether the film was seen to be what the task wants; pulses : how many were fired
     reason : why it was not reached, or ""
+    proposed : what the agent proposed, in order, fired or not
     """
 
     task: str
@@ -34,6 +48,12 @@ class TaskReport:
     before: FilmState | None = None
     after: FilmState | None = None
     shots: list[ShotResult] = field(default_factory=list)
+    proposed: list[Pulse] = field(default_factory=list)
+
+    @property
+    def proposed_dose_T2ps(self) -> float:
+        """∫B² dt of all that was proposed, T²·ps."""
+        return sum(pulse.dose_T2ps for pulse in self.proposed)
 
 
 Plan = Generator[Msg, Any, Any]
@@ -92,7 +112,8 @@ def shoot(
     yield from bps.trigger(camera, group=shot)
     yield from bps.trigger(classifier, group=shot)
     yield from bps.trigger(pulser, group=shot)
-    yield from bps.wait(shot)
+    if lost := (yield from _movie_over(shot)):
+        return lost
     yield from _event("primary", pulser, camera, classifier, frames=camera.frames)
     return classifier.result
 
@@ -105,51 +126,129 @@ def look(camera: Any, classifier: Any) -> Generator[Msg, Any, ShotResult]:
     yield from bps.prepare(classifier, exposure, wait=True)
     yield from bps.trigger(camera, group=exposure.shot)
     yield from bps.trigger(classifier, group=exposure.shot)
-    yield from bps.wait(exposure.shot)
+    if lost := (yield from _movie_over(exposure.shot)):
+        return lost
     yield from _event(LOOKS, camera, classifier, frames=camera.frames)
     return classifier.result
 
 
+def _movie_over(shot: str) -> Generator[Msg, Any, ShotResult | None]:
+    """Wait for the movie of a shot; a result that says why where it never ends, else None."""
+    try:
+        yield from bps.wait(shot)
+    except FailedStatus as error:
+        problem = f"no end of its movie ({error.__cause__ or error})"
+    else:
+        return None
+    # Camera and classifier give the movie up one after the other, and the RunEngine throws the
+    # second failure at whatever message is then under way: let that be this one.
+    for _ in range(_FAILURES):
+        with contextlib.suppress(FailedStatus):
+            yield from bps.sleep(_BETWEEN_FAILURES_S)
+    return ShotResult(shot, None, None, Counts(), problem, ())
+
+
+def look_until_seen(
+    pulser: Any, camera: Any, classifier: Any
+) -> Generator[Msg, Any, tuple[ShotResult, str]]:
+    """Look at the film, and again while it cannot be seen or an interlock holds fire.
+
+    Returns the last look, and why the film cannot be acted on after `LOOKS_AT_MOST` looks ("" when
+    it can).
+    """
+    reason = ""
+    for attempt in range(LOOKS_AT_MOST):
+        if attempt:
+            yield from bps.checkpoint()
+            yield from bps.sleep(BETWEEN_LOOKS_S)
+        seen = yield from look(camera, classifier)
+        if seen is None:  # nobody runs the plan's messages
+            return ShotResult("", None, None, Counts(), "", ()), "nothing was looked at"
+        if seen.state is None or seen.problem:
+            reason = f"the film cannot be seen: {seen.problem}"
+        elif held := pulser.hold_reason():
+            reason = f"held fire: {held}"
+        else:
+            return seen, ""
+    return seen, reason
+
+
 def pursue(
-    pulser: Any, camera: Any, classifier: Any, decisions: Any, seeker: TargetSeeker, shots: int
+    pulser: Any,
+    camera: Any,
+    classifier: Any,
+    decisions: Any,
+    seeker: TargetSeeker,
+    shots: int,
+    oversight: Oversight | None = None,
 ) -> Generator[Msg, Any, TaskReport]:
     """Look, choose a pulse, fire, look again, until the film is what the task wants.
 
-    shots : how many pulses may be fired. The report says what came of it; a task that cannot go
-    on (nothing left to try, lost frames, a refusing guard) ends unreached with the reason.
+    shots : how many pulses may be fired (in the mode "shadow": proposed)
+    oversight : the mode, and who approves; None is autonomous
+
+    A movie that lost frames, or never came, is no reason to stop: the film is looked at again, and
+    the agent learns nothing of that shot. Two in a row are. The report says what came of it; a task
+    that cannot go on (nothing left to try, a lost stream, a refusing guard or approver) ends
+    unreached with the reason.
     """
     report = TaskReport(task=seeker.task, reached=False, pulses=0)
+    permission = Permission(oversight or Oversight())
+    mode = permission.oversight.mode
     fired: Proposal | None = None
     result: ShotResult | None = None
+    spoilt = 0
     while True:
-        seen = yield from look(camera, classifier)
-        if seen.state is None or seen.problem:
-            report.reason = f"the film cannot be seen: {seen.problem}"
+        seen, report.reason = yield from look_until_seen(pulser, camera, classifier)
+        if report.reason or seen.state is None:
             return report
         state, before = seen.state, report.after or seen.state
         report.before, report.after = report.before or state, state
+        spoilt = spoilt + 1 if result and result.problem else 0
         if fired and result and not result.problem:
-            seeker.ingest(fired, before, result, state)
+            yield from in_thread(partial(seeker.ingest, fired, before, result, state))
         if seeker.reached(state):
             report.reached = True
             return report
-        if result and result.problem:
+        if result and spoilt == _SPOILT_IN_A_ROW:
             report.reason = f"held fire: {result.problem}"
             return report
-        if report.pulses >= shots:
+        if (len(report.proposed) if mode == "shadow" else report.pulses) >= shots:
             report.reason = f"not reached within {shots} shots; the film has {state}"
             return report
-        proposal = seeker.suggest(state)
+        proposal, _ = yield from in_thread(partial(seeker.suggest, state))
         if proposal is None:
             report.reason = f"nothing left to try; the film has {state}"
             return report
+        report.proposed.append(proposal.pulse)
         shot = new_shot()
-        refusal = pulser.refusal(proposal.pulse, shot)
-        yield from _decide(
-            decisions, classifier, seeker, proposal, shot, result or seen, state, refusal
+        reason = f"{proposal.action}: {proposal.reason}"
+        request = permission.request(
+            seeker.task, seeker.name, shot, proposal.pulse, reason, str(state)
         )
+        refusal = pulser.refusal(proposal.pulse, shot)
+        answer = Answer(False, "")
+        if not refusal:
+            answer = yield from permission.ask(request)
+            if answer.approved:  # which may have taken its time
+                refusal = pulser.refusal(proposal.pulse, shot)
+        record = {
+            **_origin(result or seen, classifier),
+            **_proposal(seeker, proposal, request),
+            "guard_answer": refusal or "allowed",
+            "mode": mode,
+            "approver": answer.approver,
+            "approval": str(answer),
+            "approved": int(answer.approved),
+        }
+        yield from _decide(decisions, record)
         if refusal:
             report.reason = refusal
+            return report
+        if mode == "shadow":
+            continue
+        if not answer.approved:
+            report.reason = str(answer)
             return report
         result = yield from shoot(pulser, camera, classifier, proposal.pulse, shot)
         fired = proposal
@@ -157,29 +256,41 @@ def pursue(
         report.shots.append(result)
 
 
-def _decide(
-    decisions: Any,
-    classifier: Any,
-    seeker: TargetSeeker,
-    proposal: Proposal,
-    shot: str,
-    result: ShotResult,
-    state: FilmState,
-    refusal: str,
-) -> Plan:
-    """Write a decision down before anything is fired: one event in ``decisions``."""
-    record = {
-        "task": seeker.task,
-        "agent": seeker.name,
-        "shot": shot,
+def _origin(result: ShotResult, classifier: Any) -> dict[str, Any]:
+    """What a decision is made from: the last shot's verdict, or the look before the first."""
+    verdict = result.verdict
+    return {
         "from_shot": result.shot,
         "from_label": result.label,
-        "from_state": str(state),
-        "reason": f"{proposal.action}: {proposal.reason}",
-        "proposal": json.dumps(proposal.pulse.model_dump()),
-        "guard_answer": refusal or "allowed",
+        "from_probabilities": json.dumps(
+            dict(zip(verdict.classes, verdict.probabilities, strict=True)) if verdict else {}
+        ),
         "model_sha256": classifier.model_sha256.get(),
     }
+
+
+def _proposal(seeker: TargetSeeker, proposal: Proposal, request: Request) -> dict[str, Any]:
+    """Whose decision it is, and what for."""
+    likeliest = sorted(proposal.candidates, key=lambda candidate: -candidate[1])
+    return {
+        "task": request.task,
+        "agent": request.agent,
+        "seed": -1 if seeker.seed is None else seeker.seed,
+        "shot": request.shot,
+        "from_state": request.film,
+        "reason": request.reason,
+        "proposal": json.dumps(proposal.pulse.model_dump()),
+        "candidates": json.dumps(
+            [
+                {"pulse": pulse.model_dump(), "probability": probability}
+                for pulse, probability in likeliest[:CANDIDATES_AT_MOST]
+            ]
+        ),
+    }
+
+
+def _decide(decisions: Any, record: dict[str, Any]) -> Plan:
+    """Write a decision down before anything is fired: one event in ``decisions``."""
     yield from bps.checkpoint()
     yield from bps.abs_set(decisions, record, wait=True)
     yield from _event(DECISIONS, decisions)

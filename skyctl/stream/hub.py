@@ -5,7 +5,6 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import replace
 
 from skyctl.errors import ForeignMessage, StreamError, UndecodableMessage
 from skyctl.frame import Frame, ShotEnd, ShotStart
@@ -209,7 +208,16 @@ class Hub:
             return frame
         self.transit.add(transit / 1e6)
         account.took(transit / 1e6)
-        return replace(frame, transit_ns=max(0, transit))
+        return Frame(  # as replace(), which takes six times as long
+            frame.run,
+            frame.shot,
+            frame.index,
+            frame.movie_time_ps,
+            frame.source_time_ns,
+            frame.data,
+            frame.received_ns,
+            max(0, transit),
+        )
 
     def _note(self, what: str) -> None:
         """Count an odd message, in total and for the open shot."""

@@ -19,7 +19,7 @@ import cbor2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from skyctl.errors import ForeignMessage, UndecodableMessage
+from skyctl.errors import ForeignMessage, StreamError, UndecodableMessage
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.pulse import PRINTABLE, Movie, Pulse
 
@@ -130,9 +130,18 @@ def encode_start(start: ShotStart) -> bytes:
 
 
 def encode_frame(frame: Frame) -> bytes:
-    """The image message of a frame. The image is copied once, into the message."""
+    """The image message of a frame. The image is copied once, into the message.
+
+    Raises StreamError for an image that every hub would refuse unread.
+    """
     data = np.ascontiguousarray(frame.data, dtype="<f4")
-    return image_layout(frame.run, frame.shot, data.shape).encode(frame, data)
+    layout = image_layout(frame.run, frame.shot, data.shape)
+    if layout is None:
+        raise StreamError(
+            f"frame of {data.nbytes} bytes: hubs refuse messages over {MAX_MESSAGE_BYTES}. "
+            "Bin the camera's image, or send a part of it."
+        )
+    return layout.encode(frame, data)
 
 
 class ImageLayout:
@@ -210,8 +219,13 @@ class ImageLayout:
 
 
 @lru_cache(maxsize=32)
-def image_layout(run: str, shot: str, shape: tuple[int, ...]) -> ImageLayout:
-    """The layout of a shot's image messages. ``shape`` is (H, W) or (3, H, W)."""
+def image_layout(run: str, shot: str, shape: tuple[int, ...]) -> ImageLayout | None:
+    """The layout of a shot's image messages; ``shape`` is (H, W) or (3, H, W).
+
+    None for images so large that no hub takes their messages.
+    """
+    if math.prod(shape) * 4 + _IMAGE_WITHIN > MAX_MESSAGE_BYTES:
+        return None
     return ImageLayout(run, shot, shape)
 
 

@@ -1,0 +1,230 @@
+"""Networks that predict the torque on the spins of an itinerant magnet.
+
+All take spins (films, 3, rows, columns) on the flattened triangular lattice
+(``skyctl.simulators.itinerant``) and give what of the electrons' field is perpendicular to them, in
+units of its mean over the training set. The lattice is periodic and of any size.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+REDUCED_WIDTHS = (16, 32, 48, 64)
+PAPER_WIDTHS = (64, 128, 256, 512)
+"""Features after each of the paper's four blocks. It prints the last; the others are ours."""
+
+
+def wrap(x: Tensor, reach: int) -> Tensor:
+    """``x`` (…, rows, columns) with ``reach`` sites of the opposite edges added all around.
+
+    Slices and concatenations: they export for any size.
+    """
+    x = torch.cat([x[..., -reach:, :], x, x[..., :reach, :]], -2)
+    return torch.cat([x[..., -reach:], x, x[..., :reach]], -1)
+
+
+def across(spins: Tensor, field: Tensor) -> Tensor:
+    """What of a field (films, 3, …) is perpendicular to the spins."""
+    return field - spins * (spins * field).sum(1, keepdim=True)
+
+
+class _Conv(nn.Conv2d):
+    """A 5 × 5 convolution on the periodic lattice."""
+
+    def __init__(self, features_in: int, features_out: int) -> None:
+        super().__init__(features_in, features_out, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(wrap(x, 2))
+
+
+class _Block(nn.Module):
+    """A ResNet block (Fig. 2): two convolutions with ReLU beside a skip, or 1 × 1, connection."""
+
+    def __init__(self, features_in: int, features_out: int) -> None:
+        super().__init__()
+        self.first, self.second = (
+            _Conv(features_in, features_out),
+            _Conv(features_out, features_out),
+        )
+        same = features_in == features_out
+        self.skip = nn.Identity() if same else nn.Conv2d(features_in, features_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.skip(x) + torch.relu(self.second(torch.relu(self.first(x))))
+
+
+class PaperNetwork(nn.Module):
+    """The convolutional torque network of X. Cheng et al., Phys. Rev. Research 5, 033188 (2023).
+
+    Four ResNet blocks, two more 5 × 5 convolutions, no batch normalisation (section III.B).
+
+    widths : features after each block, ``PAPER_WIDTHS`` or ``REDUCED_WIDTHS``
+    """
+
+    def __init__(self, widths: Sequence[int] = REDUCED_WIDTHS) -> None:
+        super().__init__()
+        sizes = (3, *widths)
+        self.widths = tuple(widths)
+        self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip(sizes, widths, strict=False)))
+        self.last = nn.Sequential(_Conv(widths[-1], widths[0]), nn.ReLU(), _Conv(widths[0], 3))
+
+    def forward(self, spins: Tensor) -> Tensor:
+        """Spins (films, 3, rows, columns) → perpendicular field, the same shape."""
+        return self.last(self.blocks(spins))
+
+
+_DIRECTIONS = 6
+
+
+def _turned(site: tuple[int, int], times: int) -> tuple[int, int]:
+    """A site, (column, row) from the centre, turned by ``times`` 60°."""
+    a, b = site
+    for _ in range(times % _DIRECTIONS):
+        a, b = -b, a + b
+    return a, b
+
+
+def _mirrored(site: tuple[int, int]) -> tuple[int, int]:
+    """A site mirrored at the axis of direction 0."""
+    a, b = site
+    return a + b, -b
+
+
+def _tied_weights(reach: int, directions_in: int, directions_out: int) -> tuple[np.ndarray, int]:
+    """Which of the free weights stands where in a D6-symmetric filter, and how many are free.
+
+    Features either have a direction (6 of them, each symmetric about its own axis) or none (1).
+    Returns indices (out, in, 2 reach + 1, 2 reach + 1), -1 outside the hexagon.
+    """
+    side = 2 * reach + 1
+    index = np.full((directions_out, directions_in, side, side), -1)
+    orbits: dict[tuple, int] = {}
+    for a in range(-reach, reach + 1):
+        for b in range(max(-reach, -a - reach), min(reach, -a + reach) + 1):
+            for o in range(directions_out):
+                for i in range(directions_in):
+                    # Every symmetry that leaves the output's direction where it is, or all twelve.
+                    turns = [o] if directions_out > 1 else range(_DIRECTIONS)
+                    images = []
+                    for turn in turns:
+                        site = _turned((a, b), -turn)
+                        d = (i - turn) % _DIRECTIONS if directions_in > 1 else 0
+                        mirror = (-d) % _DIRECTIONS if directions_in > 1 else 0
+                        images += [(d, site), (mirror, _mirrored(site))]
+                    index[o, i, b + reach, a + reach] = orbits.setdefault(min(images), len(orbits))
+    return index, len(orbits)
+
+
+class _HexagonConv(nn.Module):
+    """A D6-symmetric convolution of vector features; the vectors' components are not touched.
+
+    Each feature has ``directions`` (6, or 1 for none); ``reach`` is the filter's in sites.
+    """
+
+    index: Tensor
+
+    def __init__(self, features: tuple[int, int], directions: tuple[int, int], reach: int) -> None:
+        super().__init__()
+        (n_in, n_out), (d_in, d_out) = features, directions
+        index, free = _tied_weights(reach, d_in, d_out)
+        self.reach, self.shape = reach, (n_out * d_out, n_in * d_in, 2 * reach + 1, 2 * reach + 1)
+        taps = 1 + 3 * reach * (reach + 1)
+        self.free = nn.Parameter(torch.randn(n_out, n_in, free) / (n_in * d_in * taps) ** 0.5)
+        self.register_buffer("index", torch.from_numpy(index), persistent=False)
+
+    def filters(self) -> Tensor:
+        """The filters as of a plain convolution."""
+        padded = functional.pad(self.free, (0, 1))  # index -1: nothing
+        return padded[:, :, self.index].permute(0, 2, 1, 3, 4, 5).reshape(self.shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(wrap(x, self.reach), self.filters())
+
+
+class _Gate(nn.Module):
+    """Vectors combined with weights made of their scalar products, at each site and direction.
+
+    Only products of two vectors enter the weights: reversing all spins reverses the result, as it
+    does for the electrons.
+    """
+
+    def __init__(self, features: int, products: int, hidden: int) -> None:
+        super().__init__()
+        self.features, self.products = features, products
+        self.pairs = nn.Conv2d(features + 1, 2 * products, 1, bias=False)
+        self.mix = nn.Conv2d(features + 1, features, 1, bias=False)
+        scalars = features + products
+        self.first = nn.Conv2d(2 * scalars, hidden, 1)
+        self.second = nn.Conv2d(hidden, features, 1)
+
+    def forward(self, x: Tensor, spins: Tensor) -> Tensor:
+        """(films 3, features 6, rows, columns), spins (films 3, 1, rows, columns) → as the first."""
+        rows, columns = x.shape[-2], x.shape[-1]
+        n, f = x.shape[0], self.features
+        # Directions lie along the rows: what follows acts on each direction alike.
+        x = x.reshape(n, f, _DIRECTIONS * rows, columns)
+        s = spins.repeat(1, 1, _DIRECTIONS, 1)
+        both = torch.cat([x, s], 1)
+        pairs = self.pairs(both)
+        products = (
+            torch.cat([x * s, pairs[:, : self.products] * pairs[:, self.products :]], 1)
+            .reshape(-1, 3, f + self.products, _DIRECTIONS * rows, columns)
+            .sum(1)
+        )
+        by_direction = products.reshape(-1, f + self.products, _DIRECTIONS, rows, columns)
+        around = by_direction.mean(2).repeat(1, 1, _DIRECTIONS, 1)
+        weights = self.second(functional.silu(self.first(torch.cat([products, around], 1))))
+        gated = self.mix(both).reshape(-1, 3, f, _DIRECTIONS * rows, columns) * (
+            1 + weights[:, None]
+        )
+        return gated.reshape(n, f * _DIRECTIONS, rows, columns)
+
+
+class EquivariantNetwork(nn.Module):
+    """A torque network that has the electrons' symmetries by construction: O(3) and D6.
+
+    Vector features, which know a direction on the lattice, are filtered with D6-symmetric filters
+    and, between the filters, weighted by functions of their scalar products. What the paper's
+    authors name as future work; the architecture is ours.
+
+    features : vectors at a site and direction; reaches : of the filters, in sites
+    products, hidden : scalar products and hidden units of each weighting
+    """
+
+    def __init__(
+        self,
+        features: int = 6,
+        reaches: Sequence[int] = (3, 2, 2, 2),
+        products: int = 8,
+        hidden: int = 24,
+    ) -> None:
+        super().__init__()
+        self.sizes = {
+            "features": features, "reaches": tuple(reaches), "products": products, "hidden": hidden,
+        }  # fmt: skip
+        first, *middle, last = reaches
+        f, d = features, _DIRECTIONS
+        self.filters = nn.ModuleList(
+            [
+                _HexagonConv((1, f), (1, d), first),
+                *(_HexagonConv((f, f), (d, d), reach) for reach in middle),
+            ]
+        )
+        self.gates = nn.ModuleList(_Gate(f, products, hidden) for _ in self.filters)
+        self.last = _HexagonConv((f, 1), (d, 1), last)
+        self.direct = _HexagonConv((1, 1), (1, 1), max(reaches))
+
+    def forward(self, spins: Tensor) -> Tensor:
+        """Spins (films, 3, rows, columns) → perpendicular field, the same shape."""
+        rows, columns = spins.shape[-2], spins.shape[-1]
+        s = spins.reshape(-1, 1, rows, columns)
+        x = s
+        for number, (filters, gate) in enumerate(zip(self.filters, self.gates, strict=True)):
+            y = gate(filters(x), s)
+            x = y if number == 0 else x + y
+        field = self.last(x) + self.direct(s)
+        return across(spins, field.reshape(-1, 3, rows, columns))

@@ -1,0 +1,295 @@
+"""LLG on the itinerant magnet: the field on the spins comes from electrons, or from a network.
+
+Where the field of a ``Film`` is a stencil of its own kernels, here it is any function of the spins:
+``exact_field`` diagonalises, ``itinerant_kpm.KernelPolynomial`` estimates, and
+``inference.torque.TorqueNetwork`` predicts. The spins move alike under all of them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from skyctl.pulse import Pulse
+from skyctl.simulators import llg
+from skyctl.simulators.engines import noise_key
+from skyctl.simulators.film import check_times
+from skyctl.simulators.itinerant import (
+    FOUR_TWISTS,
+    Electrons,
+    checked_spins,
+    equilibrium,
+    lattice_charge,
+    perpendicular,
+    skyrmion_lattice,
+)
+
+MAX_STEP_T0 = 1.0
+"""Longest time step, in units of t0: the fields perpendicular to the spins, which alone turn them,
+are some hundredths."""
+_MOST_TURN = 0.3
+_ONLY_DAMPING = 1e12
+
+
+class FieldOfSpins(Protocol):
+    """J ⟨c† σ c⟩, or what of it is perpendicular to the spins: (3, rows, columns) from the same."""
+
+    def __call__(self, spins: np.ndarray) -> np.ndarray: ...
+
+
+def exact_field(
+    electrons: Electrons, twists: Sequence[tuple[float, float]] = FOUR_TWISTS
+) -> FieldOfSpins:
+    """The field by exact diagonalisation, see ``itinerant.equilibrium``."""
+
+    def field(spins: np.ndarray) -> np.ndarray:
+        return equilibrium(electrons, spins, twists).field
+
+    return field
+
+
+def midpoint_step(
+    spins: np.ndarray,
+    field_of: Callable[[np.ndarray, bool], np.ndarray],
+    turn: float,
+    damping: float,
+) -> np.ndarray:
+    """One semi-implicit midpoint step: the spins, (3, …), after it.
+
+    field_of : the field on the spins (unit vectors), and whether they are the predictor's, half a
+        step on
+    turn : by how much a field of 1 turns a spin in the step, γ dt/(1 + α²), rad
+
+    Source: J. H. Mentink et al., J. Phys.: Condens. Matter 22, 176001 (2010), in the closed form of
+    ``llg.cayley``: |S| stays 1 to rounding.
+    """
+
+    def turned(by_field: np.ndarray, among: np.ndarray) -> np.ndarray:
+        spin_and_field: Any = (*among, *(turn * by_field))
+        around = llg.turning(*spin_and_field, damping)
+        spin_and_axis: Any = (*spins, *around)
+        return np.stack(llg.cayley(*spin_and_axis, 0.5, 1.0))
+
+    middle = (spins + turned(perpendicular(spins, field_of(spins, False)), spins)) / 2
+    unit = middle / np.linalg.norm(middle, axis=0)
+    return turned(perpendicular(unit, field_of(unit, True)), middle)
+
+
+@dataclass(frozen=True)
+class ItinerantFilmParameters:
+    """An itinerant film: how its electrons' units are an experiment's, and what acts on it.
+
+    hopping_meV : the nearest-neighbour hopping, the electrons' unit of energy
+    bias_T : static field; the default is the paper's H_ext = 0.005 hoppings a moment
+
+    Raises ValueError for what cannot be.
+    """
+
+    rows: int = 48
+    columns: int = 48
+    hopping_meV: float = 10.0
+    moment_muB: float = 1.0
+    damping: float = 0.05
+    bias_T: tuple[float, float, float] = (0.0, 0.0, 0.8638)
+    temperature_K: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("hopping_meV", "moment_muB", "damping", "temperature_K"):
+            value = getattr(self, name)
+            if not np.isfinite(value) or value < 0:
+                raise ValueError(f"film {name} = {value}: give a finite number, 0 or more")
+        for name in ("hopping_meV", "moment_muB"):
+            if getattr(self, name) == 0:
+                raise ValueError(f"film {name} = 0: must be above 0")
+        if min(self.rows, self.columns) < 5:
+            raise ValueError(f"film of {self.rows} x {self.columns} sites: give 5 or more each way")
+        if np.shape(self.bias_T) != (3,) or not np.isfinite(self.bias_T).all():
+            raise ValueError(f"film bias_T = {self.bias_T}: give three finite numbers")
+
+    @property
+    def field_unit_T(self) -> float:
+        """A field of one hopping a moment, T."""
+        return self.hopping_meV / (self.moment_muB * llg.MU_B_MEV_PER_T)
+
+    @property
+    def t0_ps(self) -> float:
+        """The paper's unit of time: 1/γ in a field of one hopping, ps."""
+        return 1 / (llg.GAMMA_RAD_PER_PS_T * self.field_unit_T)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The parameters as plain numbers, for a start document or a file header."""
+        return asdict(self)
+
+
+class TorqueFilm:
+    """A film whose torque is a function of its spins; pulsed, filmed and relaxed as ``Film``.
+
+    torque : the electrons' field on the spins, in hoppings (``FieldOfSpins``)
+    parameters : ItinerantFilmParameters; seed : of the thermal noise, 0 or more
+    spins at the start : the skyrmion lattice, where it fits the film, or along +z
+
+    Raises ValueError for what cannot be.
+    """
+
+    def __init__(
+        self,
+        torque: FieldOfSpins,
+        parameters: ItinerantFilmParameters | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
+        if seed < 0:
+            raise ValueError(f"seed = {seed}: must be 0 or more")
+        self.parameters = parameters or ItinerantFilmParameters()
+        self.torque, self.seed = torque, seed
+        self.steps_taken = 0
+        self._noise_key = noise_key(seed)
+        self.set_uniform()
+
+    @property
+    def spins(self) -> np.ndarray:
+        """A copy of the spins, (3, rows, columns), unit vectors."""
+        return self._spins.copy()
+
+    @spins.setter
+    def spins(self, value: np.ndarray) -> None:
+        shape = (3, self.parameters.rows, self.parameters.columns)
+        if np.shape(value) != shape:
+            raise ValueError(f"spins of shape {np.shape(value)}: this film needs {shape}")
+        self._spins = checked_spins(value)
+
+    def set_uniform(self, sign: int = 1) -> None:
+        """Magnetise the whole film along +z or -z (``sign``)."""
+        self._spins = np.zeros((3, self.parameters.rows, self.parameters.columns))
+        self._spins[2] = sign
+
+    def set_skyrmion_lattice(self, magnetisation: float = 0.4) -> None:
+        """The skyrmion-lattice ansatz. Raises ValueError where it does not fit the film."""
+        p = self.parameters
+        self._spins = skyrmion_lattice(p.rows, p.columns, magnetisation=magnetisation)
+
+    def charge(self) -> float:
+        """Topological charge of the periodic film, an integer."""
+        return lattice_charge(self._spins)
+
+    def frames(
+        self,
+        pulse: Pulse | None,
+        times_ps: Sequence[float],
+        max_step_ps: float | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Fire ``pulse`` and yield the spins, (3, rows, columns), at each of ``times_ps``.
+
+        As ``Film.frames``, which see.
+        """
+        check_times(times_ps)
+        now = 0.0
+        for time_ps in times_ps:
+            self.advance(time_ps - now, pulse, start_ps=now, max_step_ps=max_step_ps)
+            now = time_ps
+            yield self.spins
+
+    def advance(
+        self,
+        span_ps: float,
+        pulse: Pulse | None = None,
+        *,
+        start_ps: float = 0.0,
+        max_step_ps: float | None = None,
+    ) -> None:
+        """Let ``span_ps`` pass, from ``start_ps`` after the beginning of ``pulse`` on.
+
+        max_step_ps : longest time step; left out, ``MAX_STEP_T0``, or what a strong pulse asks for
+        """
+        p = self.parameters
+        if not 0 <= span_ps < np.inf:
+            raise ValueError(f"span_ps = {span_ps}: give 0 or more")
+        if max_step_ps is not None and not max_step_ps > 0:
+            raise ValueError(f"max_step_ps = {max_step_ps}: must be above 0")
+        applied_T = float(np.linalg.norm(p.bias_T)) + (pulse.amplitude_T if pulse else 0.0)
+        bound = MAX_STEP_T0 * p.t0_ps
+        if applied_T:
+            bound = min(bound, _MOST_TURN / (llg.GAMMA_RAD_PER_PS_T * applied_T))
+        steps = int(np.ceil(span_ps / (max_step_ps or bound) - 1e-9))
+        if not steps:
+            return
+        step_ps = span_ps / steps
+        rate = llg.GAMMA_RAD_PER_PS_T / (1 + p.damping**2)
+        thermal_T = np.sqrt(
+            2 * p.damping * llg.K_B_MEV_PER_K * p.temperature_K
+            / (llg.GAMMA_RAD_PER_PS_T * p.moment_muB * llg.MU_B_MEV_PER_T * step_ps)
+        )  # fmt: skip
+        spot = _spot_strength(pulse, p.rows, p.columns) if pulse else 0.0
+        for step in range(steps):
+            noise_T = thermal_T * self._noise() if thermal_T else 0.0
+            at = partial(self._applied_T, pulse, spot, start_ps + step * step_ps, step_ps)
+
+            def field_T(spins: np.ndarray, half_on: bool, at: Any = at, noise: Any = noise_T):
+                return p.field_unit_T * self.torque(spins) + at(half_on) + noise
+
+            self._spins = midpoint_step(self._spins, field_T, rate * step_ps, p.damping)
+            self.steps_taken += 1
+
+    def relax(self, max_ps: float = 500.0, torque_T: float = 1e-3) -> float:
+        """Let the film settle without pulse, precession or noise; return the torque left, in T.
+
+        Stops when no spin feels a torque above ``torque_T``, or after ``max_ps``.
+        """
+        p = self.parameters
+        # Damping alone, γ/2: what the Landau–Lifshitz–Gilbert equation tends to for large α.
+        turn = llg.GAMMA_RAD_PER_PS_T / 2 / _ONLY_DAMPING * (2 * MAX_STEP_T0 * p.t0_ps)
+        elapsed = 0.0
+        while (torque := self.max_torque_T()) > torque_T and elapsed < max_ps:
+            self._spins = midpoint_step(
+                self._spins, lambda spins, _: self.field_T(spins), turn, _ONLY_DAMPING
+            )
+            elapsed += 2 * MAX_STEP_T0 * p.t0_ps
+        return torque
+
+    def field_T(self, spins: np.ndarray | None = None) -> np.ndarray:
+        """Field on the film's spins, or on others, without pulse, (3, rows, columns), T."""
+        p = self.parameters
+        field = p.field_unit_T * self.torque(self._spins if spins is None else spins)
+        return field + np.asarray(p.bias_T)[:, None, None]
+
+    def max_torque_T(self) -> float:
+        """Largest |S × B| over the film, T."""
+        across = perpendicular(self._spins, self.field_T())
+        return float(np.linalg.norm(across, axis=0).max())
+
+    def _applied_T(
+        self, pulse: Pulse | None, spot: Any, time_ps: float, step_ps: float, half_on: bool
+    ) -> np.ndarray:
+        field = np.asarray(self.parameters.bias_T)[:, None, None]
+        if pulse is None:
+            return field
+        now_ps = time_ps + (step_ps / 2 if half_on else 0.0)
+        strength = llg.pulse_envelope(now_ps, pulse.peak_ps, pulse.width_ps)
+        return field + strength * spot * np.asarray(pulse.peak_field_T)[:, None, None]
+
+    def _noise(self) -> np.ndarray:
+        """Three normal numbers a site for this step, (3, rows, columns)."""
+        from skyctl.simulators.kernels_cpu import draw_noise
+
+        p = self.parameters
+        noise = np.empty((3, p.rows * p.columns), np.float32)
+        draw_noise(noise, 0, p.rows * p.columns, 0, self.steps_taken, self._noise_key)
+        return noise.reshape(3, p.rows, p.columns).astype(np.float64)
+
+
+def _spot_strength(pulse: Pulse, rows: int, columns: int) -> Any:
+    """What each site gets of a pulse: 1, or a Gaussian around its spot on the triangular lattice.
+
+    A spot's x and y count columns and rows; its radius is in lattice constants.
+    """
+    if pulse.spot is None:
+        return 1.0
+    row, column = np.mgrid[:rows, :columns]
+    down, right = row - pulse.spot.y, column - pulse.spot.x
+    # Periodic: the nearest image along each side.
+    down -= rows * np.rint(down / rows)
+    right -= columns * np.rint(right / columns)
+    square = right**2 + right * down + down**2
+    return np.exp(-square / (2 * pulse.spot.sigma**2))

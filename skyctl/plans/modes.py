@@ -1,0 +1,217 @@
+"""Modes: how far a plan goes on its own, and who lets it fire."""
+
+import logging
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from bluesky.simulators import check_limits
+from bluesky.utils import Msg
+
+from skyctl.plans.threads import in_thread
+from skyctl.pulse import Pulse
+
+_log = logging.getLogger(__name__)
+
+Mode = Literal["dry-run", "shadow", "approve-each", "approve-batch", "autonomous"]
+"""dry-run: look, propose one pulse, say what it would be, fire nothing.
+shadow: look and propose, over and over, record each proposal, fire nothing.
+approve-each, approve-batch: an approver is asked before each pulse, or before each few.
+autonomous: what the guard allows is fired."""
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an approver is asked for.
+
+    pulse : the next one; reason : of the agent; film : what was seen of it
+    shots : how many pulses a yes is good for, the first being ``pulse``
+    timeout_s : after which nobody waits for the answer any more
+    """
+
+    task: str
+    agent: str
+    shot: str
+    pulse: Pulse
+    reason: str
+    film: str
+    shots: int
+    timeout_s: float
+
+    def __str__(self) -> str:
+        more = f", and up to {self.shots - 1} more without asking" if self.shots > 1 else ""
+        return (
+            f"{self.task}: fire {self.pulse} ({self.pulse.dose_T2ps:.0f} T²ps){more}? "
+            f"The film has {self.film}; {self.agent} says: {self.reason}"
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an approver said.
+
+    approver : who; comment : why, most of all why not. Raises ValueError for a yes without a name.
+    """
+
+    approved: bool
+    approver: str
+    comment: str = ""
+
+    def __post_init__(self) -> None:
+        if self.approved and not self.approver:
+            raise ValueError("an approval without a name: say who approves")
+
+    def __str__(self) -> str:
+        said = "approved" if self.approved else "not approved"
+        by = f" by {self.approver}" if self.approver else ""
+        return f"{said}{by}" + (f": {self.comment}" if self.comment else "")
+
+
+Approver = Callable[[Request], Answer]
+"""Called in a thread of its own; returns when there is an answer, and may take its time."""
+
+
+@dataclass(frozen=True)
+class Oversight:
+    """A mode, and what it needs.
+
+    mode : see Mode
+    approver : who is asked in the two approve modes
+    batch : how many pulses one yes is good for in approve-batch
+    timeout_s : how long an answer may take; then nothing is fired
+
+    Raises ValueError for an unknown mode, an approve mode without approver, or no pulses a batch.
+    """
+
+    mode: Mode = "autonomous"
+    approver: Approver | None = None
+    batch: int = 5
+    timeout_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode {self.mode!r}: choose one of {', '.join(MODES)}")
+        if self.mode.startswith("approve") and self.approver is None:
+            raise ValueError(f"mode {self.mode}: nobody can be asked; give an approver")
+        if self.batch < 1 or not self.timeout_s > 0:
+            raise ValueError(
+                f"batch {self.batch}, timeout {self.timeout_s:g} s: give 1 or more, and above 0"
+            )
+
+
+@dataclass
+class Permission:
+    """Says pulse by pulse, over one task, whether the mode lets it be fired."""
+
+    oversight: Oversight
+    _left: int = field(default=0, init=False)
+    _answer: Answer = field(default=Answer(False, ""), init=False)
+
+    def request(
+        self, task: str, agent: str, shot: str, pulse: Pulse, reason: str, film: str
+    ) -> Request:
+        """What is asked for when this pulse is to be fired."""
+        o = self.oversight
+        shots = o.batch if o.mode == "approve-batch" else 1
+        return Request(task, agent, shot, pulse, reason, film, shots, o.timeout_s)
+
+    def ask(self, request: Request) -> Generator[Msg, Any, Answer]:
+        """The answer for one pulse; asks somebody only where the mode wants it."""
+        mode = self.oversight.mode
+        if mode == "autonomous":
+            return Answer(True, mode)
+        if not mode.startswith("approve"):
+            return Answer(False, "", f"{mode}, nothing is fired")
+        if not self._left:
+            self._answer = yield from self._asked(request)
+            self._left = request.shots if self._answer.approved else 0
+        self._left = max(0, self._left - 1)
+        return self._answer
+
+    def _asked(self, request: Request) -> Generator[Msg, Any, Answer]:
+        approver = self.oversight.approver
+        nothing_said = f"no answer within {request.timeout_s:g} s"
+
+        def ask() -> Answer:
+            answer: Any = approver(request) if approver else None
+            if not isinstance(answer, Answer):
+                raise TypeError(f"{answer!r} is no Answer")
+            return answer
+
+        try:
+            answer, _ = yield from in_thread(ask, request.timeout_s)
+        except Exception as error:  # an approver's own fault, whatever it is, is no yes
+            _log.exception("the approver failed")
+            return Answer(False, "", f"the approver failed ({error!r})")
+        return answer or Answer(False, "", nothing_said)
+
+
+class ApprovalDesk:
+    """An approver that is answered from elsewhere: a queue server's function, another terminal.
+
+    ``pending`` is what is asked for now. An answer names its shot, so that a late one is not taken
+    for the next pulse's.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._answer: Answer | None = None
+        self.pending: Request | None = None
+
+    def __call__(self, request: Request) -> Answer:
+        """Wait for the answer, as long as the request may wait."""
+        with self._changed:
+            self.pending, self._answer = request, None
+            self._changed.wait_for(
+                lambda: self._answer or self.pending is not request, request.timeout_s
+            )
+            answer, self._answer = self._answer, None
+            if self.pending is request:
+                self.pending = None
+        return answer or Answer(False, "", f"no answer within {request.timeout_s:g} s")
+
+    def answer(self, shot: str, answer: Answer) -> None:
+        """Answer the request for this shot. Raises LookupError when there is none (any more)."""
+        with self._changed:
+            if self.pending is None or self.pending.shot != shot or self._answer:
+                raise LookupError(
+                    f"shot {shot}: no answer is waited for. See `pending` for what is asked now."
+                )
+            self._answer = answer
+            self._changed.notify_all()
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a plan would fire."""
+
+    pulses: tuple[Pulse, ...]
+
+    @property
+    def dose_T2ps(self) -> float:
+        """∫B² dt of all its pulses, T²·ps."""
+        return sum(pulse.dose_T2ps for pulse in self.pulses)
+
+
+def dry_run(plan: Generator[Msg, Any, Any]) -> DryRun:
+    """Go through a plan without doing anything: its pulses, all checked with ``check_limits``.
+
+    For plans that are settled beforehand, `classify_shot` and `fire`. What an agent would choose
+    depends on the film: run its task with the mode "dry-run".
+
+    Raises PulseRefused, or LimitError, for the first value that a device would refuse. Needs a
+    RunEngine, as bluesky.simulators does.
+    """
+    pulses: list[Pulse] = []
+
+    def noted() -> Generator[Msg, Any, None]:
+        for message in plan:
+            if message.command == "set" and isinstance(message.args[0], Pulse):
+                pulses.append(message.args[0])
+            yield message
+
+    check_limits(noted())
+    return DryRun(tuple(pulses))

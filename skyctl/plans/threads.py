@@ -1,0 +1,49 @@
+"""Slow calls in plans: the RunEngine's loop goes on meanwhile."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import bluesky.plan_stubs as bps
+from bluesky.utils import Msg, WaitForTimeoutError
+
+T = TypeVar("T")
+
+
+def in_thread(
+    call: Callable[[], T], timeout_s: float | None = None
+) -> Generator[Msg, Any, tuple[T | None, bool]]:
+    """Call in a thread of its own and wait without holding up the RunEngine: (result, True).
+
+    (None, False) when it did not return within ``timeout_s``; it is then left to itself, in a
+    thread that keeps no process alive. Called once, however often the RunEngine replays messages
+    after a pause. Raises what the call raises.
+    """
+    outcome: list[T] = []
+    raised: list[BaseException] = []
+    over: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except BaseException as error:  # noqa: BLE001 - raised in the plan
+            raised.append(error)
+        over.set_result(None)
+
+    threading.Thread(target=run, name="skyctl-plan", daemon=True).start()
+    try:
+        # A pause cancels the wait, not the call; what is replayed waits for the same call.
+        yield from bps.wait_for(
+            [lambda: asyncio.shield(asyncio.wrap_future(over))], timeout=timeout_s
+        )
+    except WaitForTimeoutError:
+        return None, False
+    if not over.done():  # nobody runs the plan's messages: check_limits, a summary
+        if timeout_s is not None:
+            return None, False
+        over.result()
+    if raised:
+        raise raised[0]
+    return outcome[0], True

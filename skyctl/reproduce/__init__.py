@@ -1,0 +1,1 @@
+"""Papers done again: what they simulated, trained and measured, beside what they printed."""
