@@ -18,7 +18,7 @@ class DecisionLog(Device):
 
     task = Component(StateSignal, value="", dtype_numpy="<U32")
     agent = Component(StateSignal, value="", dtype_numpy="<U64")
-    seed = Component(StateSignal, value=-1, dtype_numpy="<i8", doc="of the agent, -1: draws nothing")
+    seed = Component(StateSignal, value=-1, dtype_numpy="<i8", doc="the agent's, -1: draws none")
     shot = Component(StateSignal, value="", dtype_numpy="<U64", doc="the shot it is for")
     from_shot = Component(StateSignal, value="", dtype_numpy="<U64")
     from_label = Component(StateSignal, value="", dtype_numpy="<U16")

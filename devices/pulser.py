@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -87,6 +88,7 @@ class Pulser(Device):
         self._request: tuple[Pulse, str] | None = None
         self._replayed = False
         self._times_disarmed = 0
+        self._refused: Counter[str] = Counter()
         self._setting_up = False
         for setting in self._SETTINGS:
             signal = getattr(self, setting)
@@ -137,8 +139,9 @@ class Pulser(Device):
         except PulseRefused as error:
             _log.warning("%s: refused (%s): %s", self.name, error.kind, error)
             with self._lock:
-                for count in (self.refused, getattr(self, f"refused_{error.kind}")):
-                    count.update(count.get() + 1)
+                self._refused[error.kind] += 1
+                self.refused.update(self._refused.total())
+                getattr(self, f"refused_{error.kind}").update(self._refused[error.kind])
             raise
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from skyctl.devices.guard import Envelope, Guard
+from skyctl.devices.guard import Envelope, Guard, Spent
 from skyctl.devices.simulated import Beamline, wire
 from skyctl.errors import PulseRefused, StreamError
 from skyctl.inference.model import MovieClassifier
@@ -182,19 +182,20 @@ def replayed_beamline(
     model: MovieClassifier | None = None,
     envelope: Envelope | None = None,
     ledger: Path | None = None,
+    spent: Spent | None = None,
     address: str = "tcp://127.0.0.1:*",
     storage: Storage | None = None,
 ) -> Beamline[ReplayedSample]:
     """Build a beamline around a recorded run; what it records goes to ``folder``.
 
     The camera asks for the movie of the first recorded pulse. See ReplayedSample for ``pace`` and
-    ``diverging``.
+    ``diverging``, and Guard for ``envelope``, ``ledger`` and ``spent``.
 
     Raises RecordingError (no shot), StreamError (port in use), ModelError (no such model) or
     PulseRefused (bad ledger).
     """
     streaming = StreamingClassifier(model or MovieClassifier())
-    guard = Guard(envelope or Envelope(), ledger)
+    guard = Guard(envelope or Envelope(), ledger, spent=spent)
     shots = list(recorded_shots(recording))
     publisher = Publisher(address)
     sample = ReplayedSample(recording, publisher, pace=pace, diverging=diverging)

@@ -29,8 +29,8 @@ class SampleDamping(LimitedSignal):
         self.set_limits(limits)
         self._sample = sample
 
-    def put(self, value: float, *args: Any, **kwargs: Any) -> None:
+    def put(self, value: float, **kwargs: Any) -> None:
         """Set it, once what was fired has settled. Raises LimitError outside the limits."""
         self.check_value(value)
         self._sample.set_damping(value)
-        super().put(value, *args, **kwargs)
+        super().put(value, **kwargs)

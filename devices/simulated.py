@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -125,6 +125,12 @@ class SimulatedSample:
     def charge(self) -> float:
         """The true topological charge. For reports and tests, never for a decision."""
         return topological_charge(self.spins())
+
+    def set_damping(self, damping: float) -> None:
+        """Change the film's damping, once what was fired has settled."""
+        self._jobs.join()
+        with self._lock:
+            self._film.parameters = replace(self._film.parameters, damping=damping)
 
     def wait_settled(self) -> None:
         """Return when all that was fired has been filmed and the film has settled."""

@@ -4,7 +4,7 @@ All of it is fitted on movies the network did not learn from, one example a movi
 hold for movies like these, drawn independently.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -176,6 +176,10 @@ class Novelty:
         )
         rest = float(variances[axes:].sum())
         return cls(scaled, centre, rest, mixture.means_, factors, offsets)
+
+    def limited(self, most_novel: np.ndarray) -> "Novelty":
+        """With its limit where 99 % of ``most_novel`` (movies,), a surprise each, are below."""
+        return replace(self, limit=float(np.quantile(most_novel, _NOVELTY_SHARE, method="higher")))
 
     def surprise(self, frames: np.ndarray) -> np.ndarray:
         """Of standardised features (n, features): (n,)."""

@@ -1,50 +1,94 @@
 """Export a trained classifier to ONNX, with all that an experiment must know inside the file."""
 
-import hashlib
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
+from torch import Tensor, nn
 
 from skyctl.errors import ModelError
+from skyctl.inference import features as preprocessings
 from skyctl.inference.features import Preprocessing
 from skyctl.inference.model import SHIPPED, MovieClassifier
-from skyctl.models.classifier import ExportedStep, ProcessClassifier
-from skyctl.models.dataset import CLASSES, Dataset
-from skyctl.models.training import TrainingReport
+from skyctl.inference.rules import Rules
+from skyctl.models.calibration import Novelty
+from skyctl.models.classifier import MovieNetwork
 
 THRESHOLD = 0.8
-"""Probability from which a class is named (arXiv:1907.01814)."""
+"""Probability from which a class is named where there are no rules (arXiv:1907.01814)."""
 _PARITY = 1e-5
 _STEPS = 50
 
 
-def dataset_sha256(data: Dataset) -> str:
-    """Hash of the movies and labels a model was trained on."""
-    digest = hashlib.sha256()
-    for array in (data.features, data.frames, data.peak_ps, data.labels):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+class ExportedStep(nn.Module):
+    """What the ONNX file holds: one frame in; probabilities, the next hidden state and, of a model
+    with ``novelty``, how foreign the frame is, out."""
+
+    def __init__(self, network: Any, novelty: Novelty | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.has_novelty = novelty is not None
+        if novelty:
+            for name in ("axes", "centre", "means", "factors", "offsets"):
+                value = torch.from_numpy(getattr(novelty, name)).float()
+                self.register_buffer(f"novelty_{name}", value)
+            self.rest = float(novelty.rest)
+
+    def forward(self, features: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
+        """(B, features), (B, hidden) → probabilities (B, C), hidden (B, hidden), novelty (B, 1)."""
+        logits, hidden = self.network.step(features, hidden)
+        probabilities = torch.softmax(logits, dim=1)
+        if not self.has_novelty:
+            return probabilities, hidden
+        return probabilities, hidden, self._surprise(self.network.standardised(features))
+
+    def _surprise(self, x: Tensor) -> Tensor:
+        """``Novelty.surprise``, (B, 1)."""
+        axes: Any = self.novelty_axes
+        centred = x - self.novelty_centre
+        z = centred @ axes
+        inside = (z * z / (axes * axes).sum(0)).sum(1, keepdim=True)
+        rest = (centred * centred).sum(1, keepdim=True) - inside
+        factors: Any = self.novelty_factors
+        normals, k, _ = factors.shape
+        # All normals in one product: (B, k) by (k, m k).
+        flat = factors.permute(1, 0, 2).reshape(k, normals * k)
+        means = torch.einsum("mk,mkj->mj", self.novelty_means, factors).reshape(1, normals * k)
+        square = ((z @ flat - means) ** 2).reshape(-1, normals, k).sum(2)
+        surprise = -torch.logsumexp(self.novelty_offsets - square / 2, dim=1, keepdim=True)
+        return rest / self.rest + surprise
 
 
 def export_classifier(
-    network: ProcessClassifier,
+    network: MovieNetwork,
     path: Path,
-    data: Dataset,
-    preprocessing: Preprocessing = "quantiles",
-    version: str = "1",
+    *,
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    data_sha256: str,
+    name: str = SHIPPED,
+    version: str = "2",
+    threshold: float = THRESHOLD,
+    rules: Rules | None = None,
+    novelty: Novelty | None = None,
 ) -> float:
     """Write ``network`` as a one-frame step with carried state; returns the largest difference
     between torch and ONNX Runtime over 50 carried steps.
 
+    data_sha256 : of the movies it was trained on (``MovieSet.content_sha256``)
+    rules : with ``novelty``, or neither
+
     Raises ModelError when that difference is above 1e-5; then no file is left behind.
     """
-    features, hidden = network.input.in_features, network.input.out_features
-    example = (torch.zeros(2, features), torch.zeros(2, hidden))
+    if (rules is None) != (novelty is None):
+        raise ValueError(f"model {path}: rules need a novelty, and a novelty rules")
+    step = ExportedStep(network, novelty).eval()
+    outputs = ["probabilities", "next_hidden"] + ["novelty"] * (novelty is not None)
     batch = torch.export.Dim("batch")
     with warnings.catch_warnings():
         # Both inputs share the axis "batch", as they must; the exporter warns of it.
@@ -53,11 +97,11 @@ def export_classifier(
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         program = torch.onnx.export(
-            ExportedStep(network).eval(),
-            example,
+            step,
+            (torch.zeros(2, network.features), torch.zeros(2, network.hidden)),
             dynamo=True,
             input_names=["features", "hidden"],
-            output_names=["probabilities", "next_hidden"],
+            output_names=outputs,
             dynamic_shapes={"features": {0: batch}, "hidden": {0: batch}},
             external_data=False,
             verbose=False,
@@ -67,82 +111,55 @@ def export_classifier(
     program.save(str(path), external_data=False)
     model = onnx.load(str(path))
     metadata: dict[str, Any] = {
-        "name": SHIPPED,
+        "name": name,
         "version": version,
-        "classes": json.dumps(CLASSES),
+        "classes": json.dumps(list(classes)),
         "preprocessing": preprocessing,
+        "preprocessing_parameters": json.dumps(preprocessings.parameters(preprocessing)),
         "orientation": "background of the first frame turned to -z",
-        "features": features,
-        "hidden": hidden,
-        "threshold": THRESHOLD,
-        "calibration": "none",
-        "data_sha256": dataset_sha256(data),
+        "features": network.features,
+        "hidden": network.hidden,
+        "threshold": threshold,
+        "data_sha256": data_sha256,
     }
-    onnx.helper.set_model_props(model, {name: str(value) for name, value in metadata.items()})
+    if rules:
+        metadata["rules"] = rules.as_json()
+    onnx.helper.set_model_props(model, {key: str(value) for key, value in metadata.items()})
     for node in model.graph.node:  # the exporter leaves this machine's paths in here
         del node.metadata_props[:]
         node.doc_string = ""
     onnx.save(model, str(path))
-    difference = _parity(network, path)
-    if difference > _PARITY:
+    difference = _parity(step, path)
+    if not difference <= _PARITY:
         path.unlink()
         raise ModelError(f"model {path}: ONNX Runtime and torch differ by {difference:.1e}")
     return difference
 
 
-def model_card(path: Path, data: Dataset, report: TrainingReport, parity: float) -> str:
-    """The model card of an exported classifier, Markdown."""
-    card = MovieClassifier(path).card
-    counts = np.bincount(data.labels[data.labels >= 0], minlength=len(CLASSES))
-    movies = "\n".join(f"| {name} | {n} |" for name, n in zip(CLASSES, counts, strict=True))
-    return f"""# {card.name}, version {card.version}
+def quantise(path: Path, out: Path) -> None:
+    """The model of ``path`` with its weights as 8-bit integers, activations quantised as they come
+    (dynamic): a quarter of the size. Raises ModelError for no such classifier."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
 
-Names the process in a movie of a skyrmion film, frame by frame, from S_z alone.
-
-**Network.** {card.features} inputs ({card.preprocessing} of S_z, sorted), {card.hidden} sigmoid
-units with a recurrent connection, softmax over {len(card.classes)} classes, no biases
-(arXiv:1907.01814, appendix A and B). One frame in, probabilities out; the hidden state is carried
-by the caller and starts at zero. The film is turned so that the background of the first frame is
--z. A class is named from probability {card.threshold:g}; below that the network abstains, which is
-also its answer to mixed states, which it was not trained on.
-
-**Trained on** simulated movies of the atomistic film of skyctl (100 × 100 sites, open edges,
-0.6 μ_B): skyrmion start, 2 T, θ = 50°, widths 2–52 ps, damping 0.03–0.6, peak at 30–60 ps; empty
-start, spot pulses of 1–12 T and weak uniform ones. Labels by topology, 125 ps after the peak. Each
-batch sees its movies every 5, 10 or 15 ps and cut at a random length. Mixed movies are left out.
-
-| class | movies |
-|---|---|
-{movies}
-
-**Held out**: {report.accuracy:.1%} of {report.held_out} movies named right on their last frame
-(every 15 ps, no threshold); best of {report.epochs} epochs.
-
-**Not for** films with more than one skyrmion or with domains at the start, other materials, or
-temperature above zero: it will still answer.
-
-| | |
-|---|---|
-| training data sha256 | `{card.data_sha256}` |
-| file sha256 | `{card.file_sha256}` |
-| torch against ONNX Runtime, 50 carried steps | {parity:.1e} |
-| train it again | `skyctl train classifier` |
-"""
+    MovieClassifier(path)
+    quantize_dynamic(str(path), str(out), weight_type=QuantType.QInt8)
 
 
-def _parity(network: ProcessClassifier, path: Path) -> float:
+@torch.no_grad()
+def _parity(step: ExportedStep, path: Path) -> float:
+    """Largest difference of any output over carried steps; of the novelty, relative to its size."""
     session = MovieClassifier(path).session
+    names = [output.name for output in session.get_outputs()]
     rng = np.random.default_rng(0)
-    hidden = torch.zeros(1, network.input.out_features)
+    hidden = torch.zeros(1, step.network.hidden)
     carried = hidden.numpy()
     difference = 0.0
-    step = ExportedStep(network)
     for _ in range(_STEPS):
-        frame = np.sort(rng.uniform(-1, 1, (1, network.input.in_features))).astype(np.float32)
-        with torch.no_grad():
-            expected, hidden = step(torch.from_numpy(frame), hidden)
-        got, carried = session.run(
-            ["probabilities", "next_hidden"], {"features": frame, "hidden": carried}
-        )
-        difference = max(difference, float(np.abs(got - expected.numpy()).max()))
+        frame = np.sort(rng.uniform(-1, 1, (1, step.network.features))).astype(np.float32)
+        expected = step(torch.from_numpy(frame), hidden)
+        got = session.run(names, {"features": frame, "hidden": carried})
+        hidden, carried = expected[1], got[1]
+        for ours, theirs in zip(expected, got, strict=True):
+            scale = max(1.0, float(ours.abs().max()))
+            difference = max(difference, float(np.abs(theirs - ours.numpy()).max()) / scale)
     return difference

@@ -16,7 +16,10 @@ LABEL_AFTER_PEAK_PS = 125.0
 FRAME_PS = 5.0
 
 Part = Literal["training", "calibration", "test"]
-_PARTS: tuple[Part, ...] = ("training", "training", "training", "calibration", "test")
+# A cycle that shares no divisor with that of the regions, so that every part has its share of each.
+_PARTS: tuple[Part, ...] = (
+    "training", "calibration", "training", "test", "training", "calibration", "training",
+)  # fmt: skip
 
 _THETA_DEG = ((44.0, 62.0), (26.0, 36.0))
 """Angles of the pulses at a skyrmion. The paper's 40° is not among them, nor what is near it."""
@@ -32,7 +35,7 @@ _SIDE_SHARES = (0.22, 0.16, 0.16, 0.15, 0.13, 0.10, 0.05, 0.03)
 
 
 def part_of(row: int) -> Part:
-    """What a row of a training set is for: three in five to learn from, the others held out."""
+    """What a row of a training set is for: four in seven to learn from, two to calibrate with."""
     return _PARTS[row % len(_PARTS)]
 
 

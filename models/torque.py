@@ -119,7 +119,7 @@ def _tied_weights(reach: int, directions_in: int, directions_out: int) -> tuple[
     return index, len(orbits)
 
 
-class _HexagonConv(nn.Module):
+class HexagonConv(nn.Module):
     """A D6-symmetric convolution of vector features; the vectors' components are not touched.
 
     Each feature has ``directions`` (6, or 1 for none); ``reach`` is the filter's in sites.
@@ -210,13 +210,13 @@ class EquivariantNetwork(nn.Module):
         f, d = features, _DIRECTIONS
         self.filters = nn.ModuleList(
             [
-                _HexagonConv((1, f), (1, d), first),
-                *(_HexagonConv((f, f), (d, d), reach) for reach in middle),
+                HexagonConv((1, f), (1, d), first),
+                *(HexagonConv((f, f), (d, d), reach) for reach in middle),
             ]
         )
         self.gates = nn.ModuleList(_Gate(f, products, hidden) for _ in self.filters)
-        self.last = _HexagonConv((f, 1), (d, 1), last)
-        self.direct = _HexagonConv((1, 1), (1, 1), max(reaches))
+        self.last = HexagonConv((f, 1), (d, 1), last)
+        self.direct = HexagonConv((1, 1), (1, 1), max(reaches))
 
     def forward(self, spins: Tensor) -> Tensor:
         """Spins (films, 3, rows, columns) → perpendicular field, the same shape."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from bluesky import RunEngine
+from bluesky.callbacks.json_writer import JSONLinesWriter
 from bluesky.utils import RunEngineInterrupted
 
 from skyctl.agents.seeker import Bracket, PulseMemory
@@ -16,6 +17,9 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.plans import TaskReport, cycle
 from skyctl.simulators.film import FilmParameters
 from skyctl.verdict import FilmState, ShotResult, Verdict
+
+DOCUMENTS = "documents.jsonl"
+"""File of a run's documents, beside its recording."""
 
 _JITTER_SITES = 2.0
 _SHOTS = 24
@@ -98,7 +102,7 @@ def run_demo(
     folder: Path, *, seed: int = 0, model: Path | None = None, provider: str = "cpu",
     device: Any = "cpu", watch: Watch | None = None,
 ) -> DemoResult:  # fmt: skip
-    """Run the cycle on a simulated film; recording, ledger and catalogue go to ``folder``.
+    """Run the cycle on a simulated film; recording, documents, ledger, catalogue go to ``folder``.
 
     An interrupt aborts the run: the pulser is disarmed, and what was filmed so far is kept.
     """
@@ -123,6 +127,7 @@ def run_demo(
     try:
         with beamline:
             engine.subscribe(TiledWriter(client))
+            engine.subscribe(JSONLinesWriter(str(folder), DOCUMENTS))
             result = _run(engine, beamline, memory, centre, seed, watch)
         if result.run_uid and not result.interrupted:
             with warnings.catch_warnings():

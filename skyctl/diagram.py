@@ -1,6 +1,7 @@
 """Process diagrams: one simulated shot a cell of pulse width × damping, named twice."""
 
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -9,9 +10,11 @@ import numpy as np
 
 from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
+from skyctl.models.movie_set import MovieSet
+from skyctl.models.scale_out import fill
 from skyctl.pulse import Movie, Pulse
 from skyctl.simulators.film import FilmParameters
-from skyctl.simulators.movies import Shot, simulate_batch
+from skyctl.simulators.movies import Shot
 from skyctl.simulators.topology import process_label
 
 TRUTH_PS = 165.0
@@ -57,11 +60,18 @@ def classify_movie(
     frames : (3, H, W) each, the first at 0 ps; the last is for the truth alone
     """
     *seen, last = frames
-    model.reset(-background_sign(seen[0][2]))
+    label = _classify((spins[2] for spins in seen), model)
+    return process_label(seen[0], last), label, seen
+
+
+def _classify(images: Iterable[np.ndarray], model: MovieClassifier) -> str | None:
+    """The classifier's label at the end of a movie; images of S_z, (H, W)."""
     probabilities = np.zeros(len(model.card.classes))
-    for spins in seen:
-        probabilities = model.step(spins[2])
-    return process_label(seen[0], last), model.label(probabilities), seen
+    for index, sz in enumerate(images):
+        if index == 0:
+            model.reset(-background_sign(sz))
+        probabilities = model.step(sz)
+    return model.label(probabilities)
 
 
 def filmed_shot(damping: float, pulse: Pulse, movie: Movie) -> Shot:
@@ -77,32 +87,45 @@ def process_diagram(
     movie: Movie | None = None,
     model: Path | None = None,
     progress: Callable[[], None] = lambda: None,
+    *,
+    data: Path | None = None,
+    scheduler: str | None = None,
 ) -> Diagram:
-    """Simulate the grid on all cores; ``progress`` is called after each cell.
+    """Simulate the grid and name its cells; ``progress`` is called for each whose movie is there.
 
     Each cell starts from a relaxed skyrmion and gets a 2 T pulse at polar angle ``theta``.
+    ``data`` keeps the movies in that file, and takes from it those it has; ``scheduler`` as
+    ``scale_out.fill``'s.
+
+    Raises ModelError for the model, ValueError for pulses and films that cannot be, StateError for
+    a file of other movies, ScaleOutError and OSError as ``fill``.
     """
     filmed = movie or Movie()
-    MovieClassifier(model)  # a missing model is said before an hour of simulation
-
-    def name(shot: Shot, frames: Iterator[np.ndarray]) -> tuple[str, str]:  # noqa: ARG001
-        truth, label, _ = classify_movie(frames, MovieClassifier(model))
-        return LETTERS.get(truth, "M"), LETTERS.get(label or "", "M")
-
-    cells = []
+    classifier = MovieClassifier(model)  # a missing model is said before an hour of simulation
     shots = [
         filmed_shot(alpha, Pulse(width_ps=width, theta_deg=theta), filmed)
         for alpha in alphas
         for width in widths
     ]
-    for cell in simulate_batch(shots, name, precision="f8"):
-        cells.append(cell)
-        progress()
-    rows = [cells[i : i + len(widths)] for i in range(0, len(cells), len(widths))]
+    with tempfile.TemporaryDirectory(prefix="skyctl-") as folder:
+        file = data or Path(folder) / "diagram.h5"
+        with MovieSet.plan(file, shots, precision="f8") as movies:
+            for _ in range(len(movies) - len(movies.missing())):
+                progress()
+            fill(movies, scheduler=scheduler, progress=progress)
+            truth = [LETTERS.get(label, "M") for label in movies.labels]
+            named = [
+                LETTERS.get(_classify(movies.sz(row)[:-1], classifier) or "", "M")
+                for row in range(len(movies))
+            ]
     return Diagram(
         theta=theta,
         widths=[float(w) for w in widths],
         alphas=[float(a) for a in alphas],
-        truth=[[truth for truth, _ in row] for row in rows],
-        classifier=[[label for _, label in row] for row in rows],
+        truth=_rows(truth, len(widths)),
+        classifier=_rows(named, len(widths)),
     )
+
+
+def _rows(cells: list[str], columns: int) -> list[list[str]]:
+    return [cells[i : i + columns] for i in range(0, len(cells), columns)]

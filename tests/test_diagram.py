@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from skyctl.diagram import Diagram, classify_movie, filmed_shot, process_diagram
 from skyctl.inference.model import MovieClassifier
+from skyctl.models import scale_out
+from skyctl.models.movie_set import MovieSet
 from skyctl.pulse import Movie, Pulse
 from skyctl.simulators.film import Film
 from skyctl.simulators.movies import simulate
+from skyctl.simulators.state import StateError
 
 PAPER_MOVIE = Movie()
 LONG_MOVIE = Movie(duration_ps=165)
@@ -42,6 +46,40 @@ def test_a_small_diagram_has_a_row_a_damping():
     assert len(seen) == 6
     assert result.truth == [["B", "C"]] * 3
     assert result.agreement == (6, 6)
+
+
+def test_movies_that_are_kept_are_not_simulated_again(tmp_path, monkeypatch):
+    file = tmp_path / "diagram.h5"
+    with pytest.raises(KeyboardInterrupt):
+        process_diagram(40, [4, 40], [0.36], data=file, progress=_interrupt)
+    with MovieSet(file) as movies:
+        assert movies.missing() == [1]
+    seen = []
+    first = process_diagram(40, [4, 40], [0.36], data=file, progress=lambda: seen.append(1))
+    assert len(seen) == 2
+    assert first.truth == first.classifier == [["B", "C"]]
+    with monkeypatch.context() as simulated:
+        simulated.setattr(scale_out, "simulate_batch", lambda *_, **__: 1 / 0)
+        assert process_diagram(40, [4, 40], [0.36], data=file) == first
+    with pytest.raises(StateError, match=r"movie 0 with pulse.theta_deg 40.0, wanted 50.0"):
+        process_diagram(50, [4, 40], [0.36], data=file)
+
+
+def _interrupt():
+    raise KeyboardInterrupt
+
+
+def test_a_kept_movie_is_named_as_the_film_itself(tmp_path):
+    """The file's S_z is rounded to 1/32767: not so that a verdict changes."""
+    widths = [8, 28, 40]
+    named = process_diagram(40, widths, [0.36], data=tmp_path / "diagram.h5").classifier
+    with MovieSet(tmp_path / "diagram.h5") as movies:
+        for row, width in enumerate(widths):
+            spins = simulate(filmed_shot(0.36, Pulse(width_ps=width), PAPER_MOVIE))
+            truth, label, _ = classify_movie(iter(spins), MovieClassifier())
+            assert movies.labels[row] == truth
+            assert np.abs(movies.sz(row) - spins[:, 2]).max() < 1.6e-5
+            assert named[0][row] == label[0].upper()
 
 
 def test_agreement_counts_cells_with_a_process_and_abstention_mixed_ones():

@@ -199,7 +199,7 @@ class _Trial:
         elif kind < 0.09:
             self._try(lambda: self.pulser.amplitude_T.put(float(self.rng.uniform(-20, 20))))
         elif kind < 0.12 and isinstance(pulse, Pulse):  # round pydantic's freezing
-            pulse.__dict__["amplitude_T"] = float(self.rng.choice([math.nan, 1e9, 2.0]))
+            vars(pulse)["amplitude_T"] = float(self.rng.choice([math.nan, 1e9, 2.0]))
         elif kind < 0.15 and self.ledger:
             self._second_controller(self.ledger)
         elif kind < 0.2 and self.ledger:

@@ -15,6 +15,7 @@ from skyctl.cli.common import console
 from skyctl.cli.demo import demo
 from skyctl.cli.many import diagram, movies
 from skyctl.cli.recordings import recover, replay
+from skyctl.cli.reproduce import reproduce_app
 from skyctl.cli.simulate import simulate
 from skyctl.cli.stream import doctor, keys, split
 from skyctl.cli.train import train_app
@@ -32,6 +33,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(train_app, name="train")
+app.add_typer(reproduce_app, name="reproduce")
 app.add_typer(bench_app, name="bench")
 
 

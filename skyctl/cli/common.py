@@ -38,6 +38,21 @@ Provider = Annotated[
 
 Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="What runs the simulated film.")]
 
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="Where movies are simulated: 'local', a process a core; 'threads'; or the tcp:// "
+        "address of a Dask scheduler that you trust. Left out: local for 100 movies or more."
+    ),
+]
+
+MoviesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="Keep the movies in this HDF5 file, and go on with it.", dir_okay=False
+    ),
+]
+
 Theta = Annotated[
     float, typer.Option(help="Polar angle of the pulse, degrees.", callback=lambda a: _angle(a))
 ]

@@ -41,7 +41,7 @@ def demo(
     server and drawn as a film strip. The true charge is the simulator's and for your eyes only: the
     agent sees verdicts and what the camera shows of the film at rest.
     """
-    from skyctl.demo import ShotRow, Watch, run_demo
+    from skyctl.demo import DOCUMENTS, ShotRow, Watch, run_demo
     from skyctl.pictures import film_strip, recorded_strips
     from skyctl.recording.reader import Recording
     from skyctl.verdict import Verdict
@@ -99,6 +99,7 @@ def demo(
             f"{numbers['latency_ms']['p50']:.2f} ms (p50), "
             f"{numbers['latency_ms']['p99']:.2f} ms (p99) on {result.provider}\n"
             f"recording  {result.recording}\nfilm strip {strip.resolve()}\n"
+            f"documents  {folder.resolve() / DOCUMENTS}\n"
             f"catalogue  {folder.resolve() / 'catalog'}, run {result.run_uid}, validated",
             soft_wrap=True,
         )

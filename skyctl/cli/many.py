@@ -14,13 +14,16 @@ from skyctl.cli.common import (
     Device,
     JsonFile,
     ModelFile,
+    MoviesFile,
     PngFile,
+    Scheduler,
     Theta,
     console,
     explained,
     faults,
     numbers,
     progress_bar,
+    values_checked,
     write_json,
 )
 
@@ -101,6 +104,8 @@ def diagram(
     duration: Annotated[float, typer.Option(help="Length of each movie, ps.")] = 165.0,
     interval: Annotated[float, typer.Option(help="Between two frames, ps.")] = 15.0,
     model: ModelFile = None,
+    data: MoviesFile = None,
+    scheduler: Scheduler = None,
     json_file: JsonFile = None,
     png: PngFile = None,
 ) -> None:
@@ -109,6 +114,8 @@ def diagram(
     Each cell is one simulated shot, named twice: by topology (the truth) and by the classifier,
     from S_z frames alone. B breathing, S switching, C collapse; M is mixed (several skyrmions or
     domains are left) in the truth, and no verdict of the classifier, which was not trained on it.
+
+    With --data it can be interrupted and gone on with, and be named again by another --model.
     """
     from skyctl import pictures
     from skyctl.diagram import process_diagram
@@ -120,10 +127,17 @@ def diagram(
     except ValueError as error:
         raise typer.BadParameter(faults(error)) from error
     with explained():
-        with progress_bar("cells") as progress:
+        with values_checked(), progress_bar("cells") as progress:
             bar = progress.add_task("simulating", total=len(columns) * len(rows))
             result = process_diagram(
-                theta, columns, rows, movie, model, lambda: progress.advance(bar)
+                theta,
+                columns,
+                rows,
+                movie,
+                model,
+                lambda: progress.advance(bar),
+                data=data,
+                scheduler=scheduler,
             )
         table = Table("α", "truth", "classifier", title=f"θ = {theta:g}°, t_w {widths} ps")
         for alpha, truth, named in zip(rows, result.truth, result.classifier, strict=True):

@@ -39,6 +39,10 @@ def replay(
         str | None,
         typer.Option(help="Publish here, tcp://127.0.0.1:PORT say, and classify nothing."),
     ] = None,
+    documents: Annotated[
+        Path | None,
+        typer.Option(help="The run's documents (JSON lines): make its decisions once more."),
+    ] = None,
     json_file: JsonFile = None,
     png: PngFile = None,
 ) -> None:
@@ -46,13 +50,20 @@ def replay(
 
     Ends with status 0 when every verdict comes out as recorded, bit for bit, else 1; with another
     model (--model) too, and lists where the two differ. With --to it is a source for a hub or
-    beamline that connects there, and ends with 0 when everything was taken.
+    beamline that connects there, and ends with 0 when everything was taken. With --documents the
+    run's plan, agent and guard decide again from these frames; ends with 0 when every decision
+    comes out as recorded.
     Example: skyctl replay RUN.h5 --as-recorded --shots 0-3 --model other.onnx --json r.json
     """
     if sum((rate is not None, as_recorded, fastest)) > 1:
         raise typer.BadParameter("choose one of --rate, --as-recorded and --max")
     if to and (model or png):
         raise typer.BadParameter("--to classifies and draws nothing: leave --model and --png out")
+    if documents:
+        if to or png or shots or rate is not None or as_recorded:
+            raise typer.BadParameter("--documents goes with --model, --provider and --json only")
+        _replay_decisions(file, documents, model, provider, json_file)
+        return
     numbers = shot_numbers(shots)
     pace: Any = rate or ("recorded" if as_recorded else "max")
     if to:
@@ -149,6 +160,31 @@ def _publish_recording(
             publisher.close()
         write_json(json_file, vars(sent))
     _show_jitter(sent.frames, sent.seconds, sent.jitter_ms)
+
+
+def _replay_decisions(
+    file: Path, documents: Path, model: Path | None, provider: str, json_file: Path | None
+) -> None:
+    """`skyctl replay --documents`: the decisions of a run, made once more."""
+    import logging
+
+    from skyctl.inference.model import MovieClassifier
+    from skyctl.provenance import replay_decisions
+    from skyctl.recording.reader import Recording
+
+    # Where a recorded run was cut short the plan finds no more frames; bluesky tells at length.
+    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
+    with explained(), Recording(file) as recording:
+        report = replay_decisions(recording, documents, MovieClassifier(model, provider))
+        write_json(json_file, report.as_json())
+    if report.ended:
+        console.print(f"the replayed run ended early: {report.ended}")
+    if not report.identical:
+        for each in report.differences[:_LISTED_DIFFERENCES]:
+            console.print(str(each), highlight=False)
+        complaints.print("[bold red]the decisions differ from the recorded ones[/]")
+        raise typer.Exit(1)
+    console.print(f"{report.decisions} decisions, all as recorded, bit for bit")
 
 
 def recover(

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.resources
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,26 @@ from typing import Any
 import numpy as np
 
 from skyctl.errors import ModelError
+from skyctl.inference import features
 from skyctl.inference.features import Preprocessing, frame_features
+from skyctl.inference.rules import Rules
 
 SHIPPED = "skyrmion-process"
 """Name of the classifier that comes with skyctl."""
 
 _INPUTS = {"features", "hidden"}
 _OUTPUTS = {"probabilities", "next_hidden"}
+_NOVELTY = "novelty"
+"""An output that a model may have: how unlike all it has learned from this frame is."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model file says of itself."""
+    """What a model file says of itself.
+
+    threshold : probability from which a class is named, where there are no ``rules``
+    rules : when its verdicts may be acted on; None for a model without
+    """
 
     name: str
     version: str
@@ -32,6 +41,7 @@ class ModelCard:
     threshold: float
     data_sha256: str
     file_sha256: str
+    rules: Rules | None = None
 
 
 class MovieClassifier:
@@ -57,28 +67,55 @@ class MovieClassifier:
         self.provider: str = self.session.get_providers()[0]
         self.card = _read_card(self.session, self.path, hashlib.sha256(content).hexdigest())
         _try_one_step(self.session, self.card, self.path)
-        self._orientation = 1.0
-        self._hidden = np.zeros((1, self.card.hidden), np.float32)
+        self._outputs = ["probabilities", "next_hidden"]
+        if self.card.rules:
+            self._outputs.append(_NOVELTY)
+        self.reset(1.0)
 
     def reset(self, orientation: float) -> None:
         """Forget the movie; ``orientation`` (±1) turns the film so that its background is down."""
         self._orientation = orientation
         self._hidden = np.zeros((1, self.card.hidden), np.float32)
+        self.novelty = -math.inf
+        """Of the most foreign frame of the movie so far; -infinity where the model has none."""
 
     def step(self, sz: np.ndarray) -> np.ndarray:
         """Probabilities, (classes,), after one more frame of S_z, (H, W), finite."""
         card = self.card
-        features = frame_features(sz, card.features, card.preprocessing, self._orientation)
-        probabilities, self._hidden = self.session.run(
-            ["probabilities", "next_hidden"],
-            {"features": features[None], "hidden": self._hidden},
+        seen = frame_features(sz, card.features, card.preprocessing, self._orientation)
+        probabilities, self._hidden, *novelty = self.session.run(
+            self._outputs, {"features": seen[None], "hidden": self._hidden}
         )
+        if novelty:
+            self.novelty = max(self.novelty, float(novelty[0][0, 0]))
         return probabilities[0]
 
+    @property
+    def is_novel(self) -> bool:
+        """Whether the movie so far is none the network can know."""
+        rules = self.card.rules
+        return rules is not None and not self.novelty <= rules.novelty
+
     def label(self, probabilities: np.ndarray) -> str | None:
-        """The class at or above the threshold, or None: the network abstains."""
-        best = int(np.argmax(probabilities))
-        return self.card.classes[best] if probabilities[best] >= self.card.threshold else None
+        """The class that these probabilities name, or None: the network abstains.
+
+        By the model's rules, and then never in a movie that is novel; without rules, the class at
+        or above the threshold.
+        """
+        card = self.card
+        if card.rules is None:
+            best = int(np.argmax(probabilities))
+            return card.classes[best] if probabilities[best] >= card.threshold else None
+        named = None if self.is_novel else card.rules.named(probabilities)
+        return None if named is None else card.classes[named]
+
+    def may_stop(self, probabilities: np.ndarray) -> bool:
+        """Whether a frame after the pulse's peak with these probabilities need wait for no other:
+        its class is named, and so likely that the rules let it stand."""
+        rules = self.card.rules
+        if rules is None or rules.early is None or self.label(probabilities) is None:
+            return False
+        return float(probabilities.max()) >= rules.early
 
 
 def shipped_model(name: str) -> Path:
@@ -129,10 +166,24 @@ def _open_session(content: bytes, path: Path, provider: str) -> Any:
     return session
 
 
-def _preprocessing(name: str) -> Preprocessing:
-    if name == "quantiles" or name == "sorted":
-        return name
-    raise ValueError(f"preprocessing {name!r}")
+def _preprocessing(meta: dict[str, str]) -> Preprocessing:
+    name = meta["preprocessing"]
+    if name != "quantiles" and name != "sorted" and name != "shape":
+        raise ValueError(f"preprocessing {name!r}")
+    wanted = features.parameters(name)
+    if json.loads(meta.get("preprocessing_parameters", "{}")) != wanted:
+        raise ValueError(f"preprocessing_parameters: here {name} has {wanted}")
+    return name
+
+
+def _rules(meta: dict[str, str], classes: tuple[str, ...], has_novelty: bool) -> Rules | None:
+    text = meta.get("rules")
+    if text is None:
+        return None
+    rules = Rules.from_json(text)
+    if len(rules.least) != len(classes) or not has_novelty:
+        raise ValueError(f"rules of {len(rules.least)} classes, or without a novelty to judge")
+    return rules
 
 
 def _classes(text: str) -> tuple[str, ...]:
@@ -148,6 +199,8 @@ def _try_one_step(session: Any, card: ModelCard, path: Path) -> None:
         "features": np.zeros((1, card.features), np.float32),
         "hidden": np.zeros((1, card.hidden), np.float32),
     }
+    if card.preprocessing == "shape":  # compiles its loops, seconds that no movie should wait for
+        frame["features"][0] = frame_features(np.zeros((4, 4), np.float32), card.features, "shape")
     try:
         probabilities, hidden = session.run(["probabilities", "next_hidden"], frame)
         fits = probabilities.shape == (1, len(card.classes)) and hidden.shape == (1, card.hidden)
@@ -163,7 +216,7 @@ def _try_one_step(session: Any, card: ModelCard, path: Path) -> None:
 def _read_card(session: Any, path: Path, file_sha256: str) -> ModelCard:
     inputs = {i.name: i.shape for i in session.get_inputs()}
     outputs = {o.name: o.shape for o in session.get_outputs()}
-    if set(inputs) != _INPUTS or set(outputs) != _OUTPUTS:
+    if set(inputs) != _INPUTS or set(outputs) - {_NOVELTY} != _OUTPUTS:
         raise ModelError(
             f"model {path}: inputs {sorted(inputs)} and outputs {sorted(outputs)}; a classifier "
             f"step has inputs {sorted(_INPUTS)} and outputs {sorted(_OUTPUTS)}. Export it with "
@@ -171,16 +224,18 @@ def _read_card(session: Any, path: Path, file_sha256: str) -> ModelCard:
         )
     meta = session.get_modelmeta().custom_metadata_map
     try:
+        classes = _classes(meta["classes"])
         card = ModelCard(
             name=meta["name"],
             version=meta["version"],
-            classes=_classes(meta["classes"]),
-            preprocessing=_preprocessing(meta["preprocessing"]),
+            classes=classes,
+            preprocessing=_preprocessing(meta),
             features=int(meta["features"]),
             hidden=int(meta["hidden"]),
             threshold=float(meta["threshold"]),
             data_sha256=meta["data_sha256"],
             file_sha256=file_sha256,
+            rules=_rules(meta, classes, _NOVELTY in outputs),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError(
@@ -192,6 +247,7 @@ def _read_card(session: Any, path: Path, file_sha256: str) -> ModelCard:
         "hidden": card.hidden,
         "probabilities": len(card.classes),
         "next_hidden": card.hidden,
+        _NOVELTY: 1,
     }
     for name, shape in {**inputs, **outputs}.items():
         if len(shape) != 2 or shape[1] != sizes[name]:

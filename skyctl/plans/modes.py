@@ -143,7 +143,7 @@ class Permission:
 
         try:
             answer, _ = yield from in_thread(ask, request.timeout_s)
-        except Exception as error:  # an approver's own fault, whatever it is, is no yes
+        except Exception as error:  # noqa: BLE001 - whatever an approver's fault is, it is no yes
             _log.exception("the approver failed")
             return Answer(False, "", f"the approver failed ({error!r})")
         return answer or Answer(False, "", nothing_said)

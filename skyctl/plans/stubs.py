@@ -156,21 +156,21 @@ def look_until_seen(
     Returns the last look, and why the film cannot be acted on after `LOOKS_AT_MOST` looks ("" when
     it can).
     """
-    reason = ""
-    for attempt in range(LOOKS_AT_MOST):
-        if attempt:
-            yield from bps.checkpoint()
-            yield from bps.sleep(BETWEEN_LOOKS_S)
+    attempt = 0
+    while True:
+        attempt += 1
         seen = yield from look(camera, classifier)
         if seen is None:  # nobody runs the plan's messages
             return ShotResult("", None, None, Counts(), "", ()), "nothing was looked at"
+        reason = ""
         if seen.state is None or seen.problem:
             reason = f"the film cannot be seen: {seen.problem}"
         elif held := pulser.hold_reason():
             reason = f"held fire: {held}"
-        else:
-            return seen, ""
-    return seen, reason
+        if not reason or attempt == LOOKS_AT_MOST:
+            return seen, reason
+        yield from bps.checkpoint()
+        yield from bps.sleep(BETWEEN_LOOKS_S)
 
 
 def pursue(
@@ -213,7 +213,10 @@ def pursue(
         if result and spoilt == _SPOILT_IN_A_ROW:
             report.reason = f"held fire: {result.problem}"
             return report
-        if (len(report.proposed) if mode == "shadow" else report.pulses) >= shots:
+        if mode == "shadow" and len(report.proposed) >= shots:
+            report.reason = f"shadow, nothing is fired: {shots} pulses proposed"
+            return report
+        if report.pulses >= shots:
             report.reason = f"not reached within {shots} shots; the film has {state}"
             return report
         proposal, _ = yield from in_thread(partial(seeker.suggest, state))

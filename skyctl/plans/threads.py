@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import bluesky.plan_stubs as bps
-from bluesky.utils import Msg, WaitForTimeoutError
+from bluesky.utils import Msg
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def in_thread(
         yield from bps.wait_for(
             [lambda: asyncio.shield(asyncio.wrap_future(over))], timeout=timeout_s
         )
-    except WaitForTimeoutError:
+    except TimeoutError:
         return None, False
     if not over.done():  # nobody runs the plan's messages: check_limits, a summary
         if timeout_s is not None:

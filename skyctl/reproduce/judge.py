@@ -1,6 +1,6 @@
 """A classifier, whichever, judged on simulated movies that it never trained on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,30 +8,33 @@ import numpy as np
 from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import MovieSet
-from skyctl.reproduce.process_map import PROCESSES, Agreement, Grid
+from skyctl.reproduce.process_map import Agreement, Grid
 from skyctl.simulators.topology import MIXED
 
 PAPER_END_PS = 105.0
 """The paper's movies end here, though a wide pulse and what it does is not over yet."""
 LATE_END_PS = 165.0
 ENDS_PS = (PAPER_END_PS, LATE_END_PS)
+_NEVER_PS = 1e-6
+"""Frames are never so close in time; what differs by less is the same time."""
 
 
-def probabilities_of(
+def watch(
     model: MovieClassifier, sz: np.ndarray, times_ps: np.ndarray, interval_ps: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Show ``model`` a movie, a frame every ``interval_ps`` from 0.
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Show ``model`` a movie, a frame every ``interval_ps`` from 0; after each, its time in ps and
+    the probabilities, (classes,).
 
-    sz : (frames, rows, columns); times_ps : (frames,). Returns times (T,), ps, and probabilities
-    after each frame, (T, classes).
-    Raises ValueError when a time that is due has no frame.
+    sz : (frames, rows, columns); times_ps : (frames,), from 0.
+    Raises ValueError when there is no frame at a time that is due.
     """
-    due_ps = np.arange(0.0, times_ps[-1] + 1e-6, interval_ps)
-    shown = np.searchsorted(times_ps, due_ps - 1e-6)
-    if not np.allclose(times_ps[shown], due_ps):
-        raise ValueError(f"movie with frames at {list(times_ps)} ps: not one every {interval_ps}")
+    due_ps = np.arange(0.0, times_ps[-1] + _NEVER_PS, interval_ps)
+    shown = np.searchsorted(times_ps, due_ps - _NEVER_PS)
+    if np.abs(times_ps[shown] - due_ps).max() > _NEVER_PS:
+        raise ValueError(f"movie with frames at {times_ps} ps: not one every {interval_ps:g} ps")
     model.reset(-background_sign(sz[0]))
-    return due_ps, np.array([model.step(sz[k]) for k in shown])
+    for time_ps, k in zip(due_ps.tolist(), shown, strict=True):
+        yield time_ps, model.step(sz[k])
 
 
 @dataclass(frozen=True)
@@ -40,23 +43,26 @@ class Judgement:
 
     truth : (movies,) str, by topology at 165 ps
     named : for each of ENDS_PS the labels of the movies that end there, (movies,) str; "" where
-        the classifier abstains, or names what is none of the three processes
+        the classifier abstains
+    likeliest : for each of ENDS_PS the classes of highest probability
     """
 
     truth: np.ndarray
     named: dict[float, np.ndarray]
+    likeliest: dict[float, np.ndarray]
 
     def agreement(self, end_ps: float, where: np.ndarray | None = None) -> Agreement:
         """Over cells whose truth is B, S or C, and that are in ``where``, (movies,) bool."""
         return Agreement.count(self.truth, self.named[end_ps], where)
 
     def table(self, grid: Grid) -> dict[str, dict[str, float | int]]:
-        """For each end: agreement over the whole map and inside its areas, and what became of the
-        movies that are mixed in truth."""
+        """For each end: how the labels stand to the truth, over the whole map and inside its areas,
+        the same where the classifier may not abstain, and what it makes of mixed movies."""
         inside, mixed = grid.inside(self.truth), self.truth == MIXED
         table: dict[str, dict[str, float | int]] = {}
         for end_ps, named in self.named.items():
             whole, core = self.agreement(end_ps), self.agreement(end_ps, inside)
+            likeliest = self.likeliest[end_ps]
             table[f"{end_ps:g}_ps"] = {
                 "whole": whole.share,
                 "cells": whole.cells,
@@ -64,7 +70,10 @@ class Judgement:
                 "unnamed": whole.unnamed,
                 "inside": core.share,
                 "inside_cells": core.cells,
+                "whole_likeliest": Agreement.count(self.truth, likeliest).share,
+                "inside_likeliest": Agreement.count(self.truth, likeliest, inside).share,
                 "mixed_cells": int(mixed.sum()),
+                "mixed_named_mixed": int((named[mixed] == MIXED).sum()),
                 "mixed_unnamed": int((named[mixed] == "").sum()),
             }
         return table
@@ -81,14 +90,15 @@ def judge(
 
     Raises ValueError for a set whose movies are too short or lack frames.
     """
-    named = {end_ps: np.full(len(movies), "", dtype="<U16") for end_ps in ENDS_PS}
+    named, likeliest = (
+        {end_ps: np.full(len(movies), "", dtype="<U16") for end_ps in ENDS_PS} for _ in range(2)
+    )
     for row in range(len(movies)):
-        times_ps, probabilities = probabilities_of(
-            model, movies.sz(row), movies.times_ps(row), interval_ps
-        )
-        for end_ps in ENDS_PS:
-            seen = int(np.searchsorted(times_ps, end_ps + 1e-6)) - 1
-            label = model.label(probabilities[seen])
-            named[end_ps][row] = label if label in PROCESSES else ""
+        for time_ps, p in watch(model, movies.sz(row), movies.times_ps(row), interval_ps):
+            # Asked now: a label may depend on all that the model has seen, and on nothing later.
+            label, best = model.label(p), model.card.classes[int(np.argmax(p))]
+            for end_ps in ENDS_PS:
+                if time_ps <= end_ps:
+                    named[end_ps][row], likeliest[end_ps][row] = label or "", best
         progress()
-    return Judgement(movies.labels, named)
+    return Judgement(movies.labels, named, likeliest)

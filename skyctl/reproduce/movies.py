@@ -25,6 +25,8 @@ WARM_EXAMPLE = (0.22, 38.0)
 """Damping and width (ps) of the collapse that it shows at 0 and 1.5 K (Fig. 8)."""
 PAPER_K = 1.5
 """The highest temperature at which it calls its classifier robust."""
+INTERVAL_SET = "interval"
+"""Name of the set with a frame every 5 ps, of which fewer may be shown."""
 _SURPLUS = 1.1
 _EVERY_15_PS = Movie(duration_ps=TRUTH_PS, interval_ps=15).times_ps
 _EVERY_5_PS = Movie(duration_ps=TRUTH_PS, interval_ps=5).times_ps
@@ -112,7 +114,7 @@ def selection_shots(preset: Preset) -> list[Shot]:
 def condition_sets(preset: Preset, seed: int) -> Iterator[tuple[str, Grid, list[Shot]]]:
     """Sets of what the network was never trained on: name, grid and shots of each."""
     grid = preset.conditions
-    yield "interval-5ps", grid, grid.shots(_EVERY_5_PS, theta_deg=DIAGRAM_DEG)
+    yield INTERVAL_SET, grid, grid.shots(_EVERY_5_PS, theta_deg=DIAGRAM_DEG)
     for kelvin in (PAPER_K, *preset.temperatures_K):
         on = grid if kelvin == PAPER_K else preset.warm
         shots = on.shots(_EVERY_15_PS, theta_deg=DIAGRAM_DEG, temperature_K=kelvin, seed=seed)
@@ -148,12 +150,14 @@ def example_shots() -> list[Shot]:
     ]
 
 
-def width_shots(preset: Preset) -> tuple[list[float], list[float], list[Shot]]:
-    """Pulse widths (ps) at α = 0.36 and temperatures (K), row by row, and their shots (Fig. 9)."""
-    widths = Grid(preset.widths_stride).widths_ps.tolist()
-    kelvins = [0.0, PAPER_K]
-    shots = [_shot(EXAMPLE_DAMPING, w, kelvin, _EVERY_15_PS) for kelvin in kelvins for w in widths]
-    return widths, kelvins, shots
+def width_shots(preset: Preset) -> list[Shot]:
+    """All pulse widths at α = 0.36 and 0 K, then at 1.5 K (Fig. 9, which prints no α)."""
+    widths_ps = Grid(preset.widths_stride).widths_ps.tolist()
+    return [
+        _shot(EXAMPLE_DAMPING, width_ps, kelvin, _EVERY_15_PS)
+        for kelvin in (0.0, PAPER_K)
+        for width_ps in widths_ps
+    ]
 
 
 def _shot(damping: float, width_ps: float, kelvin: float, times_ps: list[float]) -> Shot:

@@ -2,9 +2,9 @@
 
 Three things are ours, because with what the paper prints nothing is learned:
 
-*First weights.* All weights of a matrix equal, as printed, make all hidden units equal for good: one
-unit, whose sign decides nothing. They are random here, and as small: 1 over the number of neurons
-in the layer before is their standard deviation.
+*First weights.* All weights of a matrix equal, as printed, keep all hidden units equal for good:
+one unit, and W times one number above 0 has the same largest output always. Here they are random,
+with 1 over the number of neurons in the layer before as their standard deviation.
 
 *Steps.* The printed updates have no rate. Adam is used, its rate in each matrix proportional to the
 same 1 over the number of neurons, so that a step moves what reaches a neuron alike in each layer.

@@ -20,6 +20,8 @@ __all__ = ["Consumer", "Event", "Hub"]
 
 _POLL_MS = 50
 _AT_ONCE = 64
+_BYTES_AT_ONCE = 2**20
+"""So much is handed on while it is in the processor's cache."""
 _CLOCK_EVERY_S = 30.0
 _REMEMBERED_SHOTS = 256
 _NOBODYS_CLOCK_NS = 86_400 * 1_000_000_000
@@ -72,6 +74,7 @@ class Hub:
         self._upstream_dropped = 0
         self._last_message = 0.0
         self._outbox: list[Event] = []
+        self._taken_bytes = 0
         self._stop = threading.Event()
         self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="skyctl-hub", daemon=True)
@@ -139,7 +142,12 @@ class Hub:
     def _receive(self) -> None:
         """Take the messages that are there; wait for the first."""
         timeout_ms = _POLL_MS
-        while len(self._outbox) < _AT_ONCE and self._receive_one(timeout_ms):
+        self._taken_bytes = 0
+        while (
+            len(self._outbox) < _AT_ONCE
+            and self._taken_bytes < _BYTES_AT_ONCE
+            and self._receive_one(timeout_ms)
+        ):
             timeout_ms = 0
 
     def _receive_one(self, timeout_ms: int) -> bool:
@@ -174,6 +182,7 @@ class Hub:
         else:
             if self._account.accept(event):
                 self.totals["received"] += 1
+                self._taken_bytes += event.data.nbytes
                 self._emit(self._timed(event, self._account))
             self._last_message = time.monotonic()
 

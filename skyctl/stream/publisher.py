@@ -1,6 +1,7 @@
 """Publisher: the sending end of the frame stream (the camera's side)."""
 
 import logging
+from collections import deque
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -86,6 +87,7 @@ class Publisher:
             ) from error
         self.address: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._sent = 0
+        self._memory = _Memory()
 
     @property
     def clock_address(self) -> str | None:
@@ -100,7 +102,8 @@ class Publisher:
 
     def frame(self, frame: Frame) -> None:
         """Send one frame of the open movie."""
-        self._send(wire.encode_frame(frame))
+        message = wire.encode_frame(frame, self._memory.take)
+        self._memory.lend(message, self._send(message))
         self._sent += 1
 
     def end(self, run: str, shot: str, frames: int | None = None) -> None:
@@ -130,7 +133,8 @@ class Publisher:
                 self.refused += 1
                 _log.warning("%s: turned somebody away who may not, or cannot, talk", self.address)
 
-    def _send(self, message: bytes) -> None:
+    def _send(self, message: bytes | bytearray) -> zmq.MessageTracker:
+        """Queue a message; it must not change before the tracker says done."""
         if len(message) > self._frame_bytes:
             self._frame_bytes = len(message)
             _log.warning(
@@ -139,7 +143,7 @@ class Publisher:
                 len(message),
             )
         try:
-            self._socket.send(message, copy=False)
+            return self._socket.send(message, copy=False, track=True)
         except zmq.Again as error:
             raise StreamError(
                 f"frame stream {self.address}: no hub took a message for {self._timeout_s:g} s. "
@@ -159,3 +163,24 @@ class Publisher:
         if self._allow_list:
             self._allow_list.close()
         self._context.term()
+
+
+class _Memory:
+    """The memory of messages that have left, for those to come: fresh memory costs a fault for each
+    page, several times the copy of an image into it. So much as waits for a hub is kept."""
+
+    def __init__(self) -> None:
+        self._lent: deque[tuple[bytearray, zmq.MessageTracker]] = deque()
+        self._free: list[bytearray] = []
+
+    def take(self, size: int) -> bytearray:
+        """Memory for a message, with anything in it."""
+        while self._lent and self._lent[0][1].done:
+            self._free.append(self._lent.popleft()[0])
+        if self._free and len(self._free[-1]) != size:
+            self._free.clear()
+        return self._free.pop() if self._free else bytearray(size)
+
+    def lend(self, message: bytearray, tracker: zmq.MessageTracker) -> None:
+        """Leave it to ZeroMQ until the tracker says done."""
+        self._lent.append((message, tracker))

@@ -11,7 +11,7 @@ import contextlib
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -129,8 +129,8 @@ def encode_start(start: ShotStart) -> bytes:
     )
 
 
-def encode_frame(frame: Frame) -> bytes:
-    """The image message of a frame. The image is copied once, into the message.
+def encode_frame(frame: Frame, allocate: Callable[[int], bytearray] = bytearray) -> bytearray:
+    """The image message of a frame. The image is copied once, into the memory ``allocate`` gives.
 
     Raises StreamError for an image that every hub would refuse unread.
     """
@@ -141,7 +141,9 @@ def encode_frame(frame: Frame) -> bytes:
             f"frame of {data.nbytes} bytes: hubs refuse messages over {MAX_MESSAGE_BYTES}. "
             "Bin the camera's image, or send a part of it."
         )
-    return layout.encode(frame, data)
+    message = allocate(layout.size)
+    layout.write(message, frame, data)
+    return message
 
 
 class ImageLayout:
@@ -149,6 +151,8 @@ class ImageLayout:
 
     Writing one is filling these in. Reading one is comparing: what has the very bytes that we would
     have written needs no decoder, and can do no harm that ``decode`` would prevent.
+
+    size : of a message, bytes
     """
 
     def __init__(self, run: str, shot: str, shape: tuple[int, ...]) -> None:
@@ -160,7 +164,7 @@ class ImageLayout:
         self._constants = tuple(re.split(b"|".join(map(re.escape, _MARKS)), head))
         a, b, c, d, e, f = map(len, self._constants)
         self._numbers = struct.Struct(f">{a}sQ{b}sQ{c}sQ{d}sd{e}sQ{f}s")
-        self._size = len(head) + self._image_bytes
+        self.size = len(head) + self._image_bytes
 
     def _head(self, fill: str) -> bytes:
         """A message up to its image."""
@@ -189,21 +193,19 @@ class ImageLayout:
         )
         return message[:-1] + _BYTES_OF_LENGTH + self._image_bytes.to_bytes(4, "big")
 
-    def encode(self, frame: Frame, data: np.ndarray) -> bytes:
-        """The message of a frame of this shot; ``data`` is its image, contiguous float32."""
+    def write(self, message: bytearray, frame: Frame, data: np.ndarray) -> None:
+        """Fill ``message``, of ``size`` bytes, with a frame of this shot and its image ``data``."""
         a, b, c, d, e, f = self._constants
-        index, source_ns = frame.index, frame.source_time_ns
-        head = self._numbers.pack(
-            a, index, b, source_ns, c, index, d, frame.movie_time_ps, e, source_ns, f
-        )
-        return b"".join((head, data.data))
+        i, ns = frame.index, frame.source_time_ns
+        self._numbers.pack_into(message, 0, a, i, b, ns, c, i, d, frame.movie_time_ps, e, ns, f)
+        np.frombuffer(message, "<f4", offset=self._numbers.size)[:] = data.reshape(-1)
 
     def read(self, message: memoryview, received_ns: int) -> Frame | None:
         """The frame of a message that is laid out so; None for any other, which ``decode`` reads.
 
         The frame's data are a view of the message, which must not change.
         """
-        if len(message) != self._size:
+        if len(message) != self.size:
             return None
         a, image_id, b, start_ns, c, index, d, time_ps, e, source_ns, f = (
             self._numbers.unpack_from(message)

@@ -4,14 +4,17 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from bluesky.plan_stubs import pause
+from bluesky.suspenders import SuspendBoolHigh
 from bluesky.utils import RunEngineInterrupted
+from ophyd import Signal
 
 from skyctl.devices.simulated import simulated_beamline
 from skyctl.errors import PulseRefused
-from skyctl.plans import classify_shot, write
+from skyctl.plans import classify_shot, stubs, write
 from skyctl.pulse import Pulse
 from skyctl.recording.reader import Recording
 from skyctl.verdict import Verdict
@@ -198,6 +201,98 @@ def test_an_error_in_a_plan_disarms_and_closes_the_file(engine, beamline, three,
     assert fired == []
     with Recording(beamline.camera.recording) as recording:
         assert recording.frame_count == 1
+
+
+@pytest.mark.parametrize("when", ["set", "trigger", "in the movie"])
+def test_a_suspender_that_trips_in_a_shot_fires_once_and_loses_nothing(
+    engine, beamline, three, documents, fired, when
+):
+    lost, armed = Signal(name="lost", value=0), []
+
+    def tripping(command):
+        if command == when:
+            trip()
+
+    def trip():
+        lost.put(1)
+        threading.Timer(0.3, back).start()
+
+    def back():
+        armed.append(beamline.pulser.armed.get())
+        lost.put(0)
+
+    engine.install_suspender(SuspendBoolHigh(lost))
+    if when == "in the movie":
+        on_first_verdict(beamline, trip)
+    plan = classify_shot(*three, NUDGE)
+    result = engine(after_each(plan, tripping)).plan_result
+    assert armed
+    assert set(armed) == {0}
+    assert_one_whole_shot(beamline, documents, fired, result)
+
+
+def after_each(plan, act):
+    """The plan; ``act`` is called with the kind of each message that was done."""
+    answer = None
+    while True:
+        try:
+            message = plan.send(answer)
+        except StopIteration as end:
+            return end.value
+        answer = yield message
+        act(message.command)
+
+
+def test_a_lost_stream_suspends_the_task_which_goes_on_when_it_is_back(
+    engine, beamline, four, fired, monkeypatch
+):
+    send, cut = beamline.publisher, []
+    for device in (beamline.camera, beamline.classifier):
+        monkeypatch.setattr(device, "_timeout_s", 3.0)
+
+    def lose_the_first_movie(method):
+        def sent(*args):
+            begun = len(fired) == 1 and len(cut) < 1 + MOVIE + 1
+            return cut.append(method) if begun else getattr(type(send), method)(send, *args)
+
+        return sent
+
+    for method in ("start", "frame", "end"):
+        monkeypatch.setattr(send, method, lose_the_first_movie(method))
+    report = engine(write(*four)).plan_result
+    assert cut[0] == "start"
+    assert cut[-1] == "end"
+    assert report.reached
+    assert "no end of its movie" in report.shots[0].problem
+    assert len(fired) == len(set(fired)) == report.pulses >= 2
+
+
+def test_an_interlock_that_lets_go_again_only_holds_the_task(
+    engine, beamline, four, fired, monkeypatch, documents
+):
+    monkeypatch.setattr(stubs, "BETWEEN_LOOKS_S", 0.0)
+    held = ["the beam is lost"] * 2
+    beamline.pulser.interlocks.append(lambda: held.pop() if held else "")
+    report = engine(write(*four)).plan_result
+    assert report.reached
+    assert documents.counts()["looks"] == report.pulses + 1 + 2
+    assert len(fired) == report.pulses
+
+
+def test_an_interlock_that_never_lets_go_ends_the_task(engine, beamline, four, fired, monkeypatch):
+    monkeypatch.setattr(stubs, "BETWEEN_LOOKS_S", 0.0)
+    beamline.pulser.interlocks.append(lambda: "the beam is lost")
+    report = engine(write(*four)).plan_result
+    assert report.reason == "held fire: the beam is lost"
+    assert fired == []
+
+
+def test_a_stale_result_is_not_acted_on(engine, beamline, four, fired, monkeypatch):
+    monkeypatch.setattr(stubs, "BETWEEN_LOOKS_S", 0.0)
+    monkeypatch.setattr(beamline.classifier, "_max_delay_s", -1.0)  # every result is late
+    report = engine(write(*four)).plan_result
+    assert "held fire: the result of shot" in report.reason
+    assert fired == []
 
 
 CHILD = """

@@ -189,18 +189,39 @@ def test_a_lost_frame_holds_fire_and_the_report_says_so(
     report = engine(write(*four)).plan_result
     assert not report.reached
     assert report.reason == "held fire: 1 of 34 frames missing"
-    assert len(fired) == 1
-    (event,) = documents.events("primary")
-    assert event["data"]["camera_missing"] == 1
-    documents.assert_all_frames_documented_once(1 + (MOVIE - 1) + 1)
+    assert len(fired) == 2
+    assert [e["data"]["camera_missing"] for e in documents.events("primary")] == [1, 1]
+    documents.assert_all_frames_documented_once(1 + 2 * (MOVIE - 1 + 1))
 
 
-def test_a_look_that_cannot_be_seen_fires_nothing(engine, beamline, four, fired, monkeypatch):
+def test_an_agent_learns_nothing_of_a_movie_with_a_gap_and_goes_on(
+    engine, beamline, four, monkeypatch, documents
+):
+    send, lost = beamline.publisher.frame, []
+
+    def lose_one(frame):
+        if frame.index == 7 and not lost:
+            lost.append(frame.shot)
+        else:
+            send(frame)
+
+    monkeypatch.setattr(beamline.publisher, "frame", lose_one)
+    report = engine(write(*four)).plan_result
+    assert report.reached
+    one, two = (d["data"]["decisions_proposal"] for d in documents.events("decisions")[:2])
+    assert one == two
+
+
+def test_a_look_that_cannot_be_seen_fires_nothing(
+    engine, beamline, four, fired, monkeypatch, documents
+):
     monkeypatch.setattr(beamline.publisher, "frame", lambda frame: None)
+    monkeypatch.setattr(stubs, "BETWEEN_LOOKS_S", 0.0)
     report = engine(write(*four)).plan_result
     assert not report.reached
     assert report.reason == "the film cannot be seen: 1 of 1 frames missing"
     assert fired == []
+    assert documents.counts()["looks"] == stubs.LOOKS_AT_MOST
 
 
 def test_check_limits_and_summaries_fire_nothing(engine, beamline, three, fired, capsys):

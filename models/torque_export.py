@@ -1,0 +1,182 @@
+"""Export of torque networks to ONNX, with all that a simulation must know inside the file."""
+
+import copy
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from skyctl.errors import ModelError
+from skyctl.inference.torque import LATTICE, TorqueNetwork
+from skyctl.models.torque import HexagonConv, across, wrap
+from skyctl.models.torque_training import TorqueScore
+from skyctl.simulators.itinerant import Electrons, random_spins
+
+_PARITY = 1e-4  # of the mean field: ONNX Runtime adds in another order
+
+
+@dataclass(frozen=True)
+class TorqueFacts:
+    """What a model file says of itself.
+
+    architecture : "paper" or "equivariant"; scale : mean perpendicular field of the training
+        states, hoppings; side : of the lattices it was trained on, sites
+    scores : by name, on held-out states
+    """
+
+    name: str
+    architecture: str
+    electrons: Electrons
+    scale: float
+    side: int
+    data_sha256: str
+    states: int
+    scores: dict[str, TorqueScore]
+    version: str = "1"
+
+
+class _FixedConv(nn.Module):
+    """A HexagonConv whose filters are plain numbers: the graph need not build them."""
+
+    filters: Tensor
+
+    def __init__(self, free: HexagonConv) -> None:
+        super().__init__()
+        self.reach = free.reach
+        self.register_buffer("filters", free.filters().detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(wrap(x, self.reach), self.filters)
+
+
+class ExportedTorque(nn.Module):
+    """What the ONNX file holds: spins (3, rows, columns) in, perpendicular field in hoppings out."""
+
+    def __init__(self, network: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.network, self.scale = copy.deepcopy(network), scale
+        for module in list(self.network.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, HexagonConv):
+                    setattr(module, name, _FixedConv(child))
+                if isinstance(child, nn.ModuleList):
+                    fixed = [_FixedConv(c) if isinstance(c, HexagonConv) else c for c in child]
+                    setattr(module, name, nn.ModuleList(fixed))
+
+    def forward(self, spins: Tensor) -> Tensor:
+        films = spins[None]
+        return self.scale * across(films, self.network(films))[0]
+
+
+def export_torque(network: nn.Module, path: Path, facts: TorqueFacts) -> float:
+    """Write ``network`` for lattices of any size; returns the largest difference between torch and
+    ONNX Runtime, in units of the mean field, on lattices of several sizes.
+
+    Raises ModelError when it is above 1e-4; then no file is left behind.
+    """
+    step = ExportedTorque(network, facts.scale).eval()
+    rows, columns = torch.export.Dim("rows", min=5), torch.export.Dim("columns", min=5)
+    with warnings.catch_warnings():
+        # Torch deprecates what its own exporter uses.
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        program = torch.onnx.export(
+            step,
+            (torch.zeros(3, 24, 36),),
+            dynamo=True,
+            input_names=["spins"],
+            output_names=["field"],
+            dynamic_shapes={"spins": {1: rows, 2: columns}},
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise ModelError(f"model {path}: torch gave no ONNX program")
+    program.save(str(path), external_data=False)
+    model = onnx.load(str(path))
+    metadata: dict[str, Any] = {
+        "name": facts.name,
+        "version": facts.version,
+        "architecture": facts.architecture,
+        "lattice": LATTICE,
+        "electrons": json.dumps(facts.electrons.as_dict()),
+        "mean_field": facts.scale,
+        "trained_side": facts.side,
+        "data_sha256": facts.data_sha256,
+    }
+    onnx.helper.set_model_props(model, {name: str(value) for name, value in metadata.items()})
+    for node in model.graph.node:  # the exporter leaves this machine's paths in here
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.save(model, str(path))
+    difference = _parity(step, path, facts.scale)
+    if difference > _PARITY:
+        path.unlink()
+        raise ModelError(f"model {path}: ONNX Runtime and torch differ by {difference:.1e}")
+    return difference
+
+
+@torch.no_grad()
+def _parity(step: Callable[[Tensor], Tensor], path: Path, scale: float) -> float:
+    field = TorqueNetwork(path)
+    rng = np.random.default_rng(0)
+    difference = 0.0
+    for rows, columns in ((24, 24), (17, 30)):
+        spins = random_spins(rows, columns, rng).astype(np.float32)
+        expected = step(torch.from_numpy(spins)).numpy()
+        difference = max(difference, float(np.abs(field(spins) - expected).max()) / scale)
+    return difference
+
+
+def torque_card(path: Path, facts: TorqueFacts, parity: float, parameters: int) -> str:
+    """The model card of an exported torque network, Markdown."""
+    file_sha256 = TorqueNetwork(path).card.file_sha256
+    e = facts.electrons
+    rows = "\n".join(
+        f"| {name} | {s.within_10_deg:.1%} | {s.beyond_30_deg:.2%} | {s.error:.3f} |"
+        for name, s in facts.scores.items()
+    )
+    kind = {
+        "paper": "Four ResNet blocks and two more 5 × 5 convolutions, in a reduced width "
+        "(X. Cheng et al., Phys. Rev. Research 5, 033188 (2023)); its symmetry is learned.",
+        "equivariant": "D6-symmetric filters on vector features, weighted by functions of their "
+        "scalar products: equivariant under O(3) and D6 by construction.",
+    }[facts.architecture]
+    return f"""# {facts.name}, version {facts.version}
+
+What of the electrons' field on the spins of an itinerant magnet is perpendicular to them, from the
+spins alone: its torque.
+
+**Network.** {kind} {parameters:,} parameters. Spins (3, rows, columns) of a periodic triangular
+lattice of any size in, field in units of the hopping out.
+
+**Electrons.** t1 = {e.nearest_hopping:g}, t3 = {e.third_hopping:g}, J = {e.coupling:g},
+μ = {e.chemical_potential:g}, T = {e.temperature:g}. The model is for these alone.
+
+**Trained on** {facts.states} states of lattices of {facts.side} × {facts.side} sites: quenches from
+random spins and perturbed skyrmion lattices, labelled by exact diagonalisation (mean over four
+twisted boundaries).
+
+**Held out**, runs that training did not see:
+
+| states | angle < 10° | > 30° | mean error / mean field |
+|---|---|---|---|
+{rows}
+
+**Not for** other electrons, spins far from those of a quench or a skyrmion lattice, or forces on
+the length of a spin: it will still answer.
+
+| | |
+|---|---|
+| training data sha256 | `{facts.data_sha256}` |
+| file sha256 | `{file_sha256}` |
+| torch against ONNX Runtime, of the mean field | {parity:.1e} |
+| train it again | `skyctl train torque --network {facts.architecture}` |
+"""

@@ -1,0 +1,223 @@
+"""The plan that maps a process diagram: many shots in one run, each where it teaches most."""
+
+import json
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import bluesky.plan_stubs as bps
+from bluesky.utils import Msg
+
+from skyctl.agents.mapper import Axis, BoundaryMapper, ProcessMap
+from skyctl.agents.seeker import PulseMemory, TargetSeeker
+from skyctl.plans import plans, stubs
+from skyctl.plans.modes import Answer, Oversight, Permission
+from skyctl.plans.threads import in_thread
+from skyctl.pulse import Pulse
+from skyctl.verdict import FilmState, ShotResult
+
+PROCESSES = ("breathing", "switching", "collapse", "mixed")
+"""Labels of a process diagram."""
+_SPOILT_IN_A_ROW = 2
+
+
+@dataclass
+class MapReport:
+    """What came of a map.
+
+    map : every cell named, None before the first shot; rows, columns : its settings
+    shots : of the map; prepared : pulses that brought the skyrmion back between them
+    points : each shot's settings and label, in order; reason : why it ended
+    finished : whether the mapper was satisfied, or its shots were fired
+    """
+
+    rows: Axis
+    columns: Axis
+    shots: int = 0
+    prepared: int = 0
+    finished: bool = False
+    reason: str = ""
+    points: list[dict[str, Any]] = field(default_factory=list)
+    map: ProcessMap | None = None
+
+
+def map_process_diagram(
+    pulser: Any,
+    camera: Any,
+    classifier: Any,
+    decisions: Any,
+    *,
+    widths_ps: tuple[float, ...] = (4.0, 8.0, 12.0, 16.0, 20.0, 24.0, 28.0, 32.0, 36.0, 40.0, 44.0),
+    rows: tuple[float, ...] = (1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0),
+    row_setting: str = "amplitude_T",
+    row_device: Any = None,
+    amplitude_T: float = 2.0,
+    theta_deg: float = 40.0,
+    shots: int = 100,
+    seed: int = 0,
+    centre: tuple[float, float] = plans.CENTRE,
+    write_shots: int = 12,
+    oversight: Oversight | None = None,
+    md: dict[str, Any] | None = None,
+) -> Generator[Msg, Any, MapReport]:
+    """Map what pulses do to one skyrmion, over pulse width and one other setting.
+
+    Before each shot the film is looked at, and where the last one lost the skyrmion it is written
+    anew. The agent sees the verdict where the settled film bears it out, and "mixed" otherwise.
+
+    Parameters
+    ----------
+    pulser, camera, classifier, decisions : devices
+        See `skyctl.devices`.
+    widths_ps : tuple of float, optional
+        Pulse widths, ascending.
+    rows : tuple of float, optional
+        Values of the other setting, ascending.
+    row_setting : str, optional
+        Its name: "amplitude_T" or "theta_deg" of the pulse, or what ``row_device`` sets.
+    row_device : device, optional
+        What sets it, where it is no setting of the pulse: a damping (in simulation), a temperature.
+    amplitude_T : float, optional
+        Field of every pulse, unless it is the row.
+    theta_deg : float, optional
+        Polar angle of every pulse from the direction against the film's background, unless it is
+        the row.
+    shots : int, optional
+        How many shots the map may take; those that write the skyrmion come on top.
+    seed : int, optional
+        Of the mapper.
+    centre : tuple of float, optional
+        (x, y) where the skyrmion is written, sites.
+    write_shots : int, optional
+        How many pulses may be fired each time to bring the skyrmion back.
+    oversight : Oversight, optional
+        The mode, and who approves; left out: autonomous. Dry-run and shadow propose the first shot.
+    md : dict, optional
+        Facts for the start document.
+
+    Returns
+    -------
+    MapReport
+        The map with its uncertainty, the shots, and why it ended.
+    """
+    report = MapReport(Axis(row_setting, tuple(rows)), Axis("width_ps", tuple(widths_ps)))
+    fixed = {"amplitude_T": amplitude_T, "theta_deg": theta_deg}
+    if row_device is None and row_setting not in fixed:
+        raise ValueError(
+            f"row_setting {row_setting!r}: no setting of a pulse; give 'amplitude_T', 'theta_deg' "
+            "or the row_device that sets it"
+        )
+    mapper = BoundaryMapper(report.rows, report.columns, PROCESSES, seed=seed, max_shots=shots)
+    memory = PulseMemory()
+    permission = Permission(oversight or Oversight())
+
+    def body() -> Generator[Msg, Any, MapReport]:
+        spoilt = 0
+        while not report.finished:
+            prepare = TargetSeeker("write", centre, memory)
+            ready = yield from stubs.pursue(
+                pulser, camera, classifier, decisions, prepare, write_shots, oversight
+            )
+            report.prepared += ready.pulses
+            if not ready.reached or ready.after is None:
+                report.reason = f"no skyrmion to start from: {ready.reason}"
+                break
+            (point,), _ = yield from in_thread(mapper.suggest)  # type: ignore[misc]
+            if row_device is not None:
+                yield from bps.checkpoint()
+                yield from bps.abs_set(row_device, point[row_setting], wait=True)
+            settings = {**fixed, **{k: point[k] for k in fixed if k in point}}
+            pulse = _against(ready.after.background, width_ps=point["width_ps"], **settings)
+            result, refused = yield from _one_shot(point, pulse, ready.after)
+            if result is None:
+                report.reason = refused
+                break
+            seen, unseen = yield from stubs.look_until_seen(pulser, camera, classifier)
+            if unseen or seen.state is None:
+                report.reason = unseen
+                break
+            if result.problem:
+                mapper.register_failures([point])
+                spoilt += 1
+                if spoilt == _SPOILT_IN_A_ROW:
+                    report.reason = f"held fire: {result.problem}"
+                    break
+                continue
+            spoilt = 0
+            learned = {**point, "label": process_seen(result, ready.after, seen.state)}
+            report.shots += 1
+            report.points.append(learned)
+            (report.finished, why), _ = yield from in_thread(partial(_learn, mapper, learned))  # type: ignore[misc]
+            report.reason = why or ""
+        if report.shots:
+            report.map, _ = yield from in_thread(mapper.map)
+        return report
+
+    def _one_shot(
+        point: dict[str, Any], pulse: Pulse, film: FilmState
+    ) -> Generator[Msg, Any, tuple[ShotResult | None, str]]:
+        """Ask, write the decision down, fire: (the result, "") or (None, why nothing was fired)."""
+        shot = stubs.new_shot()
+        reason = f"{row_setting} = {point[row_setting]:g}, width_ps = {point['width_ps']:g}"
+        request = permission.request("map", mapper.name, shot, pulse, reason, str(film))
+        refusal, answer = pulser.refusal(pulse, shot), Answer(False, "")
+        if not refusal:
+            answer = yield from permission.ask(request)
+            refusal = pulser.refusal(pulse, shot) if answer.approved else ""
+        record = {
+            "task": request.task,
+            "agent": request.agent,
+            "seed": seed,
+            "shot": shot,
+            "from_shot": "",
+            "from_label": report.points[-1]["label"] if report.points else "",
+            "from_probabilities": "{}",
+            "from_state": request.film,
+            "reason": reason,
+            "proposal": json.dumps(pulse.model_dump()),
+            "candidates": "[]",
+            "guard_answer": refusal or "allowed",
+            "mode": permission.oversight.mode,
+            "approver": answer.approver,
+            "approval": str(answer),
+            "approved": int(answer.approved),
+            "model_sha256": classifier.model_sha256.get(),
+        }
+        yield from stubs._decide(decisions, record)
+        if refusal or not answer.approved:
+            return None, refusal or str(answer)
+        result = yield from stubs.shoot(pulser, camera, classifier, pulse, shot)
+        return result, ""
+
+    arguments = {
+        "widths_ps": list(widths_ps), "rows": list(rows), "row_setting": row_setting,
+        **fixed, "shots": shots, "seed": seed,
+    }  # fmt: skip
+    facts = plans._agent_facts(arguments, oversight, pulser)
+    return (
+        yield from plans._in_one_run(
+            "map_process_diagram", pulser, camera, classifier, body, md, facts
+        )
+    )
+
+
+def process_seen(result: ShotResult, before: FilmState, after: FilmState) -> str:
+    """The verdict on a shot at one skyrmion, where the settled film bears it out, else "mixed"."""
+    if after.is_empty:
+        settled = "collapse"
+    elif not after.has_one_skyrmion:
+        settled = "mixed"
+    else:
+        settled = "breathing" if after.background == before.background else "switching"
+    return settled if result.label == settled else "mixed"
+
+
+def _learn(mapper: BoundaryMapper, point: dict[str, Any]) -> tuple[bool, str | None]:
+    mapper.ingest([point])
+    return mapper.should_stop()
+
+
+def _against(background: int, theta_deg: float, **settings: float) -> Pulse:
+    """A pulse that acts against the background; turning the film over turns the angle over."""
+    return Pulse(theta_deg=theta_deg if background < 0 else 180.0 - theta_deg, **settings)

@@ -1,0 +1,225 @@
+"""Provenance: from a run's documents and frames alone, make all its decisions once more."""
+
+import json
+import tempfile
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from bluesky import RunEngine
+from bluesky.utils import Msg
+
+from skyctl.agents.seeker import PulseMemory
+from skyctl.devices.guard import Envelope, Spent
+from skyctl.devices.replayed import replayed_beamline
+from skyctl.errors import RecordingError, SkyctlError
+from skyctl.inference.model import MovieClassifier
+from skyctl.plans import cycle, erase, switch, write
+from skyctl.plans.modes import Answer, Oversight, Request
+from skyctl.plans.stubs import DECISIONS
+from skyctl.recording.reader import Recording
+
+_NAMES = ("shot", "from_shot")
+"""Readings of a decision that are names: other ones each time, the same from one to the next."""
+
+
+@dataclass(frozen=True)
+class Differing:
+    """A reading of decision ``number`` that came out otherwise; None where there was none."""
+
+    number: int
+    reading: str
+    recorded: Any
+    replayed: Any
+
+    def __str__(self) -> str:
+        return (
+            f"decision {self.number}, {self.reading}: recorded {self.recorded!r}, "
+            f"made again {self.replayed!r}"
+        )
+
+
+@dataclass(frozen=True)
+class DecisionReplay:
+    """What came of making a run's decisions once more.
+
+    ended : why the run could not be gone through to its end, or ""; a recorded run that was
+        aborted ends the replay as well
+    """
+
+    decisions: int
+    differences: tuple[Differing, ...]
+    ended: str = ""
+
+    @property
+    def identical(self) -> bool:
+        """Whether every recorded decision came out, bit for bit."""
+        return not self.differences
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "decisions": self.decisions,
+            "identical": self.identical,
+            "differences": [vars(each) for each in self.differences],
+            "ended": self.ended,
+        }
+
+
+@dataclass(frozen=True)
+class RunDocuments:
+    """The start document of a run and the readings of its decisions, in order."""
+
+    start: dict[str, Any]
+    decisions: tuple[dict[str, Any], ...]
+
+
+def read_documents(file: Path, recording: str) -> RunDocuments:
+    """The documents of the run whose frames are in the file named ``recording``.
+
+    file : JSON lines, {"name", "doc"}, as bluesky's JSONLinesWriter writes; several runs may follow
+        one another
+
+    Raises RecordingError when it cannot be read or has no such run.
+    """
+    try:
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        runs: list[list[tuple[str, dict[str, Any]]]] = []
+        for name, doc in ((line["name"], line["doc"]) for line in lines):
+            if name == "start":
+                runs.append([])
+            runs[-1].append((name, doc))
+        for run in runs:
+            if recording in _files(run):
+                return RunDocuments(run[0][1], tuple(_decisions(run)))
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise RecordingError(
+            f"documents {file}: cannot be read ({error!r}). Give JSON lines as `skyctl demo` "
+            "writes them beside its recording."
+        ) from error
+    raise RecordingError(
+        f"documents {file}: no run with frames in {recording}. Give the documents of that run."
+    )
+
+
+def _files(run: list[tuple[str, dict[str, Any]]]) -> set[str]:
+    return {
+        PurePosixPath(urlsplit(doc["uri"]).path).name
+        for name, doc in run
+        if name == "stream_resource"
+    }
+
+
+def _decisions(run: list[tuple[str, dict[str, Any]]]) -> Generator[dict[str, Any], None, None]:
+    """Readings of each decision, without the device's name; the configuration comes with them."""
+    configuration: dict[str, dict[str, Any]] = {}
+    for name, doc in run:
+        if name == "descriptor" and doc["name"] == DECISIONS:
+            (device,) = doc["configuration"]
+            configuration[doc["uid"]] = doc["configuration"][device]["data"]
+            prefix = f"{device}_"
+        elif name == "event" and doc["descriptor"] in configuration:
+            readings = {**configuration[doc["descriptor"]], **doc["data"]}
+            yield {key.removeprefix(prefix): value for key, value in readings.items()}
+
+
+def replay_decisions(
+    recording: Recording, documents: Path, model: MovieClassifier | None = None
+) -> DecisionReplay:
+    """Run the recorded plan, with the recorded start, against the recorded frames, and compare.
+
+    Same plan, agent, guard and classifier as when it was live; the frames come from the recording
+    through stream and hub, the answers of approvers from the documents. Nothing else is known of
+    the sample.
+
+    Raises RecordingError for documents of another run or of a plan without agent, ModelError for a
+    model that is not there.
+    """
+    recorded = read_documents(documents, recording.path.name)
+    start = recorded.start
+    if "plan_args" not in start or "guard" not in start or start["plan_name"] not in _PLANS:
+        raise RecordingError(
+            f"documents {documents}: {start.get('plan_name', 'this run')} has no agent whose "
+            f"decisions could be made again. There are: {', '.join(_PLANS)}."
+        )
+    lines: list[tuple[str, dict[str, Any]]] = []
+    engine = RunEngine({})
+    engine.subscribe(lambda name, doc: lines.append((name, doc)))
+    ended = ""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        replayed_beamline(
+            recording,
+            Path(folder),
+            model=model,
+            envelope=Envelope(**start["guard"]["envelope"]),
+            spent=Spent(**start["guard"]["spent"]),
+        ) as line,
+    ):
+        devices = line.pulser, line.camera, line.classifier, line.decisions
+        oversight = Oversight(start["mode"], _Recorded(recorded.decisions), batch=1)
+        plan = _PLANS[start["plan_name"]]
+        try:
+            engine(plan(*devices, oversight=oversight, **_arguments(start["plan_args"])))
+        except SkyctlError as error:  # the recording is over, or asked for what it has not
+            ended = str(error)
+    again = tuple(_decisions(lines))
+    return DecisionReplay(
+        len(recorded.decisions), tuple(_differences(recorded.decisions, again)), ended
+    )
+
+
+_PLANS: dict[str, Callable[..., Generator[Msg, Any, Any]]] = {
+    "write": write,
+    "switch": switch,
+    "erase": erase,
+    "cycle": cycle,
+}
+
+
+def _arguments(saved: dict[str, Any]) -> dict[str, Any]:
+    arguments = dict(saved)
+    if "memory" in arguments:
+        arguments["memory"] = PulseMemory.from_json(arguments["memory"])
+    if "centre" in arguments:
+        arguments["centre"] = tuple(arguments["centre"])
+    return arguments
+
+
+class _Recorded:
+    """The approvers of a recorded run: what they answered, in order."""
+
+    def __init__(self, decisions: tuple[dict[str, Any], ...]) -> None:
+        self._left = [each for each in decisions if each["approval"] != str(Answer(False, ""))]
+
+    def __call__(self, _: Request) -> Answer:
+        if not self._left:
+            return Answer(False, "", "the recording has no further answer")
+        said = self._left.pop(0)
+        answer = Answer(bool(said["approved"]), said["approver"])
+        return Answer(answer.approved, answer.approver, _comment(said["approval"], answer))
+
+
+def _comment(approval: str, answer: Answer) -> str:
+    return approval.removeprefix(str(answer)).removeprefix(": ")
+
+
+def _differences(
+    recorded: tuple[dict[str, Any], ...], again: tuple[dict[str, Any], ...]
+) -> Generator[Differing, None, None]:
+    names: dict[str, str] = {}
+    for number, one in enumerate(recorded):
+        if number >= len(again):
+            yield Differing(number, "decision", one["proposal"], None)
+            continue
+        two = again[number]
+        for reading in sorted({*one, *two}):
+            left, right = one.get(reading), two.get(reading)
+            if reading in _NAMES:  # each shot has one name then and one now
+                same = names.setdefault(str(left), str(right)) == right
+            else:
+                same = left == right and type(left) is type(right)
+            if not same:
+                yield Differing(number, reading, left, right)

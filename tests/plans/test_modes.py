@@ -1,0 +1,245 @@
+"""Modes: what is fired in each, who was asked, and that no answer is no."""
+
+import threading
+
+import pytest
+from bluesky import RunEngine
+from bluesky.plan_stubs import pause
+from bluesky.utils import RunEngineInterrupted
+from ophyd.utils import LimitError
+
+from skyctl.devices.simulated import simulated_beamline
+from skyctl.errors import PulseRefused
+from skyctl.plans import classify_shot, write
+from skyctl.plans.modes import Answer, ApprovalDesk, Oversight, dry_run
+from skyctl.plans.threads import in_thread
+from skyctl.pulse import Pulse
+from skyctl.simulators.film import FilmParameters
+
+NUDGE = Pulse(amplitude_T=2.0, width_ps=4.0)
+
+
+@pytest.fixture
+def beamline(tmp_path):
+    """A small film: what matters here is who is asked."""
+    with simulated_beamline(tmp_path, parameters=FilmParameters(rows=30, columns=30)) as line:
+        line.camera.duration_ps.put(20.0)
+        yield line
+
+
+def yes(request):
+    return Answer(True, "Ada")
+
+
+def decided(documents):
+    return [event["data"] for event in documents.events("decisions")]
+
+
+def test_autonomous_fires_without_asking(engine, four, documents, fired):
+    engine(write(*four, shots=2))
+    assert len(fired) == 2
+    assert {d["decisions_approver"] for d in decided(documents)} == {"autonomous"}
+    assert {d["decisions_mode"] for d in decided(documents)} == {"autonomous"}
+
+
+def test_a_dry_run_tells_one_pulse_and_fires_nothing(engine, four, documents, fired):
+    report = engine(write(*four, shots=5, oversight=Oversight("dry-run"))).plan_result
+    (decision,) = decided(documents)
+    assert decision["decisions_guard_answer"] == "allowed"
+    assert decision["decisions_approved"] == 0
+    (pulse,) = report.proposed
+    assert report.proposed_dose_T2ps == pulse.dose_T2ps > 0
+    assert Pulse.model_validate_json(decision["decisions_proposal"]) == pulse
+    assert "dry-run" in report.reason
+    assert fired == []
+
+
+def test_a_shadow_proposes_after_each_look_and_fires_nothing(engine, four, documents, fired):
+    report = engine(write(*four, shots=3, oversight=Oversight("shadow"))).plan_result
+    assert len(decided(documents)) == len(report.proposed) == 3
+    assert documents.counts()["looks"] == 4
+    assert fired == []
+
+
+def test_each_pulse_is_asked_for(engine, four, documents, fired):
+    asked = []
+
+    def approve(request):
+        assert len(fired) == len(asked)  # asked before it fires
+        asked.append(request)
+        return yes(request)
+
+    engine(write(*four, shots=3, oversight=Oversight("approve-each", approve)))
+    assert [request.shot for request in asked] == fired
+    assert [request.shots for request in asked] == [1, 1, 1]
+    assert {d["decisions_approver"] for d in decided(documents)} == {"Ada"}
+    assert "fire 4 T" in str(asked[0])
+
+
+def test_one_yes_is_good_for_a_batch(engine, four, documents, fired):
+    asked = []
+    oversight = Oversight("approve-batch", lambda r: (asked.append(r), yes(r))[1], batch=2)
+    engine(write(*four, shots=3, oversight=oversight))
+    assert len(fired) == 3
+    assert [request.shot for request in asked] == [fired[0], fired[2]]
+    assert asked[0].shots == 2
+    assert [d["decisions_approver"] for d in decided(documents)] == ["Ada"] * 3
+
+
+def broken(request):
+    raise OSError("the terminal is gone")
+
+
+@pytest.mark.parametrize(
+    ("approver", "said"),
+    [
+        (lambda request: Answer(False, "Ada", "too strong"), "not approved by Ada: too strong"),
+        (lambda request: threading.Event().wait(), "not approved: no answer within 0.05 s"),
+        (broken, "the terminal is gone"),
+        (lambda request: True, "True is no Answer"),
+        (lambda request: Answer(True, ""), "without a name"),
+    ],
+    ids=["no", "silence", "error", "a bare yes", "nobody's yes"],
+)
+@pytest.mark.parametrize("mode", ["approve-each", "approve-batch"])
+def test_nothing_is_fired_without_a_yes(engine, four, documents, fired, mode, approver, said):
+    report = engine(write(*four, oversight=Oversight(mode, approver, timeout_s=0.05))).plan_result
+    assert fired == []
+    assert said in report.reason
+    (decision,) = decided(documents)
+    assert said in decision["decisions_approval"]
+    assert decision["decisions_approved"] == 0
+    assert documents.named("stop")[0]["exit_status"] == "success"
+
+
+def test_the_guard_is_asked_again_after_a_yes_that_took_long(engine, beamline, four, fired):
+    closed = []
+    beamline.pulser.interlocks.append(lambda: "the shutter is closed" if closed else "")
+
+    def slow(request):
+        closed.append(True)
+        return yes(request)
+
+    report = engine(write(*four, oversight=Oversight("approve-each", slow))).plan_result
+    assert "the shutter is closed" in report.reason
+    assert fired == []
+
+
+def test_a_pause_while_somebody_is_asked_asks_once_and_fires_once(engine, four, fired):
+    asked, paused = [], threading.Event()
+
+    def approve(request):
+        asked.append(request)
+        engine.request_pause()
+        assert paused.wait(30)
+        return yes(request)
+
+    with pytest.raises(RunEngineInterrupted):
+        engine(write(*four, shots=1, oversight=Oversight("approve-each", approve)))
+    assert fired == []
+    paused.set()
+    engine.resume()
+    assert len(asked) == len(fired) == 1
+
+
+def test_an_abort_while_somebody_is_asked_fires_nothing(engine, four, fired):
+    aborted = threading.Event()
+
+    def approve(request):
+        engine.request_pause()
+        assert aborted.wait(30)
+        return yes(request)
+
+    with pytest.raises(RunEngineInterrupted):
+        engine(write(*four, oversight=Oversight("approve-each", approve)))
+    engine.abort()
+    aborted.set()
+    assert fired == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"mode": "yolo"}, "choose one of dry-run"),
+        ({"mode": "approve-each"}, "nobody can be asked"),
+        ({"batch": 0}, "batch 0"),
+        ({"timeout_s": float("nan")}, "timeout nan"),
+    ],
+)
+def test_an_oversight_that_cannot_work_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Oversight(**wrong)
+
+
+def test_a_desk_takes_the_answer_for_what_is_asked_now_only(engine, four, fired):
+    desk = ApprovalDesk()
+    with pytest.raises(LookupError, match="no answer is waited for"):
+        desk.answer("a", Answer(True, "Ada"))
+    thread = threading.Thread(target=answer_wrongly_then_rightly, args=(desk,))
+    thread.start()
+    report = engine(write(*four, shots=1, oversight=Oversight("approve-each", desk))).plan_result
+    thread.join()
+    assert (report.pulses, len(fired)) == (1, 1)
+    assert desk.pending is None
+    silent = Oversight("approve-each", desk, timeout_s=0.05)
+    report = engine(write(*four, oversight=silent)).plan_result
+    assert "no answer within" in report.reason
+    assert len(fired) == 1
+
+
+def answer_wrongly_then_rightly(desk):
+    tick = threading.Event()
+    while desk.pending is None:
+        tick.wait(0.01)
+    with pytest.raises(LookupError, match="shot another"):
+        desk.answer("another", Answer(True, "Ada"))
+    desk.answer(desk.pending.shot, Answer(True, "Ada"))
+
+
+def test_a_dry_run_of_a_settled_plan_tells_pulses_and_dose(engine, three, fired):
+    found = dry_run(classify_shot(*three, NUDGE))
+    assert found.pulses == (NUDGE,)
+    assert found.dose_T2ps == NUDGE.dose_T2ps
+    with pytest.raises((PulseRefused, LimitError), match="width_ps"):
+        dry_run(classify_shot(*three, Pulse(width_ps=500)))
+    assert fired == []
+
+
+def test_a_task_can_be_walked_through_without_an_engine_run(engine, four, fired):
+    assert dry_run(write(*four)).pulses == ()  # it sees no film, so it knows no pulse
+    assert fired == []
+
+
+def run(plan):
+    return RunEngine({}, call_returns_result=True)(plan).plan_result
+
+
+def test_a_call_in_a_thread_leaves_the_engine_s_loop_alone():
+    engine = RunEngine({}, call_returns_result=True)
+    alive = threading.Event()
+
+    def call():
+        engine.loop.call_soon_threadsafe(alive.set)
+        return alive.wait(30)  # hangs where the call holds up the loop
+
+    assert engine(in_thread(call)).plan_result == (True, True)
+
+
+def test_a_call_s_error_is_the_plan_s():
+    with pytest.raises(ZeroDivisionError):
+        run(in_thread(lambda: 1 / 0))
+
+
+def test_a_call_replayed_after_a_pause_is_made_once():
+    engine = RunEngine({}, call_returns_result=True)
+    calls = []
+
+    def plan():
+        yield from in_thread(lambda: calls.append("first"))
+        yield from pause()
+        return (yield from in_thread(lambda: "second"))
+
+    with pytest.raises(RunEngineInterrupted):
+        engine(plan())
+    assert engine.resume().plan_result == ("second", True)
+    assert calls == ["first"]

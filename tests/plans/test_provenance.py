@@ -1,0 +1,159 @@
+"""Decisions made once more from documents and frames: the same, bit for bit, or it shows."""
+
+import json
+import shutil
+
+import h5py
+import pytest
+from bluesky import RunEngine
+from bluesky.callbacks.json_writer import JSONLinesWriter
+from bluesky.utils import RunEngineInterrupted
+from typer.testing import CliRunner
+
+from skyctl.cli import app
+from skyctl.demo import DOCUMENTS, first_guesses
+from skyctl.devices.guard import Envelope
+from skyctl.devices.simulated import simulated_beamline
+from skyctl.errors import RecordingError
+from skyctl.plans import classify_shot, cycle, write
+from skyctl.plans.modes import Answer, Oversight
+from skyctl.provenance import read_documents, replay_decisions
+from skyctl.pulse import Pulse
+from skyctl.recording.reader import Recording
+
+
+def record(folder, plan, *, interrupt_after=None, **beamline):
+    """Run a plan and keep frames and documents; the recording's path."""
+    engine = RunEngine({})
+    engine.subscribe(JSONLinesWriter(str(folder), DOCUMENTS))
+    events = []
+
+    def interrupt(name, _):
+        events.append(name)
+        if events.count("event") == interrupt_after:
+            engine.request_pause()
+
+    engine.subscribe(interrupt)
+    with simulated_beamline(folder, **beamline) as line:
+        try:
+            engine(plan(line.pulser, line.camera, line.classifier, line.decisions))
+        except RunEngineInterrupted:
+            engine.abort()
+        return line.camera.recording
+
+
+def replayed(file, documents=None):
+    with Recording(file) as recording:
+        return replay_decisions(recording, documents or file.parent / DOCUMENTS)
+
+
+def approving(request):
+    return Answer(True, "Ada", f"fine: {request.pulse.amplitude_T:g} T")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A task with an approver and a spent budget before it."""
+    folder = tmp_path_factory.mktemp("run")
+    oversight = Oversight("approve-each", approving)
+    return record(folder, lambda *four: write(*four, oversight=oversight))
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """Recording and documents to spoil."""
+    shutil.copy(run.parent / DOCUMENTS, tmp_path / DOCUMENTS)
+    return shutil.copy(run, tmp_path / run.name)
+
+
+def test_every_decision_comes_out_as_recorded(run):
+    report = replayed(run)
+    assert report.decisions == 2
+    assert report.differences == ()
+    assert report.ended == ""
+    (first, second) = read_documents(run.parent / DOCUMENTS, run.name).decisions
+    assert second["approver"] == "Ada"
+    assert second["approval"] == "approved by Ada: fine: 8 T"
+    assert json.loads(second["from_probabilities"])["nothing"] > 0.8
+    assert json.loads(second["calibration"])["threshold"] == 0.8
+    assert first["guard_answer"] == "allowed"
+
+
+def test_other_frames_make_other_decisions(copy):
+    with h5py.File(copy, "r+") as file:
+        frames = file["/entry/instrument/camera/data"]
+        frames[20:35] = -1.0 * frames[20:35][:, ::-1, :] * 0 + 1.0
+    report = replayed(copy)
+    assert not report.identical
+    assert {"from_probabilities"} <= {each.reading for each in report.differences}
+
+
+@pytest.mark.parametrize("reading", ["proposal", "approval", "from_state", "model_sha256", "seed"])
+def test_documents_that_were_changed_differ(copy, reading):
+    documents = copy.parent / DOCUMENTS
+    lines = [json.loads(line) for line in documents.read_text().splitlines()]
+    event = next(
+        line["doc"] for line in lines if f"decisions_{reading}" in line["doc"].get("data", {})
+    )
+    event["data"][f"decisions_{reading}"] = 7 if reading == "seed" else "another"
+    documents.write_text("\n".join(map(json.dumps, lines)))
+    report = replayed(copy)
+    assert [(each.number, each.reading) for each in report.differences] == [(0, reading)]
+    assert "another" in str(report.differences[0]) or reading == "seed"
+
+
+def test_a_guard_that_refused_refuses_again(tmp_path):
+    run = record(tmp_path, write, envelope=Envelope(slew_T=0.1))
+    report = replayed(run)
+    assert (report.decisions, report.differences) == (2, ())
+    last = read_documents(tmp_path / DOCUMENTS, run.name).decisions[-1]
+    assert "step above 0.1 T" in last["guard_answer"]
+
+
+def test_an_aborted_run_s_decisions_come_out_as_far_as_it_went(tmp_path):
+    run = record(tmp_path, write, interrupt_after=3)  # a look, a decision, a shot
+    report = replayed(run)
+    assert (report.decisions, report.differences) == (1, ())
+    assert "nothing" in report.ended
+
+
+def test_documents_of_another_run_are_refused(run, tmp_path):
+    with pytest.raises(RecordingError, match="no run with frames in other.h5"):
+        read_documents(run.parent / DOCUMENTS, "other.h5")
+    nudge = Pulse(width_ps=4.0)
+    other = record(tmp_path, lambda p, c, k, _: classify_shot(p, c, k, nudge))
+    with pytest.raises(RecordingError, match="classify_shot has no agent"):
+        replayed(other)
+
+
+@pytest.mark.parametrize("content", ["{", "5\n", '{"name": "event", "doc": {}}\n', ""])
+def test_documents_that_are_none_are_refused(run, tmp_path, content):
+    (tmp_path / "documents").write_text(content)
+    with pytest.raises(RecordingError, match=r"cannot be read|no run"):
+        replayed(run, tmp_path / "documents")
+
+
+def test_the_command_says_whether_they_agree(run, copy, tmp_path):
+    def command(file):
+        options = ["--documents", str(file.parent / DOCUMENTS), "--json", str(tmp_path / "r.json")]
+        return CliRunner().invoke(app, ["replay", str(file), *options])
+
+    done = command(run)
+    assert done.exit_code == 0, done.output
+    assert "2 decisions, all as recorded, bit for bit" in done.output
+    assert json.loads((tmp_path / "r.json").read_text())["identical"] is True
+    documents = copy.parent / DOCUMENTS
+    documents.write_text(documents.read_text().replace("first guess", "a whim"))
+    done = command(copy)
+    assert done.exit_code == 1
+    assert "a whim" in done.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_whole_cycle_of_the_demonstration_comes_out_as_recorded(tmp_path, seed):
+    memory, centre = first_guesses(seed)
+    run = record(tmp_path, lambda *four: cycle(*four, shots=24, memory=memory, centre=centre))
+    report = replayed(run)
+    assert report.decisions >= 3
+    assert (report.differences, report.ended) == ((), "")
