@@ -161,7 +161,8 @@ def _wait_for_a_worker(client: Any, scheduler: str) -> None:
         client.wait_for_workers(1, timeout=_CONNECT_S)
     except TimeoutError as error:
         raise ScaleOutError(
-            f"scheduler {scheduler!r}: has no workers. Start some: dask worker ADDRESS"
+            f"scheduler {scheduler!r}: has no workers, or they died. Start some, with the same "
+            "skyctl installed: dask worker ADDRESS"
         ) from error
 
 

@@ -162,7 +162,7 @@ class _Gate(nn.Module):
         self.second = nn.Conv2d(hidden, features, 1)
 
     def forward(self, x: Tensor, spins: Tensor) -> Tensor:
-        """(films 3, features 6, rows, columns), spins (films 3, 1, rows, columns) → as the first."""
+        """Vectors (films 3, features 6, rows, columns), spins (films 3, 1, …) → as the first."""
         rows, columns = x.shape[-2], x.shape[-1]
         n, f = x.shape[0], self.features
         # Directions lie along the rows: what follows acts on each direction alike.

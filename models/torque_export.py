@@ -57,7 +57,7 @@ class _FixedConv(nn.Module):
 
 
 class ExportedTorque(nn.Module):
-    """What the ONNX file holds: spins (3, rows, columns) in, perpendicular field in hoppings out."""
+    """What the ONNX file holds: spins (3, rows, columns) → perpendicular field in hoppings."""
 
     def __init__(self, network: nn.Module, scale: float) -> None:
         super().__init__()

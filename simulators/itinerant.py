@@ -170,12 +170,12 @@ def bonds(electrons: Electrons) -> list[tuple[tuple[int, int], int, float]]:
 
 
 def perpendicular(spins: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """What of a field, (…, 3, rows, columns), is perpendicular to the spins: all that turns them."""
+    """What of a field (…, 3, rows, columns) is perpendicular to the spins: all that turns them."""
     return field - spins * (spins * field).sum(-3, keepdims=True)
 
 
 def helix(rows: int, columns: int) -> np.ndarray:
-    """The single-Q order, Q = (π/3, 0): spins (3, rows, columns). Raises as ``skyrmion_lattice``."""
+    """The single-Q order, Q = (π/3, 0): spins (3, rows, columns); refuses as skyrmion_lattice."""
     (phase, _, _) = _order_phases(rows, columns)
     return np.stack([np.cos(phase), np.sin(phase), np.zeros_like(phase)])
 

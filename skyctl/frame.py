@@ -15,6 +15,7 @@ class ShotStart:
     pulse : what is fired, None when the camera only looks
     expected_frames : how many frames will follow
     shape : of each frame; (H, W) is S_z, (3, H, W) the spins
+    number : 1, 2, 3 … of the shots that its source sent; 0 where it does not count
     """
 
     run: str
@@ -23,6 +24,7 @@ class ShotStart:
     movie: Movie
     expected_frames: int
     shape: tuple[int, ...]
+    number: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

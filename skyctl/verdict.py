@@ -1,15 +1,21 @@
 """Verdict: what the network says of a movie. FilmState: what the camera sees of the film."""
 
+import math
 from dataclasses import dataclass
 
 from skyctl.frame import Counts
+
+UNSURE = "unsure"
+"""The label of a movie whose process the network does not name."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Class probabilities at one frame of a movie.
 
-    label : the class whose probability reaches the model's threshold, None when none does
+    label : the class that the model's rules name, None when it abstains
+    early : it may be acted on before the movie is over (``Rules.early``)
+    novelty : of the most foreign frame so far; above the model's limit it abstains
     received_ns, decided_ns : monotonic clock, of the frame and of this verdict
     """
 
@@ -21,6 +27,8 @@ class Verdict:
     label: str | None
     received_ns: int = 0
     decided_ns: int = 0
+    early: bool = False
+    novelty: float = -math.inf
 
     @property
     def latency_ms(self) -> float:
@@ -82,7 +90,7 @@ class ShotResult:
 
     @property
     def label(self) -> str:
-        """The class, or "mixed" when the network abstained, or "" without a verdict."""
+        """The class, or UNSURE when the network abstained, or "" without a verdict."""
         if self.verdict is None:
             return ""
-        return self.verdict.label or "mixed"
+        return self.verdict.label or UNSURE

@@ -3,6 +3,7 @@
 All take the mapper's two axes and classes and speak its protocol: `suggest`, `ingest`, `labels`.
 """
 
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from itertools import pairwise
 
@@ -12,7 +13,6 @@ from scipy.stats import qmc
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
-from sklearn.utils._testing import ignore_warnings
 
 from skyctl.agents.mapper import Axis, BoundaryMapper, MapAgent
 
@@ -74,7 +74,8 @@ def grid(shape: tuple[int, int], seed: int) -> Script:  # noqa: ARG001
 def _random(shape: tuple[int, int], seed: int) -> Script:
     rng = np.random.default_rng(seed)
     while True:
-        yield from rng.permutation(shape[0] * shape[1]).tolist()
+        for cell in rng.permutation(shape[0] * shape[1]).tolist():  # noqa: UP028
+            yield cell  # a list cannot be sent labels
 
 
 def random(shape: tuple[int, int], seed: int) -> Script:
@@ -86,7 +87,8 @@ def sobol(shape: tuple[int, int], seed: int) -> Script:
     """Scrambled Sobol points, no cell twice."""
     points = qmc.Sobol(2, seed=seed).random_base2(13)
     places = (points * shape).astype(int)
-    yield from dict.fromkeys((places[:, 0] * shape[1] + places[:, 1]).tolist())
+    for cell in dict.fromkeys((places[:, 0] * shape[1] + places[:, 1]).tolist()):  # noqa: UP028
+        yield cell
 
 
 def bisection(shape: tuple[int, int], seed: int) -> Script:  # noqa: ARG001
@@ -139,7 +141,6 @@ def staircase(shape: tuple[int, int], seed: int) -> Script:  # noqa: ARG001
                         moved.append((at - 1 if step > 0 else at, left))
                         break
             track = moved
-    return
 
 
 class LeastConfidence(MapAgent):
@@ -163,26 +164,25 @@ class LeastConfidence(MapAgent):
         self._first, self._batch = first, batch
         self._start = sobol(self.shape, seed)
         self._places = np.stack(np.indices(self.shape), -1).reshape(-1, 2) / 10.0
-        self._chance: np.ndarray | None = None  # (cells, classes seen)
+        self._chance = np.zeros((0, 0))  # (cells, classes seen)
         self._seen = np.zeros(0, int)
-        self._fitted = 0
+        self._fitted = -batch
 
     def _choose(self) -> tuple[int, bool]:
         if self.shots < self._first or len(set(self._labels)) < 2:
             return next(self._start), False
-        if self._chance is None or self.shots >= self._fitted + self._batch:
+        if self.shots >= self._fitted + self._batch:
             self._fit()
-        assert_chance = self._chance
-        taken = [*self._cells, *(cell for cell, _ in self._pending.values())]
-        confidence = assert_chance.max(1)  # type: ignore[union-attr]
-        confidence[taken] = 2.0
+        confidence = self._chance.max(1)
+        confidence[[*self._cells, *(cell for cell, _ in self._pending.values())]] = 2.0
         return int(confidence.argmin()), False
 
-    @ignore_warnings(category=ConvergenceWarning)
     def _fit(self) -> None:
         kernel = ConstantKernel(4.0, (0.1, 100.0)) * RBF([1.0, 1.0], (0.1, 10.0))
-        model = GaussianProcessClassifier(kernel, n_jobs=1)
-        model.fit(self._places[self._cells], self._labels)
+        model = GaussianProcessClassifier(kernel)
+        with warnings.catch_warnings():  # a length at its bound is no fault
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(self._places[self._cells], self._labels)
         self._chance, self._seen = model.predict_proba(self._places), model.classes_
         self._fitted = self.shots
 
@@ -191,7 +191,7 @@ class LeastConfidence(MapAgent):
         if len(set(self._labels)) < 2:
             return np.full(self.shape, self._labels[0])
         self._fit()
-        return self._seen[self._chance.argmax(1)].reshape(self.shape)  # type: ignore[union-attr]
+        return self._seen[self._chance.argmax(1)].reshape(self.shape)
 
 
 class Straddle(BoundaryMapper):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.optimize import minimize
-from scipy.special import ndtr
+from scipy.special import ndtr, owens_t
 from scipy.stats import binomtest, qmc
 
 from skyctl.agents.map_prior import MapPrior
@@ -513,27 +513,26 @@ def _chances(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
 
 
 class _GainTable:
-    """How much a shot lowers the chance that a cell is wrong.
+    """How much a shot is expected to lower the chance that a cell is wrong.
 
-    For a lead of z deviations of which the shot explains a share r of the variance:
-    Φ(−z) − E[Φ(−|z + √r N|/√(1 − r))], N normal; by Gauss–Hermite, then interpolated.
+    For a lead of z deviations of which the shot explains a share r of the variance, the chance that
+    the lead's sign then still is wrong is 2 T(z, √((1 − r)/r)), Owen's T; it is Φ(−z) before.
+    Interpolated linearly in z and arccos √r, in which it has no kinks: faster than T itself.
     """
 
-    HIGHEST_Z, Z_STEPS, HIGHEST_R, R_STEPS = 5.0, 80, 0.999, 64
+    HIGHEST_Z, Z_STEPS, R_STEPS = 6.0, 96, 64
 
     def __init__(self) -> None:
-        points, weights = np.polynomial.hermite_e.hermegauss(40)
-        z = np.linspace(0, self.HIGHEST_Z, self.Z_STEPS + 1)[:, None, None]
-        r = np.linspace(0, self.HIGHEST_R, self.R_STEPS + 1)[None, :, None]
-        after = ndtr(-np.abs(z + np.sqrt(r) * points) / np.sqrt(1 - r)) @ (weights / weights.sum())
-        self._table = ndtr(-z[:, :, 0]) - after
+        z = np.linspace(0, self.HIGHEST_Z, self.Z_STEPS + 1)[:, None]
+        angle = np.linspace(0, np.pi / 2, self.R_STEPS + 1)[None]
+        self._table = ndtr(-z) - 2 * owens_t(z, np.tan(angle))
 
     def __call__(self, z: np.ndarray, r: np.ndarray) -> np.ndarray:
-        z, r = np.broadcast_arrays(z, r)
+        angle = np.arccos(np.sqrt(np.minimum(r, 1.0)))
         z = np.clip(z * (self.Z_STEPS / self.HIGHEST_Z), 0, self.Z_STEPS - 1e-6)
-        r = np.clip(r * (self.R_STEPS / self.HIGHEST_R), 0, self.R_STEPS - 1e-6)
-        i, j = z.astype(np.intp), r.astype(np.intp)
-        a, b = z - i, r - j
+        angle = np.clip(angle * (self.R_STEPS / (np.pi / 2)), 0, self.R_STEPS - 1e-6)
+        i, j = z.astype(np.intp), angle.astype(np.intp)
+        a, b = z - i, angle - j
         t = self._table
         return (1 - a) * ((1 - b) * t[i, j] + b * t[i, j + 1]) + a * (
             (1 - b) * t[i + 1, j] + b * t[i + 1, j + 1]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from itertools import pairwise
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -515,3 +516,9 @@ def _beside_a_boundary(labels: np.ndarray) -> np.ndarray:
     beside[:, 1:] |= right
     beside[:, :-1] |= right
     return beside
+
+
+def save_map(truth: TruthMap, path: Path) -> None:
+    """Write a truth map as the package keeps it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(truth.as_json(), indent=1, ensure_ascii=False) + "\n")

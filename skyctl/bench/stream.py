@@ -4,14 +4,13 @@ Source and hub are two processes on one machine. Each ratio is of two measuremen
 in one run, the median of several: whatever else the machine does disturbs both.
 """
 
-import gc
 import multiprocessing
+import queue
 import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +19,11 @@ import zmq
 
 from skyctl.bench.loop import loop_latency
 from skyctl.bench.machine import ROUNDS, machine
-from skyctl.frame import Frame, ShotEnd, ShotStart
+from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
 from skyctl.pulse import Movie
 from skyctl.stream.hub import Consumer, Event, Hub
-from skyctl.stream.publisher import Publisher
+from skyctl.stream.publisher import QUEUED_BYTES, Publisher
+from skyctl.stream.sources.transports import QUEUED_MESSAGES
 
 SIDES = {40_000: 100, 119_716: 173, 524_176: 362}
 """Bytes of a square float32 image, and its side in pixels: 40, 120 and 524 kB."""
@@ -32,6 +32,7 @@ RATES = (100.0, 1000.0)
 
 _DISTINCT = 32
 _BYTES_A_ROUND = 400_000_000
+"""Several times what may wait: the memory that a stream goes on with is made at its begin."""
 _PATIENCE_S = 120.0
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -54,12 +55,17 @@ def stream_speed(
 
 
 def throughput_ratio(size: int, transport: Literal["ipc", "tcp"]) -> dict[str, Any]:
-    """Frames a second through publisher, hub and one subscriber, over those of bare PUSH/PULL."""
-    frames = max(200, _BYTES_A_ROUND // size // ROUNDS)
+    """Frames a second through publisher, hub and one subscriber, over those of bare PUSH/PULL.
+
+    Both are two fresh processes, with the same bytes, queues and 32 images in turn. Neither end of
+    the bare one copies or looks at a message. Ours makes each from an image; its other end counts
+    and checks it and hands it to a subscriber in a thread of its own, who counts it again.
+    """
+    frames = _BYTES_A_ROUND // size
     ours, bare = [], []
     for _ in range(ROUNDS):
-        bare.append(_bare(size, transport, frames))
-        ours.append(_streamed(SIDES[size], transport, frames))
+        bare.append(_rate(_send_bare, _receive_bare, transport, SIDES[size], frames))
+        ours.append(_rate(_send_stream, _receive_stream, transport, SIDES[size], frames))
     ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
     return {
         "bytes": size,
@@ -71,81 +77,85 @@ def throughput_ratio(size: int, transport: Literal["ipc", "tcp"]) -> dict[str, A
     }
 
 
-@contextmanager
-def _source(
-    send: Callable[..., None], transport: str, *arguments: Any
-) -> Iterator[tuple[str, Any]]:
-    """A sending process; the address it is bound to, and an event that starts it."""
+def _rate(
+    send: Callable[..., None], receive: Callable[..., None], transport: str, side: int, frames: int
+) -> float:
+    """Frames a second from a process that sends to one that receives."""
     with tempfile.TemporaryDirectory(prefix="skyctl-") as folder:
         address = f"ipc://{folder}/bench" if transport == "ipc" else "tcp://127.0.0.1:*"
-        bound, go = _SPAWN.Queue(), _SPAWN.Event()
-        process = _SPAWN.Process(target=send, args=(bound, go, address, *arguments), daemon=True)
-        process.start()
+        bound, rate, go = _SPAWN.Queue(), _SPAWN.Queue(), _SPAWN.Event()
+        source = _SPAWN.Process(target=send, args=(bound, go, address, side, frames), daemon=True)
+        source.start()
+        address = bound.get(timeout=_PATIENCE_S)
+        sink = _SPAWN.Process(target=receive, args=(rate, go, address, frames), daemon=True)
+        sink.start()
         try:
-            yield bound.get(timeout=_PATIENCE_S), go
+            return rate.get(timeout=_PATIENCE_S)
+        except queue.Empty:
+            raise RuntimeError(f"{side} x {side} over {transport}: frames were lost") from None
         finally:
-            go.set()
-            process.join(_PATIENCE_S)
-            bound.close()
+            for process in (sink, source):
+                process.terminate()
+                process.join()
 
 
-def _send_bare(bound: Any, go: Any, address: str, size: int, frames: int) -> None:
-    """As a camera does, another message each time: not one that the cache has."""
+def _send_bare(bound: Any, go: Any, address: str, side: int, frames: int) -> None:
+    """As a camera does, another image each time: not one that the cache has."""
     with zmq.Context() as context, context.socket(zmq.PUSH) as socket:
+        socket.setsockopt(zmq.SNDHWM, QUEUED_BYTES // _frame_bytes(side))
         socket.bind(address)
         bound.put(socket.getsockopt_string(zmq.LAST_ENDPOINT))
         go.wait()
-        messages = [bytes([i]) * size for i in range(_DISTINCT)]
-        for i in range(frames + 1):
+        messages = [bytes([i]) * (side * side * 4) for i in range(_DISTINCT)]
+        for i in range(frames):
             socket.send(messages[i % _DISTINCT], copy=False)
 
 
-def _bare(size: int, transport: str, frames: int) -> float:
-    with (
-        _source(_send_bare, transport, size, frames) as (address, go),
-        zmq.Context() as context,
-        context.socket(zmq.PULL) as socket,
-    ):
+def _receive_bare(rate: Any, go: Any, address: str, frames: int) -> None:
+    with zmq.Context() as context, context.socket(zmq.PULL) as socket:
+        socket.setsockopt(zmq.RCVHWM, QUEUED_MESSAGES)
         socket.connect(address)
         go.set()
         socket.recv(copy=False)
         begun = time.perf_counter()
-        for _ in range(frames):
+        for _ in range(frames - 1):
             socket.recv(copy=False)
-        return frames / (time.perf_counter() - begun)
+        rate.put((frames - 1) / (time.perf_counter() - begun))
 
 
 def _send_stream(bound: Any, go: Any, address: str, side: int, frames: int) -> None:
-    frame_bytes = side * side * 4 + 1000
-    publisher = Publisher(address, timeout_s=_PATIENCE_S, frame_bytes=frame_bytes)
+    publisher = Publisher(address, timeout_s=_PATIENCE_S, frame_bytes=_frame_bytes(side))
     bound.put(publisher.address)
     go.wait()
-    image = np.random.default_rng(0).uniform(-1, 1, (side, side)).astype(np.float32)
-    publisher.start(ShotStart("bench", "s", None, Movie(), frames, image.shape))
-    gc.disable()
+    images = np.random.default_rng(0).uniform(-1, 1, (_DISTINCT, side, side)).astype(np.float32)
+    publisher.start(ShotStart("bench", "s", None, Movie(), frames, (side, side)))
     for index in range(frames):
+        image = images[index % _DISTINCT]
         publisher.frame(Frame("bench", "s", index, 5.0 * index, time.time_ns(), image))
     publisher.end("bench", "s")
     publisher.close()
 
 
-def _streamed(side: int, transport: str, frames: int) -> float:
-    done, times = threading.Event(), []
-    lost = []
+def _receive_stream(rate: Any, go: Any, address: str, frames: int) -> None:
+    seen = 0
+    begun = 0.0
 
     def handle(event: Event) -> None:
-        if isinstance(event, ShotEnd):
-            lost.append(event.counts.missing)
-            done.set()
-        times.append(time.perf_counter())
+        nonlocal seen, begun
+        if isinstance(event, Frame):
+            seen += 1
+            begun = begun or time.perf_counter()
+        elif (
+            isinstance(event, ShotEnd) and event.counts == Counts(received=seen) and seen == frames
+        ):
+            rate.put((frames - 1) / (time.perf_counter() - begun))
 
-    with _source(_send_stream, transport, side, frames) as (address, go):
-        hub, consumer = Hub(address), Consumer("bench", handle)
-        hub.subscribe(consumer)
-        go.set()
-        arrived = done.wait(_PATIENCE_S)
-        hub.close()
-        consumer.close()
-    if not arrived or lost != [0]:
-        raise RuntimeError(f"throughput of {side} x {side} over {transport}: lost {lost} frames")
-    return frames / (times[-2] - times[0])
+    hub, consumer = Hub(address), Consumer("bench", handle)
+    hub.subscribe(consumer)
+    go.set()
+    threading.Event().wait()  # to be terminated
+
+
+def _frame_bytes(side: int) -> int:
+    """Of a message, its head included."""
+    return side * side * 4 + 1000

@@ -14,6 +14,7 @@ from skyctl.cli.bench import bench_app
 from skyctl.cli.common import console
 from skyctl.cli.demo import demo
 from skyctl.cli.many import diagram, movies
+from skyctl.cli.mapping import bench_mapping, bench_maps
 from skyctl.cli.recordings import recover, replay
 from skyctl.cli.reproduce import reproduce_app
 from skyctl.cli.simulate import simulate
@@ -34,6 +35,8 @@ for command in (
     app.command()(command)
 app.add_typer(train_app, name="train")
 app.add_typer(reproduce_app, name="reproduce")
+bench_app.command("maps")(bench_maps)
+bench_app.command("mapping")(bench_mapping)
 app.add_typer(bench_app, name="bench")
 
 

@@ -15,6 +15,8 @@ from skyctl.verdict import FilmState, ShotResult, Verdict
 Listener = Callable[[Verdict | ShotResult], None]
 
 _LONGEST_SPIN = 1.01
+_SATURATED = 0.99
+"""Share of pixels. Noise that is cut off at ±1 puts half of a uniform film there."""
 
 
 class StreamingClassifier:
@@ -27,8 +29,9 @@ class StreamingClassifier:
     the end of every movie.
 
     A movie without a pulse (a look) has a film state and no verdict: the network knows only what
-    follows a pulse. A bad frame (NaN, values that are no S_z, another shape) never reaches the
-    network, whose hidden state it would poison; it marks the whole movie instead.
+    follows a pulse. A bad frame (NaN, values that are no S_z, another shape, blank, saturated, or
+    the one before again while the pulse is on) never reaches the network, whose hidden state it
+    would poison; it marks the whole movie instead.
     """
 
     def __init__(self, model: MovieClassifier) -> None:
@@ -72,7 +75,7 @@ class StreamingClassifier:
         start = self._start
         if start is None or frame.shot != start.shot or self._bad_frame:
             return
-        self._bad_frame = _fault(frame, start)
+        self._bad_frame = _fault(frame, start, self._last_frame)
         if self._bad_frame or (self._last_frame and frame.index < self._last_frame.index):
             return
         if self._last_frame is None:
@@ -91,6 +94,8 @@ class StreamingClassifier:
             label=self.model.label(probabilities),
             received_ns=frame.received_ns,
             decided_ns=time.monotonic_ns(),
+            early=frame.movie_time_ps >= start.pulse.peak_ps and self.model.may_stop(probabilities),
+            novelty=self.model.novelty,
         )
         self._latencies_ms.append(self._verdict.latency_ms)
         self.latency.add(self._verdict.latency_ms)
@@ -120,8 +125,8 @@ class StreamingClassifier:
         return film_state(self._last_frame.sz)
 
 
-def _fault(frame: Frame, start: ShotStart) -> str:
-    """What is wrong with a frame, or ""."""
+def _fault(frame: Frame, start: ShotStart, before: Frame | None) -> str:
+    """What is wrong with a frame, or "". ``before`` : the frame before it."""
     if frame.data.shape != start.shape:
         return f"frame {frame.index} has shape {frame.data.shape}, the shot said {start.shape}"
     low, high = frame.data.min(), frame.data.max()  # of which NaN makes NaN
@@ -129,6 +134,19 @@ def _fault(frame: Frame, start: ShotStart) -> str:
         return f"frame {frame.index} holds a NaN or an infinity"
     if max(-low, high) > _LONGEST_SPIN:
         return f"frame {frame.index} holds values beyond ±1: not S_z"
+    pulse = start.pulse
+    met = pulse is not None and frame.movie_time_ps >= pulse.peak_ps
+    # A film at rest may be uniform; one that met a pulse has a rim at least, or noise.
+    if low == high and (met or abs(low) < 1):
+        return f"frame {frame.index} is blank: every pixel holds {low:g}"
+    if pulse is None or not met:
+        return ""
+    sz = frame.sz
+    if np.count_nonzero(np.abs(sz) >= 1) >= _SATURATED * sz.size:
+        return f"frame {frame.index} is saturated: nearly every pixel is at ±1"
+    pulse_on = frame.movie_time_ps - pulse.peak_ps <= pulse.width_ps
+    if pulse_on and before is not None and np.array_equal(frame.data, before.data):
+        return f"frame {frame.index} is the one before again, bit for bit, while the pulse is on"
     return ""
 
 

@@ -127,16 +127,15 @@ class Recording:
             yield start, self._frames(start, rows, columns), None if count < 0 else count
 
     def _start(self, row: np.void) -> ShotStart:
-        header = json.loads(bytes(row["header"]))
-        pulse = header["pulse"]
-        return ShotStart(
-            run=self.run,
-            shot=bytes(row["shot"]).decode(),
-            pulse=Pulse.model_validate(pulse) if pulse else None,
-            movie=Movie.model_validate(header["movie"]),
-            expected_frames=int(row["expected_frames"]),
-            shape=tuple(header["shape"]),
-        )
+        try:
+            pulse, movie, shape = parse_header(bytes(row["header"]))
+            shot = bytes(row["shot"]).decode()
+        except (RecordingError, UnicodeDecodeError) as error:
+            raise RecordingError(
+                f"recording {self.path}: shot {row['shot_number']} has a damaged header ({error}). "
+                "Copy the file again, or replay the other shots (--shots)."
+            ) from error
+        return ShotStart(self.run, shot, pulse, movie, int(row["expected_frames"]), shape)
 
     def _frames(
         self, start: ShotStart, rows: np.ndarray, columns: dict[str, np.ndarray]
@@ -150,6 +149,27 @@ class Recording:
                 source_time_ns=int(columns["source_time_ns"][i]),
                 data=self._images[int(self.rows[i])],
             )
+
+
+def parse_header(text: bytes) -> tuple[Pulse | None, Movie, tuple[int, ...]]:
+    """A shot's pulse, movie and frame shape from the JSON in its row.
+
+    Raises RecordingError for what no recorder wrote.
+    """
+    try:
+        header = json.loads(text)
+        pulse, sides = header["pulse"], header["shape"]
+        shape = tuple(sides)
+        if len(shape) not in (2, 3) or not all(type(n) is int and n > 0 for n in shape):
+            raise ValueError(f"shape {str(sides)[:32]}")
+        return (
+            Pulse.model_validate(pulse) if pulse else None,
+            Movie.model_validate(header["movie"]),
+            shape,
+        )
+    # pydantic's ValidationError, json's and Unicode's errors are ValueErrors
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise RecordingError(f"no header of a shot: {error}") from error
 
 
 def _open(path: Path, salvage: bool) -> tuple[h5py.File, Health]:

@@ -1,5 +1,6 @@
 """A classifier, whichever, judged on simulated movies that it never trained on."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -54,6 +55,14 @@ class Judgement:
     def agreement(self, end_ps: float, where: np.ndarray | None = None) -> Agreement:
         """Over cells whose truth is B, S or C, and that are in ``where``, (movies,) bool."""
         return Agreement.count(self.truth, self.named[end_ps], where)
+
+    def confusion(self, end_ps: float) -> dict[str, dict[str, int]]:
+        """How many movies of each truth got each label ("" is none)."""
+        pairs = Counter(zip(self.truth.tolist(), self.named[end_ps].tolist(), strict=True))
+        rows: dict[str, dict[str, int]] = {}
+        for (truth, named), count in sorted(pairs.items()):
+            rows.setdefault(truth, {})[named] = count
+        return rows
 
     def table(self, grid: Grid) -> dict[str, dict[str, float | int]]:
         """For each end: how the labels stand to the truth, over the whole map and inside its areas,

@@ -13,6 +13,7 @@ from skyctl.stream.accounting import LatencyHistogram, ShotAccount
 from skyctl.stream.clock import SAME_MACHINE, UNKNOWN, measure_offset
 from skyctl.stream.consumer import Consumer
 from skyctl.stream.keys import Keys, is_local
+from skyctl.stream.memory import keep_freed_memory
 from skyctl.stream.sources.own import own_source
 from skyctl.stream.sources.source import Event, Source
 
@@ -57,6 +58,7 @@ class Hub:
         clock: str | None = None,
         max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
     ) -> None:
+        keep_freed_memory()
         self.clock = measure_offset(clock, keys) if clock else UNKNOWN
         if isinstance(source, str):
             source = own_source(source, keys, max_message_bytes)
@@ -72,6 +74,7 @@ class Hub:
         self._without_start: dict[tuple[str, str], ShotAccount] = {}
         self._over: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED_SHOTS)
         self._upstream_dropped = 0
+        self._shot_number = 0
         self._last_message = 0.0
         self._outbox: list[Event] = []
         self._taken_bytes = 0
@@ -170,6 +173,7 @@ class Hub:
                 self._account.note("duplicates")
                 return
             self._finish(None)
+            self._count_missing_shots(event)
             self._account = ShotAccount(event)
             self._upstream_dropped = self._source.transport.upstream_dropped
             self.totals["shots"] += 1
@@ -185,6 +189,20 @@ class Hub:
                 self._taken_bytes += event.data.nbytes
                 self._emit(self._timed(event, self._account))
             self._last_message = time.monotonic()
+
+    def _count_missing_shots(self, start: ShotStart) -> None:
+        """Count the movies of which nothing came, not even the start: their numbers are missing.
+
+        A number that goes back is of a source that began again. What was sent before the first
+        start that this hub got was somebody else's.
+        """
+        before, self._shot_number = self._shot_number, start.number or self._shot_number
+        if not before or start.number in (0, before):
+            return
+        missing = start.number - 1 - (before if start.number > before else 0)
+        if missing:
+            self.totals["missing_shots"] += missing
+            _log.warning("before shot %s: %d movies lost whole", start.shot, missing)
 
     def _sort_out_of_place(self, event: Frame | ShotEnd) -> None:
         """Count a frame or an end of a movie that is over, or whose start never came.

@@ -42,6 +42,9 @@ class HubCollector(Collector):
         yield frames
         yield CounterMetricFamily("skyctl_shots", "Movies that were opened", totals["shots"])
         yield CounterMetricFamily(
+            "skyctl_missing_shots", "Movies lost whole, by their numbers", totals["missing_shots"]
+        )
+        yield CounterMetricFamily(
             "skyctl_clock_faults", "Frames from the future: a clock jumped", totals["clock_faults"]
         )
         queued = GaugeMetricFamily("skyctl_queued_bytes", "Waiting events", labels=["consumer"])
@@ -125,6 +128,7 @@ def read_accounting(text: str) -> dict[str, float]:
     return {
         **found,
         "shots": plain.get("skyctl_shots_total", math.nan),
+        "missing_shots": plain.get("skyctl_missing_shots_total", math.nan),
         "clock_faults": plain.get("skyctl_clock_faults_total", math.nan),
         "clock_offset_ms": plain.get("skyctl_clock_offset_seconds", math.nan) * 1e3,
         "clock_uncertainty_ms": plain.get("skyctl_clock_uncertainty_seconds", math.nan) * 1e3,

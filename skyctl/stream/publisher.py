@@ -2,6 +2,7 @@
 
 import logging
 from collections import deque
+from dataclasses import replace
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -11,6 +12,7 @@ from skyctl.frame import Frame, ShotStart
 from skyctl.stream import wire
 from skyctl.stream.clock import ClockServer
 from skyctl.stream.keys import AllowList, Keys, require_keys, secure_server
+from skyctl.stream.memory import keep_freed_memory
 
 QUEUED_BYTES = 64 * 2**20
 """Frames that wait for a slow hub before `send` blocks."""
@@ -56,6 +58,7 @@ class Publisher:
         frame_bytes: int = FRAME_BYTES,
     ) -> None:
         require_keys(address, keys)
+        keep_freed_memory()
         self._context = zmq.Context()  # its own, so that `close` can wait for what is queued
         self._allow_list = AllowList(self._context, keys) if keys else None
         self._clock: ClockServer | None = None
@@ -86,7 +89,7 @@ class Publisher:
                 "or stop the program that has it."
             ) from error
         self.address: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        self._sent = 0
+        self._shots = self._sent = 0
         self._memory = _Memory()
 
     @property
@@ -95,10 +98,11 @@ class Publisher:
         return self._clock.address if self._clock else None
 
     def start(self, start: ShotStart) -> None:
-        """Open a movie."""
+        """Open a movie. Movies are numbered, so that the hub sees when one is lost whole."""
         self._sent = 0
+        self._shots += 1
         self._watch()
-        self._send(wire.encode_start(start))
+        self._send(wire.encode_start(replace(start, number=self._shots)))
 
     def frame(self, frame: Frame) -> None:
         """Send one frame of the open movie."""

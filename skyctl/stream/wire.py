@@ -69,6 +69,7 @@ class _StartData(_UserData):
     movie: Movie
     expected_frames: int = Field(strict=True, ge=0, le=MOST_FRAMES)
     shape: tuple[_Side, _Side] | tuple[Literal[3], _Side, _Side]
+    number: int = Field(default=0, strict=True, ge=0, lt=2**63)
 
 
 class _ImageData(_UserData):
@@ -92,6 +93,7 @@ def describe_start(start: ShotStart) -> dict[str, Any]:
         "movie": start.movie.model_dump(),
         "expected_frames": start.expected_frames,
         "shape": list(start.shape),
+        "number": start.number,
     }
 
 
@@ -105,6 +107,7 @@ def read_start(user_data: Mapping[Any, Any]) -> ShotStart:
         movie=start.movie,
         expected_frames=start.expected_frames,
         shape=start.shape,
+        number=start.number,
     )
 
 
@@ -207,8 +210,8 @@ class ImageLayout:
         """
         if len(message) != self.size:
             return None
-        a, image_id, b, start_ns, c, index, d, time_ps, e, source_ns, f = (
-            self._numbers.unpack_from(message)
+        a, image_id, b, start_ns, c, index, d, time_ps, e, source_ns, f = self._numbers.unpack_from(
+            message
         )
         if (a, b, c, d, e, f) != self._constants or image_id != index or start_ns != source_ns:
             return None

@@ -53,8 +53,32 @@ def _wire() -> Target:
     seeds = [wire.encode_start(ShotStart("run", "s", pulse, Movie(), 8, (4, 5)))]
     seeds += [wire.encode_end("run", "s", 8)]
     for shape in ((4, 5), (3, 4, 5), (100, 100)):
-        seeds += [wire.encode_frame(Frame("run", "s", 3, 15.0, 7, np.zeros(shape, np.float32)))]
+        frame = Frame("run", "s", 3, 15.0, 7, np.zeros(shape, np.float32))
+        seeds += [bytes(wire.encode_frame(frame))]
     return Target(wire.decode, (UndecodableMessage, ForeignMessage), seeds, 0.5)
+
+
+def _own() -> Target:
+    """What follows a start: messages as its layout has them, and nearly so."""
+    import numpy as np
+
+    from skyctl.errors import ForeignMessage, UndecodableMessage
+    from skyctl.frame import Frame, ShotStart
+    from skyctl.pulse import Movie
+    from skyctl.stream import wire
+    from skyctl.stream.sources.own import OwnParser
+
+    start = wire.encode_start(ShotStart("run", "s", None, Movie(), 8, (4, 5)))
+    frame = Frame("run", "s", 3, 15.0, 7, np.zeros((4, 5), np.float32))
+
+    def read(content: bytes) -> object:
+        parser = OwnParser()
+        parser.parse([memoryview(start)], 0)
+        return parser.parse([memoryview(content)], 0)
+
+    return Target(
+        read, (UndecodableMessage, ForeignMessage), [bytes(wire.encode_frame(frame))], 0.3
+    )
 
 
 def _keys() -> Target:
@@ -135,10 +159,105 @@ def _array10() -> Target:
     return Target(read, (UndecodableMessage, ForeignMessage), seeds, 0.15)
 
 
+def _ntndarray() -> Target:
+    """Bytes become the update's fields: two bytes a side, codec, pixel type and the pixels."""
+    import lz4.block
+    import numpy as np
+
+    from skyctl.errors import ForeignMessage, UndecodableMessage
+    from skyctl.stream.sources.ntndarray import NtndArrayParser
+    from skyctl.stream.sources.pixels import Scaling
+
+    codecs = ("", "lz4", "lz4hdf5", "bslz4", "blosc", "zlib", "jpeg")
+    plain = bytes(range(40))
+    seeds = [bytes((0, 5, 0, 4, 0, 6)) + plain]
+    for codec, packed in (
+        (1, lz4.block.compress(plain, store_size=False)),
+        *_packed(plain).items(),
+    ):
+        seeds.append(bytes((0, 5, 0, 4, codec, 6)) + packed)
+
+    def read(content: bytes) -> object:
+        head, pixels = content[:6].ljust(6, b"\0"), content[6:]
+        kind = head[5] % 16
+        dtype = {2: "i2", 6: "u2", 7: "u4", 9: "f4"}.get(kind, "u1")
+        codec = codecs[head[4] % len(codecs)]
+        whole = pixels[: len(pixels) // np.dtype(dtype).itemsize * np.dtype(dtype).itemsize]
+        value = np.frombuffer(pixels if codec else whole, "u1" if codec else dtype)
+        sides = (int.from_bytes(head[:2], "big"), int.from_bytes(head[2:4], "big"))
+        update = {
+            "uniqueId": 1,
+            "value": value,
+            "dimension": [{"size": side} for side in sides],
+            "codec": {"name": codec, "parameters": kind},
+        }
+        return NtndArrayParser(Scaling(offset=0, scale=1)).parse(update, 0)
+
+    return Target(read, (UndecodableMessage, ForeignMessage), seeds, 0.2)
+
+
+def _packed(plain: bytes) -> dict[int, bytes]:
+    """40 bytes as the codecs lz4hdf5 (2), blosc (4) and zlib (5) of _ntndarray write them."""
+    import zlib
+
+    from numcodecs.blosc import Blosc
+
+    header = len(plain).to_bytes(8, "big") + len(plain).to_bytes(4, "big")
+    stored = header + len(plain).to_bytes(4, "big") + plain
+    return {2: stored, 4: bytes(Blosc().encode(plain)), 5: zlib.compress(plain)}
+
+
+def _compressed() -> Target:
+    """The first byte chooses the compression and the size of a number; the rest is the payload."""
+    import lz4.block
+    import numpy as np
+
+    from skyctl.errors import UndecodableMessage
+    from skyctl.stream.sources import compression
+
+    compression.warm_up()
+    size = 8192
+    plain = np.arange(size // 2, dtype=np.uint16).tobytes()
+    block = lz4.block.compress(plain, store_size=False)
+    header = size.to_bytes(8, "big") + size.to_bytes(4, "big")
+    framed = len(block).to_bytes(4, "big") + block
+    seeds = [bytes((0,)) + block, bytes((1,)) + header + framed]
+    seeds += [bytes((code,)) + framed for code in (2, 6, 10)]
+    seeds += [bytes((code,)) + header + framed for code in (3, 7, 11)]
+
+    def read(content: bytes) -> object:
+        kind, payload = content[:1], memoryview(content)[1:]
+        code = kind[0] if kind else 0
+        element_bytes = (1, 2, 4, 3)[code // 4 % 4]
+        if code % 4 == 0:
+            return compression.lz4_block(payload, size)
+        if code % 4 == 1:
+            return compression.lz4_hdf5(payload, size)
+        if code % 4 == 2:
+            return compression.bitshuffle_lz4(payload, element_bytes, size)
+        return compression.bitshuffle_lz4_hdf5(payload, element_bytes, size)
+
+    return Target(read, (UndecodableMessage,), seeds, 0.25)
+
+
+def _recording() -> Target:
+    from skyctl.errors import RecordingError
+    from skyctl.recording.reader import parse_header
+
+    pulse = {"amplitude_T": 0.1, "width_ps": 8, "spot": {"x": 1, "y": 2, "sigma": 3}}
+    header = {"pulse": pulse, "movie": {"duration_ps": 165, "interval_ps": 5}, "shape": [3, 4, 5]}
+    seeds = [json.dumps(header).encode(), json.dumps({**header, "pulse": None}).encode()]
+    return Target(parse_header, (RecordingError,), seeds, 0.15)
+
+
 TARGETS: dict[str, Callable[[], Target]] = {
     "wire": _wire,
+    "own": _own,
     "dectris": _dectris,
     "array10": _array10,
+    "ntndarray": _ntndarray,
+    "compressed": _compressed,
+    "recording": _recording,
     "keys": _keys,
     "metrics": _metrics,
     "clock": _clock,

@@ -19,7 +19,7 @@ from skyctl.recording import files
 from skyctl.simulators.film import FilmParameters
 from skyctl.simulators.movies import Shot, simulate
 from skyctl.simulators.state import StateError, save_film
-from skyctl.simulators.topology import topological_charge
+from skyctl.simulators.topology import process_label, topological_charge
 
 SMALL = FilmParameters(rows=32, columns=40, damping=0.3)
 TIMES_PS = [0.0, 2.5, 5.0]
@@ -73,10 +73,19 @@ def test_a_movie_is_labelled_by_its_first_and_last_state(filled):
         assert movies.labels[0] == "breathing"
         assert movies.labels[2] == "nothing"
         assert str(movies).startswith("5 of 5 movies: ")
-    weak = iter(simulate(shots()[0]))
-    up = -simulate(shots()[0])
-    assert film_movie(shots()[0], weak).label == "breathing"
-    assert film_movie(shots()[0], iter([simulate(shots()[0])[0], up[0]])).label == "switching"
+    before = shots()[0].film().spins
+    assert film_movie(shots()[0], iter([before, before / 2, -before])).label == "switching"
+
+
+def test_a_warm_film_is_labelled_without_its_noise():
+    shot = replace(shots()[0], parameters=replace(SMALL, temperature_K=4.0))
+    before = shot.film().spins
+    noisy = before + np.random.default_rng(0).normal(0, 0.6, before.shape)
+    noisy /= np.linalg.norm(noisy, axis=0)
+    assert process_label(before, noisy) == "mixed"
+    assert film_movie(shot, iter([before, noisy])).label == "breathing"
+    cold = replace(shot, parameters=SMALL)
+    assert film_movie(cold, iter([before, noisy])).label == "mixed"
 
 
 def test_the_shots_come_back_as_they_were(filled):

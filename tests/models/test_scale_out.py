@@ -178,15 +178,11 @@ def test_a_film_that_cannot_be_is_named_and_those_before_it_kept(tmp_path, clust
 
 
 def test_a_movie_that_kills_every_worker_is_named(tmp_path, cluster, monkeypatch):
-    monkeypatch.setattr(scale_out, "simulate_rows", _suicide)
+    monkeypatch.setattr(scale_out, "simulate_rows", lambda *_: os.kill(os.getpid(), 9))
     with MovieSet.plan(tmp_path / "movies.h5", shots(2)) as movies:
         with pytest.raises(ScaleOutError, match="movie 0: workers died of it"):
             fill(movies, scheduler=cluster.scheduler_address)
         assert movies.missing() == [0, 1]
-
-
-def _suicide(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_scheduler_that_is_not_there_is_named(tmp_path, monkeypatch):
@@ -202,7 +198,7 @@ def test_a_cluster_without_workers_is_not_waited_for(tmp_path, monkeypatch):
     with (
         LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
         MovieSet.plan(tmp_path / "movies.h5", shots(2)) as movies,
-        pytest.raises(ScaleOutError, match=r"has no workers\. Start some: dask worker"),
+        pytest.raises(ScaleOutError, match=r"has no workers, .*dask worker"),
     ):
         fill(movies, scheduler=empty.scheduler_address)
 
@@ -211,7 +207,7 @@ def test_workers_that_all_leave_are_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(scale_out, "_CONNECT_S", 1)
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, host="127.0.0.1",
+            n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
         ) as leaving,
         MovieSet.plan(tmp_path / "movies.h5", shots()) as movies,
@@ -227,7 +223,7 @@ import time
 from distributed import LocalCluster
 if __name__ == "__main__":
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, host="127.0.0.1",
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", host="127.0.0.1",
         dashboard_address="127.0.0.1:0",
     ) as cluster:
         print(cluster.scheduler_address, flush=True)

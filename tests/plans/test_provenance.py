@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 
 import h5py
 import pytest
@@ -31,7 +32,7 @@ def record(folder, plan, *, interrupt_after=None, **beamline):
     def interrupt(name, _):
         events.append(name)
         if events.count("event") == interrupt_after:
-            engine.request_pause()
+            threading.Thread(target=engine.request_pause).start()  # it waits for this loop
 
     engine.subscribe(interrupt)
     with simulated_beamline(folder, **beamline) as line:
@@ -118,7 +119,7 @@ def test_an_aborted_run_s_decisions_come_out_as_far_as_it_went(tmp_path):
 
 
 def test_documents_of_another_run_are_refused(run, tmp_path):
-    with pytest.raises(RecordingError, match="no run with frames in other.h5"):
+    with pytest.raises(RecordingError, match=r"no run with frames in other\.h5"):
         read_documents(run.parent / DOCUMENTS, "other.h5")
     nudge = Pulse(width_ps=4.0)
     other = record(tmp_path, lambda p, c, k, _: classify_shot(p, c, k, nudge))

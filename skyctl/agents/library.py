@@ -1,0 +1,214 @@
+"""What is known of switching before a sample was ever pulsed, and what its shots then add."""
+
+import hashlib
+import io
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyctl.agents.outcome import OUTCOMES, Outcome, Signals
+from skyctl.errors import SkyctlError
+from skyctl.pulse import Pulse
+
+_FILE = "switching.npz"
+_SWITCHING = OUTCOMES.index("switching")
+_SURPRISE = 0.1
+"""Share of shots that do something else than the library has it, whatever that is."""
+_FLIP_BLUR_PS = 1.0
+_FURTHEST_BLUR = 0.03
+_SIZE_BLUR = 0.12
+"""What camera, temperature and place of the skyrmion add to the library's own spread."""
+_ALIKE = (0.05, 5.0, 0.08)
+"""Pulses this far apart, in ln B0, degrees and ln width, often do the same at one sample."""
+_ALIKE_SHARE = 0.8
+_NARROWEST = 0.05
+"""Weight that stays with the library as a whole: no sample is exactly one of it."""
+
+
+class LibraryError(SkyctlError):
+    """A file that holds no switching library."""
+
+
+@dataclass(frozen=True, eq=False)
+class SwitchingLibrary:
+    """Simulated samples × pulses: the chances of each outcome, and what the camera would see.
+
+    samples : (samples, 5), α, μ_s (μ_B), K (meV), D (meV), field calibration; for reports only
+    pulses : (pulses, 3), amplitude (T), polar angle (degrees), width (ps), the background being -1
+    chances : (samples, pulses, len(OUTCOMES)) probabilities
+    flip_ps, furthest : (samples, pulses) expected `Signals`
+    log_size : (samples,) natural logarithm of the sites of the relaxed skyrmion
+    spread : standard deviations of flip_ps, furthest and log_size about what is expected
+    sha256 : of the file
+    """
+
+    samples: np.ndarray
+    pulses: np.ndarray
+    chances: np.ndarray
+    flip_ps: np.ndarray
+    furthest: np.ndarray
+    log_size: np.ndarray
+    spread: dict[str, float]
+    sha256: str
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "SwitchingLibrary":
+        """Read what `skyctl train seeker` wrote; None: the shipped one, read once.
+
+        Raises LibraryError for anything else.
+        """
+        return _shipped() if path is None else _read(path.read_bytes(), str(path))
+
+    @cached_property
+    def as_pulses(self) -> tuple[Pulse, ...]:
+        """``pulses``, for a film that points along -z."""
+        return tuple(
+            Pulse(amplitude_T=float(b), theta_deg=float(theta), width_ps=float(width))
+            for b, theta, width in self.pulses
+        )
+
+    @cached_property
+    def alike(self) -> np.ndarray:
+        """(pulses, pulses), 1 for the same pulse and 0 for pulses that are nothing alike."""
+        scaled = np.column_stack(
+            [np.log(self.pulses[:, 0]), self.pulses[:, 1], np.log(self.pulses[:, 2])]
+        ) / np.array(_ALIKE)
+        square = ((scaled[:, None] - scaled[None]) ** 2).sum(-1)
+        return np.exp(-square / 2)
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> SwitchingLibrary:
+    data = resources.files("skyctl.agents").joinpath(_FILE).read_bytes()
+    return _read(data, f"shipped {_FILE}")
+
+
+def _read(data: bytes, name: str) -> SwitchingLibrary:
+    try:
+        with np.load(io.BytesIO(data)) as file:
+            arrays = {key: file[key].astype(np.float64) for key in file if key != "spread"}
+            spread = json.loads(str(file["spread"]))
+        return SwitchingLibrary(**arrays, spread=spread, sha256=hashlib.sha256(data).hexdigest())
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise LibraryError(
+            f"switching library {name}: cannot be read ({error}). Make it again with "
+            "`skyctl train seeker`."
+        ) from error
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One shot at a skyrmion: which of the library's pulses, and what came of it."""
+
+    pulse: int
+    outcome: Outcome
+    signals: Signals
+
+
+class SwitchBelief:
+    """How likely each sample of the library is the one under the camera, from its shots.
+
+    The posterior weights come from Bayes' rule: each shot's outcome, when half of the film had
+    turned over and how far it turned, and the size of the skyrmion at rest. What the library does
+    not resolve is alike for pulses that are alike (`alike`): a pulse that missed is likely to
+    miss again, and so are those next to it.
+    """
+
+    def __init__(self, library: SwitchingLibrary | None = None) -> None:
+        self.library = library or SwitchingLibrary.load()
+        self.evidence: list[Evidence] = []
+        self._sizes: list[float] = []
+        self._from_shots = np.zeros(len(self.library.samples))
+
+    def saw_skyrmion(self, sites: int) -> None:
+        """Take in how large the relaxed skyrmion is seen."""
+        if sites > 0:
+            self._sizes.append(math.log(sites))
+
+    def saw(self, evidence: Evidence) -> None:
+        """Take in a shot."""
+        library, seen = self.library, evidence.signals
+        chances = library.chances[:, evidence.pulse, OUTCOMES.index(evidence.outcome)]
+        self._from_shots += np.log((1 - _SURPRISE) * chances + _SURPRISE / len(OUTCOMES))
+        for value, expected, blur in (
+            (seen.flip_ps, library.flip_ps, math.hypot(library.spread["flip_ps"], _FLIP_BLUR_PS)),
+            (
+                seen.furthest if math.isnan(seen.flip_ps) else math.nan,
+                library.furthest,
+                math.hypot(library.spread["furthest"], _FURTHEST_BLUR),
+            ),
+        ):
+            if math.isfinite(value):
+                self._from_shots += _log_student((value - expected[:, evidence.pulse]) / blur)
+        self.evidence.append(evidence)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(samples,) posterior weights, which sum to 1."""
+        library, log_weights = self.library, self._from_shots.copy()
+        if self._sizes:  # one skyrmion seen again and again is one observation
+            blur = math.hypot(library.spread["log_size"], _SIZE_BLUR)
+            log_weights += _log_student((np.mean(self._sizes) - library.log_size) / blur)
+        weights = np.exp(log_weights - log_weights.max())
+        return (1 - _NARROWEST) * weights / weights.sum() + _NARROWEST / len(weights)
+
+    def chances(self) -> np.ndarray:
+        """(pulses, len(OUTCOMES)) probabilities of what each pulse would do now."""
+        chances = np.tensordot(self.weights, self.library.chances, 1)
+        for evidence in self.evidence:
+            share = _ALIKE_SHARE * self.library.alike[evidence.pulse][:, None]
+            happened = np.eye(len(OUTCOMES))[OUTCOMES.index(evidence.outcome)]
+            chances = (1 - share) * chances + share * happened
+        return chances
+
+    def estimate(self) -> dict[str, tuple[float, float]]:
+        """Posterior mean and standard deviation of each parameter of the sample."""
+        mean = self.weights @ self.library.samples
+        deviation = np.sqrt(self.weights @ (self.library.samples - mean) ** 2)
+        names = ("damping", "moment_muB", "anisotropy_meV", "dmi_meV", "field_calibration")
+        return {n: (float(m), float(d)) for n, m, d in zip(names, mean, deviation, strict=True)}
+
+    def as_json(self) -> dict[str, Any]:
+        """All that was seen, plain values, for `from_json`."""
+        shots = [
+            {
+                "pulse": each.pulse,
+                "outcome": each.outcome,
+                "signals": [None if math.isnan(v) else v for v in vars(each.signals).values()],
+            }
+            for each in self.evidence
+        ]
+        return {"sha256": self.library.sha256, "sizes": list(self._sizes), "shots": shots}
+
+    @classmethod
+    def from_json(
+        cls, saved: dict[str, Any], library: SwitchingLibrary | None = None
+    ) -> "SwitchBelief":
+        """What `as_json` saved, the same to the last bit.
+
+        Raises LibraryError where that was with another library, KeyError for what is missing.
+        """
+        belief = cls(library)
+        if saved["sha256"] != belief.library.sha256:
+            raise LibraryError(
+                f"memory of a sample: made with switching library {saved['sha256'][:12]}, this one "
+                f"is {belief.library.sha256[:12]}. Use the same version of skyctl."
+            )
+        belief._sizes = [float(size) for size in saved["sizes"]]
+        for shot in saved["shots"]:
+            values = [math.nan if v is None else float(v) for v in shot["signals"]]
+            belief.saw(Evidence(int(shot["pulse"]), shot["outcome"], Signals(*values)))
+        return belief
+
+
+def _log_student(z: np.ndarray) -> np.ndarray:
+    """Logarithm of Student's t with 4 degrees of freedom, up to a constant: one number far out
+    must not decide alone.
+    """
+    return -2.5 * np.log1p(z**2 / 4)
