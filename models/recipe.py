@@ -246,12 +246,11 @@ def make_classifier(
         data_sha256=movies.content_sha256, rules=rules, novelty=novelty,
     )  # fmt: skip
     card = MovieClassifier(out).card
-    names, counts = np.unique(movies.labels, return_counts=True)
+    labels = movies.labels.tolist()
     results = {
         "settings": asdict(settings),
         "views": views,
-        "movies": dict.fromkeys(CLASSES, 0)
-        | dict(zip(names.tolist(), counts.tolist(), strict=True)),
+        "movies": {name: labels.count(name) for name in CLASSES},
         "training_movies": len(training) // views,
         "calibration_movies": len(held_out) // views,
         "chosen_epoch": report.best_epoch,

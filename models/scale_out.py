@@ -24,8 +24,8 @@ _CUDA_BATCH = 256
 _AHEAD = 3
 """Tasks a worker thread has waiting: none idles while the file is written."""
 _FEW = 100
-"""Fewer movies than this are left to threads: a cluster of this machine takes as long to start as
-ten movies take."""
+"""Fewer movies than this are left to threads: to start a cluster of this machine costs as much as
+twenty movies."""
 _CONNECT_S = 30
 _IGNORE_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """Ctrl-C reaches all processes of a terminal; this one alone knows what to do about it."""

@@ -8,8 +8,17 @@ from scipy import ndimage
 from skyctl.inference.features import background_sign
 from skyctl.verdict import FilmState
 
-SMALLEST_DISC = 9
-"""Sites; a smaller reversed island is noise. The film's relaxed skyrmion has about 50."""
+_SMALLEST_SHARE = 9e-4
+
+
+def smallest_disc(pixels: int) -> int:
+    """Pixels of the smallest reversed island that is not taken for noise.
+
+    A share of the image, 9 of 100 × 100 sites (the film's relaxed skyrmion has about 50), so that
+    binning does not hide a skyrmion. Where a pixel is about as large as one (25 × 25), that is a
+    single pixel, which a hot one would look like.
+    """
+    return max(1, round(_SMALLEST_SHARE * pixels))
 
 
 def film_state(sz: np.ndarray) -> FilmState:
@@ -23,9 +32,10 @@ def film_state(sz: np.ndarray) -> FilmState:
     found: Any = ndimage.label(reversed_)
     labels, count = found
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    smallest = smallest_disc(sz.size)
     discs = domains = 0
     for island, box in enumerate(ndimage.find_objects(labels), start=1):
-        if sizes[island] < SMALLEST_DISC:
+        if sizes[island] < smallest:
             continue
         touches_edge = any(
             side.start == 0 or side.stop == length

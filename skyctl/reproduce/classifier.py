@@ -107,7 +107,7 @@ def reproduce_classifier(
 
     with closing(library.filled("selection", selection_shots(preset))) as movies:
         selection = movies.labels
-    shots = training_shots(selection, preset.selection, preset.movies_per_class, seed)
+    shots = training_shots(preset, selection, seed)
     with closing(library.filled("training", shots)) as movies:
         training = train_and_export(
             movies, preset.movies_per_class, folder / f"{PAPER}.onnx", seed, progress
@@ -250,8 +250,8 @@ sigmoid units with a recurrent connection → {", ".join(model["classes"])}; no 
 probabilities out. A class is named from {model["threshold"]:g}.
 
 **Trained on** {training["movies"]} simulated movies of 0–105 ps every 15 ps, θ = 50°, pulse widths
-and dampings from the inside of the areas of the three processes. It names {training["accuracy"]:.1%}
-of {training["held_out"]} held-out ones right, {training["confident"]:.1%} with its threshold.
+and dampings from the inside of the areas of the three processes. Of {training["held_out"]} more it
+names {training["accuracy"]:.1%} right, {training["confident"]:.1%} with its threshold.
 
 **Against the truth** by topology at 165 ps, cells of breathing, switching and collapse; movies that
 end at 105 ps as the paper's, and at 165 ps:
@@ -292,7 +292,7 @@ def _draw(
         folder / "classifier-diagram.png", preset.selection, selection, preset.diagram, diagram
     )
     figures.conditions(folder / "classifier-limits.png", preset, tables)
-    with closing(library.filled("examples", example_shots())) as movies:
+    with closing(library.filled("examples", example_shots(preset))) as movies:
         figures.steps(folder / "classifier-steps.png", model, movies)
         figures.warm(folder / "classifier-warm.png", movies)
     with closing(library.filled("widths", width_shots(preset))) as movies:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -79,14 +80,15 @@ def _draw_map(axes: Axes, grid: Grid, labels: np.ndarray) -> None:
 def _outline(axes: Axes, grid: Grid, mask: np.ndarray, colour: str) -> None:
     """Draw the edges between the cells of ``mask``, (cells,) bool, and the others."""
     cells = np.pad(mask.reshape(grid.shape), 1, mode="edge")
+    # A cell's corners, in cells; then in damping and width.
+    edges = [
+        *(((j, i), (j, i + 1)) for i, j in np.argwhere(cells[1:-1, 1:] != cells[1:-1, :-1])),
+        *(((j, i), (j + 1, i)) for i, j in np.argwhere(cells[1:, 1:-1] != cells[:-1, 1:-1])),
+    ]
     height, width = grid.cell
-    across = np.argwhere(cells[1:-1, 1:] != cells[1:-1, :-1])
-    along = np.argwhere(cells[1:, 1:-1] != cells[:-1, 1:-1])
-    x0, y0 = grid.widths_ps[0] - width / 2, grid.dampings[0] - height / 2
-    for i, j in across:
-        axes.plot([x0 + j * width] * 2, [y0 + i * height, y0 + (i + 1) * height], color=colour)
-    for i, j in along:
-        axes.plot([x0 + j * width, x0 + (j + 1) * width], [y0 + i * height] * 2, color=colour)
+    corner = np.array([grid.widths_ps[0] - width / 2, grid.dampings[0] - height / 2])
+    lines = [np.array(edge) * (width, height) + corner for edge in edges]
+    axes.add_collection(LineCollection(lines, colors=colour))
 
 
 def steps(path: Path, model: MovieClassifier, examples: MovieSet) -> None:

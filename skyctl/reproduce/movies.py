@@ -48,6 +48,7 @@ class Preset:
         1.5 K; warm : of other temperatures
     movies_per_class : training movies of each process, the held-out ones among them
     widths_stride : of the paper's 44 pulse widths, how many to go on in Fig. 9
+    side : sites along each edge of the film
     """
 
     diagram: Grid
@@ -59,6 +60,7 @@ class Preset:
     peaks_ps: tuple[float, ...]
     temperatures_K: tuple[float, ...]
     widths_stride: int
+    side: int = 100
 
 
 PRESETS = {
@@ -103,26 +105,28 @@ class Library:
 
 def diagram_shots(preset: Preset) -> list[Shot]:
     """The paper's process diagram (Fig. 3): θ = 40°."""
-    return preset.diagram.shots(_EVERY_15_PS, theta_deg=DIAGRAM_DEG)
+    return preset.diagram.shots(_EVERY_15_PS, theta_deg=DIAGRAM_DEG, side=preset.side)
 
 
 def selection_shots(preset: Preset) -> list[Shot]:
     """The map at θ = 50° (Fig. 11), first and last frame."""
-    return preset.selection.shots([0.0, TRUTH_PS], theta_deg=TRAINED_DEG)
+    return preset.selection.shots([0.0, TRUTH_PS], theta_deg=TRAINED_DEG, side=preset.side)
 
 
 def condition_sets(preset: Preset, seed: int) -> Iterator[tuple[str, Grid, list[Shot]]]:
     """Sets of what the network was never trained on: name, grid and shots of each."""
-    grid = preset.conditions
-    yield INTERVAL_SET, grid, grid.shots(_EVERY_5_PS, theta_deg=DIAGRAM_DEG)
+    grid, side = preset.conditions, preset.side
+    yield INTERVAL_SET, grid, grid.shots(_EVERY_5_PS, theta_deg=DIAGRAM_DEG, side=side)
     for kelvin in (PAPER_K, *preset.temperatures_K):
         on = grid if kelvin == PAPER_K else preset.warm
-        shots = on.shots(_EVERY_15_PS, theta_deg=DIAGRAM_DEG, temperature_K=kelvin, seed=seed)
+        shots = on.shots(
+            _EVERY_15_PS, theta_deg=DIAGRAM_DEG, temperature_K=kelvin, side=side, seed=seed
+        )
         yield temperature_set(kelvin), on, shots
     for theta in preset.angles_deg:
-        yield angle_set(theta), grid, grid.shots(_EVERY_15_PS, theta_deg=theta)
+        yield angle_set(theta), grid, grid.shots(_EVERY_15_PS, theta_deg=theta, side=side)
     for peak in preset.peaks_ps:
-        shots = grid.shots(_EVERY_15_PS, theta_deg=DIAGRAM_DEG, peak_ps=peak)
+        shots = grid.shots(_EVERY_15_PS, theta_deg=DIAGRAM_DEG, peak_ps=peak, side=side)
         yield peak_set(peak), grid, shots
 
 
@@ -141,12 +145,12 @@ def peak_set(peak_ps: float) -> str:
     return f"peak-{peak_ps:g}ps"
 
 
-def example_shots() -> list[Shot]:
+def example_shots(preset: Preset) -> list[Shot]:
     """The three examples every 5 ps, then the collapse of Fig. 8 at 0 and 1.5 K every 15 ps."""
     damping, width_ps = WARM_EXAMPLE
     return [
-        *(_shot(EXAMPLE_DAMPING, width, 0.0, _EVERY_5_PS) for width in EXAMPLE_WIDTHS_PS),
-        *(_shot(damping, width_ps, kelvin, _EVERY_15_PS) for kelvin in (0.0, PAPER_K)),
+        *(_shot(preset, EXAMPLE_DAMPING, width, 0.0, _EVERY_5_PS) for width in EXAMPLE_WIDTHS_PS),
+        *(_shot(preset, damping, width_ps, kelvin, _EVERY_15_PS) for kelvin in (0.0, PAPER_K)),
     ]
 
 
@@ -154,25 +158,29 @@ def width_shots(preset: Preset) -> list[Shot]:
     """All pulse widths at α = 0.36 and 0 K, then at 1.5 K (Fig. 9, which prints no α)."""
     widths_ps = Grid(preset.widths_stride).widths_ps.tolist()
     return [
-        _shot(EXAMPLE_DAMPING, width_ps, kelvin, _EVERY_15_PS)
+        _shot(preset, EXAMPLE_DAMPING, width_ps, kelvin, _EVERY_15_PS)
         for kelvin in (0.0, PAPER_K)
         for width_ps in widths_ps
     ]
 
 
-def _shot(damping: float, width_ps: float, kelvin: float, times_ps: list[float]) -> Shot:
-    film = FilmParameters(damping=damping, temperature_K=kelvin)
+def _shot(
+    preset: Preset, damping: float, width_ps: float, kelvin: float, times_ps: list[float]
+) -> Shot:
+    film = FilmParameters(preset.side, preset.side, damping=damping, temperature_K=kelvin)
     pulse = Pulse(width_ps=width_ps, theta_deg=DIAGRAM_DEG, peak_ps=PEAK_PS)
     return Shot(film, times_ps, pulse)
 
 
-def training_shots(labels: np.ndarray, grid: Grid, movies_per_class: int, seed: int) -> list[Shot]:
+def training_shots(preset: Preset, labels: np.ndarray, seed: int) -> list[Shot]:
     """Random shots at θ = 50° from the inside of the areas of ``labels``, a few more than wanted.
 
-    labels : (cells,) str, the map at θ = 50°. A cell of an area is drawn, then a point in the cell.
+    labels : (cells,) str, the map at θ = 50° on ``preset.selection``. A cell of an area is drawn,
+        then a point in the cell.
     The classes take turns, so that a shorter set is the beginning of a longer one's.
     Raises ReproduceError for a process that has no inside on this map.
     """
+    grid, side = preset.selection, preset.side
     inside = grid.inside(labels)
     rng = np.random.default_rng(seed)
     cells = {name: np.flatnonzero(inside & (labels == name)) for name in PROCESSES}
@@ -184,13 +192,14 @@ def training_shots(labels: np.ndarray, grid: Grid, movies_per_class: int, seed: 
             )
     height, width = grid.cell
     shots = []
-    for _ in range(round(_SURPLUS * movies_per_class)):
+    for _ in range(round(_SURPLUS * preset.movies_per_class)):
         for name in PROCESSES:
             row, column = divmod(int(rng.choice(cells[name])), grid.shape[1])
             damping = grid.dampings[row] + height * rng.uniform(-0.5, 0.5)
             width_ps = grid.widths_ps[column] + width * rng.uniform(-0.5, 0.5)
             pulse = Pulse(width_ps=float(width_ps), theta_deg=TRAINED_DEG, peak_ps=PEAK_PS)
-            shots.append(Shot(FilmParameters(damping=float(damping)), _EVERY_15_PS, pulse))
+            film = FilmParameters(side, side, damping=float(damping))
+            shots.append(Shot(film, _EVERY_15_PS, pulse))
     return shots
 
 

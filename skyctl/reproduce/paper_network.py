@@ -25,6 +25,7 @@ from torch.nn.functional import cross_entropy
 from skyctl.models.classifier import ProcessClassifier
 
 _AXES = 32
+_FAINTEST = 1e-3
 _RATE = 0.5
 _BATCH = 32
 _HELD_OUT = 0.1
@@ -112,8 +113,8 @@ def _whitening(movies: np.ndarray) -> np.ndarray:
     count = min(_AXES, *frames.shape)
     _, sizes, axes = torch.svd_lowrank(frames, q=min(2 * count, *frames.shape), niter=4)
     scale = sizes[:count] / len(frames) ** 0.5
-    # What float32 cannot tell from zero is no axis.
-    kept = scale > 1e-6 * scale[0]
+    # Fainter axes would need weights that blow up the noise of a camera, and rounding.
+    kept = scale > _FAINTEST * scale[0]
     return (axes[:, :count][:, kept] / scale[kept]).numpy()
 
 

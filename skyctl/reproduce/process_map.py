@@ -59,13 +59,17 @@ class Grid:
         theta_deg: float,
         temperature_K: float = 0.0,
         peak_ps: float = PEAK_PS,
+        side: int = 100,
         seed: int = 0,
     ) -> list[Shot]:
-        """A 2 T pulse at a skyrmion for each cell, filmed at ``times_ps``."""
+        """A 2 T pulse at a skyrmion for each cell, filmed at ``times_ps``.
+
+        side : sites along each edge of the film; seed : of the first cell's noise, and so on
+        """
         cells = [(a, w) for a in self.dampings for w in self.widths_ps]
         return [
             Shot(
-                FilmParameters(damping=float(damping), temperature_K=temperature_K),
+                FilmParameters(side, side, damping=float(damping), temperature_K=temperature_K),
                 times_ps,
                 Pulse(width_ps=float(width_ps), theta_deg=theta_deg, peak_ps=peak_ps),
                 seed=seed + number,

@@ -1,7 +1,14 @@
 """Publisher: the sending end of the frame stream (the camera's side)."""
 
+import contextlib
+import fcntl
 import logging
+import os
+import struct
+import termios
+import time
 from collections import deque
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import zmq
@@ -20,12 +27,14 @@ FRAME_BYTES = 2**16
 """A 100 × 100 S_z frame has 40 kB. Those of larger cameras say so."""
 
 _CONNECTION_EVENTS = (
-    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_DISCONNECTED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
+_LOOK_EVERY_S = 0.002
 _log = logging.getLogger(__name__)
 
 
@@ -69,6 +78,7 @@ class Publisher:
         self._monitor = self._socket.get_monitor_socket(_CONNECTION_EVENTS)
         self._timeout_s, self._frame_bytes = timeout_s, frame_bytes
         self.hubs = 0
+        self._connections: set[int] = set()
         self.refused = 0
         try:
             if keys:
@@ -121,8 +131,11 @@ class Publisher:
     def _watch(self) -> None:
         """Keep count of who is connected and who was turned away."""
         while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)["event"]
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            news = recv_monitor_message(self._monitor)
+            event = news["event"]
+            if event == zmq.EVENT_ACCEPTED:
+                self._connections.add(news["value"])
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self.hubs += 1
                 if self.hubs > 1:
                     _log.warning(
@@ -132,6 +145,7 @@ class Publisher:
                         self.hubs,
                     )
             elif event == zmq.EVENT_DISCONNECTED:
+                self._connections.discard(news["value"])
                 self.hubs = max(0, self.hubs - 1)
             else:
                 self.refused += 1
@@ -156,7 +170,10 @@ class Publisher:
 
     def close(self) -> None:
         """Wait until the hub has what is queued, at most ``timeout_s``; then free the port."""
-        self._release(linger=None)
+        self._watch()
+        with _held_open(self._connections if self.address.startswith("ipc:") else ()) as files:
+            self._release(linger=None)
+            _wait_until_read(files, self._timeout_s)
 
     def _release(self, linger: int | None) -> None:
         self._socket.disable_monitor()
@@ -167,6 +184,41 @@ class Publisher:
         if self._allow_list:
             self._allow_list.close()
         self._context.term()
+
+
+@contextlib.contextmanager
+def _held_open(connections: Collection[int]) -> Iterator[list[int]]:
+    """Second handles of these files, so that the other end does not see ZeroMQ close them.
+
+    A hub that is held back by its subscribers stops reading. A Unix socket that is closed then
+    makes ZeroMQ forget what it has not read: the last frames, and the end.
+    """
+    files = []
+    for connection in connections:
+        with contextlib.suppress(OSError):  # it is closed already
+            files.append(os.dup(connection))
+    try:
+        yield files
+    finally:
+        for file in files:
+            os.close(file)
+
+
+def _wait_until_read(files: list[int], timeout_s: float) -> None:
+    """Return when the other ends have read all that was written, at most after ``timeout_s``."""
+    until = time.monotonic() + timeout_s
+    for file in files:
+        while _unread_bytes(file) and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY_S)
+
+
+def _unread_bytes(file: int) -> int:
+    """What was written to a Unix socket and not read; 0 when the other end has closed it."""
+    try:
+        answer = fcntl.ioctl(file, termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return struct.unpack("i", answer)[0]
 
 
 class _Memory:

@@ -217,7 +217,8 @@ class ImageLayout:
             return None
         if index >= MOST_FRAMES or source_ns >= _END_OF_TIME_NS or not math.isfinite(time_ps):
             return None
-        array = np.frombuffer(message, "<f4", offset=self._numbers.size).reshape(self._shape)
+        array = np.frombuffer(message.toreadonly(), "<f4", offset=self._numbers.size)
+        array = array.reshape(self._shape)
         if not array.flags.aligned:
             array = _aligned(array)
         return Frame(self._run, self._shot, index, time_ps, source_ns, array, received_ns)
@@ -272,7 +273,7 @@ def _cut_image(message: bytes | memoryview) -> tuple[bytes, memoryview] | None:
     """A message without its large image, and that image, which so need not be copied."""
     if len(message) < _LARGE_IMAGE:
         return None
-    view = memoryview(message)
+    view = memoryview(message).toreadonly()
     start = bytes(view[:_IMAGE_WITHIN])
     image = start.find(_IMAGE) + len(_IMAGE)
     if image < len(_IMAGE):

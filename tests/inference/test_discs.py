@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyctl.inference.discs import SMALLEST_DISC, film_state
+from skyctl.inference.discs import film_state, smallest_disc
 from skyctl.simulators.film import Film, FilmParameters
+from skyctl.simulators.imaging import Imaging
 
 
 @pytest.fixture(params=[-1.0, 1.0], ids=["down", "up"])
@@ -74,7 +75,7 @@ def test_islands_too_small_for_a_disc_are_noise(film):
     noise = np.zeros((100, 100), bool)
     noise[20:22, 20:24] = True
     state = film_state(film(noise))
-    assert noise.sum() == SMALLEST_DISC - 1
+    assert noise.sum() == smallest_disc(100 * 100) - 1
     assert state.is_empty
     assert state.reversed_sites == 8
 
@@ -82,7 +83,7 @@ def test_islands_too_small_for_a_disc_are_noise(film):
 def test_the_smallest_disc_counts(film):
     square = np.zeros((100, 100), bool)
     square[20:23, 20:23] = True
-    assert square.sum() == SMALLEST_DISC
+    assert square.sum() == smallest_disc(100 * 100)
     assert seen(film(square)) == (1, 0)
 
 
@@ -90,6 +91,23 @@ def test_the_relaxed_skyrmion_of_the_simulated_film_is_one_disc():
     film = Film(FilmParameters(), precision="f4", device="cpu", threads=1)
     film.set_skyrmion()
     assert film_state(film.spins[2]).has_one_skyrmion
+
+
+@pytest.mark.parametrize("pixels", [100, 50, 34, 25])
+def test_a_camera_that_bins_sees_the_relaxed_skyrmion(pixels):
+    film = Film(FilmParameters(), precision="f4", device="cpu", threads=1)
+    film.set_skyrmion()
+    image = Imaging(pixels=(pixels, pixels), gaussian_noise=0.1).image(film.spins)
+    assert film_state(image).has_one_skyrmion
+
+
+@pytest.mark.parametrize(("side", "smallest"), [(25, 1), (50, 2), (100, 9), (200, 36)])
+def test_the_smallest_disc_is_a_share_of_the_image(film, side, smallest):
+    assert smallest_disc(side * side) == smallest
+    for pixels, discs in ((smallest, 1), (smallest - 1, 0)):
+        line = np.zeros((side, side), bool)
+        line.flat[side + 2 : side + 2 + min(pixels, side - 4)] = True
+        assert film_state(film(line, shape=(side, side))).discs == discs
 
 
 @settings(deadline=None, max_examples=40)

@@ -355,6 +355,11 @@ def test_a_killed_writer_loses_no_movie_it_had_finished(tmp_path, count):
         finished = count + len(writer.stdout.read().split())
     with MovieSet(path) as movies:
         assert movies.done.sum() >= finished
+    cut = path.with_name("cut.h5")
+    cut.write_bytes(path.read_bytes()[: int(0.9 * path.stat().st_size)])
+    with pytest.raises(StateError, match="it was cut short"):
+        MovieSet.plan(cut, shots())
+    cut.unlink()
     _check_rows(path, finished)
     assert [p.name for p in Path(tmp_path).iterdir()] == ["movies.h5"]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dask
 import numpy as np
+import psutil
 import pytest
 from distributed import Client, LocalCluster
 
@@ -68,8 +69,19 @@ def test_a_cluster_makes_the_same_file_bit_for_bit(tmp_path, cluster, undisturbe
     assert len(seen) == 24
 
 
-def test_so_does_one_of_this_machine_and_one_thread(tmp_path, undisturbed):
-    assert filled(tmp_path / "a.h5", scheduler="local", workers=1) == undisturbed.read_bytes()
+def test_so_does_one_of_this_machine_which_nobody_else_can_reach(tmp_path, undisturbed):
+    heard = set()
+
+    def listeners():
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+            heard.update(c.laddr.ip for c in process.net_connections() if c.status == "LISTEN")
+
+    data = filled(tmp_path / "a.h5", scheduler="local", workers=1, progress=listeners)
+    assert data == undisturbed.read_bytes()
+    assert heard == {"127.0.0.1"}
+
+
+def test_so_does_one_thread(tmp_path, undisturbed):
     assert filled(tmp_path / "b.h5", scheduler="threads", workers=1) == undisturbed.read_bytes()
 
 

@@ -1,41 +1,33 @@
-"""Training and export, on movies made up so that the right answer is known."""
+"""Training, on movies made up so that the right answer is known."""
+
+from dataclasses import replace
 
 import numpy as np
-import onnx
 import pytest
 import torch
 
 from skyctl.errors import ModelError
-from skyctl.inference.model import MovieClassifier
-from skyctl.models.classifier import ExportedStep
-from skyctl.models.dataset import CLASSES, Dataset
-from skyctl.models.export import dataset_sha256, export_classifier, model_card
-from skyctl.models.training import train_classifier
+from skyctl.models.classifier import GatedClassifier, ProcessClassifier
+from skyctl.models.training import (
+    CLASSES,
+    Settings,
+    all_logits,
+    last_logits,
+    train_classifier,
+)
 
-FEATURES = 16
-
-
-def made_up_movies(per_class: int = 60) -> Dataset:
-    """Movies whose class can be read off how high their S_z ends."""
-    rng = np.random.default_rng(0)
-    labels = np.tile(np.arange(len(CLASSES)), per_class)
-    frames = np.full(len(labels), 34)
-    ramp = np.linspace(0, 3, 34).clip(max=1)[None, :, None]
-    level = np.linspace(-1, 1, len(CLASSES))[labels][:, None, None]
-    noise = rng.normal(0, 0.02, (len(labels), 34, FEATURES))
-    features = np.sort(-1 + ramp * (level + 1) + noise, axis=2).astype(np.float32)
-    return Dataset(features, frames, np.full(len(labels), 40.0), labels)
+QUICK = Settings(hidden=16, epochs=12, batch=32, learning_rate=1e-2)
 
 
 @pytest.fixture(scope="module")
-def trained():
-    data = made_up_movies()
-    return data, *train_classifier(data, hidden=32, epochs=60, learning_rate=3e-3)
+def trained(made_up):
+    examples = made_up(30)
+    return examples, *train_classifier(examples, QUICK)
 
 
-def test_the_network_is_the_papers(trained):
-    _, network, _ = trained
-    assert sum(p.numel() for p in network.parameters()) == 16 * 32 + 32 * 32 + 32 * len(CLASSES)
+def test_the_papers_network_is_the_papers():
+    network = ProcessClassifier(16, 32, 3)
+    assert sum(p.numel() for p in network.parameters()) == 16 * 32 + 32 * 32 + 32 * 3
     x, h = torch.randn(3, 16), torch.rand(3, 32)
     v, u, w = network.input.weight, network.recurrent.weight, network.output.weight
     logits, hidden = network.step(x, h)
@@ -43,69 +35,101 @@ def test_the_network_is_the_papers(trained):
     torch.testing.assert_close(logits, hidden @ w.T)
 
 
-def test_frames_one_by_one_give_what_the_whole_movie_gives(trained):
-    data, network, _ = trained
-    movie = torch.from_numpy(data.features[:1])
-    hidden = torch.zeros(1, 32)
-    for t in range(34):
-        logits, hidden = network.step(movie[:, t], hidden)
-        torch.testing.assert_close(logits, network(movie)[:, t], atol=1e-5, rtol=1e-4)
+@pytest.mark.parametrize("kind", [ProcessClassifier, GatedClassifier])
+def test_frames_one_by_one_give_what_the_whole_movie_gives(kind):
+    torch.manual_seed(0)
+    network = kind(9, 7, 3)
+    movies = torch.randn(2, 20, 9)
+    hidden = torch.zeros(2, 7)
+    with torch.no_grad():
+        whole = network(movies)
+        for t in range(20):
+            logits, hidden = network.step(movies[:, t], hidden)
+            torch.testing.assert_close(logits, whole[:, t], atol=1e-5, rtol=1e-4)
 
 
-def test_it_learns_what_can_be_learned(trained):
-    _, _, report = trained
-    assert report.held_out == 30
-    assert report.accuracy > 0.9
+def test_it_learns_what_can_be_learned(trained, made_up):
+    _, network, report = trained
+    assert report.held_out == 18
+    fresh = made_up(20, seed=1)
+    assert (last_logits(network, fresh).argmax(1) == fresh.labels).mean() > 0.9
 
 
-def test_a_missing_class_is_named():
-    data = made_up_movies(4)
-    labels = np.where(data.labels == 3, -1, data.labels)
+def test_early_frames_are_less_sure_than_late_ones(trained):
+    examples, network, _ = trained
+    logits = torch.from_numpy(all_logits(network, examples))
+    surest = torch.softmax(logits, 2).amax(2).mean(0)
+    assert surest[2] < 0.5 < surest[-1]
+
+
+def test_a_missing_class_is_named(made_up):
+    examples = made_up(4)
     with pytest.raises(ValueError, match="nucleation"):
-        train_classifier(Dataset(data.features, data.frames, data.peak_ps, labels), epochs=1)
+        train_classifier(examples.at(examples.labels != CLASSES.index("nucleation")), QUICK)
 
 
-def test_export_agrees_with_torch_and_describes_itself(trained, tmp_path):
-    data, network, report = trained
-    path = tmp_path / "model.onnx"
-    assert export_classifier(network, path, data) < 1e-5
-    model = MovieClassifier(path)
-    assert model.card.classes == CLASSES
-    assert (model.card.features, model.card.hidden) == (16, 32)
-    assert model.card.data_sha256 == dataset_sha256(data)
-    text = path.read_bytes()
-    assert b"site-packages" not in text
-    assert b"/home/" not in text
-    card = model_card(path, data, report, 1e-7)
-    assert model.card.file_sha256 in card
-    assert "| breathing | 60 |" in card
+def test_the_movies_that_choose_the_epoch_are_learned_from_in_no_view(made_up):
+    """Poisoned in one view only, a movie that is held out leaves no trace in the weights."""
+    examples = made_up(6, views=2)
+    rows = np.random.default_rng(QUICK.seed).permutation(np.unique(examples.rows))
+    held_out = np.isin(examples.rows, rows[:3])
+    poisoned = examples.features.copy()
+    poisoned[held_out & (examples.views == 1)] = 7.0
+    once = replace(QUICK, epochs=1)
+    clean, _ = train_classifier(examples, once)
+    same, _ = train_classifier(replace(examples, features=poisoned), once)
+    for a, b in zip(clean.parameters(), same.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
-def test_export_takes_any_batch(trained, tmp_path):
-    data, network, _ = trained
-    path = tmp_path / "model.onnx"
-    export_classifier(network, path, data)
-    session = MovieClassifier(path).session
-    x, h = torch.randn(7, 16), torch.rand(7, 32)
-    got, hidden = session.run(None, {"features": x.numpy(), "hidden": h.numpy()})
-    expected = ExportedStep(network)(x, h)
-    np.testing.assert_allclose(got, expected[0].detach(), atol=1e-5)
-    np.testing.assert_allclose(hidden, expected[1].detach(), atol=1e-5)
+class _KilledError(Exception):
+    pass
 
 
-def test_a_model_that_differs_from_torch_is_not_kept(trained, tmp_path, monkeypatch):
-    data, network, _ = trained
-    monkeypatch.setattr("skyctl.models.export._PARITY", -1.0)
-    path = tmp_path / "model.onnx"
-    with pytest.raises(ModelError, match="differ"):
-        export_classifier(network, path, data)
-    assert not path.exists()
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(made_up, tmp_path):
+    examples = made_up(6)
+    settings = replace(QUICK, epochs=5)
+    whole, report = train_classifier(examples, settings)
+
+    def kill(epoch, accuracy):
+        if epoch == 3:
+            raise _KilledError
+
+    checkpoint = tmp_path / "run.checkpoint"
+    with pytest.raises(_KilledError):
+        train_classifier(examples, settings, checkpoint=checkpoint, progress=kill)
+    seen = []
+    resumed, again = train_classifier(
+        examples, settings, checkpoint=checkpoint, progress=lambda epoch, _: seen.append(epoch)
+    )
+    assert seen == [4, 5]
+    assert again == report
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name])
 
 
-def test_the_shipped_model_and_its_card_belong_together():
-    model = MovieClassifier()
-    onnx.checker.check_model(str(model.path))
-    card = model.path.with_suffix(".md").read_text()
-    assert model.card.file_sha256 in card
-    assert model.card.data_sha256 in card
-    assert model.card.threshold == 0.8
+def test_a_checkpoint_of_other_settings_or_movies_is_refused(made_up, tmp_path):
+    checkpoint = tmp_path / "run.checkpoint"
+    once = replace(QUICK, epochs=1)
+    train_classifier(made_up(6), once, checkpoint=checkpoint)
+    with pytest.raises(ModelError, match=r"run\.checkpoint: of other movies or settings"):
+        train_classifier(made_up(6), replace(once, seed=1), checkpoint=checkpoint)
+    with pytest.raises(ModelError, match="other movies"):
+        train_classifier(made_up(6, seed=1), once, checkpoint=checkpoint)
+    checkpoint.write_bytes(b"no checkpoint")
+    with pytest.raises(ModelError, match="cannot be read"):
+        train_classifier(made_up(6), once, checkpoint=checkpoint)
+
+
+def test_settings_that_train_nothing_are_refused():
+    with pytest.raises(ValueError, match="1 or more"):
+        Settings(epochs=0)
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_too(made_up):
+    if not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU and a torch with CUDA")
+    examples = made_up(30)
+    network, _ = train_classifier(examples, QUICK, device="cuda")
+    assert (last_logits(network, examples).argmax(1) == examples.labels).mean() > 0.9

@@ -4,6 +4,7 @@ import json
 import threading
 
 import pytest
+from ophyd.utils import LimitError
 
 from skyctl.agents.mapper import BoundaryMapper
 from skyctl.devices.guard import Envelope
@@ -135,6 +136,6 @@ def test_a_verdict_counts_where_the_settled_film_bears_it_out(label, before, aft
 
 @pytest.mark.parametrize("value", [0.0, 1.5, float("nan"), "0.3"])
 def test_a_damping_outside_its_limits_is_not_set(beamline, damping, value):
-    with pytest.raises(Exception, match="outside 0.001 … 1"):
+    with pytest.raises(LimitError, match=r"outside 0\.001 … 1"):
         damping.put(value)
     assert beamline.sample.describe()["sample"]["damping"] == 0.36

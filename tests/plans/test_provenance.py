@@ -31,7 +31,7 @@ def record(folder, plan, *, interrupt_after=None, **beamline):
 
     def interrupt(name, _):
         events.append(name)
-        if events.count("event") == interrupt_after:
+        if name == "event" and events.count("event") == interrupt_after:
             threading.Thread(target=engine.request_pause).start()  # it waits for this loop
 
     engine.subscribe(interrupt)

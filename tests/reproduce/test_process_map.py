@@ -1,9 +1,11 @@
 """Grids, areas and agreement, on maps that are made up."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from skyctl.reproduce.movies import ReproduceError, training_rows, training_shots
+from skyctl.reproduce.movies import PRESETS, Preset, ReproduceError, training_rows, training_shots
 from skyctl.reproduce.process_map import PROCESSES, Agreement, Grid
 
 B, S, C = PROCESSES
@@ -18,6 +20,11 @@ def stripes(grid: Grid) -> np.ndarray:
     rows = np.tile(labels, (grid.shape[0], 1))
     rows[0, 0] = rows[-1, -1] = "mixed"
     return rows.ravel()
+
+
+def drawing(movies_per_class: int) -> Preset:
+    """A preset that draws so many training movies from a map of Grid(2)."""
+    return replace(PRESETS["quick"], selection=Grid(2), movies_per_class=movies_per_class)
 
 
 def test_the_papers_grid_has_its_size_and_holds_the_points_that_it_names():
@@ -84,7 +91,7 @@ def test_training_movies_come_from_the_inside_of_the_areas_at_50_degrees():
     grid = Grid(2)
     labels = stripes(grid)
     inside = grid.inside(labels).reshape(grid.shape)
-    shots = training_shots(labels, grid, 40, seed=1)
+    shots = training_shots(drawing(40), labels, seed=1)
     assert len(shots) > 3 * 40
     height, width = grid.cell
     for number, shot in enumerate(shots):
@@ -100,9 +107,9 @@ def test_training_movies_come_from_the_inside_of_the_areas_at_50_degrees():
 
 def test_a_shorter_training_set_begins_a_longer_one_and_a_seed_draws_another():
     grid = Grid(2)
-    short, long = (training_shots(stripes(grid), grid, n, seed=1) for n in (20, 40))
+    short, long = (training_shots(drawing(n), stripes(grid), seed=1) for n in (20, 40))
     assert long[: len(short)] == short
-    assert training_shots(stripes(grid), grid, 20, seed=2) != short
+    assert training_shots(drawing(20), stripes(grid), seed=2) != short
 
 
 def test_a_process_without_inside_is_named():
@@ -110,7 +117,7 @@ def test_a_process_without_inside_is_named():
     labels = stripes(grid)
     labels[(labels == S) & (np.arange(len(labels)) % 2 == 0)] = "mixed"
     with pytest.raises(ReproduceError, match=r"inside an area of switching.*'paper'"):
-        training_shots(labels, grid, 20, seed=0)
+        training_shots(drawing(20), labels, seed=0)
 
 
 def test_training_movies_are_chosen_by_what_they_turned_out_to_show():

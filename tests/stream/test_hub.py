@@ -252,6 +252,36 @@ def test_an_address_that_is_none_is_refused_with_a_remedy(address):
         Hub(address)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "missing"),
+    [
+        ((1, 2, 3), 0),
+        ((5, 6), 0),  # before 5 another hub was there
+        ((1, 4, 5), 2),
+        ((6, 1, 2), 0),  # the source began again
+        ((6, 3), 2),
+        ((0, 0, 7, 0, 9), 1),
+        ((2, 2, 3), 0),
+    ],
+)
+def test_a_movie_lost_whole_is_counted_by_its_number(raw, listen, events, shots, numbers, missing):
+    socket, address = raw
+    hub = listen(address, events.take)
+    for place, number in enumerate(numbers):
+        start = replace(shots.start(f"shot-{place}", frames=0), number=number)
+        socket.send(wire.encode_start(start))
+    events.wait(lambda events: len(events.of(ShotStart)) == len(numbers))
+    assert hub.accounting()["missing_shots"] == missing
+
+
+def test_a_publisher_numbers_its_movies(publisher, listen, events, shots):
+    listen(publisher.address, events.take)
+    for shot in ("a", "b", "c"):
+        shots.send(publisher, shot, frames=0)
+    events.ends(3)
+    assert [start.number for start in events.of(ShotStart)] == [1, 2, 3]
+
+
 def test_a_slow_lossless_subscriber_loses_nothing(publisher, listen, events, shots):
     gate = threading.Event()
 

@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
+import threading
 
+import numpy as np
 import pytest
 
 from skyctl.errors import StreamError
-from skyctl.frame import Frame
+from skyctl.frame import Frame, ShotEnd
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.stream.publisher import Publisher
 
+PATIENCE_S = 20
 SENDS_AND_GOES = """
 import sys
 import numpy as np
@@ -75,6 +78,61 @@ def test_a_source_that_exits_after_its_movie_leaves_nothing_behind(cleanup, even
     assert source.returncode == 0
     assert end.sent_frames == end.counts.received == 900
     assert [frame.index for frame in events.of(Frame)] == list(range(900))
+
+
+@pytest.mark.parametrize("transport", ["ipc", "tcp"])
+def test_a_source_that_goes_while_its_hub_is_held_back_loses_nothing(
+    transport, tmp_path, listen, events, shots
+):
+    gate = threading.Event()
+
+    def slow(event):
+        assert gate.wait(PATIENCE_S)
+        events.take(event)
+
+    address = f"ipc://{tmp_path}/s" if transport == "ipc" else "tcp://127.0.0.1:*"
+    publisher = Publisher(address, timeout_s=PATIENCE_S)
+    listen(publisher.address, slow, depth=1, max_bytes=1)
+    shots.shape = (100, 100)
+    shots.send(publisher, frames=60)
+    closing = threading.Thread(target=publisher.close)
+    closing.start()
+    closing.join(0.3)
+    gate.set()
+    (end,) = events.ends()
+    closing.join()
+    assert end.sent_frames == end.counts.received == 60
+
+
+def test_an_image_that_every_hub_would_refuse_is_refused_at_once(publisher, shots):
+    shots.shape = (4096, 4096)
+    with pytest.raises(StreamError, match="hubs refuse messages over"):
+        publisher.frame(shots.frame(0))
+
+
+def test_memory_is_used_again_and_never_while_a_message_waits_in_it(tmp_path, listen, shots):
+    seen, gate, done = [], threading.Event(), threading.Event()
+
+    def handle(event):
+        assert gate.wait(PATIENCE_S)
+        if isinstance(event, Frame):
+            seen.append((event.index, event.data.min(), event.data.max()))
+        elif isinstance(event, ShotEnd):
+            done.set()
+
+    publisher = Publisher(f"ipc://{tmp_path}/s", timeout_s=PATIENCE_S)
+    listen(publisher.address, handle)
+    shots.shape = (200, 200)  # so large that ZeroMQ sends it without a copy of its own
+    sender = threading.Thread(target=shots.send, args=(publisher, "s", 700))
+    sender.start()  # more than all queues hold
+    gate.set()
+    assert done.wait(PATIENCE_S)
+    sender.join()
+    kept = len(publisher._memory._free) + len(publisher._memory._lent)
+    publisher.close()
+    assert kept < 700
+    value = [np.float32(index / 1000) for index in range(700)]
+    assert seen == [(index, value[index], value[index]) for index in range(700)]
 
 
 def test_the_end_counts_the_frames_of_its_own_movie(publisher, listen, events, shots):

@@ -1,6 +1,7 @@
 """The wire format: what we write can be read, by others too; what strangers write cannot hurt."""
 
 import math
+from dataclasses import replace
 from datetime import UTC
 from decimal import Decimal
 
@@ -81,6 +82,35 @@ def test_a_frame_comes_back_bit_for_bit(frame, received_ns):
     assert back.received_ns == received_ns
     for name in ("run", "shot", "index", "movie_time_ps", "source_time_ns"):
         assert getattr(back, name) == getattr(frame, name)
+
+
+@bounded
+@given(frames)
+def test_what_is_laid_out_as_ours_is_read_without_decoding_just_as_with_it(frame):
+    layout = wire.image_layout(frame.run, frame.shot, frame.data.shape)
+    message = memoryview(wire.encode_frame(frame))
+    quick, whole = layout.read(message, 5), wire.decode(message, 5)
+    assert quick.data.tobytes() == whole.data.tobytes()
+    assert not quick.data.flags.writeable
+    assert replace(quick, data=None) == replace(whole, data=None)
+
+
+@bounded
+@given(frames, st.data())
+def test_a_damaged_message_is_laid_out_as_ours_only_where_its_numbers_still_are(frame, data):
+    layout = wire.image_layout(frame.run, frame.shot, frame.data.shape)
+    damaged = bytearray(wire.encode_frame(frame))
+    place = data.draw(st.integers(0, len(damaged) - frame.data.nbytes - 1))
+    damaged[place] ^= data.draw(st.integers(1, 255))
+    quick, whole = layout.read(memoryview(damaged), 5), decode_or_refuse(bytes(damaged))
+    if quick is not None:  # a number was damaged, into another one
+        assert replace(quick, data=None, received_ns=0) == replace(whole, data=None)
+
+
+def test_images_begin_where_compiled_code_can_take_them():
+    for length in range(9):
+        message = wire.encode_frame(replace(FRAME, run="r" * (1 + length)))
+        assert (len(message) - FRAME.data.nbytes) % 8 == 0
 
 
 @bounded

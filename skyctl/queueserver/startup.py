@@ -1,0 +1,203 @@
+"""Startup module of a queue server: a simulated beamline, its plans, and who approves.
+
+For bluesky-queueserver (``--startup-module skyctl.queueserver.startup``) and blueapi
+(``blueapi.yaml`` beside this file). The plans take plain numbers and words and know their devices.
+What is fired is booked in the folder ``SKYCTL_RUNS`` (runs/queueserver unless set), which one
+process holds at a time.
+
+At an instrument, copy this file and put the instrument's devices where the simulated ones are made.
+"""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Literal
+
+from bluesky.utils import Msg
+
+from skyctl.agents.seeker import PulseMemory
+from skyctl.devices.simulated import simulated_beamline
+from skyctl.plans import plans
+from skyctl.plans.modes import Answer, ApprovalDesk, Oversight
+from skyctl.pulse import Pulse, Spot
+
+# No postponed annotations here: a queue server reads them as they stand.
+
+__all__ = [
+    "approve",
+    "classify_shot",
+    "cycle",
+    "erase",
+    "pending_approval",
+    "refuse",
+    "switch",
+    "write",
+]
+
+Mode = Literal["dry-run", "shadow", "approve-each", "approve-batch", "autonomous"]
+
+_folder = Path(os.environ.get("SKYCTL_RUNS", "runs/queueserver"))
+_beamline = simulated_beamline(_folder, ledger=_folder / "ledger.jsonl")
+_desk = ApprovalDesk()
+_memory: list[PulseMemory] = []
+
+pulser = _beamline.pulser
+camera = _beamline.camera
+classifier = _beamline.classifier
+decisions = _beamline.decisions
+
+
+def _oversight(mode: Mode, timeout_s: float) -> Oversight:
+    return Oversight(mode=mode, approver=_desk, timeout_s=timeout_s)
+
+
+def write(
+    shots: int = 8,
+    x: float = 49.5,
+    y: float = 49.5,
+    mode: Mode = "approve-each",
+    timeout_s: float = 600.0,
+) -> Generator[Msg, Any, Any]:
+    """Write one skyrmion into the film.
+
+    Parameters
+    ----------
+    shots : int, optional
+        How many pulses may be fired.
+    x, y : float, optional
+        Where, sites.
+    mode : str, optional
+        How far the plan goes on its own.
+    timeout_s : float, optional
+        How long an approval may take, s; without one nothing is fired.
+    """
+    oversight = _oversight(mode, timeout_s)
+    yield from plans.write(
+        pulser, camera, classifier, decisions, shots=shots, centre=(x, y), oversight=oversight
+    )
+
+
+def switch(
+    shots: int = 12,
+    x: float = 49.5,
+    y: float = 49.5,
+    mode: Mode = "approve-each",
+    timeout_s: float = 600.0,
+) -> Generator[Msg, Any, Any]:
+    """Reverse the polarity of the film's skyrmion.
+
+    Parameters
+    ----------
+    shots : int, optional
+        How many pulses may be fired.
+    x, y : float, optional
+        Where a lost skyrmion is written again, sites.
+    mode : str, optional
+        How far the plan goes on its own.
+    timeout_s : float, optional
+        How long an approval may take, s; without one nothing is fired.
+    """
+    oversight = _oversight(mode, timeout_s)
+    yield from plans.switch(
+        pulser, camera, classifier, decisions, shots=shots, centre=(x, y), oversight=oversight
+    )
+
+
+def erase(
+    shots: int = 8, mode: Mode = "approve-each", timeout_s: float = 600.0
+) -> Generator[Msg, Any, Any]:
+    """Empty the film.
+
+    Parameters
+    ----------
+    shots : int, optional
+        How many pulses may be fired.
+    mode : str, optional
+        How far the plan goes on its own.
+    timeout_s : float, optional
+        How long an approval may take, s; without one nothing is fired.
+    """
+    oversight = _oversight(mode, timeout_s)
+    yield from plans.erase(pulser, camera, classifier, decisions, shots=shots, oversight=oversight)
+
+
+def cycle(
+    cycles: int = 1,
+    shots: int = 12,
+    x: float = 49.5,
+    y: float = 49.5,
+    mode: Mode = "approve-batch",
+    timeout_s: float = 600.0,
+) -> Generator[Msg, Any, Any]:
+    """Write, switch and erase a skyrmion, over and over; what one cycle learns the next one knows.
+
+    Parameters
+    ----------
+    cycles : int, optional
+        How often.
+    shots : int, optional
+        How many pulses each task may fire.
+    x, y : float, optional
+        Where, sites.
+    mode : str, optional
+        How far the plan goes on its own.
+    timeout_s : float, optional
+        How long an approval may take, s; without one nothing is fired.
+    """
+    if not _memory:
+        _memory.append(PulseMemory())
+    yield from plans.cycle(
+        pulser,
+        camera,
+        classifier,
+        decisions,
+        cycles=cycles,
+        shots=shots,
+        centre=(x, y),
+        memory=_memory[0],
+        oversight=_oversight(mode, timeout_s),
+    )
+
+
+def classify_shot(
+    amplitude_T: float,
+    width_ps: float,
+    theta_deg: float = 40.0,
+    spot_x: float = 49.5,
+    spot_y: float = 49.5,
+    spot_sigma: float = 0.0,
+) -> Generator[Msg, Any, Any]:
+    """Fire one pulse of your own choice and classify what follows.
+
+    Parameters
+    ----------
+    amplitude_T : float
+        Peak field, T.
+    width_ps : float
+        Gaussian width, ps.
+    theta_deg : float, optional
+        Polar angle, degrees.
+    spot_x, spot_y : float, optional
+        Centre of the spot, sites.
+    spot_sigma : float, optional
+        Radius of the spot, sites; 0 is the whole film.
+    """
+    spot = Spot(x=spot_x, y=spot_y, sigma=spot_sigma) if spot_sigma else None
+    pulse = Pulse(amplitude_T=amplitude_T, width_ps=width_ps, theta_deg=theta_deg, spot=spot)
+    yield from plans.classify_shot(pulser, camera, classifier, pulse)
+
+
+def pending_approval() -> dict[str, str]:
+    """What a plan asks for now: its shot and the question, or empty strings."""
+    request = _desk.pending
+    return {"shot": request.shot if request else "", "question": str(request or "")}
+
+
+def approve(shot: str, approver: str) -> None:
+    """Let the shot be fired. Raises LookupError when it is not asked for (any more)."""
+    _desk.answer(shot, Answer(True, approver))
+
+
+def refuse(shot: str, approver: str, comment: str = "") -> None:
+    """Have the shot not fired. Raises LookupError when it is not asked for (any more)."""
+    _desk.answer(shot, Answer(False, approver, comment))
