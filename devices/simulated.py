@@ -16,7 +16,7 @@ from skyctl.devices.classifier import StreamClassifier
 from skyctl.devices.decisions import DecisionLog
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.pulser import PulseDriver, Pulser
-from skyctl.errors import PulseRefused
+from skyctl.errors import PulseRefused, StreamError
 from skyctl.frame import Frame, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
@@ -27,6 +27,7 @@ from skyctl.simulators.imaging import Imaging
 from skyctl.simulators.spread import Sample
 from skyctl.simulators.topology import topological_charge
 from skyctl.stream.hub import Hub
+from skyctl.stream.metrics import HubCollector, MetricsServer
 from skyctl.stream.publisher import Publisher
 
 _log = logging.getLogger(__name__)
@@ -224,6 +225,7 @@ class Beamline(Generic[SampleT]):
     streaming: StreamingClassifier
     hub: Hub
     publisher: Publisher
+    metrics: MetricsServer | None = None
 
     def __enter__(self) -> "Beamline[SampleT]":
         return self
@@ -236,6 +238,8 @@ class Beamline(Generic[SampleT]):
         self.pulser.disarm("the beamline closes")
         self.sample.close()
         self.pulser.guard.close()
+        if self.metrics:
+            self.metrics.close()
         self.hub.close()
         self.classifier.close()
         self.publisher.close()
@@ -256,13 +260,14 @@ def simulated_beamline(
     anisotropy_map: np.ndarray | None = None,
     seed: int = 0,
     storage: Storage | None = None,
+    metrics_port: int | None = None,
 ) -> Beamline[SimulatedSample]:
     """Build a beamline around a simulated film; recordings go to ``folder``.
 
     ``imaging`` and ``field_calibration`` are the sample's, as in SimulatedSample; a Sample drawn
     from skyctl.simulators.spread.SampleSpread has parameters and calibration. ``anisotropy_map``
     (pinning defects) and ``seed`` (thermal noise) are the film's. ``storage`` says how recordings
-    store their frames: compressed, in several files.
+    store their frames: compressed, in several files. ``metrics_port`` is as in ``wire``.
 
     Raises StreamError (port in use), ModelError (no such model), PulseRefused (bad ledger) or
     ValueError (a calibration that is not positive).
@@ -283,7 +288,10 @@ def simulated_beamline(
     except ValueError:
         publisher.close()
         raise
-    return wire(sample, publisher, folder, streaming=streaming, guard=guard, storage=storage)
+    return wire(
+        sample, publisher, folder, streaming=streaming, guard=guard, storage=storage,
+        metrics_port=metrics_port,
+    )  # fmt: skip
 
 
 def wire(
@@ -294,9 +302,27 @@ def wire(
     streaming: StreamingClassifier,
     guard: Guard,
     storage: Storage | None = None,
+    metrics_port: int | None = None,
 ) -> Beamline[SampleT]:
-    """The devices around a sample that films into ``publisher``; recordings go to ``folder``."""
+    """The devices around a sample that films into ``publisher``; recordings go to ``folder``.
+
+    metrics_port : on 127.0.0.1, where Prometheus can ask what the hub counts; 0 takes a free one
+    (``metrics.url`` of the beamline), None serves nothing
+
+    Raises StreamError when that port is taken; all that was given is closed then.
+    """
     hub = Hub(publisher.address)
+    metrics = None
+    if metrics_port is not None:
+        latencies = {"received_to_verdict": streaming.latency, "source_to_verdict": streaming.age}
+        try:
+            metrics = MetricsServer(HubCollector(hub, latencies), port=metrics_port)
+        except StreamError:
+            sample.close()
+            guard.close()
+            hub.close()
+            publisher.close()
+            raise
     classifier = StreamClassifier(name="classifier", streaming=streaming, hub=hub)
     camera = FilmCamera(
         name="camera", driver=sample, hub=hub, folder=folder, classifier=streaming, storage=storage
@@ -312,4 +338,5 @@ def wire(
         streaming=streaming,
         hub=hub,
         publisher=publisher,
+        metrics=metrics,
     )

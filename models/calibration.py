@@ -139,12 +139,22 @@ def fit_early(
     return certified
 
 
+FIRST_MARK = 8.0
+"""Of a first frame, beside its features: as far from the others as standardised features go."""
+
+
+def _marked(frames: np.ndarray, first: np.ndarray) -> np.ndarray:
+    return np.column_stack([frames, FIRST_MARK * first])
+
+
 @dataclass(frozen=True)
 class Novelty:
     """How unlike what was learned a frame's features are: its surprise under a mixture of normals.
 
-    The features, standardised as the network takes them, are projected on ``axes`` (features, k),
-    their principal axes over √variance; what is left is measured by its length, over ``rest``.
+    The features, standardised as the network takes them, and whether the frame is the first of its
+    movie, are projected on ``axes`` (features + 1, k), their principal axes over √variance; what is
+    left is measured by its length, over ``rest``. A first frame shows a film at rest: much of what
+    a pulse may make of it is foreign there.
     means : (m, k), factors : (m, k, k), of each normal; offsets : (m,), log weights and norms
     limit : 99 % of calibration movies stay below it in every frame
     """
@@ -158,17 +168,25 @@ class Novelty:
     limit: float = float("inf")
 
     @classmethod
-    def fit(cls, frames: np.ndarray, axes: int = 24, normals: int = 32, seed: int = 0) -> "Novelty":
-        """Fit to standardised features of frames, (n, features)."""
+    def fit(
+        cls,
+        frames: np.ndarray,
+        first: np.ndarray,
+        axes: int = 24,
+        normals: int = 16,
+        seed: int = 0,
+    ) -> "Novelty":
+        """Fit to standardised features of frames, (n, features); ``first`` as ``surprise``'s."""
         from sklearn.mixture import GaussianMixture
 
+        frames = _marked(frames, first)
         centre = frames.mean(axis=0)
         variances, directions = np.linalg.eigh(np.cov((frames - centre).T))
         variances, directions = variances[::-1], directions[:, ::-1]
         scaled = directions[:, :axes] / np.sqrt(variances[:axes])
         z = (frames - centre) @ scaled
         mixture = GaussianMixture(
-            normals, reg_covar=1e-2, random_state=seed, max_iter=60, n_init=1
+            normals, reg_covar=1e-2, random_state=seed, max_iter=40, init_params="k-means++"
         ).fit(z)
         factors = mixture.precisions_cholesky_
         offsets = np.log(mixture.weights_) + np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(
@@ -181,9 +199,9 @@ class Novelty:
         """With its limit where 99 % of ``most_novel`` (movies,), a surprise each, are below."""
         return replace(self, limit=float(np.quantile(most_novel, _NOVELTY_SHARE, method="higher")))
 
-    def surprise(self, frames: np.ndarray) -> np.ndarray:
-        """Of standardised features (n, features): (n,)."""
-        centred = frames - self.centre
+    def surprise(self, frames: np.ndarray, first: np.ndarray) -> np.ndarray:
+        """Of standardised features (n, features): (n,). ``first`` : (n,) bool, of its movie."""
+        centred = _marked(frames, first) - self.centre
         z = centred @ self.axes
         # Principal axes are orthogonal: what they do not span, by Pythagoras.
         back = z / (self.axes**2).sum(axis=0)

@@ -16,7 +16,7 @@ from skyctl.inference import features as preprocessings
 from skyctl.inference.features import Preprocessing
 from skyctl.inference.model import SHIPPED, MovieClassifier
 from skyctl.inference.rules import Rules
-from skyctl.models.calibration import Novelty
+from skyctl.models.calibration import FIRST_MARK, Novelty
 from skyctl.models.classifier import MovieNetwork
 
 THRESHOLD = 0.8
@@ -41,11 +41,14 @@ class ExportedStep(nn.Module):
 
     def forward(self, features: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
         """(B, features), (B, hidden) → probabilities (B, C), hidden (B, hidden), novelty (B, 1)."""
-        logits, hidden = self.network.step(features, hidden)
+        logits, carried = self.network.step(features, hidden)
         probabilities = torch.softmax(logits, dim=1)
         if not self.has_novelty:
-            return probabilities, hidden
-        return probabilities, hidden, self._surprise(self.network.standardised(features))
+            return probabilities, carried
+        # Only a movie's first frame meets the empty state.
+        first = (hidden.abs().sum(1, keepdim=True) == 0).float()
+        x = torch.cat([self.network.standardised(features), FIRST_MARK * first], dim=1)
+        return probabilities, carried, self._surprise(x)
 
     def _surprise(self, x: Tensor) -> Tensor:
         """``Novelty.surprise``, (B, 1)."""

@@ -29,7 +29,8 @@ from skyctl.models.training import (
 SHORT_AFTER_PEAK_PS = 65.0
 """Where the paper's movies end: 105 ps, for a peak at 40 ps."""
 _SURE = 0.8
-_NOVELTY_FRAMES = 40_000
+_NOVELTY_FRAMES = 8000
+"""First ones, and others."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,18 @@ def calibrate(
 def fit_novelty(network: GatedClassifier, training: Examples, held_out: Examples) -> Novelty:
     """Learn what frames look like from ``training``, and how far ``held_out`` movies go."""
     rng = np.random.default_rng(0)
-    frames = standardised(network, training)[filled(training)]
-    novelty = Novelty.fit(frames[rng.permutation(len(frames))[:_NOVELTY_FRAMES]])
+    there = filled(training)
+    first = np.zeros_like(there)
+    first[:, 0] = True
+    # First frames are few, and have to be known best.
+    chosen = np.concatenate(
+        [
+            rng.permutation(np.flatnonzero(those))[:_NOVELTY_FRAMES]
+            for those in (first, there & ~first)
+        ]
+    )
+    frames = standardised(network, training).reshape(-1, training.features.shape[2])
+    novelty = Novelty.fit(frames[chosen], first.ravel()[chosen])
     return novelty.limited(most_novel(network, novelty, held_out))
 
 
@@ -127,7 +138,9 @@ def most_novel(network: GatedClassifier, novelty: Novelty, examples: Examples) -
     """The surprise of the most surprising frame of each movie, (n,)."""
     there = filled(examples)
     surprise = np.full(there.shape, -np.inf)
-    surprise[there] = novelty.surprise(standardised(network, examples)[there])
+    first = np.zeros_like(there)
+    first[:, 0] = True
+    surprise[there] = novelty.surprise(standardised(network, examples)[there], first[there])
     return surprise.max(axis=1)
 
 

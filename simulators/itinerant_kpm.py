@@ -12,7 +12,13 @@ import numpy as np
 from scipy.fft import dct
 from scipy.special import expit
 
-from skyctl.simulators.itinerant import Electrons, Equilibrium, bonds, checked_spins
+from skyctl.simulators.itinerant import (
+    Electrons,
+    Equilibrium,
+    bonds,
+    checked_spins,
+    perpendicular,
+)
 
 _BLOCK = 16  # vectors at once: their rows of 24 × 24 sites stay in a second-level cache
 _NODES = 4  # quadrature nodes per moment
@@ -61,8 +67,8 @@ class KernelPolynomial:
         return 2 * self.probe**2
 
     def __call__(self, spins: np.ndarray) -> np.ndarray:
-        """The electrons' field on ``spins``, (3, rows, columns), in hoppings."""
-        return self.equilibrium(spins).field
+        """What of the electrons' field is perpendicular to ``spins``, (3, rows, columns)."""
+        return perpendicular(spins, self.equilibrium(spins).field)
 
     def equilibrium(self, spins: np.ndarray) -> Equilibrium:
         """What ``itinerant.equilibrium`` gives, to the accuracy of moments and vectors.

@@ -100,9 +100,11 @@ def first_guesses(seed: int) -> tuple[PulseMemory, tuple[float, float]]:
 
 def run_demo(
     folder: Path, *, seed: int = 0, model: Path | None = None, provider: str = "cpu",
-    device: Any = "cpu", watch: Watch | None = None,
+    device: Any = "cpu", watch: Watch | None = None, metrics_port: int | None = None,
 ) -> DemoResult:  # fmt: skip
     """Run the cycle on a simulated film; recording, documents, ledger, catalogue go to ``folder``.
+
+    metrics_port : on 127.0.0.1, for Prometheus, while it runs
 
     An interrupt aborts the run: the pulser is disarmed, and what was filmed so far is kept.
     """
@@ -121,6 +123,7 @@ def run_demo(
         model=MovieClassifier(model, provider),
         ledger=folder / "ledger.jsonl",
         device=device,
+        metrics_port=metrics_port,
     )
     server = SimpleTiledServer(directory=str(folder / "catalog"), readable_storage=[str(folder)])
     client = from_uri(server.uri)

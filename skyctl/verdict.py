@@ -78,6 +78,7 @@ class ShotResult:
     problem : why the movie must not be acted on ("" when it may): lost frames, a bad frame
     latencies_ms : receive-to-verdict latency of each frame
     seen_ns : monotonic clock, when the last frame left its source; 0 where that is not known
+    mean_sz : (movie time in ps, mean S_z of the film) of each good frame
     """
 
     shot: str
@@ -87,6 +88,7 @@ class ShotResult:
     problem: str
     latencies_ms: tuple[float, ...]
     seen_ns: int = 0
+    mean_sz: tuple[tuple[float, float], ...] = ()
 
     @property
     def label(self) -> str:

@@ -116,6 +116,16 @@ class MapAgent:
         """How many shots it has been told of."""
         return len(self._cells)
 
+    @property
+    def cells(self) -> list[int]:
+        """Numbers of the cells fired at, in order; rows × columns, row by row."""
+        return list(self._cells)
+
+    @property
+    def checks(self) -> list[int]:
+        """Which of the shots were fired at random places, to falsify the map."""
+        return list(self._checks)
+
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """The next shots: a name under ``"_id"``, and a value for each of the two settings.
 

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -14,6 +14,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from skyctl.errors import SkyctlError
+
+if TYPE_CHECKING:
+    from skyctl.stream.keys import Keys
 
 console = Console(width=None if sys.stdout.isatty() else 110)
 
@@ -53,6 +56,25 @@ MoviesFile = Annotated[
     ),
 ]
 
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics",
+        help="Serve what is counted to Prometheus, on this port of 127.0.0.1.",
+        min=1,
+        max=65535,
+    ),
+]
+
+KeyFile = Annotated[
+    Path | None, typer.Option("--keys", help="This end's NAME.key_secret, to leave this machine.")
+]
+
+AllowedFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--allow", help="NAME.key of a client that may connect; several times for more."),
+]
+
 Theta = Annotated[
     float, typer.Option(help="Polar angle of the pulse, degrees.", callback=lambda a: _angle(a))
 ]
@@ -78,6 +100,15 @@ def values_checked() -> Iterator[None]:
         yield
     except ValueError as error:
         raise typer.BadParameter(faults(error)) from error
+
+
+def load_keys(keys: Path | None, allow: list[Path] | None) -> "Keys | None":
+    """The keys of an end that binds. Misuse, one option without the other, ends with status 2."""
+    from skyctl.stream.keys import Keys
+
+    if (keys is None) != (not allow):
+        raise typer.BadParameter("--keys and --allow go together: who this is, and who may connect")
+    return Keys.load(keys, allow or ()) if keys else None
 
 
 def complain(what: object) -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 from skyctl.cli.common import (
     Device,
     JsonFile,
+    MetricsPort,
     ModelFile,
     Provider,
     complaints,
@@ -33,6 +34,7 @@ def demo(
     model: ModelFile = None,
     provider: Provider = "cpu",
     device: Device = "cpu",
+    metrics: MetricsPort = None,
 ) -> None:
     """Write a skyrmion into an empty simulated film, switch its polarity, erase it.
 
@@ -79,6 +81,7 @@ def demo(
                 provider=provider,
                 device=device,
                 watch=Watch(shot=shot, frame=frame),
+                metrics_port=metrics,
             )
             status.plain = ""
         write_json(json_file, result.as_json())

@@ -42,7 +42,14 @@ def bench_mapping(
 ) -> None:
     """Shots that the boundary mapper needs for a 44 × 40 process diagram, beside seven others."""
     from skyctl.bench.machine import machine
-    from skyctl.bench.mapping import QUICK, REPORTED_DEG, Size, mapping_metrics, topology
+    from skyctl.bench.mapping import (
+        JUDGED_DEG,
+        QUICK,
+        Size,
+        mapping_metrics,
+        shipped,
+        topology,
+    )
 
     with explained():
         with progress_bar("runs") as progress:
@@ -66,7 +73,7 @@ def bench_mapping(
             {
                 "machine": machine(),
                 "preset": preset,
-                "truth": [topology(angle) for angle in REPORTED_DEG],
+                "truth": [topology(angle) for angle in shipped(JUDGED_DEG)],
                 "metrics": metrics,
             },
         )

@@ -1,24 +1,32 @@
 """`skyctl replay` and `skyctl recover`: what to do with a recording."""
 
+import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 from rich.table import Table
 
 from skyctl.cli.common import (
+    AllowedFiles,
     JsonFile,
+    KeyFile,
+    MetricsPort,
     ModelFile,
     PngFile,
     Provider,
     complaints,
     console,
     explained,
+    load_keys,
     progress_bar,
     shot_numbers,
     write_json,
 )
+
+if TYPE_CHECKING:
+    from skyctl.stream.publisher import Publisher
 
 
 def replay(
@@ -43,6 +51,9 @@ def replay(
         Path | None,
         typer.Option(help="The run's documents (JSON lines): make its decisions once more."),
     ] = None,
+    keys: KeyFile = None,
+    allow: AllowedFiles = None,
+    metrics: MetricsPort = None,
     json_file: JsonFile = None,
     png: PngFile = None,
 ) -> None:
@@ -64,10 +75,16 @@ def replay(
             raise typer.BadParameter("--documents goes with --model, --provider and --json only")
         _replay_decisions(file, documents, model, provider, json_file)
         return
+    if not to and (keys or allow or metrics):
+        raise typer.BadParameter("--keys, --allow and --metrics are for --to: give an address")
     numbers = shot_numbers(shots)
     pace: Any = rate or ("recorded" if as_recorded else "max")
     if to:
-        _publish_recording(file, to, pace, numbers, json_file)
+        from skyctl.stream.publisher import Publisher
+
+        with explained():
+            publisher = Publisher(to, keys=load_keys(keys, allow))
+        _publish_recording(file, publisher, metrics, pace, numbers, json_file)
         return
     from skyctl.inference.model import MovieClassifier
     from skyctl.pictures import film_strip, recorded_strips
@@ -144,20 +161,28 @@ def _show_jitter(frames: int, seconds: float, jitter_ms: dict[str, float] | None
 
 
 def _publish_recording(
-    file: Path, to: str, pace: Any, numbers: list[int] | None, json_file: Path | None
+    file: Path,
+    publisher: "Publisher",
+    metrics: int | None,
+    pace: Any,
+    numbers: list[int] | None,
+    json_file: Path | None,
 ) -> None:
     """`skyctl replay --to`: be the source of the frame stream at an address."""
     from skyctl.recording.reader import Recording
     from skyctl.recording.replay import publish
-    from skyctl.stream.publisher import Publisher
+    from skyctl.stream.metrics import CountsCollector, MetricsServer
 
-    with explained(), Recording(file) as recording, progress_bar("shots") as progress:
-        bar = progress.add_task("sending", total=len(numbers or recording.starts))
-        publisher = Publisher(to)
-        try:
+    with explained(), contextlib.closing(publisher), contextlib.ExitStack() as stack:
+        if metrics is not None:
+            collector = CountsCollector(
+                "skyctl_published", "What was sent", lambda: publisher.counts
+            )
+            stack.enter_context(MetricsServer(collector, port=metrics))
+        recording = stack.enter_context(Recording(file))
+        with progress_bar("shots") as progress:
+            bar = progress.add_task("sending", total=len(numbers or recording.starts))
             sent = publish(recording, publisher, pace, numbers, lambda _: progress.advance(bar))
-        finally:
-            publisher.close()
         write_json(json_file, vars(sent))
     _show_jitter(sent.frames, sent.seconds, sent.jitter_ms)
 

@@ -9,7 +9,8 @@ Sorting forgets where a spin is: a skyrmion, two of half its area and a piece of
 have one sorted curve. ``shape`` keeps what topology needs, in any image of any film: the frame is
 averaged on about CELLS² square cells and smoothed, then read as quantiles, fewer of them, and as
 the regions above and below each of LEVELS (their boundary, how many there are inside the film and
-at its edge, how large): the Minkowski functionals of a plane figure and what they are made of.
+at its edge, how large): the Minkowski functionals of a plane figure and what they are made of. How
+rough the pixels are, which the cells hide, tells a noisy camera from a film that is none.
 """
 
 import math
@@ -18,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from skyctl.inference.kernels_shape import NUMBERS_A_LEVEL, islands, resample, smooth
+from skyctl.inference.kernels_shape import NUMBERS_A_LEVEL, islands, resample, roughness, smooth
 
 Preprocessing = Literal["quantiles", "sorted", "shape"]
 
@@ -28,7 +29,7 @@ LEVELS = (-0.6, -0.3, 0.0, 0.3, 0.6)
 """S_z at which ``shape`` looks for regions."""
 SMALLEST_REGION = 2
 """Cells; a smaller region is noise."""
-SHAPE_NUMBERS = len(LEVELS) * NUMBERS_A_LEVEL
+SHAPE_NUMBERS = 1 + len(LEVELS) * NUMBERS_A_LEVEL
 _LEVELS = np.array(LEVELS, np.float32)
 
 
@@ -51,7 +52,7 @@ def frame_features(
 
     sz : (H, W) (flat will do but for ``shape``), finite, 2 sites or more. Value i of N sorted ones
         stands at fraction (i + 1/2) / N; between them the curve is linear.
-    ``shape`` has ``count`` - SHAPE_NUMBERS quantiles first.
+    ``shape`` has ``count`` - SHAPE_NUMBERS quantiles first, then the roughness and the regions.
 
     Raises ValueError when ``kind`` is "sorted" and the frame has not ``count`` sites, and for an
     image or a ``count`` too small for ``shape``.
@@ -63,8 +64,10 @@ def frame_features(
                 f"frame of shape {sz.shape} as {count} numbers: shape features need an image of "
                 f"2 x 2 pixels or more, and more than {SHAPE_NUMBERS} numbers"
             )
-        cells = film_cells(oriented)
-        return np.concatenate([_quantiles(cells, count - SHAPE_NUMBERS), _shape(cells)])
+        image = np.ascontiguousarray(oriented)
+        cells = film_cells(image)
+        rough = np.array([roughness(image)], np.float32)
+        return np.concatenate([_quantiles(cells, count - SHAPE_NUMBERS), rough, _shape(cells)])
     if kind == "quantiles":
         return _quantiles(oriented, count)
     if sz.size != count:
@@ -76,15 +79,15 @@ def frame_features(
 
 
 def film_cells(sz: np.ndarray) -> np.ndarray:
-    """S_z (H, W) float32 on about CELLS² square cells, smoothed, float32 (rows, columns)."""
+    """S_z (H, W), float32, on about CELLS² square cells, smoothed, float32 (rows, columns)."""
     height, width = sz.shape
     pixels_a_cell = math.sqrt(height * width) / CELLS
     rows, columns = (max(2, round(side / pixels_a_cell)) for side in (height, width))
-    return smooth(resample(np.ascontiguousarray(sz), rows, columns))
+    return smooth(resample(sz, rows, columns))
 
 
 def _shape(cells: np.ndarray) -> np.ndarray:
-    """The regions at each level, (SHAPE_NUMBERS,); none depends on the number of cells.
+    """The regions at each level, flat; none depends on the number of cells.
 
     Lengths and areas as fractions of the film's, areas as their square root (a side), numbers of
     regions as log(1 + n): all about as large as S_z.

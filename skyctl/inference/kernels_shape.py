@@ -57,6 +57,22 @@ def smooth(cells):
 
 
 @_compiled
+def roughness(image):
+    """Mean |difference| of neighbouring pixels of ``image`` (H, W), of both directions together."""
+    height, width = image.shape
+    total = 0.0
+    for i in range(height):
+        row = np.float32(0)
+        for j in range(width - 1):
+            row += abs(image[i, j + 1] - image[i, j])
+        if i:
+            for j in range(width):
+                row += abs(image[i, j] - image[i - 1, j])
+        total += row
+    return total / (height * (width - 1) + width * (height - 1))
+
+
+@_compiled
 def _root(parent, i):
     while parent[i] != i:
         parent[i] = parent[parent[i]]

@@ -69,6 +69,7 @@ class StreamingClassifier:
         self._last_frame: Frame | None = None
         self._bad_frame = ""
         self._latencies_ms: list[float] = []
+        self._mean_sz: list[tuple[float, float]] = []
         self._seen_ns = 0
 
     def _frame(self, frame: Frame) -> None:
@@ -82,6 +83,7 @@ class StreamingClassifier:
             self.model.reset(-background_sign(frame.sz))
         self._last_frame = frame
         self._seen_ns = frame.left_source_ns
+        self._mean_sz.append((frame.movie_time_ps, float(frame.sz.mean(dtype=np.float64))))
         if start.pulse is None:
             return
         probabilities = self.model.step(frame.sz)
@@ -115,6 +117,7 @@ class StreamingClassifier:
                 problem=self._bad_frame or _loss(end.counts),
                 latencies_ms=tuple(self._latencies_ms),
                 seen_ns=self._seen_ns,
+                mean_sz=tuple(self._mean_sz),
             )
         )
         self._begin(None)

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import MovieSet
 from skyctl.pictures import Strip, film_strip
-from skyctl.reproduce.judge import ENDS_PS, PAPER_END_PS, Judgement, watch
+from skyctl.reproduce.judge import ENDS_PS, PAPER_END_PS, Judgement, truth_of, watch
 from skyctl.reproduce.movies import (
     EXAMPLE_DAMPING,
     EXAMPLE_WIDTHS_PS,
@@ -132,13 +132,13 @@ def warm(path: Path, examples: MovieSet) -> None:
 
     examples : the set of ``movies.example_shots``
     """
-    strips = []
+    strips, truth = [], truth_of(examples)
     for row in range(len(EXAMPLE_WIDTHS_PS), len(examples)):
         shot, times_ps, sz = examples.shot(row), examples.times_ps(row), examples.sz(row)
         seen = int((times_ps <= PAPER_END_PS).sum())
         strips.append(
             Strip(
-                f"{shot.parameters.temperature_K:g} K\n{examples.labels[row]}",
+                f"{shot.parameters.temperature_K:g} K\n{truth[row]}",
                 list(sz[:seen]),
                 [f"{time_ps:g} ps" for time_ps in times_ps[:seen]],
                 at_rest=sz[-1],
@@ -153,8 +153,9 @@ def widths(path: Path, model: MovieClassifier, movies: MovieSet) -> None:
     movies : the set of ``movies.width_shots``
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
-    half = len(movies) // 2
-    for part, axes in enumerate(figure.subplots(2, 1, sharex=True)):
+    half, truth = len(movies) // 2, truth_of(movies)
+    panels = figure.subplots(2, 1, sharex=True)
+    for part, axes in enumerate(panels):
         rows = range(part * half, (part + 1) * half)
         shots = [movies.shot(row) for row in rows]
         widths_ps = [shot.pulse.width_ps for shot in shots if shot.pulse]
@@ -168,11 +169,13 @@ def widths(path: Path, model: MovieClassifier, movies: MovieSet) -> None:
                 widths_ps, values, color=_COLOURS[name], marker=_MARKERS[name], markersize=4,
                 label=name,
             )  # fmt: skip
-        colours = [_COLOURS.get(movies.labels[row], _OTHER) for row in rows]
+        colours = [_COLOURS.get(truth[row], _OTHER) for row in rows]
         axes.scatter(widths_ps, [-0.12] * half, c=colours, marker="s")
         axes.set(ylabel=f"outputs at {shots[0].parameters.temperature_K:g} K", ylim=(-0.2, 1.05))
-    axes.set_xlabel(f"pulse width t_w (ps), α = {EXAMPLE_DAMPING:g}; squares: truth, grey mixed")
-    axes.legend(fontsize=8)
+    panels[1].set_xlabel(
+        f"pulse width t_w (ps), α = {EXAMPLE_DAMPING:g}; squares: truth, grey mixed"
+    )
+    panels[1].legend(fontsize=8)
     _save(figure, path)
 
 

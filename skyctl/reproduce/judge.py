@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skyctl.inference.discs import film_state
 from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import MovieSet
 from skyctl.reproduce.process_map import Agreement, Grid
-from skyctl.simulators.topology import MIXED
+from skyctl.simulators.topology import MIXED, SWITCHING
 
 PAPER_END_PS = 105.0
 """The paper's movies end here, though a wide pulse and what it does is not over yet."""
@@ -18,6 +19,20 @@ LATE_END_PS = 165.0
 ENDS_PS = (PAPER_END_PS, LATE_END_PS)
 _NEVER_PS = 1e-6
 """Frames are never so close in time; what differs by less is the same time."""
+
+
+def truth_of(movies: MovieSet) -> np.ndarray:
+    """What happened in each movie of a full set, (movies,) str.
+
+    ``movies.labels``, by charge, with a rule of the paper's on top: a film that switched is mixed
+    when it holds anything beside its one skyrmion, or domains whose charges only add up to one.
+    (Breathing is not held to this: with our open edges, all of it leaves a domain at an edge.)
+    """
+    truth = movies.labels
+    for row in np.flatnonzero(truth == SWITCHING).tolist():
+        if not film_state(movies.sz(row)[-1]).has_one_skyrmion:
+            truth[row] = MIXED
+    return truth
 
 
 def watch(
@@ -42,13 +57,14 @@ def watch(
 class Judgement:
     """What a classifier made of each movie of a set.
 
-    truth : (movies,) str, by topology at 165 ps
+    truth : (movies,) str, at 165 ps (``truth_of``); by_charge : the same without the paper's rule
     named : for each of ENDS_PS the labels of the movies that end there, (movies,) str; "" where
         the classifier abstains
     likeliest : for each of ENDS_PS the classes of highest probability
     """
 
     truth: np.ndarray
+    by_charge: np.ndarray
     named: dict[float, np.ndarray]
     likeliest: dict[float, np.ndarray]
 
@@ -66,8 +82,10 @@ class Judgement:
 
     def table(self, grid: Grid) -> dict[str, dict[str, float | int]]:
         """For each end: how the labels stand to the truth, over the whole map and inside its areas,
-        the same where the classifier may not abstain, and what it makes of mixed movies."""
+        the same where the classifier may not abstain, and against the truth by charge alone, and
+        what it makes of mixed movies."""
         inside, mixed = grid.inside(self.truth), self.truth == MIXED
+        inside_by_charge = grid.inside(self.by_charge)
         table: dict[str, dict[str, float | int]] = {}
         for end_ps, named in self.named.items():
             whole, core = self.agreement(end_ps), self.agreement(end_ps, inside)
@@ -81,6 +99,8 @@ class Judgement:
                 "inside_cells": core.cells,
                 "whole_likeliest": Agreement.count(self.truth, likeliest).share,
                 "inside_likeliest": Agreement.count(self.truth, likeliest, inside).share,
+                "whole_by_charge": Agreement.count(self.by_charge, named).share,
+                "inside_by_charge": Agreement.count(self.by_charge, named, inside_by_charge).share,
                 "mixed_cells": int(mixed.sum()),
                 "mixed_named_mixed": int((named[mixed] == MIXED).sum()),
                 "mixed_unnamed": int((named[mixed] == "").sum()),
@@ -110,4 +130,4 @@ def judge(
                 if time_ps <= end_ps:
                     named[end_ps][row], likeliest[end_ps][row] = label or "", best
         progress()
-    return Judgement(movies.labels, named, likeliest)
+    return Judgement(truth_of(movies), movies.labels, named, likeliest)

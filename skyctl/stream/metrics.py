@@ -1,7 +1,7 @@
 """Metrics: what a hub counts, for Prometheus. Read when somebody asks; nothing is counted twice."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from http.server import HTTPServer
 from threading import Thread
@@ -66,6 +66,24 @@ class HubCollector(Collector):
             yield _histogram(f"skyctl_{name}_seconds", histogram)
 
 
+class CountsCollector(Collector):
+    """Counts by name of what has no hub: a splitter, a publisher.
+
+    name : of the metric, "skyctl_split" say; what : its description
+    counts : called when somebody asks
+    """
+
+    def __init__(self, name: str, what: str, counts: Callable[[], Mapping[str, int]]) -> None:
+        self._name, self._what, self._counts = name, what, counts
+
+    def collect(self) -> Iterator[Metric]:
+        """The counts now."""
+        metric = CounterMetricFamily(self._name, self._what, labels=["what"])
+        for what, count in dict(self._counts()).items():
+            metric.add_metric([what], count)
+        yield metric
+
+
 def _histogram(name: str, histogram: LatencyHistogram) -> HistogramMetricFamily:
     bounds = [f"{bound / 1e3:.6g}" for bound in histogram.BOUNDS_MS] + ["+Inf"]
     counts, total = list(histogram.counts), 0
@@ -78,7 +96,7 @@ def _histogram(name: str, histogram: LatencyHistogram) -> HistogramMetricFamily:
 
 
 class MetricsServer:
-    """Serves metrics over HTTP at ``url`` until it is closed.
+    """Serves metrics over HTTP at ``url`` until it is closed; a context manager.
 
     address : an interface; only this machine can ask unless told otherwise
     port : 0 takes a free one
@@ -104,6 +122,12 @@ class MetricsServer:
             ) from error
         self._server, self._thread = server
         self.url = f"http://{address}:{self._server.server_port}/metrics"
+
+    def __enter__(self) -> "MetricsServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Stop serving."""

@@ -99,13 +99,23 @@ class Publisher:
                 "or stop the program that has it."
             ) from error
         self.address: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        self._shots = self._sent = 0
+        self._shots = self._frames = self._sent = 0
         self._memory = _Memory()
 
     @property
     def clock_address(self) -> str | None:
         """Where this machine's time can be asked for."""
         return self._clock.address if self._clock else None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was sent since it was made, how many hubs there are, and who was turned away."""
+        return {
+            "shots": self._shots,
+            "frames": self._frames,
+            "hubs": self.hubs,
+            "refused": self.refused,
+        }
 
     def start(self, start: ShotStart) -> None:
         """Open a movie. Movies are numbered, so that the hub sees when one is lost whole."""
@@ -119,6 +129,7 @@ class Publisher:
         message = wire.encode_frame(frame, self._memory.take)
         self._memory.lend(message, self._send(message))
         self._sent += 1
+        self._frames += 1
 
     def end(self, run: str, shot: str, frames: int | None = None) -> None:
         """Close the movie with the number of frames that were sent.

@@ -353,6 +353,7 @@ def _child(name: str, engine: str, inputs: int, result: Path) -> None:
             _run_atheris(target, left, outcomes)
         faulthandler.dump_traceback_later(LONGEST_S + left / 100, exit=True)
         _run_hypothesis(target, max(1, left // _EACH), outcomes)
+    faulthandler.cancel_dump_traceback_later()
     outcomes.write()
 
 

@@ -18,7 +18,7 @@ from typing import IO, Literal
 import zmq
 
 from skyctl.errors import StreamError, UndecodableMessage
-from skyctl.stream.keys import require_keys
+from skyctl.stream.keys import AllowList, Keys, require_keys, secure_server
 from skyctl.stream.sources.transports import ZmqTransport
 
 QUEUED_MESSAGES = 256
@@ -48,18 +48,22 @@ class Splitter:
     counts : "in", "undecodable" (dropped by ZeroMQ's rules), and for each output's address, as
         bound, what it was given; with " dropped" behind the address what it was not
     addresses : of the outputs, as bound
+    keys : of this splitter, with the public keys of the clients that may connect to its outputs;
+        an output that leaves this machine needs them, and with them all outputs do
 
-    Raises StreamError for an address that is none, in use, or off this machine, and when a
-    splitter on this machine stands behind the detector already.
+    Raises StreamError for an address that is none, in use, or off this machine without keys, and
+    when a splitter on this machine stands behind the detector already.
     """
 
-    def __init__(self, detector: str, outputs: list[Output]) -> None:
+    def __init__(self, detector: str, outputs: list[Output], keys: Keys | None = None) -> None:
         if not outputs:
             raise StreamError(f"splitter of {detector}: no outputs. Give at least one address.")
         self._claim = claim(detector)
         self.counts: Counter[str] = Counter()
         self._stop = threading.Event()
         self._context = zmq.Context()
+        self._keys = keys
+        self._allow_list = AllowList(self._context, keys) if keys else None
         self._outputs: list[tuple[Output, str, zmq.Socket]] = []
         try:
             for output in outputs:
@@ -73,12 +77,14 @@ class Splitter:
         self._thread.start()
 
     def _bind(self, output: Output) -> tuple[Output, str, zmq.Socket]:
-        require_keys(output.address, None)
+        require_keys(output.address, self._keys)
         socket = self._context.socket(zmq.PUSH if output.kind == "push" else zmq.XPUB)
         socket.setsockopt(zmq.SNDHWM, QUEUED_MESSAGES)
         socket.setsockopt(zmq.LINGER, 0)
         if output.kind == "pub":
             socket.setsockopt(zmq.XPUB_NODROP, 1)  # says so instead of dropping in silence
+        if self._keys:
+            secure_server(socket, self._keys)
         try:
             socket.bind(output.address)
         except zmq.ZMQError as error:
@@ -118,6 +124,8 @@ class Splitter:
     def _release(self) -> None:
         while self._outputs:
             self._outputs.pop()[2].close()
+        if self._allow_list:
+            self._allow_list.close()
         self._context.term()
         self._claim.close()
 

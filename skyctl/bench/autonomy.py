@@ -1,0 +1,191 @@
+"""Benchmark of autonomy: from verdict to armed pulser, stop to disarmed, and unsafe proposals."""
+
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import bluesky.plan_stubs as bps
+import numpy as np
+from bluesky import RunEngine
+from bluesky.utils import Msg
+from ophyd.sim import SynAxis, SynSignal
+
+from skyctl.bench.machine import machine
+from skyctl.bench.proposals import fuzz_pulser
+from skyctl.devices.guard import Envelope, Guard
+from skyctl.devices.pulser import Pulser
+from skyctl.devices.simulated import Beamline, simulated_beamline
+from skyctl.plans import write
+from skyctl.plans.modes import Oversight
+from skyctl.pulse import Movie, Pulse
+from skyctl.simulators.film import FilmParameters
+from skyctl.verdict import ShotResult, Verdict
+
+_TICK_S = 0.001
+_STOPS = 100
+
+
+def autonomy(
+    proposals: int, decisions: int, seed: int, say: Callable[[str], None] = lambda text: None
+) -> dict[str, Any]:
+    """What autonomy costs and what it lets through.
+
+    proposals : hostile proposals to the pulser's guard; decisions : timed decisions
+
+    Returns ``metrics``, each with name, median, p90, p99 and its baselines, for a table beside
+    those of the agents.
+    """
+    say(f"{decisions} decisions, beside a bare RunEngine …")
+    latency = arming_latency(decisions)
+    say("stopping an armed pulser …")
+    stops = stop_latency()
+    say(f"{proposals} hostile proposals …")
+    fuzzed = fuzz_pulser(proposals, seed)
+    return {
+        "machine": machine(),
+        "metrics": [
+            *latency,
+            _metric("stop to disarmed, driver firing and disk slow, ms", stops),
+            {"name": "unsafe writes", "median": len(fuzzed["unsafe"]), "of": fuzzed["proposals"]},
+        ],
+        "proposals": fuzzed,
+    }
+
+
+def _metric(
+    name: str, values: list[float], baselines: dict[str, list[float]] | None = None
+) -> dict[str, Any]:
+    metric: dict[str, Any] = {"name": name, **_spread(values)}
+    if baselines:
+        metric["baselines"] = {each: _spread(ms) for each, ms in baselines.items()}
+    return metric
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    p90, p99 = np.percentile(values, (90, 99))
+    median = statistics.median(values)
+    return {"median": median, "p90": float(p90), "p99": float(p99), "max": max(values)}
+
+
+def arming_latency(decisions: int) -> list[dict[str, Any]]:
+    """Verdict to armed pulser in `write`'s own loop, beside `mv` and `trigger` of a bare RunEngine.
+
+    The clock starts when the classifier tells the result that the decision is made from, and stops
+    when the pulser is armed: documents of the look, the agent, guard, decision document, camera and
+    classifier readied. The bare plan moves and triggers ophyd's simulated devices, in the same
+    RunEngine and process, before and after. A second metric is how late the RunEngine's loop was
+    while it did so.
+    """
+    engine = RunEngine({})
+    bare_ms = _bare_ms(engine, decisions // 2)
+    film = FilmParameters(rows=20, columns=20)
+    told: list[int] = []
+    armed_ms: list[float] = []
+    late_ms: list[float] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        simulated_beamline(Path(folder), parameters=film, envelope=Envelope(rest_s=0)) as line,
+    ):
+        line.camera.duration_ps.put(Movie(duration_ps=10).duration_ps)
+
+        def result(news: Verdict | ShotResult) -> None:
+            if isinstance(news, ShotResult) and news.verdict is None:
+                told.append(time.perf_counter_ns())
+
+        def armed(value: int, **_: Any) -> None:
+            if value:
+                armed_ms.append((time.perf_counter_ns() - told[-1]) / 1e6)
+
+        line.streaming.subscribe(result)
+        line.pulser.armed.subscribe(armed, run=False)
+        while len(armed_ms) < decisions:
+            engine(_decide_and_fire(line, decisions - len(armed_ms)))
+        timed_ms = armed_ms.copy()
+        with _Heartbeat(engine, late_ms):  # which itself takes time, so not while that is timed
+            engine(_decide_and_fire(line, decisions))
+    bare_ms += _bare_ms(engine, decisions // 2)
+    return [
+        _metric("verdict to pulser armed, ms", timed_ms, {"bare mv + trigger, ms": bare_ms}),
+        _metric("RunEngine's loop held up while it decides, ms", late_ms),
+    ]
+
+
+def _decide_and_fire(line: Beamline[Any], shots: int) -> Generator[Msg, Any, Any]:
+    devices = line.pulser, line.camera, line.classifier, line.decisions
+    return write(*devices, shots=shots, oversight=Oversight())
+
+
+def _bare_ms(engine: RunEngine, repeats: int) -> list[float]:
+    """`mv` of a motor and `trigger` of a detector, both done at once; ms each time."""
+    motor, detector = SynAxis(name="motor"), SynSignal(func=lambda: 1.0, name="detector")
+    elapsed: list[float] = []
+
+    def plan() -> Generator[Msg, Any, None]:
+        for i in range(repeats):
+            start = time.perf_counter()
+            yield from bps.mv(motor, i)
+            yield from bps.trigger(detector, wait=True)
+            elapsed.append((time.perf_counter() - start) * 1e3)
+
+    engine(plan())
+    return elapsed
+
+
+class _Heartbeat:
+    """Asks the RunEngine's loop every ms to do nothing, and notes how long that takes it."""
+
+    def __init__(self, engine: RunEngine, late_ms: list[float]) -> None:
+        self._engine, self._late_ms = engine, late_ms
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="skyctl-heartbeat")
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._over.wait(_TICK_S):
+            done = threading.Event()
+            asked = time.perf_counter()
+            self._engine.loop.call_soon_threadsafe(done.set)
+            done.wait()
+            self._late_ms.append((time.perf_counter() - asked) * 1e3)
+
+
+class _SlowDriver:
+    """A PulseDriver that takes its time to fire."""
+
+    def __init__(self) -> None:
+        self.firing = threading.Event()
+        self.go = threading.Event()
+
+    def fire(self, _shot: str, _pulse: Pulse) -> None:
+        self.firing.set()
+        self.go.wait()
+
+
+def stop_latency() -> list[float]:
+    """How long ``stop`` takes while the driver is still firing, ms each time."""
+    elapsed: list[float] = []
+    for number in range(_STOPS):
+        driver = _SlowDriver()
+        pulser = Pulser(name="pulser", driver=driver, guard=Guard(Envelope()))
+        pulser.set(Pulse(width_ps=10), shot=str(number))
+        thread = threading.Thread(target=pulser.trigger)
+        thread.start()
+        driver.firing.wait()
+        start = time.perf_counter()
+        pulser.stop()
+        if pulser.armed.get():
+            raise RuntimeError("the pulser is armed after a stop")
+        elapsed.append((time.perf_counter() - start) * 1e3)
+        driver.go.set()
+        thread.join()
+    return elapsed

@@ -1,0 +1,250 @@
+"""Torque networks: their symmetries, their training, and the sets they learn from."""
+
+import numpy as np
+import pytest
+import torch
+
+from skyctl.models.torque import PAPER_WIDTHS, EquivariantNetwork, PaperNetwork, wrap
+from skyctl.models.torque_data import (
+    TorquePlan,
+    TorqueSet,
+    TorqueStates,
+    fill_torque_set,
+    label,
+    simulate_run,
+)
+from skyctl.models.torque_training import (
+    angles_deg,
+    lattice_symmetry,
+    predict,
+    random_rotation,
+    relative_loss,
+    score,
+    train_torque,
+)
+from skyctl.simulators.itinerant import HALF_NEIGHBOURS, Electrons, perpendicular, random_spins
+from skyctl.simulators.state import StateError
+
+TINY = TorquePlan(side=12, runs=4, steps=1, electrons=Electrons(temperature=0.1))
+
+
+def some_spins(films=2, side=12, seed=0):
+    rng = np.random.default_rng(seed)
+    spins = np.stack([random_spins(side, side, rng) for _ in range(films)])
+    return torch.from_numpy(spins.astype(np.float32))
+
+
+def small_network():
+    torch.manual_seed(0)
+    return EquivariantNetwork(features=3, reaches=(2, 2, 2), products=4, hidden=8)
+
+
+def test_the_equivariant_network_has_the_electrons_symmetries():
+    network, spins = small_network(), some_spins()
+    with torch.no_grad():
+        field = network(spins)
+        size = field.abs().max()
+        q = torch.from_numpy(random_rotation(np.random.default_rng(1)).astype(np.float32))
+        turned = torch.einsum("ab,nbij->naij", q, spins)
+        assert (network(turned) - torch.einsum("ab,nbij->naij", q, field)).abs().max() < 1e-5 * size
+        assert (network(-spins) + field).abs().max() < 1e-5 * size
+        for number in range(12):
+            moved = torch.from_numpy(lattice_symmetry(spins.numpy(), number))
+            expected = torch.from_numpy(lattice_symmetry(field.numpy(), number))
+            assert (network(moved) - expected).abs().max() < 1e-5 * size
+        shifted = network(spins.roll((3, 5), (2, 3)))
+        assert (shifted - field.roll((3, 5), (2, 3))).abs().max() < 1e-5 * size
+        assert (spins * field).sum(1).abs().max() < 1e-5 * size
+
+
+def test_the_equivariant_network_is_not_merely_linear():
+    network, spins = small_network(), some_spins()
+    with torch.no_grad():
+        filters = network.direct(spins.reshape(-1, 1, 12, 12)).reshape(spins.shape)
+        direct = filters - spins * (spins * filters).sum(1, keepdim=True)
+        assert (network(spins) - direct).norm() > 0.1 * direct.norm()
+
+
+def test_networks_take_a_larger_lattice_and_look_no_farther_than_their_filters():
+    network, spins = small_network(), some_spins(1, 24)
+    with torch.no_grad():
+        field, moved = network(spins), spins.clone()
+        moved[:, :, 12, 12] *= -1
+        changed = (network(moved) - field).abs().amax(1)[0] > 1e-7
+    rows, columns = np.nonzero(changed.numpy())
+    down, right = rows - 12, columns - 12
+    distance = np.max(np.abs([down, right, down + right]), axis=0)
+    assert distance.max() == 2 + 2 + 2
+
+
+def test_the_papers_network_is_the_papers():
+    network = PaperNetwork(PAPER_WIDTHS)
+    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert sum(c.kernel_size == (5, 5) for c in convolutions) == 4 * 2 + 2
+    assert network.blocks[-1].second.out_channels == 512
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
+    reduced, spins = PaperNetwork((4, 8)), some_spins(1)
+    with torch.no_grad():
+        shifted = reduced(spins.roll((3, 5), (2, 3)))
+        torch.testing.assert_close(shifted, reduced(spins).roll((3, 5), (2, 3)))
+
+
+def test_the_equivariant_network_has_a_tenth_of_the_parameters():
+    counts = [
+        sum(p.numel() for p in n.parameters()) for n in (EquivariantNetwork(), PaperNetwork())
+    ]
+    assert counts[0] * 10 <= counts[1]
+
+
+def test_wrapping_is_periodic():
+    x = torch.arange(20.0).reshape(1, 1, 4, 5)
+    expected = np.pad(x.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)), mode="wrap")
+    np.testing.assert_array_equal(wrap(x, 2).numpy(), expected)
+
+
+def test_lattice_symmetries_are_twelve_and_keep_neighbours():
+    x = np.zeros((12, 12))
+    x[0, 0] = 1
+    for row, column in HALF_NEIGHBOURS:
+        x[row, column] = x[-row, -column] = 2
+    x[2, 3] = 3
+    images = {lattice_symmetry(x, number).tobytes() for number in range(12)}
+    assert len(images) == 12
+    for number in range(12):
+        image = lattice_symmetry(x, number)
+        assert image[0, 0] == 1
+        assert all(image[r, c] == 2 == image[-r, -c] for r, c in HALF_NEIGHBOURS)
+    with pytest.raises(ValueError, match="equal sides"):
+        lattice_symmetry(np.zeros((3, 12, 18)), 1)
+
+
+def test_the_truth_has_the_symmetries_that_training_uses():
+    spins = some_spins(1)[0].numpy().astype(np.float64)
+    field = label(TINY.electrons, spins)
+    for number in (1, 6, 8):
+        moved = label(TINY.electrons, lattice_symmetry(spins, number))
+        np.testing.assert_allclose(moved, lattice_symmetry(field, number), atol=2e-6)
+
+
+def test_the_loss_is_the_papers():
+    true = torch.tensor([0.0, 0.0, 2.0]).reshape(1, 3, 1, 1)
+    predicted = torch.tensor([1.0, -1.0, 2.5]).reshape(1, 3, 1, 1)
+    assert float(relative_loss(predicted, true)) == pytest.approx(2.5 / 2)
+
+
+def test_scores_and_angles():
+    true = np.zeros((1, 3, 1, 4))
+    true[:, 0] = 1
+    predicted = np.zeros_like(true)
+    degrees = np.array([0, 9, 20, 40])
+    predicted[0, 0, 0], predicted[0, 1, 0] = (
+        np.cos(np.radians(degrees)),
+        np.sin(np.radians(degrees)),
+    )
+    np.testing.assert_allclose(angles_deg(predicted, true)[0, 0], degrees, atol=1e-6)
+    found = score(predicted, true)
+    assert (found.within_10_deg, found.beyond_30_deg, found.sites) == (0.5, 0.25, 4)
+    assert found.error == pytest.approx(np.mean(2 * np.sin(np.radians(degrees) / 2)))
+
+
+def exchange_states(films=6):
+    """States whose field is what nearest neighbours exert: easy to learn."""
+    spins = some_spins(films).numpy()
+    field = sum(
+        np.roll(spins, (sign * r, sign * c), (2, 3)) for r, c in HALF_NEIGHBOURS for sign in (1, -1)
+    )
+    field = perpendicular(spins, field)
+    return spins, field / np.linalg.norm(field, axis=1).mean()
+
+
+def test_training_learns_what_can_be_learned():
+    spins, field = exchange_states()
+    network = small_network()
+    train_torque(network, spins[:4], field[:4], steps=150, batch=2, augment=False)
+    assert score(predict(network, spins[4:]), field[4:]).error < 0.1
+
+
+def test_augmentation_trains_and_repeats():
+    spins, field = exchange_states(3)
+
+    def losses():
+        torch.manual_seed(0)
+        network, seen = PaperNetwork((4, 8)), []
+        train_torque(
+            network, spins, field, steps=12, batch=2, progress=lambda _, loss: seen.append(loss)
+        )
+        return seen
+
+    first = losses()
+    assert first == losses()
+    assert np.mean(first[-4:]) < np.mean(first[:4])
+    with pytest.raises(ValueError, match="0 steps"):
+        train_torque(PaperNetwork((4, 8)), spins, field, steps=0)
+
+
+def test_a_set_goes_on_where_it_was_stopped(tmp_path):
+    path = tmp_path / "torque.h5"
+
+    class Stopped(Exception):
+        pass
+
+    def stop():
+        raise Stopped
+
+    with TorqueSet(path, TINY) as states:
+        with pytest.raises(Stopped):
+            fill_torque_set(states, progress=stop)
+        with pytest.raises(ValueError, match="3 runs are missing"):
+            states.split()
+    counted = []
+    with TorqueSet(path, TINY) as states:
+        assert states.done.tolist() == [True, False, False, False]
+        fill_torque_set(states, progress=lambda: counted.append(1))
+        training, held_out = states.split()
+    assert len(counted) == 3
+    both = TorqueStates.joined([training, held_out])
+    assert both.spins.shape == both.fields.shape == (8, 3, 12, 12)
+    assert (both.kinds == "lattice").sum() == (both.kinds == "quench").sum() == 4
+    np.testing.assert_allclose(np.linalg.norm(both.spins, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose((both.spins * both.fields).sum(1), 0, atol=1e-6)
+    again = simulate_run(TINY, 2)
+    assert any(np.array_equal(again.spins[0], state) for state in both.spins)
+    with pytest.raises(StateError, match="other options"):
+        TorqueSet(path, TorquePlan(side=12, runs=4, steps=2, electrons=TINY.electrons))
+
+
+def test_held_out_runs_are_three_in_ten_of_either_kind(tmp_path):
+    plan = TorquePlan(side=12, runs=20, steps=1)
+    with TorqueSet(tmp_path / "torque.h5", plan) as states:
+        states.done[:] = True
+        training, held_out = states.split()
+    for part, count in ((training, 7), (held_out, 3)):
+        for kind in ("lattice", "quench"):
+            assert len(part.of_kind(kind).spins) == count * plan.states
+
+
+def test_a_networks_own_states_are_labelled_by_the_truth(tmp_path):
+    plan = TorquePlan(
+        side=12, runs=2, steps=2, driver="made up", longest_t0=20, electrons=TINY.electrons
+    )
+
+    def driver(spins):
+        return np.roll(spins, 1, axis=2) * 0.1
+
+    with TorqueSet(tmp_path / "torque.h5", plan) as states:
+        with pytest.raises(ValueError, match="give its driver"):
+            fill_torque_set(states)
+        fill_torque_set(states, driver=driver)
+    run = simulate_run(plan, 1, driver)
+    assert (run.times_t0 >= 10).all()
+    assert (run.times_t0 <= 20).all()
+    np.testing.assert_allclose(
+        run.fields[1], label(plan.electrons, run.spins[1].astype(np.float64)), atol=1e-5
+    )
+
+
+def test_impossible_plans_are_refused():
+    with pytest.raises(ValueError, match="2 runs or more"):
+        TorquePlan(runs=1)
+    with pytest.raises(ValueError, match="more than 10"):
+        TorquePlan(longest_t0=5)

@@ -1,0 +1,138 @@
+"""The startup module of queue servers: what it offers, and that a person's yes is what fires."""
+
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+import threading
+import typing
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import yaml
+from bluesky import RunEngine
+from bluesky.utils import Msg
+
+FOLDER = Path(str(resources.files("skyctl.queueserver")))
+PLANS = ["classify_shot", "cycle", "erase", "switch", "write"]
+STARTUP = "skyctl.queueserver.startup"
+
+
+@pytest.fixture
+def startup(tmp_path, monkeypatch):
+    """The module as a worker imports it; its beamline is closed afterwards."""
+    monkeypatch.setenv("SKYCTL_RUNS", str(tmp_path))
+    sys.modules.pop(STARTUP, None)
+    module = importlib.import_module(STARTUP)
+    yield module
+    module._beamline.close()
+    sys.modules.pop(STARTUP, None)
+
+
+def plain(kind):
+    return kind in (int, float, str, bool) or (
+        typing.get_origin(kind) is typing.Literal
+        and all(isinstance(value, str) for value in typing.get_args(kind))
+    )
+
+
+def test_plans_take_plain_values_and_return_plans(startup):
+    for name in PLANS:
+        plan = getattr(startup, name)
+        assert inspect.isgeneratorfunction(plan)
+        hints = typing.get_type_hints(plan)
+        assert typing.get_args(hints.pop("return"))[0] is Msg
+        for parameter in inspect.signature(plan).parameters.values():
+            assert plain(parameter.annotation), parameter
+            assert parameter.name in inspect.getdoc(plan)
+
+
+def test_the_modes_offered_are_the_plans(startup):
+    from skyctl.plans import modes
+
+    assert typing.get_args(startup.Mode) == modes.MODES
+
+
+def test_nothing_fires_without_the_approval_of_the_one_it_asks(startup, tmp_path):
+    startup.camera.duration_ps.put(20.0)
+    done = []
+
+    def approve():
+        tick = threading.Event()
+        while not startup.pending_approval()["shot"]:
+            tick.wait(0.01)
+        done.append((tmp_path / "ledger.jsonl").read_text())
+        startup.approve(startup.pending_approval()["shot"], "Ada")
+        while not startup.pending_approval()["shot"]:
+            tick.wait(0.01)
+        startup.refuse(startup.pending_approval()["shot"], "Ada", "enough")
+
+    thread = threading.Thread(target=approve)
+    thread.start()
+    RunEngine({})(startup.switch(shots=2))  # of an empty film: it needs at least two pulses
+    thread.join()
+    assert done == [""]
+    assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 1
+
+
+def test_who_queues_does_not_approve():
+    groups = yaml.safe_load((FOLDER / "user_group_permissions.yaml").read_text())["user_groups"]
+    assert sorted(groups["primary"]["allowed_plans"]) == PLANS
+    assert groups["primary"]["allowed_functions"] == ["pending_approval"]
+    assert groups["approvers"]["allowed_plans"] == []
+    assert "approve" in groups["approvers"]["allowed_functions"]
+
+
+def environment(tmp_path):
+    return {**os.environ, "SKYCTL_RUNS": str(tmp_path / "runs"), "PYTHONWARNINGS": "ignore"}
+
+
+@pytest.mark.slow
+def test_a_queue_server_lists_and_validates_the_plans(tmp_path):
+    pytest.importorskip("bluesky_queueserver")
+    from bluesky_queueserver import validate_plan
+    from bluesky_queueserver.manager.profile_ops import load_allowed_plans_and_devices
+
+    command = Path(sys.executable).with_name("qserver-list-plans-devices")
+    subprocess.run(
+        [command, "--startup-module", STARTUP, "--file-dir", tmp_path],
+        check=True,
+        env=environment(tmp_path),
+    )
+    plans, devices = load_allowed_plans_and_devices(
+        path_existing_plans_and_devices=str(tmp_path / "existing_plans_and_devices.yaml"),
+        path_user_group_permissions=str(FOLDER / "user_group_permissions.yaml"),
+    )
+    assert sorted(plans["primary"]) == PLANS
+    assert plans["approvers"] == {}
+    assert set(devices["primary"]) == {"pulser", "camera", "classifier", "decisions"}
+
+    def accepted(name, **kwargs):
+        item = {"item_type": "plan", "name": name, "kwargs": kwargs}
+        return validate_plan(
+            item, allowed_plans=plans["primary"], allowed_devices=devices["primary"]
+        )[0]
+
+    assert accepted("write")
+    assert accepted("cycle", cycles=50, mode="autonomous")
+    assert accepted("classify_shot", amplitude_T=2.0, width_ps=8.0)
+    assert not accepted("write", mode="yolo")
+    assert not accepted("write", shots="many")
+    assert not accepted("classify_shot")
+
+
+@pytest.mark.slow
+def test_blueapi_loads_the_plans(tmp_path, monkeypatch):
+    pytest.importorskip("blueapi")
+    monkeypatch.setenv("SKYCTL_RUNS", str(tmp_path))
+    from blueapi.config import ApplicationConfig
+    from blueapi.core import BlueskyContext
+
+    settings = yaml.safe_load((FOLDER / "blueapi.yaml").read_text())
+    plans = BlueskyContext(ApplicationConfig.model_validate(settings)).plans
+    assert sorted(plans) == PLANS
+    plans["write"].model(shots=4, mode="shadow")
+    with pytest.raises(ValueError, match="mode"):
+        plans["write"].model(mode="yolo")
