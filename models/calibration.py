@@ -192,7 +192,8 @@ class Novelty:
         offsets = np.log(mixture.weights_) + np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(
             axis=1
         )
-        rest = float(variances[axes:].sum())
+        # Not zero where the axes span everything.
+        rest = max(float(variances[axes:].sum()), 1e-9 * float(variances.sum()))
         return cls(scaled, centre, rest, mixture.means_, factors, offsets)
 
     def limited(self, most_novel: np.ndarray) -> "Novelty":

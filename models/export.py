@@ -145,7 +145,10 @@ def quantise(path: Path, out: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     MovieClassifier(path)
-    quantize_dynamic(str(path), str(out), weight_type=QuantType.QInt8)
+    model = onnx.load(str(path))
+    # The exporter's notes of shapes are those of before its own optimiser.
+    del model.graph.value_info[:]
+    quantize_dynamic(model, str(out), weight_type=QuantType.QInt8)
 
 
 @torch.no_grad()

@@ -259,7 +259,7 @@ def make_classifier(
         data_sha256=movies.content_sha256, rules=rules, novelty=novelty,
     )  # fmt: skip
     card = MovieClassifier(out).card
-    labels = movies.labels.tolist()
+    labels = [CLASSES[label] for label in examples.labels[examples.views == 0]]
     results = {
         "settings": asdict(settings),
         "views": views,

@@ -17,6 +17,7 @@ from skyctl.inference.features import SHAPE_NUMBERS, Preprocessing
 from skyctl.models.classifier import GatedClassifier
 from skyctl.models.movie_set import MovieSet
 from skyctl.models.shots import FRAME_PS, part_of
+from skyctl.models.truth import truth_of
 from skyctl.models.views import PERFECT, View, movie_features
 from skyctl.simulators.topology import (
     BREATHING,
@@ -45,7 +46,7 @@ class Examples:
     features : (examples, frames, count) float32, a frame every FRAME_PS from 0; zeros at the end
         of shorter movies
     frames : (examples,) how many frames each has; peak_ps : (examples,) time of the pulse's peak
-    labels : (examples,) index into CLASSES
+    labels : (examples,) index into CLASSES, by ``truth.truth_of``
     rows : (examples,) of the movie set; views : (examples,) 0 is the film itself
     content_sha256 : of the movie set
     """
@@ -105,7 +106,7 @@ def make_examples(
             frames[i], peak_ps[i] = len(sz), shot.pulse.peak_ps if shot.pulse else 0.0
             features[i, : len(sz)] = movie_features(sz, count, kind, camera)
         progress()
-    labels = np.array([CLASSES.index(label) for label in movies.labels])
+    labels = np.array([CLASSES.index(label) for label in truth_of(movies)])
     return Examples(
         features, frames, peak_ps, labels.repeat(views),
         rows=np.arange(len(movies)).repeat(views), views=np.tile(np.arange(views), len(movies)),

@@ -87,11 +87,10 @@ class DemoResult:
 
 
 def first_guesses(seed: int) -> tuple[PulseMemory, tuple[float, float]]:
-    """An ignorant start for the agents: guesses that are mostly too weak, and where to write."""
+    """Memory with a guess that is mostly too weak to write with, and where to write."""
     rng = np.random.default_rng(seed)
     memory = PulseMemory(
         write_T=Bracket(1.0, 12.0, rng.uniform(2.0, 4.5), 0.3),
-        switch_ps=Bracket(4.0, 48.0, rng.uniform(8.0, 20.0), 2.0),
         erase_ps=Bracket(8.0, 60.0, rng.uniform(10.0, 30.0), 1.0),
     )
     x, y = 49.5 + rng.uniform(-_JITTER_SITES, _JITTER_SITES, 2)

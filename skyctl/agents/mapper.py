@@ -27,7 +27,7 @@ ID_KEY = "_id"
 _LABEL = "label"
 _FIRST_SHOTS = 12
 _REFIT_GROWTH = 1.12
-_CANDIDATES = 160
+_UNSURE_CELLS, _UNSURE_CELLS_A_CANDIDATE = 600, 4
 _FALSIFIED_P = 0.01
 
 
@@ -300,7 +300,7 @@ class BoundaryMapper(MapAgent):
             self._field.condition(cell, label)
 
     def _most_worth(self) -> int:
-        cell, worth = self._with_pending().most_worth(self.shape)
+        cell, worth = self._with_pending().most_worth()
         self._worth.append(worth)
         return cell
 
@@ -480,19 +480,21 @@ class _Field:
         """(cells, classes): chance that a class is the one whose field is highest."""
         return _chances(self.mean, self.variance)
 
-    def most_worth(self, shape: tuple[int, int]) -> tuple[int, float]:
-        """(the cell whose shot leaves the fewest cells expected wrong, how many that mends)."""
+    def most_worth(self) -> tuple[int, float]:
+        """(the cell whose shot leaves the fewest cells expected wrong, how many that mends).
+
+        Only the cells that are least sure are looked at, as places to shoot and as what is mended:
+        elsewhere there is next to nothing to mend.
+        """
         score = _score(self.mean, self.variance)
-        # Cells that are sure themselves seldom help others: only unsure ones are looked at, and
-        # what a shot mends is counted on every other row and column.
         unsure = ndtr(-score) + 1e-4 * self.variance
-        candidates = np.argsort(-unsure, kind="stable")[: 6 * _CANDIDATES : 6]
-        cells = np.arange(len(score)).reshape(shape)[::2, ::2].ravel()
+        cells = np.argsort(-unsure, kind="stable")[:_UNSURE_CELLS]
+        candidates = cells[::_UNSURE_CELLS_A_CANDIDATE]
         n = len(self._shots)
         shared = self._covariance.between(candidates, cells)
         shared = shared - self._rows[:n, candidates].T @ self._rows[:n, cells]
         share = shared**2 / np.outer(self.variance[candidates] + self.noise, self.variance[cells])
-        mended = _GAIN(score[cells][None], share).sum(1) * len(score) / len(cells)
+        mended = _GAIN(score[cells][None], share).sum(1)
         best = int(mended.argmax())
         return int(candidates[best]), float(mended[best])
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from skyctl import __version__
+from skyctl.cli.autonomy import bench_autonomy
 from skyctl.cli.bench import bench_app
 from skyctl.cli.common import console
 from skyctl.cli.demo import demo
@@ -19,6 +20,7 @@ from skyctl.cli.recordings import recover, replay
 from skyctl.cli.reproduce import reproduce_app
 from skyctl.cli.simulate import simulate
 from skyctl.cli.stream import doctor, keys, split
+from skyctl.cli.torque import bench_torque, train_torque
 from skyctl.cli.train import train_app
 from skyctl.cli.verify import verify
 
@@ -33,10 +35,13 @@ for command in (
     demo, simulate, movies, diagram, verify, replay, recover, split, keys, doctor
 ):  # fmt: skip
     app.command()(command)
+train_app.command("torque")(train_torque)
 app.add_typer(train_app, name="train")
 app.add_typer(reproduce_app, name="reproduce")
 bench_app.command("maps")(bench_maps)
 bench_app.command("mapping")(bench_mapping)
+bench_app.command("torque")(bench_torque)
+bench_app.command("autonomy")(bench_autonomy)
 app.add_typer(bench_app, name="bench")
 
 

@@ -70,6 +70,8 @@ def reproduce_classifier(
 
 
 def _show(result: dict[str, Any]) -> None:
+    from skyctl.reproduce.classifier import percent
+
     found = {"paper": result["targets"], **result["targets_of_others"]}
     table = Table("named as the truth", "target")
     for name in found:
@@ -80,6 +82,6 @@ def _show(result: dict[str, Any]) -> None:
         for targets in found.values():
             for value, reached in (("value", "reached"), ("value_165_ps", "reached_165_ps")):
                 colour = "green" if targets[key][reached] else "red"
-                cells.append(f"[{colour}]{targets[key][value]:.1%}[/]")
+                cells.append(f"[{colour}]{percent(targets[key][value])}[/]")
         table.add_row(key.replace("_", " "), f"{target['target']:.1%}", *cells)
     console.print(table)

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from skyctl.errors import ModelError
-from skyctl.inference.model import _open_session, shipped_model
+from skyctl.inference.model import _open_session
 
-SHIPPED_TORQUE = "itinerant-torque-equivariant"
-"""Name of the torque network that comes with skyctl."""
 LATTICE = "triangular, flattened: neighbours at (0, 1), (1, 0), (1, -1)"
 _FEWEST_SITES = 5
 
@@ -37,7 +35,7 @@ class TorqueCard:
 class TorqueNetwork:
     """An ONNX Runtime session of a torque network; the ``torque`` of a ``TorqueFilm``.
 
-    path : the ``.onnx`` file; None is the shipped one
+    path : the ``.onnx`` file
     provider : "cpu" or "cuda"; no silent fall-back
     electrons : those it must have been trained for (``Electrons.as_dict``); None: whichever
 
@@ -47,17 +45,17 @@ class TorqueNetwork:
 
     def __init__(
         self,
-        path: Path | str | None = None,
+        path: Path | str,
         provider: str = "cpu",
         electrons: dict[str, float] | None = None,
     ) -> None:
-        self.path = Path(path) if path else shipped_model(SHIPPED_TORQUE)
+        self.path = Path(path)
         try:
             content = self.path.read_bytes()
         except OSError as error:
             raise ModelError(
                 f"torque model {self.path}: cannot be read ({error.strerror}). Give the path of an "
-                ".onnx file, or leave it out for the shipped one."
+                ".onnx file; `skyctl train torque` writes one."
             ) from error
         self.session = _open_session(content, self.path, provider)
         self.provider: str = self.session.get_providers()[0]

@@ -10,15 +10,15 @@ import bluesky.plan_stubs as bps
 from bluesky.utils import Msg
 
 from skyctl.agents.mapper import Axis, BoundaryMapper, ProcessMap
+from skyctl.agents.outcome import OUTCOMES, outcome_of
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
+from skyctl.agents.tasks import against
 from skyctl.plans import plans, stubs
 from skyctl.plans.modes import Answer, Oversight, Permission
 from skyctl.plans.threads import in_thread
 from skyctl.pulse import Pulse
 from skyctl.verdict import FilmState, ShotResult
 
-PROCESSES = ("breathing", "switching", "collapse", "mixed")
-"""Labels of a process diagram."""
 _SPOILT_IN_A_ROW = 2
 
 
@@ -108,7 +108,7 @@ def map_process_diagram(
             f"row_setting {row_setting!r}: no setting of a pulse; give 'amplitude_T', 'theta_deg' "
             "or the row_device that sets it"
         )
-    mapper = BoundaryMapper(report.rows, report.columns, PROCESSES, seed=seed, max_shots=shots)
+    mapper = BoundaryMapper(report.rows, report.columns, OUTCOMES, seed=seed, max_shots=shots)
     memory = PulseMemory()
     permission = Permission(oversight or Oversight())
 
@@ -128,7 +128,7 @@ def map_process_diagram(
                 yield from bps.checkpoint()
                 yield from bps.abs_set(row_device, point[row_setting], wait=True)
             settings = {**fixed, **{k: point[k] for k in fixed if k in point}}
-            pulse = _against(ready.after.background, width_ps=point["width_ps"], **settings)
+            pulse = against(ready.after.background, Pulse(width_ps=point["width_ps"], **settings))
             result, refused = yield from _one_shot(point, pulse, ready.after)
             if result is None:
                 report.reason = refused
@@ -204,20 +204,10 @@ def map_process_diagram(
 
 def process_seen(result: ShotResult, before: FilmState, after: FilmState) -> str:
     """The verdict on a shot at one skyrmion, where the settled film bears it out, else "mixed"."""
-    if after.is_empty:
-        settled = "collapse"
-    elif not after.has_one_skyrmion:
-        settled = "mixed"
-    else:
-        settled = "breathing" if after.background == before.background else "switching"
+    settled = outcome_of(before, after)
     return settled if result.label == settled else "mixed"
 
 
 def _learn(mapper: BoundaryMapper, point: dict[str, Any]) -> tuple[bool, str | None]:
     mapper.ingest([point])
     return mapper.should_stop()
-
-
-def _against(background: int, theta_deg: float, **settings: float) -> Pulse:
-    """A pulse that acts against the background; turning the film over turns the angle over."""
-    return Pulse(theta_deg=theta_deg if background < 0 else 180.0 - theta_deg, **settings)

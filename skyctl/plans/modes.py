@@ -165,22 +165,19 @@ class ApprovalDesk:
         """Wait for the answer, as long as the request may wait."""
         with self._changed:
             self.pending, self._answer = request, None
-            self._changed.wait_for(
-                lambda: self._answer or self.pending is not request, request.timeout_s
-            )
-            answer, self._answer = self._answer, None
-            if self.pending is request:
+            if not self._changed.wait_for(lambda: self.pending is not request, request.timeout_s):
                 self.pending = None
+            answer, self._answer = self._answer, None
         return answer or Answer(False, "", f"no answer within {request.timeout_s:g} s")
 
     def answer(self, shot: str, answer: Answer) -> None:
         """Answer the request for this shot. Raises LookupError when there is none (any more)."""
         with self._changed:
-            if self.pending is None or self.pending.shot != shot or self._answer:
+            if self.pending is None or self.pending.shot != shot:
                 raise LookupError(
                     f"shot {shot}: no answer is waited for. See `pending` for what is asked now."
                 )
-            self._answer = answer
+            self._answer, self.pending = answer, None
             self._changed.notify_all()
 
 

@@ -53,6 +53,7 @@ def write(
     *,
     shots: int = 8,
     centre: tuple[float, float] = CENTRE,
+    memory: PulseMemory | None = None,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
 ) -> Generator[Msg, Any, TaskReport]:
@@ -66,6 +67,8 @@ def write(
         How many pulses may be fired.
     centre : tuple of float, optional
         (x, y) where to write, sites.
+    memory : PulseMemory, optional
+        What is known of the sample; what is learned is kept in it.
     oversight : Oversight, optional
         How far the plan goes on its own, and who approves; autonomous unless given.
     md : dict, optional
@@ -85,6 +88,7 @@ def write(
             decisions,
             shots=shots,
             centre=centre,
+            memory=memory,
             oversight=oversight,
             md=md,
         )
@@ -99,6 +103,7 @@ def switch(
     *,
     shots: int = 12,
     centre: tuple[float, float] = CENTRE,
+    memory: PulseMemory | None = None,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
 ) -> Generator[Msg, Any, TaskReport]:
@@ -114,6 +119,8 @@ def switch(
         How many pulses may be fired.
     centre : tuple of float, optional
         (x, y) where a lost skyrmion is written again, sites.
+    memory : PulseMemory, optional
+        What is known of the sample; what is learned is kept in it.
     oversight : Oversight, optional
         How far the plan goes on its own, and who approves; autonomous unless given.
     md : dict, optional
@@ -133,6 +140,7 @@ def switch(
             decisions,
             shots=shots,
             centre=centre,
+            memory=memory,
             oversight=oversight,
             md=md,
         )
@@ -146,6 +154,7 @@ def erase(
     decisions: Any,
     *,
     shots: int = 8,
+    memory: PulseMemory | None = None,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
 ) -> Generator[Msg, Any, TaskReport]:
@@ -157,6 +166,8 @@ def erase(
         See `skyctl.devices`.
     shots : int, optional
         How many pulses may be fired.
+    memory : PulseMemory, optional
+        What is known of the sample; what is learned is kept in it.
     oversight : Oversight, optional
         How far the plan goes on its own, and who approves; autonomous unless given.
     md : dict, optional
@@ -169,7 +180,15 @@ def erase(
     """
     return (
         yield from _one_task(
-            "erase", pulser, camera, classifier, decisions, shots=shots, oversight=oversight, md=md
+            "erase",
+            pulser,
+            camera,
+            classifier,
+            decisions,
+            shots=shots,
+            memory=memory,
+            oversight=oversight,
+            md=md,
         )
     )
 
@@ -250,16 +269,21 @@ def _one_task(
     *,
     shots: int,
     centre: tuple[float, float] | None = None,
+    memory: PulseMemory | None,
     oversight: Oversight | None,
     md: dict[str, Any] | None,
 ) -> Generator[Msg, Any, TaskReport]:
+    learned = memory or PulseMemory()
+
     def body() -> Generator[Msg, Any, TaskReport]:
-        seeker = TargetSeeker(task, centre or CENTRE)
+        seeker = TargetSeeker(task, centre or CENTRE, learned)
         return (
             yield from stubs.pursue(pulser, camera, classifier, decisions, seeker, shots, oversight)
         )
 
-    arguments = {"shots": shots, **({"centre": list(centre)} if centre else {})}
+    arguments = {"shots": shots, "memory": learned.as_json()}
+    if centre:
+        arguments["centre"] = list(centre)
     facts = _agent_facts(arguments, oversight, pulser)
     return (yield from _in_one_run(task, pulser, camera, classifier, body, md, facts))
 

@@ -128,13 +128,13 @@ def reproduce_classifier(
     }
     _draw(folder, preset, library, models[PAPER], selection, judged[PAPER][DIAGRAM], tables[PAPER])
 
-    reached = {name: _reached(preset, table) for name, table in tables.items()}
+    found = {name: reached(preset, table) for name, table in tables.items()}
     result = {
         "paper": "arXiv:1907.01814",
         "seed": seed,
         "preset": asdict(preset),
-        "targets": reached.pop(PAPER),
-        "targets_of_others": reached,
+        "targets": found.pop(PAPER),
+        "targets_of_others": found,
         "conditions": tables,
         "confusion": {
             name: {f"{end_ps:g}_ps": found[DIAGRAM].confusion(end_ps) for end_ps in ENDS_PS}
@@ -210,32 +210,46 @@ def _conditions(
                 yield interval_condition(interval_ps), grid, movies, interval_ps
 
 
-def _reached(preset: Preset, tables: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Each target: its value at the worst of its conditions, with the paper's movie to 105 ps and
-    with one to 165 ps."""
+def reached(preset: Preset, tables: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each target by its key, with its value at the worst of its conditions, for the paper's movie
+    to 105 ps and for one to 165 ps. None, and not reached, where a map has no such cells.
+
+    tables : of each condition what ``Judgement.table`` gives
+    """
     found = {}
     for key, target in targets(preset).items():
         paper, late = (
-            min(tables[name][f"{end_ps:g}_ps"][target.where] for name in target.conditions)
+            _least([tables[name][f"{end_ps:g}_ps"][target.where] for name in target.conditions])
             for end_ps in ENDS_PS
         )
         found[key] = {
             "value": paper,
             "target": target.share,
-            "reached": paper >= target.share,
+            "reached": paper is not None and paper >= target.share,
             "value_165_ps": late,
-            "reached_165_ps": late >= target.share,
+            "reached_165_ps": late is not None and late >= target.share,
             "worst_of": list(target.conditions),
         }
     return found
 
 
+def _least(shares: list[float | None]) -> float | None:
+    """The smallest share; None where one is unknown, for its map has no such cells."""
+    known = [share for share in shares if share is not None]
+    return min(known) if len(known) == len(shares) else None
+
+
+def percent(share: float | None) -> str:
+    """A share for a reader."""
+    return "no cells" if share is None else f"{share:.1%}"
+
+
 def _card(result: dict[str, Any]) -> str:
     """The model card of the paper's network, Markdown."""
     model, training = result["models"][PAPER], result["training"]
-    reached = "\n".join(
+    rows = "\n".join(
         f"| {key.replace('_', ' ')} | "
-        + " | ".join(f"{found[name]:.1%}" for name in ("target", "value", "value_165_ps"))
+        + " | ".join(percent(found[name]) for name in ("target", "value", "value_165_ps"))
         + " |"
         for key, found in result["targets"].items()
     )
@@ -258,7 +272,7 @@ end at 105 ps as the paper's, and at 165 ps:
 
 | | target | to 105 ps | to 165 ps |
 |---|---|---|---|
-{reached}
+{rows}
 
 θ = 40°, movies to 105 ps, cells by truth and label:
 

@@ -46,13 +46,17 @@ def diagrams(
     _draw_map(left, selection_grid, selection)
     chosen = selection_grid.inside(selection) & np.isin(selection, PROCESSES)
     _outline(left, selection_grid, chosen, "black")
-    left.set(title="θ = 50°, truth; outlined: trained on", ylabel="damping α")
+    left.set_title("θ = 50°, truth; outlined: trained on", fontsize=10)
+    left.set_ylabel("damping α")
     for axes, end_ps in zip(right, ENDS_PS, strict=True):
         _draw_map(axes, grid, judgement.truth)
         for name in PROCESSES:
             _outline(axes, grid, judgement.named[end_ps] == name, _BOUNDARY)
-        share = judgement.agreement(end_ps).share
-        axes.set_title(f"θ = 40°, truth and network (to {end_ps:g} ps): {share:.1%}")
+        found = judgement.agreement(end_ps)
+        axes.set_title(
+            f"θ = 40°, truth; network to {end_ps:g} ps: {found.right} of {found.cells} alike",
+            fontsize=10,
+        )
     for axes in (left, *right):
         axes.set_xlabel("pulse width t_w (ps)")
     figure.legend(
@@ -196,8 +200,9 @@ def conditions(path: Path, preset: Preset, tables: dict[str, Any]) -> None:
         for end_ps, colour in zip(ENDS_PS, ("#994455", "#004488"), strict=True):
             for where, line in (("whole", "-"), ("inside", "--")):
                 shares = [tables[key][f"{end_ps:g}_ps"][where] for key in sets.values()]
+                known = np.array(shares, dtype=float)  # None becomes NaN, which is not drawn
                 axes.plot(
-                    list(sets), shares, line, color=colour, marker="o", markersize=4,
+                    list(sets), known, line, color=colour, marker="o", markersize=4,
                     label=f"{where}, to {end_ps:g} ps",
                 )  # fmt: skip
         axes.set_xlabel(name)

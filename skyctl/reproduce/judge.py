@@ -10,13 +10,14 @@ from skyctl.inference.discs import film_state
 from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import MovieSet
-from skyctl.reproduce.process_map import Agreement, Grid
+from skyctl.reproduce.process_map import PEAK_PS, Agreement, Grid
 from skyctl.simulators.topology import MIXED, SWITCHING
 
 PAPER_END_PS = 105.0
 """The paper's movies end here, though a wide pulse and what it does is not over yet."""
 LATE_END_PS = 165.0
 ENDS_PS = (PAPER_END_PS, LATE_END_PS)
+"""Of movies with the pulse's peak at 40 ps; with a later peak they end as much later."""
 _NEVER_PS = 1e-6
 """Frames are never so close in time; what differs by less is the same time."""
 
@@ -80,13 +81,13 @@ class Judgement:
             rows.setdefault(truth, {})[named] = count
         return rows
 
-    def table(self, grid: Grid) -> dict[str, dict[str, float | int]]:
+    def table(self, grid: Grid) -> dict[str, dict[str, float | int | None]]:
         """For each end: how the labels stand to the truth, over the whole map and inside its areas,
         the same where the classifier may not abstain, and against the truth by charge alone, and
-        what it makes of mixed movies."""
+        what it makes of mixed movies. A share of no cells is None."""
         inside, mixed = grid.inside(self.truth), self.truth == MIXED
         inside_by_charge = grid.inside(self.by_charge)
-        table: dict[str, dict[str, float | int]] = {}
+        table: dict[str, dict[str, float | int | None]] = {}
         for end_ps, named in self.named.items():
             whole, core = self.agreement(end_ps), self.agreement(end_ps, inside)
             likeliest = self.likeliest[end_ps]
@@ -123,11 +124,13 @@ def judge(
         {end_ps: np.full(len(movies), "", dtype="<U16") for end_ps in ENDS_PS} for _ in range(2)
     )
     for row in range(len(movies)):
+        pulse = movies.shot(row).pulse
+        later_ps = pulse.peak_ps - PEAK_PS if pulse else 0.0
         for time_ps, p in watch(model, movies.sz(row), movies.times_ps(row), interval_ps):
             # Asked now: a label may depend on all that the model has seen, and on nothing later.
             label, best = model.label(p), model.card.classes[int(np.argmax(p))]
             for end_ps in ENDS_PS:
-                if time_ps <= end_ps:
+                if time_ps <= end_ps + later_ps:
                     named[end_ps][row], likeliest[end_ps][row] = label or "", best
         progress()
     return Judgement(truth_of(movies), movies.labels, named, likeliest)

@@ -120,6 +120,6 @@ class Agreement:
         return self.right + self.wrong + self.unnamed
 
     @property
-    def share(self) -> float:
-        """Share of the cells that are named right; an unnamed one is not. NaN without cells."""
-        return self.right / self.cells if self.cells else float("nan")
+    def share(self) -> float | None:
+        """Share of the cells that are named right; an unnamed one is not. None without cells."""
+        return self.right / self.cells if self.cells else None

@@ -6,6 +6,7 @@ import pytest
 from bluesky import RunEngine
 from event_model import DocumentNames, schema_validators
 
+from skyctl.agents.seeker import Bracket, PulseMemory
 from skyctl.devices.simulated import simulated_beamline
 
 
@@ -52,6 +53,12 @@ class Documents:
             assert (first, last) == (start + 1, stop + 1)
             end = stop
         assert end == count
+
+
+@pytest.fixture
+def weak():
+    """A first guess that writes nothing (4 T), so that a task needs a second pulse (8 T)."""
+    return PulseMemory(write_T=Bracket(1.0, 12.0, 4.0, 0.3))
 
 
 @pytest.fixture

@@ -72,9 +72,9 @@ def test_a_lost_skyrmion_is_written_anew_and_pulses_act_against_the_background(
     assert "collapse" in {point["label"] for point in report.points}
     assert report.prepared > 0
     angles = [
-        event["data"]["pulser_theta_deg"]
-        for event in documents.events("primary")
-        if event["data"]["pulser_spot_sigma"] == 0
+        json.loads(event["data"]["decisions_proposal"])["theta_deg"]
+        for event in documents.events("decisions")
+        if event["data"]["decisions_agent"] == "boundary-mapper"
     ]
     assert set(angles) == {40.0, 140.0}  # a collapse leaves the film turned over
     amplitudes = {p["amplitude_T"] for p in report.points}

@@ -120,11 +120,11 @@ def test_a_decision_never_asks_the_sample(engine, four, beamline, monkeypatch):
     ],
 )
 def test_a_guard_that_forbids_it_ends_the_task_with_a_reason(
-    engine, tmp_path, documents, envelope, reason, pulses
+    engine, tmp_path, documents, envelope, reason, pulses, weak
 ):
     with simulated_beamline(tmp_path, envelope=envelope) as beamline:
         devices = beamline.pulser, beamline.camera, beamline.classifier, beamline.decisions
-        report = engine(write(*devices)).plan_result
+        report = engine(write(*devices, memory=weak)).plan_result
         assert not report.reached
         assert reason in report.reason
         assert report.pulses == pulses == beamline.pulser.guard.shots_fired
@@ -133,15 +133,15 @@ def test_a_guard_that_forbids_it_ends_the_task_with_a_reason(
     assert documents.named("stop")[0]["exit_status"] == "success"
 
 
-def test_a_plan_s_own_budget_ends_the_task(engine, four, fired):
-    report = engine(write(*four, shots=1)).plan_result
+def test_a_plan_s_own_budget_ends_the_task(engine, four, fired, weak):
+    report = engine(write(*four, shots=1, memory=weak)).plan_result
     assert not report.reached
     assert "not reached within 1 shots" in report.reason
     assert len(fired) == 1
 
 
-def test_a_cycle_stops_at_the_first_task_it_cannot_do(engine, four):
-    reports = engine(cycle(*four, shots=1)).plan_result
+def test_a_cycle_stops_at_the_first_task_it_cannot_do(engine, four, weak):
+    reports = engine(cycle(*four, shots=1, memory=weak)).plan_result
     assert [(report.task, report.reached) for report in reports] == [("write", False)]
 
 
@@ -182,11 +182,11 @@ def test_fire_without_a_look_is_held(engine, beamline, fired):
 
 
 def test_a_lost_frame_holds_fire_and_the_report_says_so(
-    engine, beamline, four, fired, monkeypatch, documents
+    engine, beamline, four, fired, monkeypatch, documents, weak
 ):
     send = beamline.publisher.frame
     monkeypatch.setattr(beamline.publisher, "frame", lambda frame: frame.index == 7 or send(frame))
-    report = engine(write(*four)).plan_result
+    report = engine(write(*four, memory=weak)).plan_result
     assert not report.reached
     assert report.reason == "held fire: 1 of 34 frames missing"
     assert len(fired) == 2
@@ -195,7 +195,7 @@ def test_a_lost_frame_holds_fire_and_the_report_says_so(
 
 
 def test_an_agent_learns_nothing_of_a_movie_with_a_gap_and_goes_on(
-    engine, beamline, four, monkeypatch, documents
+    engine, beamline, four, monkeypatch, documents, weak
 ):
     send, lost = beamline.publisher.frame, []
 
@@ -206,7 +206,7 @@ def test_an_agent_learns_nothing_of_a_movie_with_a_gap_and_goes_on(
             send(frame)
 
     monkeypatch.setattr(beamline.publisher, "frame", lose_one)
-    report = engine(write(*four)).plan_result
+    report = engine(write(*four, memory=weak)).plan_result
     assert report.reached
     one, two = (d["data"]["decisions_proposal"] for d in documents.events("decisions")[:2])
     assert one == two

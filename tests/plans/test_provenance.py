@@ -11,6 +11,7 @@ from bluesky.callbacks.json_writer import JSONLinesWriter
 from bluesky.utils import RunEngineInterrupted
 from typer.testing import CliRunner
 
+from skyctl.agents.seeker import Bracket, PulseMemory
 from skyctl.cli import app
 from skyctl.demo import DOCUMENTS, first_guesses
 from skyctl.devices.guard import Envelope
@@ -52,12 +53,17 @@ def approving(request):
     return Answer(True, "Ada", f"fine: {request.pulse.amplitude_T:g} T")
 
 
+def weak():
+    """A first guess of 4 T, which writes nothing, so that 8 T follow."""
+    return PulseMemory(write_T=Bracket(1.0, 12.0, 4.0, 0.3))
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A task with an approver and a spent budget before it."""
     folder = tmp_path_factory.mktemp("run")
     oversight = Oversight("approve-each", approving)
-    return record(folder, lambda *four: write(*four, oversight=oversight))
+    return record(folder, lambda *four: write(*four, memory=weak(), oversight=oversight))
 
 
 @pytest.fixture
@@ -104,7 +110,7 @@ def test_documents_that_were_changed_differ(copy, reading):
 
 
 def test_a_guard_that_refused_refuses_again(tmp_path):
-    run = record(tmp_path, write, envelope=Envelope(slew_T=0.1))
+    run = record(tmp_path, lambda *four: write(*four, memory=weak()), envelope=Envelope(slew_T=0.1))
     report = replayed(run)
     assert (report.decisions, report.differences) == (2, ())
     last = read_documents(tmp_path / DOCUMENTS, run.name).decisions[-1]

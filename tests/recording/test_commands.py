@@ -12,6 +12,7 @@ from skyctl.cli import app
 from skyctl.recording.reader import Recording
 from skyctl.recording.writer import Recorder
 from skyctl.stream.hub import Consumer, Hub
+from skyctl.stream.keys import Keys, make_keys
 from skyctl.stream.publisher import Publisher
 
 
@@ -61,6 +62,9 @@ def test_verdicts_that_differ_are_listed_and_end_with_status_1(recorded, tmp_pat
         ["--shots", "a"],
         ["--rate", "0"],
         ["--to", "tcp://127.0.0.1:*", "--png", "x.png"],
+        ["--to", "tcp://127.0.0.1:*", "--keys", "x.key_secret"],
+        ["--to", "tcp://127.0.0.1:*", "--allow", "x.key"],
+        ["--metrics", "8000"],
     ],
 )
 def test_misuse_of_replay_ends_with_status_2(recorded, misuse):
@@ -88,6 +92,28 @@ def test_replay_is_a_source_for_a_hub(recorded, tmp_path):
     consumer.close()
     assert (hub.totals["received"], hub.totals["missing"]) == (33, 1)
     assert json.loads((tmp_path / "r.json").read_text())["frames"] == 33
+
+
+def test_replay_off_this_machine_is_for_those_who_may(recorded, tmp_path):
+    files = {name: make_keys(tmp_path / name) for name in ("source", "hub")}
+    publisher = Publisher()
+    address = publisher.address
+    publisher.close()
+    remote = address.replace("127.0.0.1", "0.0.0.0")
+    refused = invoke("replay", recorded, "--to", remote)
+    assert refused.exit_code == 1
+    assert "skyctl keys" in refused.output
+    hub = Hub(address, keys=Keys.load(files["hub"][1], [files["source"][0]]))
+    ended = threading.Semaphore(0)
+    consumer = Consumer("test", lambda event: hasattr(event, "counts") and ended.release())
+    hub.subscribe(consumer)
+    options = ["--keys", files["source"][1], "--allow", files["hub"][0]]
+    done = invoke("replay", recorded, "--to", remote, *options)
+    assert done.exit_code == 0, done.output
+    assert all(ended.acquire(timeout=20) for _ in range(3))
+    hub.close()
+    consumer.close()
+    assert hub.totals["received"] == 33
 
 
 def test_recover_says_what_is_whole(tmp_path, make):

@@ -17,8 +17,8 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import FilmedMovie, MovieSet
 from skyctl.pulse import Pulse
 from skyctl.reproduce import movies as library
-from skyctl.reproduce.classifier import PAPER, reproduce_classifier, targets
-from skyctl.reproduce.judge import judge, truth_of
+from skyctl.reproduce.classifier import PAPER, reached, reproduce_classifier, targets
+from skyctl.reproduce.judge import ENDS_PS, Judgement, judge, truth_of
 from skyctl.reproduce.movies import (
     PRESETS,
     ReproduceError,
@@ -243,8 +243,11 @@ class MadeUpModel:
         return None if self.shown[-1][-1] > 0.8 else PROCESSES[int(np.argmax(probabilities))]
 
 
-def level_movie(path: Path, levels: list[float], times_ps: list[float]) -> MovieSet:
-    shot = Shot(FilmParameters(rows=4, columns=4), times_ps, Pulse(width_ps=8))
+def level_movie(
+    path: Path, levels: list[float], times_ps: list[float], peak_ps: float = 40
+) -> MovieSet:
+    """A set of one movie, each frame of it uniform."""
+    shot = Shot(FilmParameters(rows=4, columns=4), times_ps, Pulse(width_ps=8, peak_ps=peak_ps))
     movies = MovieSet.plan(path, [shot])
     sz = np.round(32767 * np.array(levels)[:, None, None] * np.ones((4, 4))).astype(np.int16)
     movies.write(0, FilmedMovie(sz, np.zeros(len(sz)), np.zeros((len(sz), 3)), B))
@@ -264,6 +267,38 @@ def test_a_movie_is_named_by_what_is_seen_until_its_end_and_nothing_later(
     assert model.shown == [[levels[int(t // 5)] for t in due]]
     assert found.named[105][0] == found.likeliest[105][0] == at_105_ps
     assert found.named[165][0] == C
+
+
+@pytest.mark.parametrize(("peak_ps", "at_105_ps"), [(40, B), (55, S), (54, B)])
+def test_a_movie_ends_as_much_later_as_its_pulse_peaks(tmp_path, peak_ps, at_105_ps):
+    times_ps = [15.0 * k for k in range(13)]
+    levels = [0.0 if t < 120 else 0.4 if t < 180 else 0.7 for t in times_ps]
+    with level_movie(tmp_path / "m.h5", levels, times_ps, peak_ps) as movies:
+        found = judge(cast(Any, MadeUpModel()), movies)
+    assert found.named[105].tolist() == [at_105_ps]
+    assert found.named[165].tolist() == [C if peak_ps == 55 else S]
+
+
+def test_a_share_of_no_cells_is_unknown_and_no_target_reached():
+    grid = Grid(6)
+    labels = np.full(49, "mixed", dtype="<U16")
+    named = dict.fromkeys(ENDS_PS, labels)
+    table = Judgement(labels, labels, named, named).table(grid)
+    assert table["105_ps"]["whole"] is table["165_ps"]["inside"] is None
+    found = reached(TINY, {name: table for t in targets(TINY).values() for name in t.conditions})
+    assert not any(t["reached"] or t["reached_165_ps"] for t in found.values())
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_target_is_reached_where_its_worst_condition_reaches_it():
+    def table(share):
+        return {end: {"whole": share, "inside": share} for end in ("105_ps", "165_ps")}
+
+    names = {name for target in targets(TINY).values() for name in target.conditions}
+    tables = {name: table(1.0) for name in names} | {"interval-10ps": table(0.969)}
+    found = reached(TINY, tables)
+    assert [key for key, t in found.items() if not t["reached"]] == ["frame_interval_5_to_15_ps"]
+    assert found["frame_interval_5_to_15_ps"]["value"] == 0.969
 
 
 def test_an_abstention_is_no_name_but_has_a_likeliest(tmp_path):

@@ -80,7 +80,7 @@ def test_agreement_counts_processes_only():
     assert found == Agreement(right=3, wrong=1, unnamed=1)
     assert found.share == 3 / 5
     assert Agreement.count(truth, named, np.array([1, 0, 0, 1, 1, 0], bool)) == Agreement(1, 0, 1)
-    assert np.isnan(Agreement.count(truth[4:5], named[4:5]).share)
+    assert Agreement.count(truth[4:5], named[4:5]).share is None
 
 
 def test_a_mixed_label_of_a_classifier_is_wrong_on_a_process():

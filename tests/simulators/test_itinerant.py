@@ -152,7 +152,7 @@ def test_kernel_polynomials_give_energy_and_filling():
 def test_sites_of_a_colour_answer_for_each_other_the_less_the_farther_they_are():
     hot = Electrons(temperature=0.5)  # a short density matrix
     spins = spins_of(12, 12)
-    exact = equilibrium(hot, spins).field
+    exact = perpendicular(spins, equilibrium(hot, spins).field)
     errors = [
         np.abs(KernelPolynomial(hot, 100, probe, kernel="none")(spins) - exact).max()
         for probe in (3, 6, 12)

@@ -14,6 +14,8 @@ from skyctl.stream.clock import measure_offset
 from skyctl.stream.hub import Hub
 from skyctl.stream.keys import Keys, is_local, make_keys, parse_keys
 from skyctl.stream.publisher import Publisher
+from skyctl.stream.sources.own import own_source
+from skyctl.stream.sources.splitter import Output, Splitter
 
 REMOTE = "tcp://0.0.0.0:*"
 
@@ -95,6 +97,22 @@ def test_what_leaves_this_machine_without_keys_is_refused(address):
     for open_one in (Publisher, Hub, measure_offset, lambda a: Publisher(clock=a)):
         with pytest.raises(StreamError, match=r"no keys.*skyctl keys"):
             open_one(address)
+
+
+def test_a_splitter_lets_only_its_clients_at_its_outputs(
+    publisher, files, camera, events, shots, listen, cleanup, new_events
+):
+    splitter = Splitter(publisher.address, [Output(REMOTE)], camera)
+    cleanup.callback(splitter.close)
+    (output,) = splitter.addresses
+    stranger = new_events()
+    for owner, seen in (("stranger", stranger), ("hub", events)):
+        keys = Keys.load(files[owner][1], [files["camera"][0]])
+        listen(own_source(here(output), keys), seen.take)
+    for shot in ("a", "b"):
+        shots.send(publisher, shot)
+    assert [end.counts for end in events.ends(2)] == [Counts(received=3)] * 2
+    assert not stranger
 
 
 def test_a_hub_with_its_key_gets_the_movie_and_the_time(secured, files, events, shots, cleanup):

@@ -6,6 +6,7 @@ import urllib.request
 import numpy as np
 import pytest
 
+from skyctl.devices.simulated import simulated_beamline
 from skyctl.errors import StreamError
 from skyctl.stream.accounting import LatencyHistogram
 from skyctl.stream.metrics import KINDS, HubCollector, MetricsServer, read_accounting
@@ -35,6 +36,19 @@ def test_counts_are_what_the_hub_counted(publisher, listen, events, shots, serve
     assert counts["clock_offset_ms"] == 0
     assert 'skyctl_queued_bytes{consumer="test"} 0.0' in page
     assert 'skyctl_hub_to_verdict_seconds_bucket{le="+Inf"} 0.0' in page
+
+
+def test_a_beamline_serves_what_its_hub_counts(tmp_path):
+    with simulated_beamline(tmp_path, metrics_port=0) as beamline:
+        with urllib.request.urlopen(beamline.metrics.url, timeout=20) as answer:
+            page = answer.read().decode()
+        assert read_accounting(page)["received"] == 0
+        assert "skyctl_received_to_verdict_seconds_count 0.0" in page
+        port = int(beamline.metrics.url.rsplit(":", 1)[1].split("/")[0])
+        with pytest.raises(StreamError, match=str(port)):
+            simulated_beamline(tmp_path / "second", metrics_port=port)
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(beamline.metrics.url, timeout=20)
 
 
 @pytest.mark.parametrize("page", ["", "nonsense {", "other_total 3\n", '{"json": 1}'])

@@ -17,6 +17,8 @@ import numpy as np
 from skyctl.errors import UndecodableMessage
 from skyctl.stream.sources.kernels_bitshuffle import unshuffle
 
+_LZ4_MOST_BYTES = 255
+"""That a compressed byte can stand for."""
 _MOST_BLOCKS = 65_536
 _ELEMENT_BYTES = (1, 2, 4, 8)
 _HDF5_HEADER_BYTES = 12
@@ -27,6 +29,8 @@ _BITSHUFFLE_LEAST_ELEMENTS = 128
 
 def lz4_block(data: memoryview, size: int) -> bytes:
     """One bare LZ4 block that becomes ``size`` bytes. Raises UndecodableMessage."""
+    if size > _LZ4_MOST_BYTES * len(data):  # before memory is taken for them
+        raise UndecodableMessage(f"lz4: {len(data)} bytes cannot become {size}")
     try:
         raw = lz4.block.decompress(data, uncompressed_size=size)
     except (lz4.block.LZ4BlockError, ValueError, OverflowError) as error:

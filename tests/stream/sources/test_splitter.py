@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 import zmq
@@ -143,7 +145,10 @@ def test_outputs_that_cannot_be_are_refused_and_leave_the_detector_free(outputs,
 def test_the_command_splits_until_it_is_interrupted(sender, attach, tmp_path):
     peer = sender("dectris", images=5)
     output = f"ipc://{tmp_path}/out"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     command = [sys.executable, "-m", "skyctl.cli", "split", "--from", peer.hello, "--to", output]
+    command += ["--metrics", str(port)]
     process = subprocess.Popen(
         [*command, "--json", str(tmp_path / "counts.json")], stdout=subprocess.PIPE, text=True
     )
@@ -151,6 +156,8 @@ def test_the_command_splits_until_it_is_interrupted(sender, attach, tmp_path):
         events, _ = attach(Source(ZmqTransport(output), DectrisParser(COUNTS)))
         peer.go()
         assert events.ends()[0].counts == Counts(received=5)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as page:
+            assert 'skyctl_split_total{what="in"} 7.0' in page.read().decode()
         os.kill(process.pid, signal.SIGINT)
         assert "in 7" in process.stdout.read()
     assert process.returncode == 0

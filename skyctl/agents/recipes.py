@@ -1,0 +1,45 @@
+"""Seekers to compare with: they switch without knowing anything of how films switch."""
+
+from typing import Any
+
+import numpy as np
+
+from skyctl.agents.seeker import TargetSeeker
+from skyctl.agents.tasks import Proposal, against
+from skyctl.pulse import Pulse
+from skyctl.verdict import FilmState
+
+PAPER_SWITCH = Pulse(amplitude_T=2.0, theta_deg=40.0, width_ps=28.0)
+"""What switched the film of arXiv:1907.01814 at a damping of 0.36."""
+
+
+class RecipeSeeker(TargetSeeker):
+    """Switches with one and the same pulse; writes and erases as `TargetSeeker`."""
+
+    name = "recipe"
+
+    def _switch(self, state: FilmState) -> Proposal | None:
+        pulse = against(state.background, PAPER_SWITCH)
+        return Proposal("switch", pulse, "what switched in the paper")
+
+
+class RandomSeeker(TargetSeeker):
+    """Switches with pulses drawn uniformly; writes and erases as `TargetSeeker`.
+
+    seed : of the pulses; the ranges are those of `skyctl.simulators.spread.PulseSpread`
+    """
+
+    name = "random"
+
+    def __init__(self, *arguments: Any, seed: int = 0) -> None:
+        super().__init__(*arguments)
+        self.seed = seed
+        self._rng = np.random.default_rng(seed)
+
+    def _switch(self, state: FilmState) -> Proposal | None:
+        pulse = Pulse(
+            amplitude_T=self._rng.uniform(1.0, 3.0),
+            theta_deg=self._rng.uniform(20.0, 60.0),
+            width_ps=self._rng.uniform(4.0, 48.0),
+        )
+        return Proposal("switch", against(state.background, pulse), "drawn at random")

@@ -1,0 +1,312 @@
+"""Benchmark of the target seeker: pulses to write, switch and erase on samples never seen.
+
+Film, camera and classifier are the simulated beamline's own, joined without sockets and RunEngine.
+The agent sees what a plan would hand it; the film's topological charge judges it.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from skyctl.agents.bracket import BracketMemory, BracketSeeker
+from skyctl.agents.outcome import OUTCOMES
+from skyctl.agents.recipes import RandomSeeker, RecipeSeeker
+from skyctl.agents.seeker import PulseMemory, TargetSeeker
+from skyctl.agents.tasks import Proposal, Task, TaskSeeker, against, turned_over
+from skyctl.devices.simulated import SimulatedSample
+from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
+from skyctl.inference.model import MovieClassifier
+from skyctl.inference.streaming import StreamingClassifier
+from skyctl.pulse import Exposure, Movie, Pulse
+from skyctl.simulators.film import Film
+from skyctl.simulators.imaging import Imaging
+from skyctl.simulators.spread import Sample, SampleSpread
+from skyctl.simulators.topology import topological_charge
+from skyctl.verdict import FilmState, ShotResult
+
+Agent = Literal["library", "bracket", "random", "recipe", "oracle"]
+TASKS: tuple[Task, ...] = ("write", "switch", "erase")
+AT_MOST = {"write": 10, "switch": 30, "erase": 10}
+"""Pulses until a task counts as failed."""
+_MOVIE = Movie(duration_ps=165.0, interval_ps=5.0)
+_CENTRE = (49.5, 49.5)
+_ORACLE_TRIES = 16
+_CHARGE = 0.3
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How a film is held and seen: its temperature, and the camera's noise in units of S_z."""
+
+    temperature_K: float = 0.0
+    noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One task at one sample: pulses fired, and whether it was reached and truly so."""
+
+    agent: Agent
+    task: Task
+    sample_seed: int
+    conditions: Conditions
+    pulses: int
+    reached: bool
+    verified: bool
+    fired: tuple[str, ...]
+
+
+class _Direct:
+    """A publisher that hands frames to a classifier in the same thread."""
+
+    def __init__(self, streaming: StreamingClassifier) -> None:
+        self._handle = streaming.handle
+        self._frames = 0
+
+    def start(self, start: ShotStart) -> None:
+        self._frames = 0
+        self._handle(start)
+
+    def frame(self, frame: Frame) -> None:
+        self._frames += 1
+        self._handle(frame)
+
+    def end(self, run: str, shot: str, frames: int) -> None:
+        counts = Counts(received=self._frames, missing=frames - self._frames)
+        self._handle(ShotEnd(run, shot, frames, counts))
+
+
+class Rig:
+    """One film under camera and classifier. ``fire`` and ``look`` give what a plan would get."""
+
+    def __init__(self, sample: Sample, conditions: Conditions, seed: int) -> None:
+        parameters = replace(sample.parameters, temperature_K=conditions.temperature_K)
+        self.sample, self.film = sample, Film(parameters, precision="f4", seed=seed)
+        self._results: list[ShotResult] = []
+        streaming = StreamingClassifier(MovieClassifier())
+        streaming.subscribe(lambda news: isinstance(news, ShotResult) and self._keep(news))
+        publisher: Any = _Direct(streaming)
+        noisy = Imaging(gaussian_noise=conditions.noise, seed=seed) if conditions.noise else None
+        self._driver = SimulatedSample(
+            self.film, publisher, imaging=noisy, field_calibration=sample.field_calibration
+        )
+        self._shots = 0
+
+    def _keep(self, result: ShotResult) -> None:
+        self._results.append(result)
+
+    def look(self) -> FilmState:
+        """Film at rest, one frame."""
+        state = self._film_shot(None).state
+        if state is None:
+            raise RuntimeError("a look without a frame")
+        return state
+
+    def fire(self, pulse: Pulse) -> ShotResult:
+        """Fire, film, classify, and let the film settle."""
+        return self._film_shot(pulse)
+
+    def charge(self) -> float:
+        """The film's topological charge: to judge, never to decide."""
+        return topological_charge(self.film.spins)
+
+    def close(self) -> None:
+        """Stop the film's thread."""
+        self._driver.close()
+
+    def _film_shot(self, pulse: Pulse | None) -> ShotResult:
+        self._shots += 1
+        shot = f"{self._shots}"
+        self._driver.expose("bench", Exposure(shot=shot, pulsed=pulse is not None), _MOVIE)
+        if pulse:
+            self._driver.fire(shot, pulse)
+        self._driver.wait_settled()
+        if self._driver.error:
+            raise self._driver.error
+        return self._results[-1]
+
+
+@contextmanager
+def _rig(sample: Sample, conditions: Conditions, seed: int) -> Iterator[Rig]:
+    rig = Rig(sample, conditions, seed)
+    try:
+        yield rig
+    finally:
+        rig.close()
+
+
+class OracleSeeker(TargetSeeker):
+    """Tries each pulse on a copy of the film first, and fires the first that switches there.
+
+    What can be done at all: at 0 K it misses only where none of the pulses it tries switches; at
+    another temperature the copy's noise is not the film's.
+    """
+
+    name = "oracle"
+
+    def __init__(self, task: Task, memory: PulseMemory, rig: Rig, conditions: Conditions) -> None:
+        super().__init__(task, _CENTRE, memory)
+        self._rig, self._conditions, self._noise = rig, conditions, 0
+
+    def _switch(self, state: FilmState) -> Proposal | None:
+        library = self._memory.switching.library
+        p = self._rig.sample.parameters
+        truth = [p.damping, p.moment_muB, p.anisotropy_meV, p.dmi_meV]
+        truth.append(self._rig.sample.field_calibration)
+        off = (library.samples - truth) / library.samples.std(0)
+        weights = np.exp(-2 * (off**2).sum(1))
+        success = weights @ library.chances[:, :, OUTCOMES.index("switching")] / weights.sum()
+        best = np.argsort(-success, kind="stable")
+        tried = [against(state.background, library.as_pulses[i]) for i in best[:_ORACLE_TRIES]]
+        for pulse in tried:
+            self._noise += 1
+            with _rig(self._rig.sample, self._conditions, 10_000 + self._noise) as twin:
+                twin.film.spins = self._rig.film.spins
+                before = twin.look()
+                twin.fire(pulse)
+                if turned_over(before, twin.look()):
+                    return Proposal("switch", pulse, "switched the copy")
+        return Proposal("switch", tried[0], "none tried switches the copy")
+
+
+class _MakeSeeker(Protocol):
+    def __call__(self, task: Task) -> TaskSeeker: ...
+
+
+def _maker(agent: Agent, rig: Rig, conditions: Conditions, seed: int) -> _MakeSeeker:
+    """Makes the agent's seekers for one sample: they share a memory, as in the plan `cycle`."""
+    memory, brackets = PulseMemory(), BracketMemory()
+    makers: dict[Agent, _MakeSeeker] = {
+        "library": lambda task: TargetSeeker(task, _CENTRE, memory),
+        "bracket": lambda task: BracketSeeker(task, _CENTRE, brackets),
+        "random": lambda task: RandomSeeker(task, _CENTRE, memory, seed=seed),
+        "recipe": lambda task: RecipeSeeker(task, _CENTRE, memory),
+        "oracle": lambda task: OracleSeeker(task, memory, rig, conditions),
+    }
+    return makers[agent]
+
+
+def live(agent: Agent, sample_seed: int, conditions: Conditions) -> list[Attempt]:
+    """Write, switch and erase on one sample that starts empty; a task that fails ends it."""
+    sample = SampleSpread().draw(sample_seed)
+    attempts = []
+    with _rig(sample, conditions, sample_seed) as rig:
+        make = _maker(agent, rig, conditions, sample_seed)
+        for task in TASKS:
+            attempt = _pursue(make(task), rig, agent, sample_seed, conditions)
+            attempts.append(attempt)
+            if not attempt.reached:
+                break
+    return attempts
+
+
+def _pursue(
+    seeker: TaskSeeker, rig: Rig, agent: Agent, sample_seed: int, conditions: Conditions
+) -> Attempt:
+    """The loop of `skyctl.plans.stubs.pursue`, without a RunEngine."""
+    at_start, fired, state = rig.charge(), [], rig.look()
+    while not seeker.reached(state) and len(fired) < AT_MOST[seeker.task]:
+        proposal = seeker.suggest(state)
+        if proposal is None:
+            break
+        result, before = rig.fire(proposal.pulse), state
+        fired.append(f"{proposal.action} {proposal.pulse}")
+        state = rig.look()
+        seeker.ingest(proposal, before, result, state)
+    reached = seeker.reached(state)
+    wanted = {"write": 1.0, "switch": -np.sign(at_start), "erase": 0.0}[seeker.task]
+    charge = abs(rig.charge()) if seeker.task == "write" else rig.charge()
+    return Attempt(
+        agent=agent, task=seeker.task, sample_seed=sample_seed, conditions=conditions,
+        pulses=len(fired), reached=reached,
+        verified=reached and abs(charge - wanted) < _CHARGE, fired=tuple(fired),
+    )  # fmt: skip
+
+
+def seeking(
+    seeds: int,
+    samples: int,
+    seed: int = 0,
+    *,
+    baseline_samples: int = 20,
+    workers: int = 2,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Lives of the target seeker on seeds × samples films, cold and at 1 K with 5 % noise.
+
+    baseline_samples : how many of the films the baselines get
+    progress : told how many lives are done, of how many
+
+    Returns ``metrics``, one a task and condition, each with its baselines, and all ``attempts``.
+    """
+    drawn = [1000 * (seed + i) + j for j in range(samples) for i in range(seeds)]
+    cold, warm = Conditions(), Conditions(temperature_K=1.0, noise=0.05)
+    fewer = drawn[:baseline_samples]
+    plan: list[tuple[Agent, int, Conditions]] = [("library", s, cold) for s in drawn]
+    plan += [("library", s, warm) for s in drawn]
+    baselines: dict[Conditions, tuple[Agent, ...]] = {
+        cold: ("bracket", "random", "recipe", "oracle"),
+        warm: ("bracket", "recipe", "oracle"),
+    }
+    plan += [(agent, s, c) for c, agents in baselines.items() for agent in agents for s in fewer]
+    attempts: list[Attempt] = []
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        pending = [pool.submit(live, *job) for job in plan]
+        for done, future in enumerate(as_completed(pending), start=1):
+            attempts += future.result()
+            progress(done, len(plan))
+    attempts.sort(key=lambda a: (a.agent, a.conditions.temperature_K, a.sample_seed))
+    metrics = [
+        {
+            "name": f"{task}, pulses{' at 1 K, 5 % camera noise' if conditions == warm else ''}",
+            **_spread(attempts, "library", task, conditions),
+            "baselines": {a: _spread(attempts, a, task, conditions) for a in agents},
+        }
+        for conditions, agents in baselines.items()
+        for task in TASKS
+    ]
+    return {"metrics": metrics, "attempts": [asdict(attempt) for attempt in attempts]}
+
+
+def _spread(
+    attempts: list[Attempt], agent: Agent, task: Task, conditions: Conditions
+) -> dict[str, Any]:
+    """Median and p90 of the pulses, and the share that succeeded, with 95 % intervals.
+
+    A failure counts as one pulse more than was allowed. An interval of numbers that are all the
+    same is that number.
+    """
+    chosen = [
+        a for a in attempts if (a.agent, a.task, a.conditions) == (agent, task, conditions)
+    ]  # fmt: skip
+    if not chosen:
+        return {"lives": 0}
+    pulses = np.array([a.pulses if a.verified else AT_MOST[task] + 1 for a in chosen], float)
+    success = np.array([a.verified for a in chosen], float)
+    return {
+        "lives": len(chosen),
+        "median": float(np.median(pulses)),
+        "median_95": _interval(pulses, np.median),
+        "p90": float(np.percentile(pulses, 90)),
+        "mean": float(pulses.mean()),
+        "success": float(success.mean()),
+        "success_95": _interval(success, np.mean),
+        "falsely_reached": sum(a.reached and not a.verified for a in chosen),
+    }
+
+
+def _interval(values: np.ndarray, statistic: Any) -> tuple[float, float]:
+    if np.ptp(values) == 0 or len(values) < 2:
+        return float(values[0]), float(values[0])
+    found = bootstrap(
+        (values,), statistic, method="percentile", n_resamples=2000, rng=np.random.default_rng(0)
+    ).confidence_interval
+    low, high = float(found.low), float(found.high)
+    return (low, high) if math.isfinite(low) else (float(values.min()), float(values.max()))
