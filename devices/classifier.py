@@ -1,5 +1,6 @@
 """StreamClassifier: the verdict on a movie, and what the camera saw of the film, as signals."""
 
+import math
 import time
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from skyctl.devices.signals import StateSignal
 from skyctl.errors import ModelError
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure
+from skyctl.simulators.topology import MIXED
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.verdict import ShotResult, Verdict
 
@@ -22,7 +24,7 @@ class StreamClassifier(Device):
     """Classifies every movie of a hub; ``trigger()`` is done with the result of the prepared shot.
 
     It is also an interlock of the pulser (``hold_reason``): it holds fire until the film was seen,
-    after a movie that lost a frame, after an abstaining verdict until a look has shown the film
+    after a movie that lost a frame, after a mixed or no verdict until a look has shown the film
     again, and when what it knows is stale.
 
     streaming : the classifier; hub : where frames arrive; timeout_s : longest wait for a result
@@ -33,8 +35,11 @@ class StreamClassifier(Device):
     """
 
     shot = Component(StateSignal, value="", dtype_numpy="<U64")
-    label = Component(StateSignal, value="", dtype_numpy="<U16", doc="mixed: the network abstains")
+    label = Component(StateSignal, value="", dtype_numpy="<U16", doc="unsure: the network abstains")
     confidence = Component(StateSignal, value=0.0, dtype_numpy="<f8", kind=Kind.hinted)
+    novelty = Component(
+        StateSignal, value=0.0, dtype_numpy="<f8", doc="of the most foreign frame; 0: not known"
+    )
     problem = Component(StateSignal, value="", dtype_numpy="<U160")
     stale = Component(StateSignal, value=0, dtype_numpy="<i8", doc="frames passed over")
     frames_classified = Component(StateSignal, value=0, dtype_numpy="<i8")
@@ -160,6 +165,8 @@ class StreamClassifier(Device):
         for signal, probability in zip(self.probabilities, probabilities, strict=True):
             signal.update(probability)
         self.confidence.update(max(probabilities))
+        novelty = verdict.novelty if verdict else 0.0
+        self.novelty.update(novelty if math.isfinite(novelty) else 0.0)  # JSON knows no infinity
         latencies = news.latencies_ms or (0.0,)
         self.stale.update(news.counts.stale)
         self.frames_classified.update(len(news.latencies_ms))
@@ -177,4 +184,6 @@ def _hold_after(result: ShotResult) -> str:
         return f"the movie of shot {result.shot} is not whole ({result.problem}); look again"
     if result.verdict is not None and result.verdict.label is None:
         return f"the verdict of shot {result.shot} abstains; look at the film first"
+    if result.label == MIXED:
+        return f"shot {result.shot} left a mixed film; look at it first"
     return ""

@@ -7,6 +7,7 @@ an agent ever gets of a simulator.
 
 import itertools
 import json
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import VotingClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -223,81 +224,111 @@ def fit_library(
     Outcomes by an ensemble of small networks, signals by one each, the skyrmion's size by a
     quadratic. Evaluated at SAMPLES samples drawn from `SampleSpread` and a grid of pulses.
 
-    Raises ValueError for shots that show less than two outcomes.
+    Raises ValueError for shots at one film, or with one outcome.
     """
-    if len(np.unique(shots.outcomes)) < 2:
-        raise ValueError(f"{len(shots)} shots with one outcome only: simulate more")
-    x = scaled(shots.samples, shots.pulses)
-    films = np.arange(len(shots)) // SHOTS_PER_FILM
-    flips, furthest = _seen(shots)
-    slowness = shots.samples[:, 1]
-    turned = np.isfinite(flips)
-    folds = GroupKFold(min(_FOLDS, len(np.unique(films))))
-
-    def cross_validated(model: Any, x: Any, y: Any, which: Any, **options: Any) -> np.ndarray:
-        progress()
-        return cross_val_predict(
-            model, x[which], y[which], groups=films[which], cv=folds, **options
+    if len(shots) <= SHOTS_PER_FILM or len(np.unique(shots.outcomes)) < 2:
+        raise ValueError(
+            f"{len(shots)} shots, {len(np.unique(shots.outcomes))} kinds of outcome: too few to "
+            "fit; simulate more"
         )
+    tasks = _regressions(shots)
+    with warnings.catch_warnings():
+        # Weight decay bounds the networks, not the passes: running out of passes is no fault.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        report = _left_out(shots, tasks, progress)
+        _write(path, tasks, report.spread, progress)
+    return report
 
-    every = np.ones(len(shots), bool)
-    outcome, signal = _outcome_model(), _signal_model()
-    left_out = cross_validated(outcome, x, shots.outcomes, every, method="predict_proba")
-    chances = _all_outcomes(left_out, np.unique(shots.outcomes))
-    expected_flip = cross_validated(signal, x, flips / slowness, turned) * slowness[turned]
-    expected_furthest = cross_validated(signal, x, furthest, ~turned)
-    couplings, log_size = shots.samples[:, 2:4], np.log(shots.sizes)
-    expected_size = cross_validated(_size_model(), couplings, log_size, every)
-    spread = {
-        "flip_ps": float(np.std(flips[turned] - expected_flip)),
-        "furthest": float(np.std(furthest[~turned] - expected_furthest)),
-        "log_size": float(np.std(log_size - expected_size)),
+
+@dataclass(frozen=True)
+class _Regression:
+    """Something to fit: y (n,) over x (n, inputs), from the shots numbered ``rows``."""
+
+    model: Any
+    x: np.ndarray
+    y: np.ndarray
+    rows: np.ndarray
+    unit: np.ndarray | float = 1.0
+
+
+def _regressions(shots: LibraryShots) -> dict[str, _Regression]:
+    x = scaled(shots.samples, shots.pulses)
+    times_ps, peak_ps = np.array(MOVIE.times_ps), Pulse(width_ps=1).peak_ps
+    seen = [signals(times_ps, trace, -1, peak_ps) for trace in shots.traces]
+    flips = np.array([s.flip_ps for s in seen])
+    furthest = np.array([s.furthest for s in seen])
+    turned, stayed = np.flatnonzero(np.isfinite(flips)), np.flatnonzero(np.isnan(flips))
+    every, moment = np.arange(len(shots)), shots.samples[turned, 1]
+    return {
+        "chances": _Regression(_outcome_model(), x, shots.outcomes, every),
+        # In the film's own time, see `scaled`.
+        "flip_ps": _Regression(_signal_model(), x[turned], flips[turned] / moment, turned, moment),
+        "furthest": _Regression(_signal_model(), x[stayed], furthest[stayed], stayed),
+        "log_size": _Regression(_size_model(), shots.samples[:, 2:4], np.log(shots.sizes), every),
     }
 
-    samples = np.array([_numbers(SampleSpread().draw(3 * FIRST_SEED + i)) for i in range(SAMPLES)])
-    pulses = np.array(list(itertools.product(_AMPLITUDES_T, _ANGLES_DEG, _WIDTHS_PS)))
-    both = np.repeat(samples, len(pulses), 0), np.tile(pulses, (len(samples), 1))
-    grid, table = scaled(*both), (len(samples), len(pulses))
-    progress()
-    outcome.fit(x, shots.outcomes)
-    at_grid = _all_outcomes(outcome.predict_proba(grid), outcome.classes_)
-    flip = signal.fit(x[turned], (flips / slowness)[turned]).predict(grid) * both[0][:, 1]
-    far = clone(signal).fit(x[~turned], furthest[~turned]).predict(grid)
-    size = _size_model().fit(couplings, log_size).predict(samples[:, 2:4])
-    half = {
-        "chances": at_grid.reshape(*table, -1), "flip_ps": flip.reshape(table),
-        "furthest": far.reshape(table), "log_size": size,
-    }  # fmt: skip
-    np.savez_compressed(
-        path, samples=samples, pulses=pulses, spread=np.array(json.dumps(spread)),
-        **{name: values.astype(np.float16) for name, values in half.items()},
-    )  # fmt: skip
-    progress()
 
-    switching = OUTCOMES.index("switching")
-    likeliest = np.argsort(-chances[:, switching])[: max(1, len(shots) // 20)]
+def _left_out(
+    shots: LibraryShots, tasks: dict[str, _Regression], progress: Callable[[], None]
+) -> FitReport:
+    """Predict each film's shots from the others'."""
+    predicted: dict[str, np.ndarray] = {}
+    for name, task in tasks.items():
+        films = task.rows // SHOTS_PER_FILM
+        folds = GroupKFold(min(_FOLDS, len(np.unique(films))))
+        method = "predict_proba" if name == "chances" else "predict"
+        predicted[name] = cross_val_predict(
+            task.model, task.x, task.y, groups=films, cv=folds, method=method
+        )
+        progress()
+    chances = _all_outcomes(predicted.pop("chances"), np.unique(shots.outcomes))
+    switching = chances[:, OUTCOMES.index("switching")]
+    likeliest = np.argsort(-switching, kind="stable")[: max(1, len(shots) // 20)]
     frequency = np.bincount(shots.outcomes) / len(shots)
     return FitReport(
         shots=len(shots),
-        log_loss=float(-np.log(chances[every, shots.outcomes]).mean()),
+        log_loss=float(-np.log(chances[np.arange(len(shots)), shots.outcomes]).mean()),
         prior_log_loss=float(-np.log(frequency[shots.outcomes]).mean()),
-        likely=float(chances[likeliest, switching].mean()),
-        switched=float((shots.outcomes[likeliest] == switching).mean()),
-        spread=spread,
+        likely=float(switching[likeliest].mean()),
+        switched=float((shots.outcomes[likeliest] == OUTCOMES.index("switching")).mean()),
+        spread={
+            name: float(np.std((tasks[name].y - found) * tasks[name].unit))
+            for name, found in predicted.items()
+        },
     )
+
+
+def _write(
+    path: Path,
+    tasks: dict[str, _Regression],
+    spread: dict[str, float],
+    progress: Callable[[], None],
+) -> None:
+    """Fit to all shots, and evaluate at random samples and a grid of pulses."""
+    samples = np.array([_numbers(SampleSpread().draw(3 * FIRST_SEED + i)) for i in range(SAMPLES)])
+    pulses = np.array(list(itertools.product(_AMPLITUDES_T, _ANGLES_DEG, _WIDTHS_PS)))
+    at = scaled(np.repeat(samples, len(pulses), 0), np.tile(pulses, (len(samples), 1)))
+    fitted = {name: task.model.fit(task.x, task.y) for name, task in tasks.items()}
+    progress()
+    table = (len(samples), len(pulses))
+    outcome = fitted["chances"]
+    values = {
+        "chances": _all_outcomes(outcome.predict_proba(at), outcome.classes_).reshape(*table, -1),
+        "flip_ps": fitted["flip_ps"].predict(at).reshape(table) * samples[:, 1:2],
+        "furthest": fitted["furthest"].predict(at).reshape(table),
+        "log_size": fitted["log_size"].predict(samples[:, 2:4]),
+    }
+    np.savez_compressed(
+        path, samples=samples, pulses=pulses, spread=np.array(json.dumps(spread)),
+        **{name: value.astype(np.float16) for name, value in values.items()},
+    )  # fmt: skip
+    progress()
 
 
 def _numbers(sample: Sample) -> tuple[float, ...]:
     p = sample.parameters
     couplings = (p.damping, p.moment_muB, p.anisotropy_meV, p.dmi_meV)
     return (*couplings, sample.field_calibration)
-
-
-def _seen(shots: LibraryShots) -> tuple[np.ndarray, np.ndarray]:
-    """(shots,) each: when half of the film had turned over (NaN: never), and how far it got."""
-    times_ps, peak_ps = np.array(MOVIE.times_ps), Pulse(width_ps=1).peak_ps
-    seen = [signals(times_ps, trace, -1, peak_ps) for trace in shots.traces]
-    return np.array([s.flip_ps for s in seen]), np.array([s.furthest for s in seen])
 
 
 def _outcome_model() -> Any:

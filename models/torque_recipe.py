@@ -23,6 +23,7 @@ from skyctl.models.torque_training import TorqueScore, predict, score, train_tor
 Architecture = Literal["equivariant", "paper"]
 OWN_STATES = "of its own dynamics"
 """Name of the score on states that the network itself drove to."""
+_FEWEST_RUNS = 8
 Progress = Callable[[str, int], Callable[[], None]]
 """Called with what begins and its steps; returns what to call after each."""
 
@@ -59,6 +60,11 @@ class TorqueRecipe:
             raise ValueError(
                 f"torque recipe: {self.steps} steps, batches of {self.batch}, {self.rounds} "
                 "rounds: give 1 or more, and 0 rounds or more"
+            )
+        if min(self.plan.runs, self.driven_runs) < _FEWEST_RUNS:
+            raise ValueError(
+                f"torque recipe: {self.plan.runs} runs of the truth, {self.driven_runs} of the "
+                f"network: give {_FEWEST_RUNS} or more, of which one of either kind is held out"
             )
 
     def network(self) -> nn.Module:

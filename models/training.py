@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from scipy.special import log_softmax
 from torch.nn.functional import cross_entropy
 
 from skyctl.errors import ModelError
@@ -133,8 +135,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """How a training went: accuracy on the movies that chose the epoch (last frame, every view)."""
+    """How a training went, by the movies that chose the epoch (every view, 15 ps).
 
+    surprise : mean -log p of the true class over the frames after the peak; accuracy : at the end
+    """
+
+    surprise: float
     accuracy: float
     held_out: int
     epochs: int
@@ -197,15 +203,15 @@ def train_classifier(
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-        accuracy = float((last_logits(network, held_out).argmax(1) == held_out.labels).mean())
-        run.finish_epoch(accuracy)
+        surprise, accuracy = _judge(network, held_out)
+        run.finish_epoch(surprise, accuracy)
         if checkpoint:
             run.save(checkpoint, key)
         progress(run.epoch, accuracy)
     network.load_state_dict(run.best_state)
     network.to("cpu").eval()
     report = TrainingReport(
-        run.best, len(np.unique(held_out.rows)), settings.epochs, run.best_epoch
+        run.best, run.accuracy, len(np.unique(held_out.rows)), settings.epochs, run.best_epoch
     )
     return network, report
 
@@ -228,6 +234,18 @@ def last_logits(network: GatedClassifier, examples: Examples, stride: int = 3) -
     return all_logits(network, examples, stride)[np.arange(len(examples)), last]
 
 
+def _judge(network: GatedClassifier, examples: Examples, stride: int = 3) -> tuple[float, float]:
+    """Surprise and accuracy as ``TrainingReport``'s."""
+    logits = all_logits(network, examples, stride)
+    labels, last = examples.labels, (examples.frames - 1) // stride
+    index = np.arange(logits.shape[1])
+    after_peak = index * stride * FRAME_PS >= examples.peak_ps[:, None]
+    counts = after_peak & (index <= last[:, None])
+    surprise = -np.take_along_axis(log_softmax(logits, axis=2), labels[:, None, None], axis=2)
+    accuracy = (logits[np.arange(len(labels)), last].argmax(axis=1) == labels).mean()
+    return float(surprise[..., 0][counts].mean()), float(accuracy)
+
+
 @dataclass
 class _Run:
     """A training under way: all that a checkpoint must hold."""
@@ -237,7 +255,8 @@ class _Run:
     schedule: Any
     rng: np.random.Generator
     epoch: int = 0
-    best: float = -1.0
+    best: float = math.inf
+    accuracy: float = 0.0
     best_epoch: int = 0
 
     def __post_init__(self) -> None:
@@ -246,10 +265,11 @@ class _Run:
     def _weights(self) -> dict[str, torch.Tensor]:
         return {name: value.cpu().clone() for name, value in self.network.state_dict().items()}
 
-    def finish_epoch(self, accuracy: float) -> None:
+    def finish_epoch(self, surprise: float, accuracy: float) -> None:
         self.epoch += 1
-        if accuracy >= self.best:
-            self.best, self.best_epoch, self.best_state = accuracy, self.epoch, self._weights()
+        if surprise < self.best:
+            self.best, self.accuracy = surprise, accuracy
+            self.best_epoch, self.best_state = self.epoch, self._weights()
 
     def save(self, path: Path, key: str) -> None:
         """Replaces the file as a whole: a kill leaves the one before."""
@@ -257,6 +277,7 @@ class _Run:
             "key": key,
             "epoch": self.epoch,
             "best": self.best,
+            "accuracy": self.accuracy,
             "best_epoch": self.best_epoch,
             "best_state": self.best_state,
             "network": self.network.state_dict(),
@@ -277,9 +298,8 @@ class _Run:
             raise ModelError(f"checkpoint {path}: cannot be read ({error}). {remedy}") from error
         if not fits:
             raise ModelError(f"checkpoint {path}: of other movies or settings. {remedy}")
-        self.epoch, self.best, self.best_epoch, self.best_state = (
-            state[name] for name in ("epoch", "best", "best_epoch", "best_state")
-        )
+        for name in ("epoch", "best", "accuracy", "best_epoch", "best_state"):
+            setattr(self, name, state[name])
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

@@ -115,6 +115,7 @@ def _files(run: list[tuple[str, dict[str, Any]]]) -> set[str]:
 def _decisions(run: list[tuple[str, dict[str, Any]]]) -> Generator[dict[str, Any], None, None]:
     """Readings of each decision, without the device's name; the configuration comes with them."""
     configuration: dict[str, dict[str, Any]] = {}
+    prefix = ""
     for name, doc in run:
         if name == "descriptor" and doc["name"] == DECISIONS:
             (device,) = doc["configuration"]

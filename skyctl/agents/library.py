@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def _read(data: bytes, name: str) -> SwitchingLibrary:
             arrays = {key: file[key].astype(np.float64) for key in file if key != "spread"}
             spread = json.loads(str(file["spread"]))
         return SwitchingLibrary(**arrays, spread=spread, sha256=hashlib.sha256(data).hexdigest())
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
         raise LibraryError(
             f"switching library {name}: cannot be read ({error}). Make it again with "
             "`skyctl train seeker`."

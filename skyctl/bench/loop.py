@@ -116,18 +116,18 @@ def _send(ready: Any, rate: float, frames: int) -> None:
     publisher = Publisher()
     ready.put(publisher.address)
     rng = np.random.default_rng(0)
-    image = rng.uniform(-1, 1, (100, 100)).astype(np.float32)
+    images = rng.uniform(-1, 1, (_MOVIE_FRAMES, 100, 100)).astype(np.float32)
     movie = Movie(duration_ps=165, interval_ps=5)
     due = time.perf_counter()
     for shot in range(-(-frames // _MOVIE_FRAMES)):
         name = f"bench-{shot}"
         publisher.start(
-            ShotStart("bench", name, Pulse(width_ps=28), movie, _MOVIE_FRAMES, image.shape)
+            ShotStart("bench", name, Pulse(width_ps=28), movie, _MOVIE_FRAMES, images.shape[1:])
         )
         for index, time_ps in enumerate(movie.times_ps):
             due += 1 / rate
             time.sleep(max(0.0, due - time.perf_counter()))
-            publisher.frame(Frame("bench", name, index, time_ps, time.time_ns(), image))
+            publisher.frame(Frame("bench", name, index, time_ps, time.time_ns(), images[index]))
         publisher.end("bench", name)
     time.sleep(5)  # until everything queued has been taken
     publisher.close()

@@ -8,11 +8,28 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from skyctl.agents.mapper import BoundaryMapper
-from skyctl.bench.mapping import CLASSES, Score, TruthMap
+from skyctl.agents.mapper import Axis, BoundaryMapper
+from skyctl.bench.mapping import CLASSES, DAMPINGS, WIDTHS_PS, Score, TruthMap, map_prior
 
 _COLOURS = ListedColormap(["#4477aa", "#ee6677", "#ccbb44", "#dddddd"])
 _NAMES = ("breathing", "switching", "collapse", "mixed")
+
+
+def mapped(theta_deg: int, shots: int, *, learned: bool, seed: int = 0) -> BoundaryMapper:
+    """A mapper that has fired so many shots at a truth map; ``learned`` : with the prior."""
+    truth = TruthMap.load(theta_deg).labels
+    agent = BoundaryMapper(
+        Axis("damping", DAMPINGS),
+        Axis("width_ps", WIDTHS_PS),
+        CLASSES,
+        seed=seed,
+        prior=map_prior() if learned else None,
+    )
+    while agent.shots < shots:
+        (point,) = agent.suggest()
+        cell = agent.rows.index(point["damping"]), agent.columns.index(point["width_ps"])
+        agent.ingest([{**point, "label": CLASSES[truth[cell]]}])
+    return agent
 
 
 def draw_map(truth: TruthMap, agent: BoundaryMapper, path: Path) -> None:
@@ -21,8 +38,7 @@ def draw_map(truth: TruthMap, agent: BoundaryMapper, path: Path) -> None:
     (top, shots), (map_axes, unsure) = figure.subplots(2, 2, sharex=True, sharey=True)
     found = agent.map()
     score = Score.of(truth.labels, found.labels)
-    edges = agent.columns.values[0], agent.columns.values[-1]
-    extent = (*edges, agent.rows.values[0], agent.rows.values[-1])
+    extent = (*_reach(agent.columns), *_reach(agent.rows))
 
     def image(axes: Axes, values: np.ndarray, **options: object) -> object:
         return axes.imshow(values, origin="lower", aspect="auto", extent=extent, **options)  # type: ignore[arg-type]
@@ -70,3 +86,9 @@ def draw_map(truth: TruthMap, agent: BoundaryMapper, path: Path) -> None:
     figure.legend(handles=patches, loc="outside lower center", ncols=4)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=75)
+
+
+def _reach(axis: Axis) -> tuple[float, float]:
+    """From the outer edge of the first cell to that of the last."""
+    half = (axis.values[1] - axis.values[0]) / 2
+    return axis.values[0] - half, axis.values[-1] + half

@@ -4,12 +4,14 @@ Film, camera and classifier are the simulated beamline's own, joined without soc
 The agent sees what a plan would hand it; the film's topological charge judges it.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -61,6 +63,10 @@ class Attempt:
     reached: bool
     verified: bool
     fired: tuple[str, ...]
+
+
+Life = tuple[Agent, int, Conditions]
+"""Who is at which sample, by the seed of its draw, and how."""
 
 
 class _Direct:
@@ -226,7 +232,7 @@ def _pursue(
     return Attempt(
         agent=agent, task=seeker.task, sample_seed=sample_seed, conditions=conditions,
         pulses=len(fired), reached=reached,
-        verified=reached and abs(charge - wanted) < _CHARGE, fired=tuple(fired),
+        verified=bool(reached and abs(charge - wanted) < _CHARGE), fired=tuple(fired),
     )  # fmt: skip
 
 
@@ -237,11 +243,13 @@ def seeking(
     *,
     baseline_samples: int = 20,
     workers: int = 2,
+    kept: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Lives of the target seeker on seeds × samples films, cold and at 1 K with 5 % noise.
 
     baseline_samples : how many of the films the baselines get
+    kept : JSON lines, a life each as it is done; those it holds are not lived again
     progress : told how many lives are done, of how many
 
     Returns ``metrics``, one a task and condition, each with its baselines, and all ``attempts``.
@@ -249,18 +257,23 @@ def seeking(
     drawn = [1000 * (seed + i) + j for j in range(samples) for i in range(seeds)]
     cold, warm = Conditions(), Conditions(temperature_K=1.0, noise=0.05)
     fewer = drawn[:baseline_samples]
-    plan: list[tuple[Agent, int, Conditions]] = [("library", s, cold) for s in drawn]
+    plan: list[Life] = [("library", s, cold) for s in drawn]
     plan += [("library", s, warm) for s in drawn]
     baselines: dict[Conditions, tuple[Agent, ...]] = {
         cold: ("bracket", "random", "recipe", "oracle"),
         warm: ("bracket", "recipe", "oracle"),
     }
     plan += [(agent, s, c) for c, agents in baselines.items() for agent in agents for s in fewer]
-    attempts: list[Attempt] = []
+    lives = _kept_lives(kept, plan)
+    attempts = [attempt for life in lives.values() for attempt in life]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        pending = [pool.submit(live, *job) for job in plan]
-        for done, future in enumerate(as_completed(pending), start=1):
-            attempts += future.result()
+        pending = [pool.submit(live, *job) for job in plan if job not in lives]
+        for done, future in enumerate(as_completed(pending), start=len(lives) + 1):
+            life = future.result()
+            attempts += life
+            if kept:
+                with kept.open("a") as file:
+                    file.write(json.dumps([asdict(attempt) for attempt in life]) + "\n")
             progress(done, len(plan))
     attempts.sort(key=lambda a: (a.agent, a.conditions.temperature_K, a.sample_seed))
     metrics = [
@@ -273,6 +286,18 @@ def seeking(
         for task in TASKS
     ]
     return {"metrics": metrics, "attempts": [asdict(attempt) for attempt in attempts]}
+
+
+def _kept_lives(kept: Path | None, plan: list[Life]) -> dict[Life, list[Attempt]]:
+    """The lives of the plan that a file holds."""
+    lives: dict[Life, list[Attempt]] = {}
+    for line in kept.read_text().splitlines() if kept and kept.exists() else ():
+        life = [
+            Attempt(**{**each, "conditions": Conditions(**each["conditions"])})
+            for each in json.loads(line)
+        ]
+        lives[life[0].agent, life[0].sample_seed, life[0].conditions] = life
+    return {job: lives[job] for job in plan if job in lives}
 
 
 def _spread(

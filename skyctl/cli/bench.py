@@ -1,5 +1,6 @@
 """`skyctl bench`: speed, beside a floor measured in the same run."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -102,6 +103,28 @@ def bench_recording_command(json_file: JsonFile = None) -> None:
         shown = ("what", "compression", "frames_per_s", "ratio", "lost", "behind", "handle_ms")
         _show_bench([{k: row.get(k, "") for k in shown} for row in rows])
         write_json(json_file, {"machine": machine(), "results": rows})
+
+
+@bench_app.command("classifier")
+def bench_classifier(
+    model: Annotated[
+        list[Path] | None, typer.Option(help="Classifiers (.onnx) beside those that ship.")
+    ] = None,
+    movies: Annotated[int, typer.Option(help="Movies to measure accuracy with.", min=7)] = 140,
+    frames: Annotated[int, typer.Option(help="Frames to time.", min=20)] = 500,
+    json_file: JsonFile = None,
+) -> None:
+    """Accuracy and time a frame of each classifier and its 8-bit twin, at 100 frames/s and hot.
+
+    One thread, features included. Two minutes; 8 bits need the extra "train".
+    """
+    from skyctl.bench.classifier import classifier_table
+
+    with explained():
+        with console.status("") as status:
+            result = classifier_table(model or [], movies, frames, status.update)
+        _show_bench(result["results"])
+        write_json(json_file, result)
 
 
 @bench_app.command("simulator")

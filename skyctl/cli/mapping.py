@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from skyctl.cli.common import JsonFile, console, explained, progress_bar, write_json
+from skyctl.cli.common import JsonFile, PngFile, console, explained, progress_bar, write_json
 
 
 def bench_maps(
@@ -39,6 +39,7 @@ def bench_mapping(
         Literal["quick", "full"], typer.Option(help="quick: 3 seeds; full: 20, half an hour.")
     ] = "quick",
     json_file: JsonFile = None,
+    png: PngFile = None,
 ) -> None:
     """Shots that the boundary mapper needs for a 44 × 40 process diagram, beside seven others."""
     from skyctl.bench.machine import machine
@@ -46,6 +47,7 @@ def bench_mapping(
         JUDGED_DEG,
         QUICK,
         Size,
+        TruthMap,
         mapping_metrics,
         shipped,
         topology,
@@ -68,6 +70,10 @@ def bench_mapping(
                 cells = (_show(other[k]) for k in ("median", "p90", "success"))
                 table.add_row(f"  {name}", *cells, "", style="dim")
         console.print(table)
+        if png:
+            from skyctl.bench.mapping_figure import draw_map, mapped
+
+            draw_map(TruthMap.load(40), mapped(40, 90, learned=True), png)
         write_json(
             json_file,
             {

@@ -106,3 +106,60 @@ def bench_torque(
             )  # fmt: skip
         console.print(table)
         write_json(json_file, result)
+
+
+def reproduce_torque(
+    preset: Annotated[
+        Literal["quick", "paper"],
+        typer.Option(help="An hour of a core, or the paper's sizes (days; a cluster, a GPU)."),
+    ] = "quick",
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for figures, result.json and the networks.", file_okay=False),
+    ] = Path("reproduced-torque"),
+    scheduler: Annotated[
+        str, typer.Option(help="Where the truth is computed: here, local, or a Dask tcp://… .")
+    ] = "here",
+    seed: Annotated[int, typer.Option(help="Of weights, batches and films.", min=0)] = 0,
+) -> None:
+    """Torque networks of Phys. Rev. Research 5, 033188 (2023): training, films beside the truth.
+
+    Interrupt it, and the same command keeps the states that are labelled. Needs torch: install
+    skyctl with its extra "train".
+    """
+    try:
+        from skyctl.reproduce.torque import PRESETS
+        from skyctl.reproduce.torque import reproduce_torque as reproduce
+    except ImportError as error:
+        complain(f"{error}: install skyctl with its extra 'train' (in a checkout: make test)")
+        raise typer.Exit(1) from error
+
+    with explained(), progress_bar("") as bars:
+
+        def progress(what: str, steps: int) -> Callable[[], None]:
+            bar = bars.add_task(what, total=steps)
+            return lambda: bars.advance(bar)
+
+        try:
+            result = reproduce(
+                PRESETS[preset], out, scheduler=scheduler, seed=seed, progress=progress
+            )
+        except ValueError as error:
+            raise SkyctlError(str(error)) from error
+    table = Table("network", "states", "angle < 10°", "> 30°", "rotation error", "restored order")
+    for name, found in result["networks"].items():
+        targets, restored = found["targets"], result["restored"][name]
+        for states, s in found["scores"].items():
+            near, far = s["within_10_deg"], s["beyond_30_deg"]
+            colours = [
+                "green" if reached else "red"
+                for reached in (
+                    near >= targets["within_10_deg"], far <= targets["beyond_30_deg"],
+                )
+            ]  # fmt: skip
+            table.add_row(
+                name, states, f"[{colours[0]}]{near:.1%}[/]", f"[{colours[1]}]{far:.2%}[/]",
+                f"{found['equivariance_error']:.1e}", f"{restored['order']:.1%}",
+            )  # fmt: skip
+    console.print(table)
+    console.print(f"{result['seconds']:.0f} s; wrote figures, result.json and networks to {out}")

@@ -145,7 +145,7 @@ def _fault(frame: Frame, start: ShotStart, before: Frame | None) -> str:
     if pulse is None or not met:
         return ""
     sz = frame.sz
-    if np.count_nonzero(np.abs(sz) >= 1) >= _SATURATED * sz.size:
+    if max(-low, high) >= 1 and np.count_nonzero(np.abs(sz) >= 1) >= _SATURATED * sz.size:
         return f"frame {frame.index} is saturated: nearly every pixel is at ±1"
     pulse_on = frame.movie_time_ps - pulse.peak_ps <= pulse.width_ps
     if pulse_on and before is not None and np.array_equal(frame.data, before.data):

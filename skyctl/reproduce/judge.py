@@ -11,7 +11,7 @@ from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import MovieSet
 from skyctl.reproduce.process_map import PEAK_PS, Agreement, Grid
-from skyctl.simulators.topology import MIXED, SWITCHING
+from skyctl.simulators.topology import COLLAPSE, MIXED, SWITCHING
 
 PAPER_END_PS = 105.0
 """The paper's movies end here, though a wide pulse and what it does is not over yet."""
@@ -25,13 +25,16 @@ _NEVER_PS = 1e-6
 def truth_of(movies: MovieSet) -> np.ndarray:
     """What happened in each movie of a full set, (movies,) str.
 
-    ``movies.labels``, by charge, with a rule of the paper's on top: a film that switched is mixed
-    when it holds anything beside its one skyrmion, or domains whose charges only add up to one.
-    (Breathing is not held to this: with our open edges, all of it leaves a domain at an edge.)
+    ``movies.labels``, by charge, with the paper's rule on top that skyrmions and domains beside each
+    other are mixed: a film that switched holds one skyrmion and nothing else, not domains whose
+    charges add up to one; one that collapsed holds nothing, not a domain on its way out over an
+    edge. (Breathing is not held to this: with our open edges, all of it leaves a domain there.)
     """
     truth = movies.labels
-    for row in np.flatnonzero(truth == SWITCHING).tolist():
-        if not film_state(movies.sz(row)[-1]).has_one_skyrmion:
+    for row in np.flatnonzero(np.isin(truth, (SWITCHING, COLLAPSE))).tolist():
+        film = film_state(movies.sz(row)[-1])
+        as_named = film.has_one_skyrmion if truth[row] == SWITCHING else film.is_empty
+        if not as_named:
             truth[row] = MIXED
     return truth
 

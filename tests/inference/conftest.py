@@ -36,7 +36,7 @@ def _film():
 def movie():
     """S_z of 12 frames in which a skyrmion breathes."""
     radii = 4 + 3 * np.sin(np.arange(12) / 2)
-    return [film(disc(50, 50, radius)) for radius in radii]
+    return [0.98 * film(disc(50, 50, radius)) for radius in radii]
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,9 @@ import pytest
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Movie, Pulse
+from skyctl.simulators.film import FilmParameters
+from skyctl.simulators.imaging import Imaging
+from skyctl.simulators.movies import Shot, simulate
 from skyctl.verdict import ShotResult, Verdict
 
 WHOLE = Counts(received=12)
@@ -86,6 +89,7 @@ def spoil(value):
         (spoil(np.inf), "frame 4 holds a NaN or an infinity"),
         (spoil(1.5), "frame 4 holds values beyond"),
         (spoil(-30000), "frame 4 holds values beyond"),
+        (np.zeros_like, "frame 4 is blank: every pixel holds 0"),
         (lambda sz: sz[:50], "frame 4 has shape"),
         (lambda sz: np.stack([sz, sz, sz]), "frame 4 has shape"),
     ],
@@ -101,6 +105,26 @@ def test_a_bad_frame_marks_its_movie_and_never_reaches_the_network(
     after, clean = play(classifier, movie, counts=WHOLE)
     assert [v.probabilities for v in after] == [v.probabilities for v in good]
     assert clean.problem == ""
+
+
+@pytest.mark.parametrize(
+    ("index", "frame", "problem"),
+    [
+        (9, lambda movie: np.full_like(movie[9], -1), "frame 9 is blank: every pixel holds -1"),
+        (9, lambda movie: np.sign(movie[9]), "frame 9 is saturated"),
+        (9, lambda movie: movie[8], "frame 9 is the one before again, bit for bit"),
+        (2, lambda movie: movie[1], ""),  # a film at rest may stand still
+        (2, lambda movie: np.full_like(movie[2], -1), ""),
+    ],
+)
+def test_what_no_film_under_a_pulse_can_show_is_refused(
+    classifier, play, movie, index, frame, problem
+):
+    images = [*movie]
+    images[index] = frame(movie).astype(np.float32)
+    _, result = play(classifier, images, counts=WHOLE)
+    assert result.problem.startswith(problem)
+    assert bool(result.problem) == bool(problem)
 
 
 def test_a_bad_first_frame_leaves_no_verdict(classifier, play, movie):
@@ -145,14 +169,82 @@ def test_events_of_another_shot_are_passed_over(classifier, movie):
     assert told == []
 
 
-def test_an_abstaining_network_is_called_mixed(classifier, play, movie):
+def test_an_abstaining_network_is_unsure_which_is_not_mixed():
     unsure = Verdict("s", 0, 0.0, ("a", "b"), (0.5, 0.5), None)
-    assert ShotResult("s", unsure, None, WHOLE, "", ()).label == "mixed"
+    assert ShotResult("s", unsure, None, WHOLE, "", ()).label == "unsure"
+
+
+def test_a_label_is_the_only_class_of_the_conformal_set(classifier, play, movie):
     verdicts, _ = play(classifier, movie, counts=WHOLE)
+    card = classifier.model.card
     for verdict in verdicts:
-        best = max(verdict.probabilities)
-        named = verdict.classes[verdict.probabilities.index(best)] if best >= 0.8 else None
+        inside = [
+            p >= floor for p, floor in zip(verdict.probabilities, card.rules.least, strict=True)
+        ]
+        novel = verdict.novelty > card.rules.novelty
+        named = card.classes[inside.index(True)] if sum(inside) == 1 and not novel else None
         assert verdict.label == named
+
+
+@pytest.fixture(scope="module")
+def pulsed():
+    """S_z of a film with a skyrmion, that a short pulse lets breathe: every 15 ps to 165 ps."""
+    shot = Shot(FilmParameters(), Movie(duration_ps=165).times_ps, Pulse(width_ps=8))
+    return simulate(shot, precision="f4")[:, 2]
+
+
+def test_a_verdict_may_be_early_after_the_peak_only_and_only_where_a_class_is_named(
+    classifier, pulsed
+):
+    told = []
+    classifier.subscribe(told.append)
+    classifier.handle(ShotStart("run", "s", Pulse(width_ps=8), Movie(), 12, (100, 100)))
+    for index, sz in enumerate(pulsed):
+        classifier.handle(Frame("run", "s", index, 15.0 * index, 1, sz))
+    assert told[-1].label == "breathing"
+    early = [verdict for verdict in told if verdict.early]
+    assert early
+    for verdict in early:
+        assert verdict.movie_time_ps >= 40
+        assert verdict.label == "breathing"
+        assert max(verdict.probabilities) >= classifier.model.card.rules.early
+
+
+@pytest.mark.parametrize("pixels", [(25, 25), (50, 70)])
+def test_a_noisy_camera_of_few_pixels_gets_the_same_answer(classifier, pulsed, pixels):
+    imaging = Imaging(pixels=pixels, gaussian_noise=0.1)
+    model = classifier.model
+    model.reset(1.0)
+    for index, sz in enumerate(pulsed):
+        probabilities = model.step(imaging.image(sz, frame=index))
+    assert model.label(probabilities) == "breathing"
+
+
+@pytest.mark.parametrize("kind", ["noise", "spiral", "checks"])
+def test_a_foreign_movie_is_never_named(classifier, play, kind):
+    rng = np.random.default_rng(0)
+    x = np.arange(100)
+    images = {
+        "noise": [rng.uniform(-1, 1, (100, 100)) for _ in range(12)],
+        "spiral": [np.cos(2 * np.pi * (x + t) / 20) * np.ones((100, 1)) for t in range(12)],
+        "checks": [np.sin(x / 5 + t) * np.sin(x / 5)[:, None] for t in range(12)],
+    }[kind]
+    verdicts, _ = play(classifier, [sz.astype(np.float32) for sz in images], counts=WHOLE)
+    assert len(verdicts) == 12
+    assert {verdict.label for verdict in verdicts} == {None}
+    assert not any(verdict.early for verdict in verdicts)
+
+
+def test_once_foreign_a_movie_stays_so_and_the_next_is_judged_anew(classifier, pulsed, play):
+    rng = np.random.default_rng(0)
+    spoilt = [*pulsed[:5], rng.uniform(-1, 1, (100, 100)).astype(np.float32), *pulsed[6:]]
+    verdicts, result = play(classifier, spoilt, counts=WHOLE)
+    assert {verdict.label for verdict in verdicts[5:]} == {None}
+    assert result.label == "unsure"
+    novelty = [verdict.novelty for verdict in verdicts]
+    assert novelty == sorted(novelty)
+    clean, _ = play(classifier, list(pulsed), counts=WHOLE)
+    assert clean[-1].novelty <= classifier.model.card.rules.novelty
 
 
 def test_who_unsubscribed_is_told_no_more(classifier, play, movie):

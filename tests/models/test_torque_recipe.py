@@ -59,6 +59,8 @@ def test_networks_begin_as_their_seed_says():
     assert not np.array_equal(first, other)
     with pytest.raises(ValueError, match="0 steps"):
         TorqueRecipe(steps=0)
+    with pytest.raises(ValueError, match="held out"):
+        TorqueRecipe(driven_runs=6)
 
 
 def test_the_command_trains_on_a_plan_and_reports(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from skyctl.models.training import (
     train_classifier,
 )
 
-QUICK = Settings(hidden=16, epochs=12, batch=32, learning_rate=1e-2)
+QUICK = Settings(hidden=16, epochs=25, batch=32, learning_rate=1e-2)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from skyctl.plans.modes import Oversight
 from skyctl.verdict import FilmState, ShotResult
 
 DOWN, UP = FilmState(-1, 1, 0, 100), FilmState(1, 1, 0, 100)
-QUIET = {"widths_ps": (4.0, 6.0), "rows": (0.4, 0.5), "row_setting": "damping", "shots": 4}
+QUIET = {"widths_ps": (3.0, 4.0), "rows": (0.4, 0.5), "row_setting": "damping", "shots": 4}
 """Cells that all breathe."""
 
 

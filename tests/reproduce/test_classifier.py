@@ -316,23 +316,26 @@ def test_a_movie_without_the_frames_that_are_due_is_refused(tmp_path):
         judge(cast(Any, MadeUpModel()), movies, interval_ps=15.0)
 
 
-def test_a_film_that_switched_holds_one_skyrmion_and_nothing_else(tmp_path):
+def test_a_film_that_switched_holds_one_skyrmion_and_one_that_collapsed_nothing(tmp_path):
     y, x = np.mgrid[:40, :40]
-    disc = np.hypot(x - 20, y - 20) < 5
-    edge, other_disc = x < 3, np.hypot(x - 32, y - 8) < 4
-    films = {"one": disc, "none": edge, "with domain": disc | edge, "two": disc | other_disc}
+    disc, edge, other_disc = np.hypot(x - 20, y - 20) < 5, x < 3, np.hypot(x - 32, y - 8) < 4
+    films = {
+        "none": x < 0, "one": disc, "domain": edge, "one and domain": disc | edge,
+        "two": disc | other_disc,
+    }  # fmt: skip
     shot = Shot(FilmParameters(rows=40, columns=40), [0.0], Pulse(width_ps=8))
-    rows = [(name, process) for name in films for process in (S, B)]
+    rows = [(name, process) for name in films for process in PROCESSES]
     shots = [replace(shot, seed=k) for k in range(len(rows))]
     with MovieSet.plan(tmp_path / "m.h5", shots) as movies:
         for row, (name, process) in enumerate(rows):
             sz = np.where(films[name], -32767, 32767).astype(np.int16)[None]
             movies.write(row, FilmedMovie(sz, np.zeros(1), np.zeros((1, 3)), process))
         truth = dict(zip(rows, truth_of(movies).tolist(), strict=True))
-        assert movies.labels.tolist() == [S, B] * 4, "the set itself stays as it is"
-    assert truth["one", S] == S
-    assert all(truth[name, S] == "mixed" for name in films if name != "one")
-    assert all(truth[name, B] == B for name in films)
+        assert movies.labels.tolist() == [*PROCESSES] * len(films), "the set itself stays as it is"
+    assert [name for name in films if truth[name, S] == S] == ["one"]
+    assert [name for name in films if truth[name, C] == C] == ["none"]
+    assert [name for name in films if truth[name, B] == B] == list(films)
+    assert set(truth.values()) == {*PROCESSES, "mixed"}
 
 
 def sorted_movies(count: int = 300) -> tuple[np.ndarray, np.ndarray]:

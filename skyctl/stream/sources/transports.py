@@ -83,6 +83,8 @@ class ZmqTransport:
         try:
             part = self._socket.recv(zmq.NOBLOCK, copy=False)
         except zmq.Again:
+            if not timeout_ms:  # polling for nothing would keep those waiting who have a frame
+                return None
             if not self._socket.poll(timeout_ms):
                 self._mend()
                 return None

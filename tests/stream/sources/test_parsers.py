@@ -427,3 +427,8 @@ def test_compressed_bytes_of_any_kind_are_read_or_refused(senders, codec, header
 def test_an_ntndarray_with_any_field_is_read_or_refused(senders, field, value):
     message = {**senders.ntnd_array(1, IMAGE), field: value}
     refused(NtndArrayParser(COUNTS, max_image_bytes=LIMIT), message)
+
+
+def test_bytes_that_cannot_become_so_many_are_refused_before_memory_is_taken():
+    with pytest.raises(UndecodableMessage, match="4 bytes cannot become 67108864"):
+        compression.lz4_block(memoryview(b"1234"), 64 * 2**20)

@@ -1,0 +1,94 @@
+"""A seeker as an `Optimizer` of bluesky-adaptive 1.0, so that it runs in that library's plans."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from skyctl.agents.tasks import Proposal, TaskSeeker
+from skyctl.frame import Counts
+from skyctl.verdict import FilmState, ShotResult
+
+ID_KEY = "_id"
+"""What bluesky-adaptive calls the name of a suggestion."""
+_STATE = ("background", "discs", "domains", "reversed_sites")
+
+
+class SeekerOptimizer:
+    """`suggest`, `ingest`, `get_best_points`, `should_stop`, `register_failures` of a seeker.
+
+    seeker : what chooses the pulses; state : the film as seen before the first one
+
+    A suggestion holds the pulser's settings (``spot_sigma`` 0: the whole film). An evaluation
+    function answers with the ``"_id"``, the film as it then settled (``background``, ``discs``,
+    ``domains``, ``reversed_sites``: the readings of a look) and, where the movie is at hand,
+    ``mean_sz``: (movie time in ps, mean S_z) of its frames.
+    """
+
+    def __init__(self, seeker: TaskSeeker, state: FilmState) -> None:
+        self._seeker, self._state = seeker, state
+        self._shots = 0
+        self._best: list[tuple[Any, dict[str, Any], dict[str, Any]]] = []
+        self._reached = seeker.reached(state)
+        self._next: Proposal | None = None if self._reached else seeker.suggest(state)
+        self._pending: tuple[str, Proposal] | None = None
+
+    def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
+        """The next pulse, as settings. The same again until its outcome is ingested.
+
+        Raises ValueError for more than one: each pulse changes the film; RuntimeError where there
+        is no next one (`should_stop` says so before).
+        """
+        if num_points not in (None, 1):
+            raise ValueError(
+                f"{num_points} suggestions: each pulse changes the film; ask for one at a time"
+            )
+        if self._next is None:
+            raise RuntimeError(f"no next pulse: {self.should_stop()[1]}")
+        if self._pending is None:
+            self._shots += 1
+            self._pending = (f"{self._seeker.task}-{self._shots}", self._next)
+        name, proposal = self._pending
+        return [{ID_KEY: name, **_settings(proposal)}]
+
+    def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
+        """Take in what a suggestion did. Points with another ``"_id"`` are not ours: passed over.
+
+        Raises KeyError for a point without the film's state.
+        """
+        for point in points:
+            if self._pending is None or point.get(ID_KEY) != self._pending[0]:
+                continue
+            (name, proposal), self._pending = self._pending, None
+            after = FilmState(**{key: int(point[key]) for key in _STATE})
+            trace = tuple((float(t), float(m)) for t, m in point.get("mean_sz", ()))
+            result = ShotResult(name, None, after, Counts(), "", (), mean_sz=trace)
+            self._seeker.ingest(proposal, self._state, result, after)
+            self._state = after
+            self._reached = self._seeker.reached(after)
+            if self._reached:
+                self._best = [(name, _settings(proposal), {key: point[key] for key in _STATE})]
+            self._next = None if self._reached else self._seeker.suggest(after)
+
+    def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
+        """Forget suggestions that were not fired or not seen."""
+        if self._pending and any(s.get(ID_KEY) == self._pending[0] for s in suggestions):
+            self._pending = None
+
+    def should_stop(self) -> tuple[bool, str | None]:
+        """Whether the task is over, and why."""
+        if self._reached:
+            return True, f"{self._seeker.task} reached: the film has {self._state}"
+        if self._next is None:
+            return True, f"nothing left to try; the film has {self._state}"
+        return False, None
+
+    def get_best_points(self) -> list[tuple[Any, dict[str, Any], dict[str, Any]]]:
+        """The pulse that reached the task, and the film after it; none before."""
+        return self._best
+
+
+def _settings(proposal: Proposal) -> dict[str, Any]:
+    pulse = proposal.pulse
+    values = pulse.model_dump(exclude={"spot"})
+    spot = pulse.spot
+    x, y, sigma = (spot.x, spot.y, spot.sigma) if spot else (0.0, 0.0, 0.0)
+    return {**values, "spot_x": x, "spot_y": y, "spot_sigma": sigma}

@@ -1,0 +1,79 @@
+"""The shipped switching library, and files that are none."""
+
+import io
+
+import numpy as np
+import pytest
+
+from skyctl.agents.library import LibraryError, SwitchBelief, SwitchingLibrary
+from skyctl.agents.outcome import OUTCOMES
+from skyctl.devices.guard import Envelope, Guard
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return SwitchingLibrary.load()
+
+
+def test_the_shipped_library_fits_together(shipped):
+    samples, pulses = len(shipped.samples), len(shipped.pulses)
+    assert shipped.chances.shape == (samples, pulses, len(OUTCOMES))
+    assert shipped.flip_ps.shape == shipped.furthest.shape == (samples, pulses)
+    assert shipped.log_size.shape == (samples,)
+    assert shipped.chances.sum(-1) == pytest.approx(np.ones((samples, pulses)), abs=2e-3)
+    assert shipped.chances.min() > 0
+    assert set(shipped.spread) == {"flip_ps", "furthest", "log_size"}
+
+
+def test_the_default_envelope_allows_every_pulse_of_it(shipped):
+    guard = Guard(Envelope())
+    for pulse in shipped.as_pulses:
+        guard.check(pulse)
+
+
+def test_it_is_small_enough_to_ship(shipped):
+    data = io.BytesIO()
+    np.savez_compressed(data, a=shipped.chances.astype(np.float16))
+    assert len(data.getvalue()) < 3e6
+
+
+def test_a_larger_skyrmion_means_stronger_dmi_or_weaker_anisotropy(shipped):
+    """What sets its size: D²/K (A. N. Bogdanov and D. A. Yablonskii, JETP 68, 101, 1989)."""
+    pull = shipped.samples[:, 3] ** 2 / shipped.samples[:, 2]
+    assert np.corrcoef(pull, shipped.log_size)[0, 1] > 0.8
+
+
+def test_weights_are_a_distribution_and_nothing_is_ruled_out(shipped):
+    belief = SwitchBelief(shipped)
+    belief.saw_skyrmion(10_000)  # which no sample shows
+    assert belief.weights.sum() == pytest.approx(1.0)
+    assert belief.weights.min() > 0
+
+
+def test_one_skyrmion_seen_often_is_one_observation(shipped):
+    once, often = SwitchBelief(shipped), SwitchBelief(shipped)
+    once.saw_skyrmion(60)
+    for _ in range(50):
+        often.saw_skyrmion(60)
+    assert often.weights == pytest.approx(once.weights)
+
+
+def test_memory_of_another_library_is_refused(shipped):
+    saved = {**SwitchBelief(shipped).as_json(), "sha256": "0" * 64}
+    with pytest.raises(LibraryError, match=r"000000000000.*Use the same version"):
+        SwitchBelief.from_json(saved)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a library", b"PK\x03\x04"])
+def test_a_file_that_is_no_library_says_so(tmp_path, content):
+    file = tmp_path / "x.npz"
+    file.write_bytes(content)
+    with pytest.raises(LibraryError, match="skyctl train seeker"):
+        SwitchingLibrary.load(file)
+
+
+def test_arrays_of_something_else_are_no_library(tmp_path):
+    file = tmp_path / "x.npz"
+    np.savez(file, samples=np.zeros(3), spread=np.array("{}"))
+    with pytest.raises(LibraryError, match="skyctl train seeker"):
+        SwitchingLibrary.load(file)
