@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -123,7 +124,7 @@ class FilmCamera(Device):
             run,
             self._driver.shape,
             classes=card.classes if card else (),
-            header={"model": vars(card) if card else {}, **self._driver.describe()},
+            header={"model": asdict(card) if card else {}, **self._driver.describe()},
             on_end=self._movie_written,
             storage=self._storage,
         )

@@ -333,7 +333,7 @@ def wire(
         pulser=pulser,
         camera=camera,
         classifier=classifier,
-        decisions=DecisionLog(name="decisions", model=vars(streaming.model.card)),
+        decisions=DecisionLog(name="decisions", model=asdict(streaming.model.card)),
         sample=sample,
         streaming=streaming,
         hub=hub,

@@ -14,6 +14,8 @@ from scipy.stats import binom
 COVERAGE = 0.95
 EARLY_GAP = 0.01
 CONFIDENCE = 0.95
+EARLY_AFTER_PS = 10.0
+"""After the peak: before it is over, a pulse may still do more than it has."""
 _NOVELTY_SHARE = 0.99
 _BINS = 15
 
@@ -82,13 +84,15 @@ def stop_at(
     labels: np.ndarray,
     frames: np.ndarray,
     first: np.ndarray,
+    allowed: np.ndarray,
     floors: tuple[float, ...],
     threshold: float | None,
 ) -> Early:
-    """Stop each movie at its first frame from ``first`` on where a class is alone in its conformal
-    set with ``threshold`` or more; else at its end.
+    """Stop each movie at its first frame from ``allowed`` on where a class is alone in its
+    conformal set with ``threshold`` or more; else at its end.
 
-    probabilities : (n, T, C); frames : (n,) of each movie; first : (n,) frame after the peak
+    probabilities : (n, T, C); frames : (n,) of each movie
+    first, allowed : (n,) index of the first frame after the peak, and of the first to stop at
     """
     n, steps, _ = probabilities.shape
     index = np.arange(steps)
@@ -100,7 +104,7 @@ def stop_at(
         inside, probabilities.argmax(axis=2)[..., None], axis=2
     )[..., 0]
     stops = named & (best >= (2.0 if threshold is None else threshold))
-    stops &= (index >= first[:, None]) & (index < frames[:, None])
+    stops &= (index >= allowed[:, None]) & (index < frames[:, None])
     at = np.where(stops.any(axis=1), stops.argmax(axis=1), frames - 1)
     answer = probabilities[np.arange(n), at].argmax(axis=1)
     right, right_whole = answer == labels, whole == labels
@@ -118,6 +122,7 @@ def fit_early(
     labels: np.ndarray,
     frames: np.ndarray,
     first: np.ndarray,
+    allowed: np.ndarray,
     floors: tuple[float, ...],
     gap: float = EARLY_GAP,
     confidence: float = CONFIDENCE,
@@ -129,10 +134,10 @@ def fit_early(
     down (fixed sequence) with exact binomial p-values, until one is not rejected. So with
     probability ``confidence`` over the calibration movies, no rejected one costs more.
     """
-    certified = stop_at(probabilities, labels, frames, first, floors, None)
+    certified = stop_at(probabilities, labels, frames, first, allowed, floors, None)
     n = len(labels)
     for threshold in 1 - np.geomspace(1e-4, 0.6, 80):
-        early = stop_at(probabilities, labels, frames, first, floors, float(threshold))
+        early = stop_at(probabilities, labels, frames, first, allowed, floors, float(threshold))
         if binom.cdf(round(early.gap * n), n, gap) > 1 - confidence:
             break
         certified = early

@@ -25,8 +25,8 @@ def model_card(
         for name, line in zip(classes, test["confusion"], strict=True)
     )
     rule = (
-        f"A class named with a probability of {rules.early:.3f} or more after the pulse's peak may "
-        "be acted on before the movie is over"
+        f"A class named with a probability of {rules.early:.3f} or more, {rules.early_after_ps:g} "
+        "ps after the pulse's peak or later, may be acted on before the movie is over"
         if rules.early is not None
         else "No verdict may be acted on before the movie is over"
     )

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-_DROPOUT = 0.2
-"""Of features and of what the unit puts out, in training."""
 _FARTHEST = 8.0
 """Standard deviations; a feature farther out than that says no more to the network."""
 
@@ -78,7 +76,6 @@ class GatedClassifier(nn.Module):
         self.features, self.hidden = features, hidden
         self.recurrent = nn.GRU(features, hidden, batch_first=True)
         self.output = nn.Linear(hidden, classes)
-        self.dropout = nn.Dropout(_DROPOUT)
         self.mean: Tensor
         self.deviation: Tensor
         self.temperature: Tensor
@@ -104,5 +101,4 @@ class GatedClassifier(nn.Module):
 
     def forward(self, movies: Tensor) -> Tensor:
         """Movies (B, T, features) → logits after every frame (B, T, classes)."""
-        seen = self.dropout(self.standardised(movies))
-        return self.output(self.dropout(self.recurrent(seen)[0])) / self.temperature
+        return self.output(self.recurrent(self.standardised(movies))[0]) / self.temperature

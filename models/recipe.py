@@ -38,12 +38,14 @@ class Watched:
     """Movies as a camera of some frame interval sees them, and what the network says.
 
     logits : (n, T, C) after each frame; frames : (n,) how many there are; first : (n,) index of the
-        first frame at or after the pulse's peak; labels : (n,)
+        first frame at or after the pulse's peak, allowed : and of the first that may end a movie
+    labels : (n,)
     """
 
     logits: np.ndarray
     frames: np.ndarray
     first: np.ndarray
+    allowed: np.ndarray
     labels: np.ndarray
 
     @property
@@ -72,10 +74,13 @@ def watch(
         those = np.flatnonzero(strides == stride)
         seen = all_logits(network, examples.at(those), int(stride))
         logits[those, : seen.shape[1]] = seen
+    interval_ps = strides * FRAME_PS
+    allowed_ps = examples.peak_ps + calibration.EARLY_AFTER_PS
     return Watched(
         logits,
         frames=(whole - 1) // strides + 1,
-        first=np.ceil(examples.peak_ps / (strides * FRAME_PS)).astype(int),
+        first=np.ceil(examples.peak_ps / interval_ps).astype(int),
+        allowed=np.ceil(allowed_ps / interval_ps).astype(int),
         labels=examples.labels,
     )
 
@@ -92,23 +97,31 @@ def calibrate(
 ) -> tuple[Rules, Novelty, Early]:
     """Fit temperature (in ``network``), conformal sets, early stopping and novelty.
 
-    Movies of ``held_out`` at 5, 10 and 15 ps, half of them cut off where the paper's end.
+    Movies of ``held_out`` at 5, 10 and 15 ps, whole and cut off where the paper's end.
     """
     movies = one_a_movie(held_out)
     strides, short = 1 + movies.rows % 3, movies.rows // 3 % 2 == 0
     seen = watch(network, movies, strides, short)
     network.temperature.fill_(calibration.fit_temperature(seen.last, seen.labels))
-    seen = watch(network, movies, strides, short)
-    floors = calibration.conformal_floors(softmax(seen.last, axis=1), seen.labels)
+    # The least that a class gets at any interval and either length: its set then holds at each.
+    least = np.minimum.reduce(
+        [
+            softmax(watch(network, movies, np.full_like(strides, stride), ends).last, axis=1)
+            for stride in (1, 2, 3)
+            for ends in (np.zeros_like(short), np.ones_like(short))
+        ]
+    )
+    floors = calibration.conformal_floors(least, movies.labels)
     whole = watch(network, movies, strides, np.zeros_like(short))
     early = calibration.fit_early(
-        whole.probabilities, whole.labels, whole.frames, whole.first, floors
+        whole.probabilities, whole.labels, whole.frames, whole.first, whole.allowed, floors
     )
     novelty = fit_novelty(network, training, movies)
     rules = Rules(
         least=floors,
         coverage=calibration.COVERAGE,
         early=early.threshold,
+        early_after_ps=calibration.EARLY_AFTER_PS,
         early_gap=calibration.EARLY_GAP,
         confidence=calibration.CONFIDENCE,
         novelty=novelty.limit,
@@ -161,7 +174,8 @@ def judge(
 ) -> dict[str, Any]:
     """What a calibrated network does on movies it never met, for card and ``--json``.
 
-    Whole movies at 15 ps, but for ``accuracy_short`` (SHORT_AFTER_PEAK_PS); early stopping at 5 ps.
+    Whole movies at 15 ps, but for ``accuracy_short`` (SHORT_AFTER_PEAK_PS); early stopping at 5, 10
+    and 15 ps, every view, as it was calibrated.
     """
     views = [test.at(test.views == 0), test.at(test.views > 0)]
     film, cameras = (_watch_all(network, part) for part in views)
@@ -174,12 +188,13 @@ def judge(
     sets = p >= np.array(rules.least)
     named = sets.sum(axis=1) == 1
     right_named = sets[named].argmax(axis=1) == truth[named]
-    every_frame = _watch_all(network, views[0], stride=1)
-    stopping = (
-        every_frame.probabilities, every_frame.labels, every_frame.frames, every_frame.first,
-    )  # fmt: skip
-    early = calibration.stop_at(*stopping, rules.least, rules.early)
-    naive = calibration.stop_at(*stopping, (_SURE,) * size, _SURE)
+    every_view = _watch_all(network, test)
+    inside = softmax(every_view.last, axis=1) >= np.array(rules.least)
+    mixed = watch(network, test, 1 + test.rows % 3, np.zeros(len(test), bool))
+    stopping = (mixed.probabilities, mixed.labels, mixed.frames)
+    first, allowed = mixed.first, mixed.allowed
+    early = calibration.stop_at(*stopping, first, allowed, rules.least, rules.early)
+    naive = calibration.stop_at(*stopping, first, first, (_SURE,) * size, _SURE)
     everything = np.concatenate([softmax(part.last, axis=1) for part in (film, cameras)])
 
     def by_class(values: np.ndarray) -> dict[str, float]:
@@ -197,7 +212,7 @@ def judge(
             everything, np.concatenate([film.labels, cameras.labels])
         ),
         "coverage": by_class(
-            np.array([sets[truth == c, c].mean() if (truth == c).any() else 1 for c in range(size)])
+            np.array([inside[every_view.labels == c, c].mean() for c in range(size)])
         ),
         "named": float(named.mean()),
         "accuracy_named": float(right_named.mean()) if named.any() else 1.0,
@@ -206,11 +221,9 @@ def judge(
     }
 
 
-def _watch_all(
-    network: GatedClassifier, examples: Examples, stride: int = 3, short: bool = False
-) -> Watched:
+def _watch_all(network: GatedClassifier, examples: Examples, short: bool = False) -> Watched:
     size = len(examples)
-    return watch(network, examples, np.full(size, stride), np.full(size, short))
+    return watch(network, examples, np.full(size, 3), np.full(size, short))
 
 
 def _accuracy(watched: Watched) -> float:

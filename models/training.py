@@ -121,11 +121,11 @@ class Settings:
     """How to train: ``hidden`` units, ``epochs``, examples a ``batch``, highest ``learning_rate``
     (one cycle, arXiv:1708.07120), ``weight_decay``, and the ``seed`` of it all."""
 
-    hidden: int = 160
-    epochs: int = 30
+    hidden: int = 128
+    epochs: int = 15
     batch: int = 64
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
+    weight_decay: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:

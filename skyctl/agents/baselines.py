@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from itertools import pairwise
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.stats import qmc
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessClassifier
@@ -55,8 +55,8 @@ class Scripted(MapAgent):
         votes = np.zeros((self.shape[0] * self.shape[1], len(self.classes)), int)
         np.add.at(votes, (cells, labels), 1)
         shot = np.unique(cells)
-        everywhere = np.stack(np.indices(self.shape), -1).reshape(-1, 2)
-        _, nearest = cKDTree(everywhere[shot]).query(everywhere)
+        everywhere = np.indices(self.shape).reshape(2, -1).T
+        _, nearest = KDTree(everywhere[shot]).query(everywhere)
         return votes[shot].argmax(1)[nearest].reshape(self.shape)
 
 
@@ -85,7 +85,7 @@ def random(shape: tuple[int, int], seed: int) -> Script:
 
 def sobol(shape: tuple[int, int], seed: int) -> Script:
     """Scrambled Sobol points, no cell twice."""
-    points = qmc.Sobol(2, seed=seed).random_base2(13)
+    points = qmc.Sobol(2, rng=seed).random_base2(13)
     places = (points * shape).astype(int)
     for cell in dict.fromkeys((places[:, 0] * shape[1] + places[:, 1]).tolist()):  # noqa: UP028
         yield cell
@@ -163,7 +163,7 @@ class LeastConfidence(MapAgent):
         super().__init__(rows, columns, classes)
         self._first, self._batch = first, batch
         self._start = sobol(self.shape, seed)
-        self._places = np.stack(np.indices(self.shape), -1).reshape(-1, 2) / 10.0
+        self._places = np.indices(self.shape).reshape(2, -1).T / 10.0
         self._chance = np.zeros((0, 0))  # (cells, classes seen)
         self._seen = np.zeros(0, int)
         self._fitted = -batch
@@ -178,7 +178,7 @@ class LeastConfidence(MapAgent):
         return int(confidence.argmin()), False
 
     def _fit(self) -> None:
-        kernel = ConstantKernel(4.0, (0.1, 100.0)) * RBF([1.0, 1.0], (0.1, 10.0))
+        kernel = ConstantKernel(4.0, (0.1, 100.0)) * RBF([1.0, 1.0], (0.1, 10.0))  # type: ignore[arg-type]
         model = GaussianProcessClassifier(kernel)
         with warnings.catch_warnings():  # a length at its bound is no fault
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -268,7 +268,7 @@ class BoundaryMapper(MapAgent):
         if not checks:
             return False
         chance = min(max(expected / checks, 1e-3), 1.0)
-        return binomtest(misses, checks, chance, alternative="greater").pvalue < _FALSIFIED_P
+        return bool(binomtest(misses, checks, chance, alternative="greater").pvalue < _FALSIFIED_P)
 
     def map(self) -> ProcessMap:
         """Every cell named, with probabilities; before any shot, what the prior says."""
@@ -351,7 +351,7 @@ class _Covariance:
     _BOUNDS = (*np.log([(0.005, 1.0), (2.0, 80.0), (2.0, 80.0), (0.002, 0.5)]), (None, None))
 
     def __init__(self, shape: tuple[int, int], prior: MapPrior | None) -> None:
-        self._places = np.stack(np.indices(shape), -1).reshape(-1, 2).astype(float)
+        self._places = np.indices(shape).reshape(2, -1).T.astype(float)
         self._prior = prior
         common = self._COMMON.copy()
         if prior is not None:
@@ -556,7 +556,7 @@ _GAIN = _GainTable()
 
 def _spread_cells(shape: tuple[int, int], count: int, seed: int) -> list[int]:
     """Cells that cover a map evenly: scrambled Sobol points, no cell twice."""
-    points = qmc.Sobol(2, seed=seed).random_base2(8)
+    points = qmc.Sobol(2, rng=seed).random_base2(8)
     places = (points * shape).astype(int)
     cells = dict.fromkeys((places[:, 0] * shape[1] + places[:, 1]).tolist())
     return list(cells)[:count]

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 from scipy.ndimage import binary_opening, distance_transform_edt
-from scipy.ndimage import label as islands_of
-from scipy.spatial import cKDTree
+from scipy.ndimage import label as _label
+from scipy.spatial import KDTree
 from scipy.stats import bootstrap
 from threadpoolctl import threadpool_limits
 
@@ -120,6 +120,12 @@ def _digest(rows: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
+def _patches(cells: np.ndarray) -> tuple[np.ndarray, int]:
+    """(the number of each cell's patch, 0 outside, how many): cells that touch by a side."""
+    found: Any = _label(cells)
+    return found
+
+
 def areas(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(the map with every patch below 16 cells given to the nearest area, which cells are areas).
 
@@ -127,14 +133,14 @@ def areas(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     kept = np.zeros(labels.shape, bool)
     for c in np.unique(labels):
-        patches, _ = islands_of(labels == c)
+        patches, _ = _patches(labels == c)
         sizes = np.bincount(patches.ravel())
         sizes[0] = 0
         kept |= sizes[patches] >= AREA_CELLS
     if not kept.any():
         return labels, kept
-    nearest = distance_transform_edt(~kept, return_distances=False, return_indices=True)
-    return labels[tuple(nearest)], kept  # type: ignore[arg-type]
+    nearest: Any = distance_transform_edt(~kept, return_distances=False, return_indices=True)
+    return labels[tuple(nearest)], kept
 
 
 def macro_f1(truth: np.ndarray, named: np.ndarray) -> float:
@@ -154,8 +160,8 @@ def boundary_error(truth: np.ndarray, named: np.ndarray) -> float:
     ours, theirs = _boundary(named), _boundary(truth)
     if not len(ours) or not len(theirs):
         return float("inf")
-    there, _ = cKDTree(ours).query(theirs)
-    back, _ = cKDTree(theirs).query(ours)
+    there, _ = KDTree(ours).query(theirs)
+    back, _ = KDTree(theirs).query(ours)
     return float((np.mean(there) + np.mean(back)) / 2)
 
 
@@ -173,7 +179,7 @@ def islands_found(truth: np.ndarray, named: np.ndarray) -> tuple[int, int]:
     """
     found = count = 0
     for c in np.unique(truth):
-        patches, number = islands_of(truth == c)
+        patches, number = _patches(truth == c)
         for patch in range(1, number + 1):
             cells = patches == patch
             if binary_opening(cells, np.ones((4, 4))).any():
@@ -508,7 +514,7 @@ def topology(theta_deg: int) -> dict[str, Any]:
     """What a truth map allows: the best that a map of areas can do, and how much is chaos."""
     truth = TruthMap.load(theta_deg).labels
     smooth, kept = areas(truth)
-    patches = sum(islands_of(truth == c)[1] for c in np.unique(truth))
+    patches = sum(_patches(truth == c)[1] for c in np.unique(truth))
     return {
         "theta_deg": theta_deg,
         "cells": int(truth.size),

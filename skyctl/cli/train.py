@@ -31,11 +31,11 @@ def train_classifier(
     ] = None,
     movies: Annotated[
         int, typer.Option(help="Movies: four in seven to learn from, two to calibrate.", min=70)
-    ] = 3000,
+    ] = 2500,
     views: Annotated[
         int, typer.Option(help="How often each is seen: as it is, then by random cameras.", min=1)
     ] = 3,
-    epochs: Annotated[int, typer.Option(help="Passes over them.", min=1)] = 30,
+    epochs: Annotated[int, typer.Option(help="Passes over them.", min=1)] = 15,
     hidden: Annotated[int, typer.Option(help="Hidden units.", min=1)] = 128,
     seed: Annotated[int, typer.Option(help="Of shots, cameras and weights.", min=0)] = 2019,
     device: Device = "cpu",

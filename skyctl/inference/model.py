@@ -4,6 +4,7 @@ import hashlib
 import importlib.resources
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,9 +68,9 @@ class MovieClassifier:
         self.provider: str = self.session.get_providers()[0]
         self.card = _read_card(self.session, self.path, hashlib.sha256(content).hexdigest())
         _try_one_step(self.session, self.card, self.path)
-        self._outputs = ["probabilities", "next_hidden"]
+        self.outputs = ["probabilities", "next_hidden"]
         if self.card.rules:
-            self._outputs.append(_NOVELTY)
+            self.outputs.append(_NOVELTY)
         self.reset(1.0)
 
     def reset(self, orientation: float) -> None:
@@ -84,7 +85,7 @@ class MovieClassifier:
         card = self.card
         seen = frame_features(sz, card.features, card.preprocessing, self._orientation)
         probabilities, self._hidden, *novelty = self.session.run(
-            self._outputs, {"features": seen[None], "hidden": self._hidden}
+            self.outputs, {"features": seen[None], "hidden": self._hidden}
         )
         if novelty:
             self.novelty = max(self.novelty, float(novelty[0][0, 0]))
@@ -109,13 +110,62 @@ class MovieClassifier:
         named = None if self.is_novel else card.rules.named(probabilities)
         return None if named is None else card.classes[named]
 
-    def may_stop(self, probabilities: np.ndarray) -> bool:
-        """Whether a frame after the pulse's peak with these probabilities need wait for no other:
-        its class is named, and so likely that the rules let it stand."""
+    def may_stop(self, probabilities: np.ndarray, after_peak_ps: float) -> bool:
+        """Whether a frame ``after_peak_ps`` after the pulse's peak with these probabilities need
+        wait for no other: its class is named, and so likely that the rules let it stand."""
         rules = self.card.rules
-        if rules is None or rules.early is None or self.label(probabilities) is None:
+        if rules is None or rules.early is None or after_peak_ps < rules.early_after_ps:
             return False
-        return float(probabilities.max()) >= rules.early
+        best = int(np.argmax(probabilities))
+        return (
+            bool(probabilities[best] >= rules.early)
+            and self.label(probabilities) == self.card.classes[best]
+        )
+
+
+class MovieBatch:
+    """Many movies side by side, a frame of each in one call: what a GPU is for.
+
+    model : its session and card are used, not its own movie; streams : how many movies
+
+    ``novelty``, (streams,), as ``MovieClassifier.novelty`` of each.
+    """
+
+    def __init__(self, model: MovieClassifier, streams: int) -> None:
+        self._model = model
+        self._orientation = np.ones(streams, np.float32)
+        self._hidden = np.zeros((streams, model.card.hidden), np.float32)
+        self.novelty = np.full(streams, -np.inf)
+
+    def reset(self, stream: int, orientation: float) -> None:
+        """Forget the movie of one stream, as ``MovieClassifier.reset``."""
+        self._orientation[stream] = orientation
+        self._hidden[stream] = 0
+        self.novelty[stream] = -np.inf
+
+    def step(self, frames: Sequence[np.ndarray | None]) -> np.ndarray:
+        """Probabilities, (streams, classes), after one more frame of S_z of each, (H, W).
+
+        A stream whose frame is None stays where it is; its probabilities are NaN.
+        """
+        card = self._model.card
+        those = [i for i, frame in enumerate(frames) if frame is not None]
+        probabilities = np.full((len(self._hidden), len(card.classes)), np.nan, np.float32)
+        if not those:
+            return probabilities
+        seen = np.stack(
+            [
+                frame_features(sz, card.features, card.preprocessing, self._orientation[i])
+                for i, sz in enumerate(frames)
+                if sz is not None
+            ]
+        )
+        probabilities[those], self._hidden[those], *novelty = self._model.session.run(
+            self._model.outputs, {"features": seen, "hidden": self._hidden[those]}
+        )
+        if novelty:
+            self.novelty[those] = np.maximum(self.novelty[those], novelty[0][:, 0])
+        return probabilities
 
 
 def shipped_model(name: str) -> Path:

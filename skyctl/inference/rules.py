@@ -18,15 +18,17 @@ class Rules:
     least : (C,) a class belongs to a movie's conformal set from this probability on. The true class
         of a movie is in the set of its last frame with probability ``coverage``, class by class. A
         set of one names its class; an empty one, or one of several, abstains
-    early : a class that is named with this probability or more after the pulse's peak may be acted
-        on before the movie is over: with probability ``confidence`` over calibration movies, such
-        verdicts cost no more than ``early_gap`` of the accuracy of whole movies; None, never
+    early : a class that is named with this probability or more, ``early_after_ps`` after the
+        pulse's peak or later, may be acted on before the movie is over: with probability
+        ``confidence`` over calibration movies, such verdicts cost no more than ``early_gap`` of the
+        accuracy of whole movies; None, never
     novelty : a movie with a frame beyond this was none the network can know: it abstains
     """
 
     least: tuple[float, ...]
     coverage: float
     early: float | None
+    early_after_ps: float
     early_gap: float
     confidence: float
     novelty: float

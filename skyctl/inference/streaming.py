@@ -96,7 +96,7 @@ class StreamingClassifier:
             label=self.model.label(probabilities),
             received_ns=frame.received_ns,
             decided_ns=time.monotonic_ns(),
-            early=frame.movie_time_ps >= start.pulse.peak_ps and self.model.may_stop(probabilities),
+            early=self.model.may_stop(probabilities, frame.movie_time_ps - start.pulse.peak_ps),
             novelty=self.model.novelty,
         )
         self._latencies_ms.append(self._verdict.latency_ms)

@@ -188,7 +188,7 @@ def conditions(path: Path, preset: Preset, tables: dict[str, Any]) -> None:
 
     tables : of each condition what ``Judgement.table`` gives
     """
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
     kelvins = sorted((PAPER_K, *preset.temperatures_K))
     panels = (
         ("frame interval (ps)", {x: f"interval-{x:g}ps" for x in (5, 10, 15)}),
@@ -198,17 +198,18 @@ def conditions(path: Path, preset: Preset, tables: dict[str, Any]) -> None:
     )
     for axes, (name, sets) in zip(figure.subplots(1, 4, sharey=True), panels, strict=True):
         for end_ps, colour in zip(ENDS_PS, ("#994455", "#004488"), strict=True):
-            for where, line in (("whole", "-"), ("inside", "--")):
+            for where, line in (("whole", "-"), ("inside", "--"), ("whole_by_charge", ":")):
                 shares = [tables[key][f"{end_ps:g}_ps"][where] for key in sets.values()]
                 known = np.array(shares, dtype=float)  # None becomes NaN, which is not drawn
                 axes.plot(
                     list(sets), known, line, color=colour, marker="o", markersize=4,
-                    label=f"{where}, to {end_ps:g} ps",
+                    label=f"{where.replace('_', ' ')}, to {end_ps:g} ps",
                 )  # fmt: skip
         axes.set_xlabel(name)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("B, S, C cells named as the truth")
-    figure.axes[0].legend(fontsize=8)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=8)
     _save(figure, path)
 
 

@@ -10,9 +10,9 @@ with 1 over the number of neurons in the layer before as their standard deviatio
 same 1 over the number of neurons, so that a step moves what reaches a neuron alike in each layer.
 
 *Basis.* Neighbours in a sorted list are nearly equal, so descent on V learns ⟨S_z⟩ at once and the
-few sites of a skyrmion hardly ever: 82.8 % of held-out movies. V is therefore learned as P·V',
-with P the leading principal axes of the training frames, each scaled to unit variance, and folded
-into V afterwards. The network is the paper's: 10000 → 512 → 3, sigmoid, no biases.
+few sites of a skyrmion hardly ever (82.8 % of held-out movies, before this). V is learned as P·V',
+with P the leading principal axes of the training frames, each scaled to unit mean square, and is
+folded back afterwards. The network is the paper's: 10000 → 512 → 3, sigmoid, no biases.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,7 @@
 """The classifier's session: what loads, what does not and why, and the state that it carries."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -9,10 +10,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from skyctl.errors import ModelError
-from skyctl.inference.model import SHIPPED, MovieClassifier, shipped_model
+from skyctl.inference.model import SHIPPED, MovieBatch, MovieClassifier, shipped_model
+from skyctl.inference.rules import Rules
 
 FEATURES, CLASSES = 6, 3
-CLASS_NAMES = ("breathing", "switching", "collapse", "nucleation", "nothing")
+CLASS_NAMES = ("breathing", "switching", "collapse", "nucleation", "nothing", "mixed")
 METADATA = {
     "name": "tiny",
     "version": "1",
@@ -173,7 +175,8 @@ def test_the_shipped_model_says_what_it_is(model):
     card = model.card
     assert card.classes == CLASS_NAMES
     assert card.threshold == 0.8
-    assert card.preprocessing == "quantiles"
+    assert card.preprocessing == "shape"
+    assert 0.5 < card.rules.early < 1
     assert len(card.data_sha256) == len(card.file_sha256) == 64
     assert model.provider == "CPUExecutionProvider"
 
@@ -232,7 +235,70 @@ def test_any_lattice_size_is_taken(model, film, disc):
 
 @pytest.mark.parametrize(
     ("probabilities", "label"),
-    [((0.9, 0.05, 0.05), "breathing"), ((0.1, 0.8, 0.1), "switching"), ((0.5, 0.3, 0.2), None)],
+    [((0.9, 0.05, 0.05), "a"), ((0.1, 0.8, 0.1), "b"), ((0.5, 0.3, 0.2), None)],
 )
-def test_a_class_is_named_from_the_threshold_on_and_else_none(model, probabilities, label):
-    assert model.label(np.array(probabilities)) == label
+def test_without_rules_a_class_is_named_from_the_threshold_on(write, probabilities, label):
+    assert MovieClassifier(write()).label(np.array(probabilities)) == label
+
+
+RULES = Rules((0.3, 0.6, 0.9), 0.95, 0.8, 10.0, 0.01, 0.95, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "named"),
+    [
+        ((0.7, 0.2, 0.1), 0),
+        ((0.35, 0.64, 0.01), None),  # both may be true
+        ((0.1, 0.3, 0.6), None),  # none may be
+        ((0.3, 0.2, 0.5), 0),  # the likeliest is not always the one that may be
+    ],
+)
+def test_rules_name_the_only_class_of_the_set(probabilities, named):
+    assert RULES.named(np.array(probabilities)) == named
+
+
+def test_rules_survive_being_written_down():
+    assert Rules.from_json(RULES.as_json()) == RULES
+
+
+@pytest.mark.parametrize(
+    "change", [{"least": (0.3, 1.6)}, {"early": -0.1}, {"novelty": float("nan")}]
+)
+def test_rules_that_cannot_be_are_refused(change):
+    with pytest.raises(ValueError, match="rules"):
+        replace(RULES, **change)
+
+
+def test_many_movies_at_once_get_what_each_gets_alone(model, movie):
+    images = [movie, [-sz for sz in movie], [sz[:50] for sz in movie]]
+    together = MovieBatch(model, streams=3)
+    for stream, orientation in enumerate((1.0, -1.0, 1.0)):
+        together.reset(stream, orientation)
+    for t in range(len(movie)):
+        probabilities = together.step([images[0][t], images[1][t], images[2][t]])
+    for stream, orientation in enumerate((1.0, -1.0, 1.0)):
+        alone = verdicts(model, images[stream], orientation)[-1]
+        np.testing.assert_allclose(probabilities[stream], alone, atol=1e-5)
+        assert together.novelty[stream] == pytest.approx(model.novelty, rel=1e-4)
+
+
+def test_a_stream_without_a_frame_stays_where_it_is(model, movie):
+    together = MovieBatch(model, streams=2)
+    for sz in movie[:4]:
+        together.step([sz, None])
+    probabilities = together.step([None, movie[0]])
+    np.testing.assert_allclose(probabilities[1], verdicts(model, movie[:1])[0], atol=1e-5)
+    assert np.isnan(probabilities[0]).all()
+    again = together.step([movie[4], None])
+    np.testing.assert_allclose(again[0], verdicts(model, movie[:5])[-1], atol=1e-5)
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_what_the_cpu_gives(model, movie):
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("needs an NVIDIA GPU and an onnxruntime with CUDA")
+    batch = MovieBatch(MovieClassifier(provider="cuda"), streams=8)
+    for sz in movie:
+        probabilities = batch.step([sz] * 8)
+    expected = np.tile(verdicts(model, movie)[-1], (8, 1))
+    np.testing.assert_allclose(probabilities, expected, atol=1e-3)

@@ -68,20 +68,20 @@ def movies(n, seed, late=0.02):
 
 
 def timing(n):
-    return np.full(n, 12), np.full(n, 3)
+    return np.full(n, 12), np.full(n, 3), np.full(n, 3)
 
 
 def test_stopping_reads_and_answers_what_it_says():
     p = np.array([[[0.5, 0.5], [0.9, 0.1], [0.2, 0.8], [0.1, 0.9]]])
     frames, first, floors = np.array([4]), np.array([1]), (0.6, 0.6)
-    early = stop_at(p, np.array([1]), frames, first, floors, 0.85)
+    early = stop_at(p, np.array([1]), frames, first, first, floors, 0.85)
     assert (early.accuracy, early.accuracy_of_whole, early.gap) == (0, 1, 1)
     assert early.read == pytest.approx(1 / 3)
-    strict = stop_at(p, np.array([1]), frames, first, floors, 0.95)
+    strict = stop_at(p, np.array([1]), frames, first, first, floors, 0.95)
     assert (strict.gap, strict.read) == (0, 1)
-    before_peak = stop_at(p, np.array([1]), frames, np.array([2]), floors, 0.75)
-    assert before_peak.accuracy == 1
-    assert before_peak.read == 0.5
+    too_early = stop_at(p, np.array([1]), frames, first, np.array([2]), floors, 0.75)
+    assert too_early.accuracy == 1
+    assert too_early.read == pytest.approx(2 / 3)
 
 
 def test_early_stopping_costs_no_more_than_certified_in_fresh_movies():

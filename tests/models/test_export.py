@@ -31,7 +31,7 @@ def parts():
     frames = network.standardised(torch.from_numpy(rng.uniform(-1, 1, (900, COUNT))).float())
     novelty = Novelty.fit(frames.numpy(), np.arange(900) < 300, axes=8, normals=3)
     least = tuple(np.linspace(0.2, 0.7, len(CLASSES)))
-    rules = Rules(least, 0.95, 0.9, 0.01, 0.95, 40.0)
+    rules = Rules(least, 0.95, 0.9, 10.0, 0.01, 0.95, 40.0)
     return network.eval(), rules, replace(novelty, limit=40.0)
 
 
@@ -98,7 +98,7 @@ def test_the_papers_network_has_neither_rules_nor_novelty(tmp_path):
     model = MovieClassifier(path)
     assert (model.card.name, model.card.rules, model.is_novel) == ("paper", None, False)
     p = model.step(np.zeros((10, 10), np.float32))
-    assert not model.may_stop(p)
+    assert not model.may_stop(p, 50.0)
     assert model.label(np.array([0.1, 0.85, 0.05])) == "switching"
     assert model.label(np.array([0.3, 0.6, 0.1])) is None
 

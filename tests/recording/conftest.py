@@ -1,5 +1,7 @@
 """Recordings made by the real recorder and classifier from synthetic movies."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -65,7 +67,7 @@ def recorded(tmp_path, model):
     """A recording of a shot, a look and a shot with a gap, with the classifier's verdicts."""
     path = tmp_path / "recorded.h5"
     card = model.card
-    header = {"model": vars(card), "seed": 3}
+    header = {"model": asdict(card), "seed": 3}
     recorder = Recorder(path, "run", SHAPE, classes=card.classes, header=header)
     classifier = StreamingClassifier(model)
     classifier.subscribe(recorder.handle)

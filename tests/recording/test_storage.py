@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import asdict
 
 import h5py
 import numpy as np
@@ -158,7 +159,7 @@ def test_a_recording_in_several_compressed_files_replays_bit_for_bit(tmp_path, m
     card = model.card
     recorder = Recorder(
         tmp_path / "run.h5", "run", make.shape, classes=card.classes,
-        header={"model": vars(card)}, storage=Storage("bslz4", 10),
+        header={"model": asdict(card)}, storage=Storage("bslz4", 10),
     )  # fmt: skip
     classifier = StreamingClassifier(model)
     classifier.subscribe(recorder.handle)
