@@ -4,18 +4,23 @@ import numpy as np
 
 from skyctl.inference.discs import film_state
 from skyctl.models.movie_set import MovieSet
-from skyctl.simulators.topology import MIXED, SWITCHING
+from skyctl.simulators.topology import COLLAPSE, MIXED, SWITCHING
 
 
 def truth_of(movies: MovieSet) -> np.ndarray:
     """What happened in each movie of a full set, (movies,) str.
 
-    ``movies.labels``, by charge, with a rule of the paper's (arXiv:1907.01814) on top: a film that
-    switched is mixed when it holds anything beside its one skyrmion, or domains whose charges only
-    add up to one. Breathing is not held to this: with open edges, all of it leaves a domain at one.
+    ``movies.labels``, by charge, with the paper's rule on top that skyrmions with others or with
+    domains are mixed: a film that switched holds one skyrmion and nothing else, not domains whose
+    charges add up to one; one that collapsed holds nothing, not a domain on its way out over an
+    edge. (Breathing is not held to this: with our open edges, all of it leaves a domain there.)
+
+    Read off the last frame as it is: above 3 K its noise alone makes a film mixed.
     """
     truth = movies.labels
-    for row in np.flatnonzero(truth == SWITCHING).tolist():
-        if not film_state(movies.sz(row)[-1]).has_one_skyrmion:
+    for row in np.flatnonzero(np.isin(truth, (SWITCHING, COLLAPSE))).tolist():
+        film = film_state(movies.sz(row)[-1])
+        as_named = film.has_one_skyrmion if truth[row] == SWITCHING else film.is_empty
+        if not as_named:
             truth[row] = MIXED
     return truth

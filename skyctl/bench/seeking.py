@@ -293,7 +293,13 @@ def _kept_lives(kept: Path | None, plan: list[Life]) -> dict[Life, list[Attempt]
     lives: dict[Life, list[Attempt]] = {}
     for line in kept.read_text().splitlines() if kept and kept.exists() else ():
         life = [
-            Attempt(**{**each, "conditions": Conditions(**each["conditions"])})
+            Attempt(
+                **{
+                    **each,
+                    "conditions": Conditions(**each["conditions"]),
+                    "fired": tuple(each["fired"]),
+                }
+            )
             for each in json.loads(line)
         ]
         lives[life[0].agent, life[0].sample_seed, life[0].conditions] = life

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyctl.inference.discs import film_state
 from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import MovieSet
+from skyctl.models.truth import truth_of
 from skyctl.reproduce.process_map import PEAK_PS, Agreement, Grid
-from skyctl.simulators.topology import COLLAPSE, MIXED, SWITCHING
 
 PAPER_END_PS = 105.0
 """The paper's movies end here, though a wide pulse and what it does is not over yet."""
@@ -20,25 +19,6 @@ ENDS_PS = (PAPER_END_PS, LATE_END_PS)
 """Of movies with the pulse's peak at 40 ps; with a later peak they end as much later."""
 _NEVER_PS = 1e-6
 """Frames are never so close in time; what differs by less is the same time."""
-
-
-def truth_of(movies: MovieSet) -> np.ndarray:
-    """What happened in each movie of a full set, (movies,) str.
-
-    ``movies.labels``, by charge, with the paper's rule on top that skyrmions with others or with
-    domains are mixed: a film that switched holds one skyrmion and nothing else, not domains whose
-    charges add up to one; one that collapsed holds nothing, not a domain on its way out over an
-    edge. (Breathing is not held to this: with our open edges, all of it leaves a domain there.)
-
-    Read off the last frame as it is: above 3 K its noise alone makes a film mixed.
-    """
-    truth = movies.labels
-    for row in np.flatnonzero(np.isin(truth, (SWITCHING, COLLAPSE))).tolist():
-        film = film_state(movies.sz(row)[-1])
-        as_named = film.has_one_skyrmion if truth[row] == SWITCHING else film.is_empty
-        if not as_named:
-            truth[row] = MIXED
-    return truth
 
 
 def watch(
