@@ -22,7 +22,7 @@ from skyctl.models.views import View
 RATE = 100.0
 """Frames a second of the duty cycle: between two of them the caches are somebody else's."""
 _STRIDE = 3
-_OTHERS_BYTES = 64_000_000
+_BLOCK = 25
 _SEED = 77
 _WARM_UP = 20
 
@@ -40,7 +40,7 @@ def classifier_table(
     frames : timed at RATE, and in a hot loop
 
     Latency is one frame of 100 × 100 sites, features and ONNX Runtime, on one thread. The variants
-    take turns within every 10 ms, so that whatever else the machine does disturbs all of them.
+    take turns, so that whatever else the machine does disturbs all of them.
     """
     with (
         tempfile.TemporaryDirectory(prefix="skyctl-") as folder,
@@ -127,7 +127,6 @@ def _latency(models: list[MovieClassifier], frames: int) -> list[dict[str, float
     """p50 and p99 of one step in microseconds, of each model."""
     rng = np.random.default_rng(0)
     sz = np.clip(rng.normal(-0.9, 0.1, (100, 100)), -1, 1).astype(np.float32)
-    others = np.zeros(_OTHERS_BYTES // 8)
 
     def step(model: MovieClassifier) -> float:
         start = time.perf_counter_ns()
@@ -142,13 +141,11 @@ def _latency(models: list[MovieClassifier], frames: int) -> list[dict[str, float
 
     hot = [[step(model) for _ in range(_WARM_UP + frames)][_WARM_UP:] for model in models]
     cold: list[list[float]] = [[] for _ in models]
-    next_s = time.perf_counter()
-    for _ in range(frames):
+    for first in range(0, frames, _BLOCK):
         for model, taken in zip(models, cold, strict=True):
-            others += 1  # what else a computer does in 10 ms, as far as caches go
-            next_s += 1 / RATE
-            time.sleep(max(0.0, next_s - time.perf_counter()))
-            taken.append(step(model))
+            for _ in range(min(_BLOCK, frames - first)):
+                time.sleep(1 / RATE)
+                taken.append(step(model))
     extraction = [[extract(model) for _ in range(frames)] for model in models]
     return [
         {

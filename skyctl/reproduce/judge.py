@@ -11,6 +11,7 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import MovieSet
 from skyctl.models.truth import truth_of
 from skyctl.reproduce.process_map import PEAK_PS, Agreement, Grid
+from skyctl.simulators.topology import MIXED
 
 PAPER_END_PS = 105.0
 """The paper's movies end here, though a wide pulse and what it does is not over yet."""
