@@ -5,6 +5,7 @@ hold for movies like these, drawn independently.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -190,7 +191,7 @@ class Novelty:
         variances, directions = variances[::-1], directions[:, ::-1]
         scaled = directions[:, :axes] / np.sqrt(variances[:axes])
         z = (frames - centre) @ scaled
-        mixture = GaussianMixture(
+        mixture: Any = GaussianMixture(
             normals, reg_covar=1e-2, random_state=seed, max_iter=40, init_params="k-means++"
         ).fit(z)
         factors = mixture.precisions_cholesky_

@@ -1,6 +1,6 @@
 """The recurrent movie classifiers: the paper's network (arXiv:1907.01814), and a gated one."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +89,7 @@ class GatedClassifier(nn.Module):
 
     def step(self, features: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """One frame: (B, features), (B, hidden) → logits (B, classes), hidden (B, hidden)."""
-        unit = self.recurrent
+        unit: Any = self.recurrent
         x = linear(self.standardised(features), unit.weight_ih_l0, unit.bias_ih_l0)
         h = linear(hidden, unit.weight_hh_l0, unit.bias_hh_l0)
         x_reset, x_update, x_new = x.chunk(3, dim=1)

@@ -34,10 +34,19 @@ class ExportedStep(nn.Module):
         self.network = network
         self.has_novelty = novelty is not None
         if novelty:
-            for name in ("axes", "centre", "means", "factors", "offsets"):
-                value = torch.from_numpy(getattr(novelty, name)).float()
-                self.register_buffer(f"novelty_{name}", value)
-            self.rest = float(novelty.rest)
+            normals, k, _ = novelty.factors.shape
+            constants = {
+                "centre": novelty.centre,
+                "axes": novelty.axes,
+                "back": 1 / (novelty.axes**2).sum(axis=0),
+                # All normals in one product: (B, k) by (k, normals · k).
+                "factors": novelty.factors.transpose(1, 0, 2).reshape(k, normals * k),
+                "means": np.einsum("mk,mkj->mj", novelty.means, novelty.factors).reshape(1, -1),
+                "offsets": novelty.offsets,
+            }
+            for name, value in constants.items():
+                self.register_buffer(name, torch.from_numpy(value).float())
+            self.normals, self.rest = normals, float(novelty.rest)
 
     def forward(self, features: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
         """(B, features), (B, hidden) → probabilities (B, C), hidden (B, hidden), novelty (B, 1)."""
@@ -52,18 +61,14 @@ class ExportedStep(nn.Module):
 
     def _surprise(self, x: Tensor) -> Tensor:
         """``Novelty.surprise``, (B, 1)."""
-        axes: Any = self.novelty_axes
-        centred = x - self.novelty_centre
-        z = centred @ axes
-        inside = (z * z / (axes * axes).sum(0)).sum(1, keepdim=True)
+        constants: Any = self
+        centred = x - constants.centre
+        z = centred @ constants.axes
+        inside = (z * z * constants.back).sum(1, keepdim=True)
         rest = (centred * centred).sum(1, keepdim=True) - inside
-        factors: Any = self.novelty_factors
-        normals, k, _ = factors.shape
-        # All normals in one product: (B, k) by (k, m k).
-        flat = factors.permute(1, 0, 2).reshape(k, normals * k)
-        means = torch.einsum("mk,mkj->mj", self.novelty_means, factors).reshape(1, normals * k)
-        square = ((z @ flat - means) ** 2).reshape(-1, normals, k).sum(2)
-        surprise = -torch.logsumexp(self.novelty_offsets - square / 2, dim=1, keepdim=True)
+        away = z @ constants.factors - constants.means
+        square = (away * away).reshape(-1, self.normals, z.shape[1]).sum(2)
+        surprise = -torch.logsumexp(constants.offsets - square / 2, dim=1, keepdim=True)
         return rest / self.rest + surprise
 
 

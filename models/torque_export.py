@@ -178,5 +178,4 @@ the length of a spin: it will still answer.
 | training data sha256 | `{facts.data_sha256}` |
 | file sha256 | `{file_sha256}` |
 | torch against ONNX Runtime, of the mean field | {parity:.1e} |
-| train it again | `skyctl train torque --network {facts.architecture}` |
 """

@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from skyctl.inference.kernels_shape import NUMBERS_A_LEVEL, islands, resample, roughness, smooth
+from skyctl.inference.kernels_shape import NUMBERS_A_LEVEL, film_shape
 
 Preprocessing = Literal["quantiles", "sorted", "shape"]
 
@@ -64,10 +64,7 @@ def frame_features(
                 f"frame of shape {sz.shape} as {count} numbers: shape features need an image of "
                 f"2 x 2 pixels or more, and more than {SHAPE_NUMBERS} numbers"
             )
-        image = np.ascontiguousarray(oriented)
-        cells = film_cells(image)
-        rough = np.array([roughness(image)], np.float32)
-        return np.concatenate([_quantiles(cells, count - SHAPE_NUMBERS), rough, _shape(cells)])
+        return _shape(np.ascontiguousarray(oriented), count - SHAPE_NUMBERS)
     if kind == "quantiles":
         return _quantiles(oriented, count)
     if sz.size != count:
@@ -78,30 +75,21 @@ def frame_features(
     return np.sort(oriented, axis=None)
 
 
-def film_cells(sz: np.ndarray) -> np.ndarray:
-    """S_z (H, W), float32, on about CELLS² square cells, smoothed, float32 (rows, columns)."""
-    height, width = sz.shape
-    pixels_a_cell = math.sqrt(height * width) / CELLS
-    rows, columns = (max(2, round(side / pixels_a_cell)) for side in (height, width))
-    return smooth(resample(sz, rows, columns))
-
-
-def _shape(cells: np.ndarray) -> np.ndarray:
-    """The regions at each level, flat; none depends on the number of cells.
+def _shape(image: np.ndarray, quantiles: int) -> np.ndarray:
+    """Quantiles, roughness, and the regions at each level; none depends on the number of pixels.
 
     Lengths and areas as fractions of the film's, areas as their square root (a side), numbers of
     regions as log(1 + n): all about as large as S_z.
     """
-    rows, columns = cells.shape
-    found = islands(cells, _LEVELS, SMALLEST_REGION)
+    height, width = image.shape
+    pixels_a_cell = math.sqrt(height * width) / CELLS
+    rows, columns = (max(2, round(side / pixels_a_cell)) for side in (height, width))
+    cells, rough, found = film_shape(image, rows, columns, _LEVELS, SMALLEST_REGION)
     found[:, 0] /= 4 * math.sqrt(cells.size)
     found[:, 1] /= 2 * (rows + columns) - 4
-    for below_or_above in (2, 6):
-        numbers = found[:, below_or_above : below_or_above + 2]
-        areas = found[:, below_or_above + 2 : below_or_above + 4]
-        np.log1p(numbers, out=numbers)
-        np.sqrt(areas * (4 / cells.size), out=areas)
-    return found.ravel()
+    found[:, [2, 3, 6, 7]] = np.log1p(found[:, [2, 3, 6, 7]])
+    found[:, [4, 5, 8, 9]] = np.sqrt(found[:, [4, 5, 8, 9]] * np.float32(4 / cells.size))
+    return np.concatenate([_quantiles(cells, quantiles), np.float32([rough]), found.ravel()])
 
 
 def _quantiles(values: np.ndarray, count: int) -> np.ndarray:

@@ -154,3 +154,11 @@ def islands(cells, levels, smallest):
                 found[k, phase + 3] = max(found[k, phase + 3], np.float32(area[run]))
         found[k, 0], found[k, 1] = boundary, edge_above
     return found
+
+
+@_compiled
+def film_shape(image, rows, columns, levels, smallest):
+    """Smoothed cells, roughness and islands of an image in one call: of several, each would cost
+    its way into cold caches."""
+    cells = smooth(resample(image, rows, columns))
+    return cells, roughness(image), islands(cells, levels, smallest)

@@ -55,7 +55,7 @@ class TorqueNetwork:
         except OSError as error:
             raise ModelError(
                 f"torque model {self.path}: cannot be read ({error.strerror}). Give the path of an "
-                ".onnx file; `skyctl train torque` writes one."
+                ".onnx file; models.torque_export writes one."
             ) from error
         self.session = _open_session(content, self.path, provider)
         self.provider: str = self.session.get_providers()[0]
@@ -63,7 +63,7 @@ class TorqueNetwork:
         if electrons is not None and electrons != self.card.electrons:
             raise ModelError(
                 f"torque model {self.path}: trained for electrons {self.card.electrons}, not for "
-                f"{electrons}. Train one for them with `skyctl train torque`."
+                f"{electrons}. Train one for them."
             )
 
     def __call__(self, spins: np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ class TorqueNetwork:
             raise ModelError(
                 f"torque model {self.path}: inputs {sorted(inputs)} and outputs {sorted(outputs)}; "
                 "a torque network takes spins and gives a field. Export it with "
-                "`skyctl train torque`."
+                "models.torque_export."
             )
         meta = self.session.get_modelmeta().custom_metadata_map
         try:
@@ -108,5 +108,5 @@ class TorqueNetwork:
         except (KeyError, ValueError) as error:
             raise ModelError(
                 f"torque model {self.path}: its metadata are missing or damaged ({error}). Export "
-                "it again with `skyctl train torque`."
+                "it again with models.torque_export."
             ) from error

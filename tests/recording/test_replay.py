@@ -104,7 +104,8 @@ def test_a_model_that_cannot_take_the_frames_ends_the_replay_with_its_reason(
 ):
     sorting = onnx.load(model.path)
     metadata = {p.key: p.value for p in sorting.metadata_props}
-    onnx.helper.set_model_props(sorting, {**metadata, "preprocessing": "sorted"})
+    metadata |= {"preprocessing": "sorted", "preprocessing_parameters": "{}"}
+    onnx.helper.set_model_props(sorting, metadata)
     onnx.save(sorting, tmp_path / "sorting.onnx")
     with pytest.raises(StreamError, match=r"shot a cannot be classified.*1600 sites.*Give the mod"):
         replayed(recorded, MovieClassifier(tmp_path / "sorting.onnx"))
@@ -125,9 +126,9 @@ def test_a_recording_without_shots_is_no_success(recorder, model):
 def another_model(model, path):
     """The same network, surer of itself: its last layer is twice as strong."""
     network = onnx.load(model.path)
-    for weights in network.graph.initializer[-2:]:
-        array = onnx.numpy_helper.to_array(weights)
-        weights.CopyFrom(onnx.numpy_helper.from_array(array * array.dtype.type(2), weights.name))
+    (weights,) = (w for w in network.graph.initializer if w.name == "network.output.weight")
+    array = onnx.numpy_helper.to_array(weights)
+    weights.CopyFrom(onnx.numpy_helper.from_array(array * array.dtype.type(2), weights.name))
     onnx.save(network, path)
     return MovieClassifier(path)
 

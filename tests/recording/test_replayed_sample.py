@@ -5,6 +5,7 @@ import logging
 import pytest
 from bluesky import RunEngine
 
+from skyctl.agents.seeker import Bracket, PulseMemory
 from skyctl.devices.guard import Envelope
 from skyctl.devices.replayed import replayed_beamline
 from skyctl.devices.simulated import simulated_beamline
@@ -38,11 +39,17 @@ def run(beamline, plan, *args, **kwargs):
     return result, decisions, beamline.camera.recording
 
 
+def weak_write(*devices, **kwargs):
+    """``write`` with a first guess that writes nothing (4 T), so that there is more to decide."""
+    memory = PulseMemory(write_T=Bracket(1.0, 12.0, 4.0, 0.3))
+    return write(*devices, memory=memory, **kwargs)
+
+
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
     """A skyrmion written into a simulated film: (report, decisions, recording)."""
     with simulated_beamline(tmp_path_factory.mktemp("live"), storage=Storage("bslz4", 50)) as line:
-        return run(line, write)
+        return run(line, weak_write)
 
 
 @pytest.fixture
@@ -64,7 +71,7 @@ def quiet():
 def test_the_same_plan_comes_to_the_same_decisions_and_verdicts(live, recording, tmp_path):
     report, decisions, _ = live
     with replayed_beamline(recording, tmp_path) as beamline:
-        again, decided, path = run(beamline, write)
+        again, decided, path = run(beamline, weak_write)
         assert beamline.sample.divergences == []
         assert beamline.sample.shots_left == 0
     assert report.reached
@@ -84,7 +91,7 @@ def test_the_same_plan_comes_to_the_same_decisions_and_verdicts(live, recording,
 def test_another_pulse_than_recorded_is_refused(recording, tmp_path, quiet):
     with replayed_beamline(recording, tmp_path) as beamline:
         with pytest.raises(PulseRefused, match=r"shot 1: asked for pulse .*51.0.* recorded is"):
-            run(beamline, write, centre=(51.0, 49.5))
+            run(beamline, weak_write, centre=(51.0, 49.5))
         (divergence,) = beamline.sample.divergences
         assert divergence.number == 1
         assert '"x":51.0' in divergence.asked
@@ -95,7 +102,7 @@ def test_another_pulse_than_recorded_is_refused(recording, tmp_path, quiet):
 
 def test_other_pulses_are_counted_where_that_is_asked_for(live, recording, tmp_path):
     with replayed_beamline(recording, tmp_path, diverging="count") as beamline:
-        report, decided, path = run(beamline, write, centre=(51.0, 49.5))
+        report, decided, path = run(beamline, weak_write, centre=(51.0, 49.5))
         divergences = beamline.sample.divergences
     assert report.reached  # by the recorded pulses, which the movies are of
     assert [d.number for d in divergences] == [2 * n + 1 for n in range(len(live[1]))]
@@ -115,7 +122,7 @@ def test_a_look_where_a_pulse_was_recorded_is_refused(recording, tmp_path, quiet
 @pytest.mark.parametrize("diverging", ["refuse", "count"])
 def test_after_the_last_shot_there_is_nothing(recording, tmp_path, quiet, diverging):
     with replayed_beamline(recording, tmp_path, diverging=diverging) as beamline:
-        run(beamline, write)
+        run(beamline, weak_write)
         with pytest.raises(StreamError, match="after the last shot: asked for a look"):
             run(beamline, erase)
 
@@ -124,7 +131,7 @@ def test_another_movie_than_recorded_is_a_divergence(recording, tmp_path, quiet)
     with replayed_beamline(recording, tmp_path) as beamline:
         beamline.camera.interval_ps.put(7.5)
         with pytest.raises(PulseRefused, match=r'movie .*"interval_ps":7.5.* recorded is'):
-            run(beamline, write)
+            run(beamline, weak_write)
 
 
 def test_a_frame_that_was_lost_is_lost_again_and_holds_fire(tmp_path, quiet):
@@ -159,7 +166,7 @@ def test_shots_that_keep_their_names_are_found_by_them(recording, tmp_path):
 def test_the_guard_still_guards(recording, tmp_path):
     tight = Envelope(amplitude_T=(0.0, 1.0))
     with replayed_beamline(recording, tmp_path, envelope=tight) as beamline:
-        report, _, _ = run(beamline, write)
+        report, _, _ = run(beamline, weak_write)
     assert not report.reached
     assert "amplitude_T" in report.reason
 
