@@ -114,6 +114,7 @@ def _by_dask(
     movies: MovieSet, rows: list[int], scheduler: str, workers: int | None, device: Device
 ) -> Generator[FilmedMovie, None, None]:
     from distributed import KilledWorker
+    from distributed.comm.core import CommClosedError
 
     size = _CUDA_BATCH if device == "cuda" else 1
     batches = (rows[first : first + size] for first in range(0, len(rows), size))
@@ -138,7 +139,7 @@ def _by_dask(
                     f"movie {row}: workers died of it, one after another ({error}). Give them more "
                     "memory, or look into their logs; what is done is kept."
                 ) from error
-            except CancelledError as error:
+            except (CancelledError, CommClosedError) as error:
                 raise ScaleOutError(
                     f"scheduler {scheduler!r}: is gone ({error}). Start it again, and go on: what "
                     "is done is kept."

@@ -277,9 +277,10 @@ def _left_out(
         films = task.rows // SHOTS_PER_FILM
         folds = GroupKFold(min(_FOLDS, len(np.unique(films))))
         method = "predict_proba" if name == "chances" else "predict"
-        predicted[name] = cross_val_predict(
+        left_out: Any = cross_val_predict(
             task.model, task.x, task.y, groups=films, cv=folds, method=method
         )
+        predicted[name] = left_out
         progress()
     chances = _all_outcomes(predicted.pop("chances"), np.unique(shots.outcomes))
     switching = chances[:, OUTCOMES.index("switching")]

@@ -71,10 +71,10 @@ def midpoint_step(
     """
 
     def turned(by_field: np.ndarray, among: np.ndarray) -> np.ndarray:
-        spin_and_field: Any = (*among, *(turn * by_field))
-        around = llg.turning(*spin_and_field, damping)
-        spin_and_axis: Any = (*spins, *around)
-        return np.stack(llg.cayley(*spin_and_axis, 0.5, 1.0))
+        (sx, sy, sz), (bx, by, bz) = among, turn * by_field
+        ax, ay, az = llg.turning(sx, sy, sz, bx, by, bz, damping)
+        sx, sy, sz = spins
+        return np.stack(llg.cayley(sx, sy, sz, ax, ay, az, 0.5, 1.0))
 
     middle = (spins + turned(field_of(spins, False), spins)) / 2
     unit = middle / np.linalg.norm(middle, axis=0)

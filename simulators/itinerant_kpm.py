@@ -126,7 +126,8 @@ class KernelPolynomial:
         e = self.electrons
         above = (self._half_width * x + self._centre - e.chemical_potential) / e.temperature
         functions = np.stack([expit(-above), -e.temperature * np.logaddexp(0, -above)])
-        series: Any = dct(functions, axis=1)[:, : self.moments] / nodes
+        transformed: Any = dct(functions, axis=1)
+        series = transformed[:, : self.moments] / nodes
         series[:, 0] /= 2
         return series * self._damping()
 

@@ -118,7 +118,7 @@ class TargetSeeker(TaskSeeker):
         lost = 1 - success - chances[:, OUTCOMES.index("breathing")]
         best = np.argsort(-success / (1 + _REPAIR_PULSES * lost), kind="stable")[:_CANDIDATES]
         pulses = [against(state.background, belief.library.as_pulses[i]) for i in best]
-        self._proposed = {pulses[0]: int(best[0])}
+        self._proposed = {pulses[0]: int(best[0])}  # pyright: ignore[reportUnhashable]
         damping, deviation = belief.estimate()["damping"]
         reason = (
             f"{success[best[0]]:.0%} likely to switch; damping looks like {damping:.2f} ± "

@@ -121,7 +121,8 @@ def _decide_and_fire(line: Beamline[Any], shots: int) -> Generator[Msg, Any, Any
 
 def _bare_ms(engine: RunEngine, repeats: int) -> list[float]:
     """`mv` of a motor and `trigger` of a detector, both done at once; ms each time."""
-    motor, detector = SynAxis(name="motor"), SynSignal(func=lambda: 1.0, name="detector")
+    motor: Any = SynAxis(name="motor")
+    detector: Any = SynSignal(func=lambda: 1.0, name="detector")
     elapsed: list[float] = []
 
     def plan() -> Generator[Msg, Any, None]:
@@ -166,7 +167,7 @@ class _SlowDriver:
         self.firing = threading.Event()
         self.go = threading.Event()
 
-    def fire(self, _shot: str, _pulse: Pulse) -> None:
+    def fire(self, shot: str, pulse: Pulse) -> None:  # noqa: ARG002
         self.firing.set()
         self.go.wait()
 

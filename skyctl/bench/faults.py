@@ -61,7 +61,7 @@ def free_address() -> str:
         return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
-def message(kind: str, shot: str, number: int, clock_ns: int | None = None) -> bytes:
+def message(kind: str, shot: str, number: int, clock_ns: int | None = None) -> bytes | bytearray:
     """A start of, or an end after, ``number`` frames; or frame ``number``."""
     if kind == "start":
         return wire.encode_start(ShotStart(RUN, shot, None, Movie(), number, _SHAPE))

@@ -31,7 +31,7 @@ from skyctl.simulators.film import Film
 from skyctl.simulators.imaging import Imaging
 from skyctl.simulators.spread import Sample, SampleSpread
 from skyctl.simulators.topology import topological_charge
-from skyctl.verdict import FilmState, ShotResult
+from skyctl.verdict import FilmState, ShotResult, Verdict
 
 Agent = Literal["library", "bracket", "random", "recipe", "oracle"]
 TASKS: tuple[Task, ...] = ("write", "switch", "erase")
@@ -97,7 +97,7 @@ class Rig:
         self.sample, self.film = sample, Film(parameters, precision="f4", seed=seed)
         self._results: list[ShotResult] = []
         streaming = StreamingClassifier(MovieClassifier())
-        streaming.subscribe(lambda news: isinstance(news, ShotResult) and self._keep(news))
+        streaming.subscribe(self._keep_result)
         publisher: Any = _Direct(streaming)
         noisy = Imaging(gaussian_noise=conditions.noise, seed=seed) if conditions.noise else None
         self._driver = SimulatedSample(
@@ -105,8 +105,9 @@ class Rig:
         )
         self._shots = 0
 
-    def _keep(self, result: ShotResult) -> None:
-        self._results.append(result)
+    def _keep_result(self, news: Verdict | ShotResult) -> None:
+        if isinstance(news, ShotResult):
+            self._results.append(news)
 
     def look(self) -> FilmState:
         """Film at rest, one frame."""
@@ -257,13 +258,14 @@ def seeking(
     drawn = [1000 * (seed + i) + j for j in range(samples) for i in range(seeds)]
     cold, warm = Conditions(), Conditions(temperature_K=1.0, noise=0.05)
     fewer = drawn[:baseline_samples]
-    plan: list[Life] = [("library", s, cold) for s in drawn]
-    plan += [("library", s, warm) for s in drawn]
+    plan: list[Life] = [("library", s, conditions) for conditions in (cold, warm) for s in drawn]
     baselines: dict[Conditions, tuple[Agent, ...]] = {
         cold: ("bracket", "random", "recipe", "oracle"),
         warm: ("bracket", "recipe", "oracle"),
     }
-    plan += [(agent, s, c) for c, agents in baselines.items() for agent in agents for s in fewer]
+    for conditions, agents in baselines.items():
+        for agent in agents:
+            plan.extend((agent, s, conditions) for s in fewer)
     lives = _kept_lives(kept, plan)
     attempts = [attempt for life in lives.values() for attempt in life]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:

@@ -33,7 +33,7 @@ def train_classifier(
         int, typer.Option(help="Movies: four in seven to learn from, two to calibrate.", min=70)
     ] = 2500,
     views: Annotated[
-        int, typer.Option(help="How often each is seen: as it is, then by random cameras.", min=1)
+        int, typer.Option(help="How often each is seen: as it is, then by random cameras.", min=2)
     ] = 3,
     epochs: Annotated[int, typer.Option(help="Passes over them.", min=1)] = 15,
     hidden: Annotated[int, typer.Option(help="Hidden units.", min=1)] = 128,

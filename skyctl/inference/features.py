@@ -89,7 +89,9 @@ def _shape(image: np.ndarray, quantiles: int) -> np.ndarray:
     found[:, 1] /= 2 * (rows + columns) - 4
     found[:, [2, 3, 6, 7]] = np.log1p(found[:, [2, 3, 6, 7]])
     found[:, [4, 5, 8, 9]] = np.sqrt(found[:, [4, 5, 8, 9]] * np.float32(4 / cells.size))
-    return np.concatenate([_quantiles(cells, quantiles), np.float32([rough]), found.ravel()])
+    return np.concatenate(
+        [_quantiles(cells, quantiles), np.array([rough], np.float32), found.ravel()]
+    )
 
 
 def _quantiles(values: np.ndarray, count: int) -> np.ndarray:

@@ -244,7 +244,7 @@ def after_each(plan, act):
 
 
 def test_a_lost_stream_suspends_the_task_which_goes_on_when_it_is_back(
-    engine, beamline, four, fired, monkeypatch
+    engine, beamline, four, fired, weak, monkeypatch
 ):
     send, cut = beamline.publisher, []
     for device in (beamline.camera, beamline.classifier):
@@ -259,7 +259,7 @@ def test_a_lost_stream_suspends_the_task_which_goes_on_when_it_is_back(
 
     for method in ("start", "frame", "end"):
         monkeypatch.setattr(send, method, lose_the_first_movie(method))
-    report = engine(write(*four)).plan_result
+    report = engine(write(*four, memory=weak)).plan_result
     assert cut[0] == "start"
     assert cut[-1] == "end"
     assert report.reached
