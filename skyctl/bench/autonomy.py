@@ -49,7 +49,7 @@ def autonomy(
         "machine": machine(),
         "metrics": [
             *latency,
-            _metric("stop to disarmed, driver firing and disk slow, ms", stops),
+            _metric("stop to disarmed, driver still firing, ms", stops),
             {"name": "unsafe writes", "median": len(fuzzed["unsafe"]), "of": fuzzed["proposals"]},
         ],
         "proposals": fuzzed,
