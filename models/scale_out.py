@@ -119,7 +119,7 @@ def _by_dask(
     size = _CUDA_BATCH if device == "cuda" else 1
     batches = (rows[first : first + size] for first in range(0, len(rows), size))
     pending: deque[tuple[int, Any]] = deque()
-    with _cluster(scheduler, workers) as client:
+    with open_cluster(scheduler, workers) as client:
         most = _AHEAD * sum(client.nthreads().values())
         while True:
             for batch in islice(batches, most - len(pending)):
@@ -168,7 +168,7 @@ def _wait_for_a_worker(client: Any, scheduler: str) -> None:
 
 
 @contextlib.contextmanager
-def _cluster(scheduler: str, workers: int | None) -> Iterator[Any]:
+def open_cluster(scheduler: str, workers: int | None) -> Iterator[Any]:
     """A Dask client of a cluster that is started here, or of a running one."""
     from distributed import Client, LocalCluster
 

@@ -324,9 +324,9 @@ def _simulated(
         for run in runs:
             yield simulate_run(plan, run, driver)
         return
-    from skyctl.models.scale_out import _cluster
+    from skyctl.models.scale_out import open_cluster
 
-    with _cluster(scheduler, workers) as client:
+    with open_cluster(scheduler, workers) as client:
         futures = [client.submit(simulate_run, plan, run, driver, pure=False) for run in runs]
         for future in futures:
             yield future.result()

@@ -64,7 +64,7 @@ class MovieClassifier:
                 f"model {self.path}: cannot be read ({error.strerror}). Give the path of an .onnx "
                 "file, or leave --model out for the shipped one."
             ) from error
-        self.session = _open_session(content, self.path, provider)
+        self.session = open_session(content, self.path, provider)
         self.provider: str = self.session.get_providers()[0]
         self.card = _read_card(self.session, self.path, hashlib.sha256(content).hexdigest())
         _try_one_step(self.session, self.card, self.path)
@@ -178,7 +178,7 @@ def shipped_model(name: str) -> Path:
     return path
 
 
-def _open_session(content: bytes, path: Path, provider: str) -> Any:
+def open_session(content: bytes, path: Path, provider: str) -> Any:
     try:
         import onnxruntime
     except ImportError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from skyctl.errors import ModelError
-from skyctl.inference.model import _open_session
+from skyctl.inference.model import open_session
 
 LATTICE = "triangular, flattened: neighbours at (0, 1), (1, 0), (1, -1)"
 _FEWEST_SITES = 5
@@ -57,7 +57,7 @@ class TorqueNetwork:
                 f"torque model {self.path}: cannot be read ({error.strerror}). Give the path of an "
                 ".onnx file; models.torque_export writes one."
             ) from error
-        self.session = _open_session(content, self.path, provider)
+        self.session = open_session(content, self.path, provider)
         self.provider: str = self.session.get_providers()[0]
         self.card = self._read_card(hashlib.sha256(content).hexdigest())
         if electrons is not None and electrons != self.card.electrons:
