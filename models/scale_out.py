@@ -113,7 +113,7 @@ def simulate_rows(
 def _by_dask(
     movies: MovieSet, rows: list[int], scheduler: str, workers: int | None, device: Device
 ) -> Generator[FilmedMovie, None, None]:
-    import dask
+    import dask.config
 
     # Read when distributed is first imported; its INFO would go to the terminal otherwise.
     dask.config.set({"logging.distributed": "error"})

@@ -112,7 +112,7 @@ def _accuracy(model: MovieClassifier, movies: MovieSet) -> dict[str, float]:
             right["accuracy_binned"].append(_named(model, images) == truth[row])
     return {
         "asked": len(right["accuracy"]),
-        **{name: float(np.mean(got)) if got else float("nan") for name, got in right.items()},
+        **{name: float(np.mean(got)) if got else None for name, got in right.items()},
     }
 
 
