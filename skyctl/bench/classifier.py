@@ -94,7 +94,7 @@ def _shipped() -> list[Path]:
     return classifiers
 
 
-def _accuracy(model: MovieClassifier, movies: MovieSet) -> dict[str, float]:
+def _accuracy(model: MovieClassifier, movies: MovieSet) -> dict[str, float | None]:
     from skyctl.simulators.imaging import Imaging
 
     truth = truth_of(movies)
