@@ -4,12 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skyctl.agents.tasks import Proposal, Task, TaskSeeker, against, turned_over
-from skyctl.pulse import Pulse, Spot
+from skyctl.pulse import Pulse
 from skyctl.verdict import FilmState, ShotResult
 
 _THETA_DEG = 40.0
-_WRITE_WIDTH_PS = 16.0
-_SPOT_SIGMA = 6.0
 _UNIFORM_T = 2.0
 _STEP_BELOW = 0.85
 
@@ -108,13 +106,7 @@ class BracketSeeker(TaskSeeker):
         if bracket.exhausted:
             return None
         if action == "write":
-            x, y = self._centre
-            pulse = Pulse(
-                amplitude_T=round(bracket.guess, 2),
-                width_ps=_WRITE_WIDTH_PS,
-                theta_deg=_THETA_DEG,
-                spot=Spot(x=x, y=y, sigma=_SPOT_SIGMA),
-            )
+            pulse = self._writing_pulse(bracket.guess)
         else:
             width = round(bracket.guess, 1)
             pulse = Pulse(amplitude_T=_UNIFORM_T, width_ps=width, theta_deg=_THETA_DEG)

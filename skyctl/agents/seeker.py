@@ -13,14 +13,11 @@ from skyctl.agents.bracket import Bracket
 from skyctl.agents.library import Evidence, SwitchBelief
 from skyctl.agents.outcome import OUTCOMES, outcome_of, signals
 from skyctl.agents.tasks import Proposal, Task, TaskSeeker, against
-from skyctl.pulse import Pulse, Spot
+from skyctl.pulse import Pulse
 from skyctl.verdict import FilmState, ShotResult
 
 __all__ = ["Bracket", "Proposal", "PulseMemory", "TargetSeeker", "Task"]
 
-_WRITE_WIDTH_PS = 16.0
-_WRITE_THETA_DEG = 40.0
-_SPOT_SIGMA = 6.0
 _ERASE_T = 3.0
 _ERASE_THETA_DEG = 20.0
 _REPAIR_PULSES = 2.0
@@ -92,13 +89,7 @@ class TargetSeeker(TaskSeeker):
         if bracket.exhausted:
             return None
         if action == "write":
-            x, y = self._centre
-            pulse = Pulse(
-                amplitude_T=round(bracket.guess, 2),
-                width_ps=_WRITE_WIDTH_PS,
-                theta_deg=_WRITE_THETA_DEG,
-                spot=Spot(x=x, y=y, sigma=_SPOT_SIGMA),
-            )
+            pulse = self._writing_pulse(bracket.guess)
             return Proposal(action, against(state.background, pulse), why + self._last)
         # A field that holds the film where it is to point, and shrinks what does not.
         pulse = Pulse(

@@ -4,10 +4,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from skyctl.pulse import Pulse
+from skyctl.pulse import Pulse, Spot
 from skyctl.verdict import FilmState, ShotResult
 
 Task = Literal["write", "switch", "erase"]
+
+_WRITE_WIDTH_PS = 16.0
+_WRITE_THETA_DEG = 40.0
+_SPOT_SIGMA = 6.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,16 @@ class TaskSeeker(ABC):
         """Learn from a shot: the film before it, what was seen of it, the film at rest after it."""
         self._switched = proposal.action == "switch" and turned_over(before, after)
         self._learn(proposal, before, result, after)
+
+    def _writing_pulse(self, amplitude_T: float) -> Pulse:
+        """A local pulse at the centre, for a film that points down."""
+        x, y = self._centre
+        return Pulse(
+            amplitude_T=round(amplitude_T, 2),
+            width_ps=_WRITE_WIDTH_PS,
+            theta_deg=_WRITE_THETA_DEG,
+            spot=Spot(x=x, y=y, sigma=_SPOT_SIGMA),
+        )
 
     @abstractmethod
     def _choose(self, action: Task, state: FilmState) -> Proposal | None:
