@@ -134,6 +134,11 @@ class Guard:
         """Shots so far."""
         return self._spent.shots
 
+    @property
+    def fired(self) -> tuple[Pulse, ...]:
+        """What was fired, in order, as far as this guard or its ledger knows."""
+        return tuple(self._fired.values())
+
     def has_fired(self, shot: str) -> bool:
         """Whether this shot was fired before: a shot fires once."""
         return shot in self._fired

@@ -14,7 +14,7 @@ from skyctl import __version__
 from skyctl.devices.camera import CameraDriver, FilmCamera
 from skyctl.devices.classifier import StreamClassifier
 from skyctl.devices.decisions import DecisionLog
-from skyctl.devices.guard import Envelope, Guard
+from skyctl.devices.guard import Envelope, Guard, Spent
 from skyctl.devices.pulser import PulseDriver, Pulser
 from skyctl.errors import PulseRefused, StreamError
 from skyctl.frame import Frame, ShotStart
@@ -24,8 +24,8 @@ from skyctl.pulse import Exposure, Movie, Pulse
 from skyctl.recording.files import Storage
 from skyctl.simulators.film import Film, FilmParameters
 from skyctl.simulators.imaging import Imaging
+from skyctl.simulators.sample_film import SampleFilm
 from skyctl.simulators.spread import Sample
-from skyctl.simulators.topology import topological_charge
 from skyctl.stream.hub import Hub
 from skyctl.stream.metrics import HubCollector, MetricsServer
 from skyctl.stream.publisher import Publisher
@@ -44,12 +44,12 @@ class SampleDriver(CameraDriver, PulseDriver, Protocol):
 
 
 class SimulatedSample:
-    """An LLG film under a camera; its pulse and camera drivers in one.
+    """A simulated film under a camera; its pulse and camera drivers in one.
 
     Frames are published while the simulation runs. After a movie the film settles, as a real one
     would between two shots: precession damps out, up to ``settle_ps``.
 
-    film : what is pulsed and filmed; publisher : where frames go
+    film : what is pulsed and filmed (``Film``, ``TorqueFilm``); publisher : where frames go
     component : "sz" sends S_z (H, W), "spins" all three components (3, H, W)
     imaging : the camera's optical path, which makes the images of S_z and may lose some of them;
         None is a perfect one. Its random numbers count the movies from 0
@@ -60,7 +60,7 @@ class SimulatedSample:
 
     def __init__(
         self,
-        film: Film,
+        film: SampleFilm,
         publisher: Publisher,
         *,
         component: Literal["sz", "spins"] = "sz",
@@ -125,7 +125,8 @@ class SimulatedSample:
 
     def charge(self) -> float:
         """The true topological charge. For reports and tests, never for a decision."""
-        return topological_charge(self.spins())
+        with self._lock:
+            return self._film.charge()
 
     def set_damping(self, damping: float) -> None:
         """Change the film's damping, once what was fired has settled."""
@@ -253,38 +254,47 @@ def simulated_beamline(
     model: MovieClassifier | None = None,
     envelope: Envelope | None = None,
     ledger: Path | None = None,
+    spent: Spent | None = None,
     address: str = "tcp://127.0.0.1:*",
     device: Literal["cpu", "cuda"] = "cpu",
     imaging: Imaging | None = None,
     field_calibration: float = 1.0,
     anisotropy_map: np.ndarray | None = None,
     seed: int = 0,
+    film: SampleFilm | None = None,
+    component: Literal["sz", "spins"] = "sz",
     storage: Storage | None = None,
     metrics_port: int | None = None,
 ) -> Beamline[SimulatedSample]:
     """Build a beamline around a simulated film; recordings go to ``folder``.
 
+    ``film`` is a film of one's own (a ``TorqueFilm``, say), as it stands; left out, a ``Film`` is
+    made of ``parameters``, ``start``, ``device``, ``anisotropy_map`` and ``seed``. ``component`` is
+    the sample's.
     ``imaging`` and ``field_calibration`` are the sample's, as in SimulatedSample; a Sample drawn
     from skyctl.simulators.spread.SampleSpread has parameters and calibration. ``anisotropy_map``
-    (pinning defects) and ``seed`` (thermal noise) are the film's. ``storage`` says how recordings
+    (pinning defects) and ``seed`` (thermal noise) are the film's. ``spent`` is what was fired
+    before, besides what the ledger says. ``storage`` says how recordings
     store their frames: compressed, in several files. ``metrics_port`` is as in ``wire``.
 
     Raises StreamError (port in use), ModelError (no such model), PulseRefused (bad ledger) or
     ValueError (a calibration that is not positive).
     """
-    film = Film(
-        parameters, precision="f4", device=device, threads=2, seed=seed,
-        anisotropy_map=anisotropy_map,
-    )  # fmt: skip
-    if start == "skyrmion":
-        film.set_skyrmion()
+    if film is None:
+        film = Film(
+            parameters, precision="f4", device=device, threads=2, seed=seed,
+            anisotropy_map=anisotropy_map,
+        )  # fmt: skip
+        if start == "skyrmion":
+            film.set_skyrmion()
     streaming = StreamingClassifier(model or MovieClassifier())
-    guard = Guard(envelope or Envelope(), ledger)
+    guard = Guard(envelope or Envelope(), ledger, spent=spent)
     publisher = Publisher(address)
     try:
         sample = SimulatedSample(
-            film, publisher, imaging=imaging, field_calibration=field_calibration
-        )
+            film, publisher, component=component, imaging=imaging,
+            field_calibration=field_calibration,
+        )  # fmt: skip
     except ValueError:
         publisher.close()
         raise

@@ -10,11 +10,12 @@ import json
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import sklearn
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import ConvergenceWarning
@@ -24,6 +25,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
+from skyctl import __version__
 from skyctl.agents.outcome import OUTCOMES, outcome_of, signals
 from skyctl.inference.discs import film_state
 from skyctl.pulse import Movie, Pulse
@@ -217,12 +219,19 @@ def scaled(samples: np.ndarray, pulses: np.ndarray) -> np.ndarray:
 
 
 def fit_library(
-    shots: LibraryShots, path: Path, progress: Callable[[], None] = lambda: None
+    shots: LibraryShots,
+    path: Path,
+    *,
+    command: str = "",
+    progress: Callable[[], None] = lambda: None,
 ) -> FitReport:
     """Fit the shots and write the library that the agent reads (.npz); ``progress`` comes 6 times.
 
     Outcomes by an ensemble of small networks, signals by one each, the skyrmion's size by a
-    quadratic. Evaluated at SAMPLES samples drawn from `SampleSpread` and a grid of pulses.
+    quadratic. Evaluated at SAMPLES samples drawn from `SampleSpread` and a grid of pulses. All
+    seeds are fixed: equal shots make an equal file.
+
+    command : what makes the file again; written into it, with versions and the report
 
     Raises ValueError for shots at one film, or with one outcome.
     """
@@ -236,7 +245,8 @@ def fit_library(
         # Weight decay bounds the networks, not the passes: running out of passes is no fault.
         warnings.simplefilter("ignore", ConvergenceWarning)
         report = _left_out(shots, tasks, progress)
-        _write(path, tasks, report.spread, progress)
+        about = {"command": command, "skyctl": __version__, "scikit-learn": sklearn.__version__}
+        _write(path, tasks, report.spread, {**about, "fit": asdict(report)}, progress)
     return report
 
 
@@ -303,6 +313,7 @@ def _write(
     path: Path,
     tasks: dict[str, _Regression],
     spread: dict[str, float],
+    about: dict[str, Any],
     progress: Callable[[], None],
 ) -> None:
     """Fit to all shots, and evaluate at random samples and a grid of pulses."""
@@ -320,7 +331,8 @@ def _write(
         "log_size": fitted["log_size"].predict(samples[:, 2:4]),
     }
     np.savez_compressed(
-        path, samples=samples, pulses=pulses, spread=np.array(json.dumps(spread)),
+        path, samples=samples, pulses=pulses,
+        spread=np.array(json.dumps(spread)), about=np.array(json.dumps(about)),
         **{name: value.astype(np.float16) for name, value in values.items()},
     )  # fmt: skip
     progress()

@@ -1,9 +1,7 @@
 """The simulated sample: an atomistic LLG film that is pulsed, relaxed and filmed."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +17,7 @@ from skyctl.simulators.engines import (
     noise_key,
     stable_turn,
 )
+from skyctl.simulators.sample_film import SampleFilm
 from skyctl.simulators.topology import topological_charge
 
 MAX_STEP_PS = 0.015
@@ -82,7 +81,7 @@ class FilmParameters:
         return asdict(self)
 
 
-class Film:
+class Film(SampleFilm):
     """One film: its spins, and what happens to them.
 
     parameters : FilmParameters
@@ -139,7 +138,7 @@ class Film:
 
     @property
     def spins(self) -> np.ndarray:
-        """A copy of the spins, (3, rows, columns), unit vectors."""
+        """As ``SampleFilm.spins``."""
         return self._engine.read()[0]
 
     @spins.setter
@@ -161,6 +160,10 @@ class Film:
         """Go on from a saved state: spins (3, rows, columns), bit for bit, and the noise's step."""
         self._engine.write(self._checked_spins(spins)[None])
         self.steps_taken = steps_taken
+
+    def charge(self) -> float:
+        """Topological charge, see ``topology.topological_charge``."""
+        return topological_charge(self.spins)
 
     def set_uniform(self, sign: int = -1) -> None:
         """Magnetise the whole film along +z or -z (``sign``)."""
@@ -185,26 +188,6 @@ class Film:
             )
         self.spins = spins
 
-    def frames(
-        self,
-        pulse: Pulse | None,
-        times_ps: Sequence[float],
-        max_step_ps: float | None = None,
-    ) -> Iterator[np.ndarray]:
-        """Fire ``pulse`` and yield the spins, (3, rows, columns), at each of ``times_ps``.
-
-        Each frame leaves as soon as it is reached; the film stops at the last one.
-        ``times_ps`` starts at 0 or later and ascends; ``pulse`` None films the film at rest.
-        ``max_step_ps`` as in ``advance``.
-        Raises ValueError, before the film has moved, for times that do not ascend.
-        """
-        check_times(times_ps)
-        now = 0.0
-        for time_ps in times_ps:
-            self.advance(time_ps - now, pulse, start_ps=now, max_step_ps=max_step_ps)
-            now = time_ps
-            yield self.spins
-
     def advance(
         self,
         span_ps: float,
@@ -213,7 +196,7 @@ class Film:
         start_ps: float = 0.0,
         max_step_ps: float | None = None,
     ) -> None:
-        """Let ``span_ps`` pass, from ``start_ps`` after the beginning of ``pulse`` on.
+        """As ``SampleFilm.advance``.
 
         ``max_step_ps`` : longest time step; left out, ``MAX_STEP_PS`` or what the film's couplings
         allow, whichever is shorter. The steps of a span are all equal (of Dormand–Prince: chosen
@@ -222,10 +205,7 @@ class Film:
         self._advance(self.coefficients(), span_ps, pulse, start_ps, max_step_ps)
 
     def relax(self, max_ps: float = 500.0, torque_T: float = 1e-3) -> float:
-        """Let the film settle without pulse, precession or noise; return the torque left, in T.
-
-        Stops when no spin feels a torque above ``torque_T``, or after ``max_ps``.
-        """
+        """As ``SampleFilm.relax``."""
         # Damping alone, γ/2: what the Landau–Lifshitz–Gilbert equation tends to for large α.
         c = replace(
             self.coefficients(),
@@ -302,12 +282,6 @@ class Film:
         )  # fmt: skip
         self._engine.advance([stretch])
         self.steps_taken += stretch.steps
-
-
-def check_times(times_ps: Sequence[float]) -> None:
-    """Raise ValueError unless frame times ascend from 0 or later."""
-    if not all(a <= b < np.inf for a, b in pairwise((0.0, *times_ps))):
-        raise ValueError(f"frame times {list(times_ps)} ps: must ascend from 0 or later")
 
 
 def longest_step_ps(

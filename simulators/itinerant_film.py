@@ -5,7 +5,7 @@ Where the field of a ``Film`` is a stencil of its own kernels, here it is any fu
 ``inference.torque.TorqueNetwork`` predicts. The spins move alike under all of them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -15,7 +15,6 @@ import numpy as np
 from skyctl.pulse import Pulse
 from skyctl.simulators import llg
 from skyctl.simulators.engines import noise_key
-from skyctl.simulators.film import check_times
 from skyctl.simulators.itinerant import (
     FOUR_TWISTS,
     Electrons,
@@ -25,6 +24,7 @@ from skyctl.simulators.itinerant import (
     perpendicular,
     skyrmion_lattice,
 )
+from skyctl.simulators.sample_film import SampleFilm
 
 MAX_STEP_T0 = 1.0
 """Longest time step, in units of t0: the fields perpendicular to the spins, which alone turn them,
@@ -127,7 +127,7 @@ class ItinerantFilmParameters:
         return asdict(self)
 
 
-class TorqueFilm:
+class TorqueFilm(SampleFilm):
     """A film whose torque is a function of its spins; pulsed, filmed and relaxed as ``Film``.
 
     torque : the electrons' field on the spins, in hoppings (``FieldOfSpins``)
@@ -154,7 +154,7 @@ class TorqueFilm:
 
     @property
     def spins(self) -> np.ndarray:
-        """A copy of the spins, (3, rows, columns), unit vectors."""
+        """As ``SampleFilm.spins``."""
         return self._spins.copy()
 
     @spins.setter
@@ -178,23 +178,6 @@ class TorqueFilm:
         """Topological charge of the periodic film, an integer."""
         return lattice_charge(self._spins)
 
-    def frames(
-        self,
-        pulse: Pulse | None,
-        times_ps: Sequence[float],
-        max_step_ps: float | None = None,
-    ) -> Iterator[np.ndarray]:
-        """Fire ``pulse`` and yield the spins, (3, rows, columns), at each of ``times_ps``.
-
-        As ``Film.frames``, which see.
-        """
-        check_times(times_ps)
-        now = 0.0
-        for time_ps in times_ps:
-            self.advance(time_ps - now, pulse, start_ps=now, max_step_ps=max_step_ps)
-            now = time_ps
-            yield self.spins
-
     def advance(
         self,
         span_ps: float,
@@ -203,7 +186,7 @@ class TorqueFilm:
         start_ps: float = 0.0,
         max_step_ps: float | None = None,
     ) -> None:
-        """Let ``span_ps`` pass, from ``start_ps`` after the beginning of ``pulse`` on.
+        """As ``SampleFilm.advance``.
 
         max_step_ps : longest time step; left out, ``MAX_STEP_T0``, or what a strong pulse asks for
         """
@@ -237,10 +220,7 @@ class TorqueFilm:
             self.steps_taken += 1
 
     def relax(self, max_ps: float = 500.0, torque_T: float = 1e-3) -> float:
-        """Let the film settle without pulse, precession or noise; return the torque left, in T.
-
-        Stops when no spin feels a torque above ``torque_T``, or after ``max_ps``.
-        """
+        """As ``SampleFilm.relax``."""
         p = self.parameters
         # Damping alone, γ/2: what the Landau–Lifshitz–Gilbert equation tends to for large α.
         turn = llg.GAMMA_RAD_PER_PS_T / 2 / _ONLY_DAMPING * (2 * MAX_STEP_T0 * p.t0_ps)

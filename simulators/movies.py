@@ -12,13 +12,8 @@ import numpy as np
 
 from skyctl.pulse import Pulse
 from skyctl.simulators.engines import Integrator, make_engine, noise_key
-from skyctl.simulators.film import (
-    Film,
-    FilmParameters,
-    check_times,
-    longest_step_ps,
-    make_stretch,
-)
+from skyctl.simulators.film import Film, FilmParameters, longest_step_ps, make_stretch
+from skyctl.simulators.sample_film import check_times
 
 Result = TypeVar("Result")
 _HOST_BYTES = 2**30

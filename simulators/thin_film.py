@@ -7,7 +7,6 @@ field, on one layer of cells. Standard problem 4 is https://www.ctcms.nist.gov/~
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from skyctl.simulators import llg
 from skyctl.simulators.demag import DemagField
 from skyctl.simulators.kernels_thin_film import film_rate, turn
 from skyctl.simulators.multirate import Multirate
+from skyctl.simulators.sample_film import check_times
 
 MU0_T_M_PER_A = 4e-7 * np.pi
 """Vacuum permeability, T·m/A."""
@@ -152,8 +152,7 @@ class ThinFilm:
         Raises ValueError, before the film has moved, for a field or times that are none.
         """
         field = _checked_field(field_T)
-        if not all(a <= b < np.inf for a, b in pairwise((0.0, *times_ps))):
-            raise ValueError(f"frame times {list(times_ps)} ps: must ascend from 0 or later")
+        check_times(times_ps)
         for _ in self._run(field, times_ps):
             yield self.magnetisation
 

@@ -78,7 +78,7 @@ class SeekerOptimizer:
         if self._reached:
             return True, f"{self._seeker.task} reached: the film has {self._state}"
         if self._next is None:
-            return True, f"nothing left to try; the film has {self._state}"
+            return True, f"{self._seeker.gave_up}; the film has {self._state}"
         return False, None
 
     def get_best_points(self) -> list[tuple[Any, dict[str, Any], dict[str, Any]]]:

@@ -33,23 +33,31 @@ class Bracket:
             )
         self._low, self._high = self.lowest, self.highest
         self._reopened = False
+        self._missed: list[float] = []
         self.exhausted = False
+
+    def missed(self, unit: str) -> str:
+        """The guesses that missed since the last one that worked, for a person to read."""
+        tried = ", ".join(f"{value:.3g}" for value in sorted(self._missed))
+        return f"missed at {tried} {unit}, of {self.lowest:g} … {self.highest:g} {unit}"
 
     def as_json(self) -> dict[str, Any]:
         """Its settings and state, plain values, for `from_json`."""
-        return {k: v if isinstance(v, bool) else float(v) for k, v in vars(self).items()}
+        return {**vars(self), "_missed": self._missed.copy()}
 
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> "Bracket":
         """What `as_json` saved. Raises KeyError when something is missing."""
         bracket = cls(saved["lowest"], saved["highest"], saved["guess"], saved["closest"])
         vars(bracket).update({key: saved[key] for key in vars(bracket)})
+        bracket._missed = bracket._missed.copy()
         return bracket
 
     def worked(self) -> None:
         """The guess did it: what was ruled out before may be tried again when it fails."""
         self._low, self._high = self.lowest, self.highest
         self._reopened = False
+        self._missed.clear()
 
     def too_little(self) -> None:
         """The guess did too little."""
@@ -62,6 +70,7 @@ class Bracket:
         self._halve()
 
     def _halve(self) -> None:
+        self._missed.append(self.guess)
         if self._high - self._low >= self.closest:
             self.guess = (self._low + self._high) / 2
         elif self._reopened:
@@ -101,10 +110,10 @@ class BracketSeeker(TaskSeeker):
         self._memory = memory or BracketMemory()
         self._reason = "first guess"
 
-    def _choose(self, action: Task, state: FilmState) -> Proposal | None:
+    def _choose(self, action: Task, state: FilmState) -> Proposal | str:
         bracket = self._bracket(action)
         if bracket.exhausted:
-            return None
+            return f"{action}: {bracket.missed('T' if action == 'write' else 'ps')}"
         if action == "write":
             pulse = self._writing_pulse(bracket.guess)
         else:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
@@ -46,6 +47,7 @@ class SwitchingLibrary:
     flip_ps, furthest : (samples, pulses) expected `Signals`
     log_size : (samples,) natural logarithm of the sites of the relaxed skyrmion
     spread : standard deviations of flip_ps, furthest and log_size about what is expected
+    about : the command that makes the file again, versions, and how good the fit was
     sha256 : of the file
     """
 
@@ -56,6 +58,7 @@ class SwitchingLibrary:
     furthest: np.ndarray
     log_size: np.ndarray
     spread: dict[str, float]
+    about: dict[str, Any]
     sha256: str
 
     @classmethod
@@ -93,9 +96,9 @@ def _shipped() -> SwitchingLibrary:
 def _read(data: bytes, name: str) -> SwitchingLibrary:
     try:
         with np.load(io.BytesIO(data)) as file:
-            arrays = {key: file[key].astype(np.float64) for key in file if key != "spread"}
-            spread = json.loads(str(file["spread"]))
-        return SwitchingLibrary(**arrays, spread=spread, sha256=hashlib.sha256(data).hexdigest())
+            texts = {key: json.loads(str(file[key])) for key in ("spread", "about")}
+            arrays = {key: file[key].astype(np.float64) for key in file if key not in texts}
+        return SwitchingLibrary(**arrays, **texts, sha256=hashlib.sha256(data).hexdigest())
     except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
         raise LibraryError(
             f"switching library {name}: cannot be read ({error}). Make it again with "
@@ -167,6 +170,19 @@ class SwitchBelief:
             happened = np.eye(len(OUTCOMES))[OUTCOMES.index(evidence.outcome)]
             chances = (1 - share) * chances + share * happened
         return chances
+
+    def fired(self) -> str:
+        """What was fired and what came of it, for a person to read."""
+        if not self.evidence:
+            return "0 shots"
+        found = Counter(each.outcome for each in self.evidence)
+        pulses = self.library.pulses[[each.pulse for each in self.evidence]]
+        ranges = ", ".join(
+            f"{setting.min():g} … {setting.max():g}{unit}"
+            for setting, unit in zip(pulses.T, (" T", "°", " ps"), strict=True)
+        )
+        outcomes = ", ".join(f"{count} {name}" for name, count in found.most_common())
+        return f"{len(self.evidence)} shots ({outcomes}) of {ranges}"
 
     def estimate(self) -> dict[str, tuple[float, float]]:
         """Posterior mean and standard deviation of each parameter of the sample."""

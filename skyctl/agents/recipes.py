@@ -18,7 +18,7 @@ class RecipeSeeker(TargetSeeker):
 
     name = "recipe"
 
-    def _switch(self, state: FilmState) -> Proposal | None:
+    def _switch(self, state: FilmState) -> Proposal:
         pulse = against(state.background, PAPER_SWITCH)
         return Proposal("switch", pulse, "what switched in the paper")
 
@@ -36,7 +36,7 @@ class RandomSeeker(TargetSeeker):
         self.seed = seed
         self._rng = np.random.default_rng(seed)
 
-    def _switch(self, state: FilmState) -> Proposal | None:
+    def _switch(self, state: FilmState) -> Proposal:
         pulse = Pulse(
             amplitude_T=self._rng.uniform(1.0, 3.0),
             theta_deg=self._rng.uniform(20.0, 60.0),

@@ -78,16 +78,17 @@ class TargetSeeker(TaskSeeker):
     ) -> None:
         super().__init__(task, centre)
         self._memory = memory or PulseMemory()
+        self.library_sha256 = self._memory.switching.library.sha256
         self._last = "first guess"
         self._proposed: dict[Pulse, int] = {}
 
-    def _choose(self, action: Task, state: FilmState) -> Proposal | None:
+    def _choose(self, action: Task, state: FilmState) -> Proposal | str:
         why = "" if action == self.task else f"{action} first: film has {state}; "
         if action == "switch":
             return self._switch(state)
         bracket = self._bracket(action)
         if bracket.exhausted:
-            return None
+            return f"{action}: {bracket.missed('T' if action == 'write' else 'ps')}"
         if action == "write":
             pulse = self._writing_pulse(bracket.guess)
             return Proposal(action, against(state.background, pulse), why + self._last)
@@ -98,14 +99,17 @@ class TargetSeeker(TaskSeeker):
         pulse = against(-self._background_to_leave(state), pulse)
         return Proposal(action, pulse, why + self._last)
 
-    def _switch(self, state: FilmState) -> Proposal | None:
+    def _switch(self, state: FilmState) -> Proposal | str:
         belief = self._memory.switching
         if state.has_one_skyrmion:
             belief.saw_skyrmion(state.reversed_sites)
         chances = belief.chances()
         success = chances[:, OUTCOMES.index("switching")]
         if len(belief.evidence) >= _SHOTS_TO_DESPAIR and success.max() < _HOPELESS:
-            return None
+            return (
+                f"switch: {belief.fired()}, and of {len(success)} pulses none has a chance above "
+                f"{success.max():.1%}"
+            )
         lost = 1 - success - chances[:, OUTCOMES.index("breathing")]
         best = np.argsort(-success / (1 + _REPAIR_PULSES * lost), kind="stable")[:_CANDIDATES]
         pulses = [against(state.background, belief.library.as_pulses[i]) for i in best]

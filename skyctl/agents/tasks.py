@@ -43,6 +43,8 @@ class TaskSeeker(ABC):
     name: ClassVar[str]
     seed: int | None = None
     """Of its random numbers; None where it draws none."""
+    library_sha256: str = ""
+    """Of the file that holds what it knew beforehand; "" where it knew nothing."""
 
     def __init__(self, task: Task, centre: tuple[float, float]) -> None:
         if task not in ("write", "switch", "erase"):
@@ -51,6 +53,8 @@ class TaskSeeker(ABC):
         self._centre = centre
         self._switched = False
         self._start_background: int | None = None
+        self.gave_up = ""
+        """Why `suggest` last had no pulse, and what had been tried; "" where it had one."""
 
     def reached(self, state: FilmState) -> bool:
         """Whether the film, as seen now, is what the task wants.
@@ -67,12 +71,14 @@ class TaskSeeker(ABC):
         return self._switched and state.background != self._start_background
 
     def suggest(self, state: FilmState) -> Proposal | None:
-        """The next pulse for a film in this state; None when there is nothing left to try.
+        """The next pulse for a film in this state; None to give up: `gave_up` then says why.
 
         Domains are erased first; a switch that lost its skyrmion brings the empty film back to
         where the task began and writes a new one.
         """
-        return self._choose(self._action(state), state)
+        chosen = self._choose(self._action(state), state)
+        self.gave_up = chosen if isinstance(chosen, str) else ""
+        return None if isinstance(chosen, str) else chosen
 
     def ingest(
         self, proposal: Proposal, before: FilmState, result: ShotResult, after: FilmState
@@ -92,8 +98,8 @@ class TaskSeeker(ABC):
         )
 
     @abstractmethod
-    def _choose(self, action: Task, state: FilmState) -> Proposal | None:
-        """A pulse for ``action`` at a film in this state, or None to give up."""
+    def _choose(self, action: Task, state: FilmState) -> Proposal | str:
+        """A pulse for ``action`` at a film in this state; or why there is none, and what missed."""
 
     @abstractmethod
     def _learn(

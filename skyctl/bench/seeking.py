@@ -162,7 +162,7 @@ class OracleSeeker(TargetSeeker):
         super().__init__(task, _CENTRE, memory)
         self._rig, self._conditions, self._noise = rig, conditions, 0
 
-    def _switch(self, state: FilmState) -> Proposal | None:
+    def _switch(self, state: FilmState) -> Proposal:
         library = self._memory.switching.library
         p = self._rig.sample.parameters
         truth = [p.damping, p.moment_muB, p.anisotropy_meV, p.dmi_meV]

@@ -21,6 +21,7 @@ from skyctl.cli.reproduce import reproduce_app
 from skyctl.cli.seeking import bench_seeking, train_seeker
 from skyctl.cli.simulate import simulate
 from skyctl.cli.stream import doctor, keys, split
+from skyctl.cli.torque import bench_torque, reproduce_torque, train_torque
 from skyctl.cli.train import train_app
 from skyctl.cli.verify import verify
 
@@ -41,6 +42,9 @@ bench_app.command("maps")(bench_maps)
 bench_app.command("mapping")(bench_mapping)
 bench_app.command("seeking")(bench_seeking)
 train_app.command("seeker")(train_seeker)
+train_app.command("torque")(train_torque)
+reproduce_app.command("torque")(reproduce_torque)
+bench_app.command("torque")(bench_torque)
 bench_app.command("autonomy")(bench_autonomy)
 app.add_typer(bench_app, name="bench")
 

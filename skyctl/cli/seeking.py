@@ -16,12 +16,15 @@ def train_seeker(
         Path, typer.Option(help="Simulated shots (HDF5): kept here, and gone on with.")
     ] = Path("switching-shots.h5"),
     shots: Annotated[int, typer.Option(help="Shots to simulate.", min=100)] = 3000,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads that simulate. Left out: one a core.", min=1)
+    ] = None,
     device: Device = "cpu",
     json_file: JsonFile = None,
 ) -> None:
     """Simulate shots at random samples, and fit what the target seeker knows beforehand.
 
-    Ten to twenty minutes on two cores; stopped, it goes on where it was.
+    Ten minutes on two cores; stopped, it goes on where it was, and ends with the same file.
     """
     from dataclasses import asdict
 
@@ -30,11 +33,15 @@ def train_seeker(
     with explained(), progress_bar("") as progress:
         bar = progress.add_task("simulating shots", total=shots)
         library = make_library(
-            shots, data, device=device, progress=lambda done: progress.update(bar, completed=done)
-        )
+            shots, data, threads=threads, device=device,
+            progress=lambda done: progress.update(bar, completed=done),
+        )  # fmt: skip
         bar = progress.add_task("fitting", total=6)
+        command = f"skyctl train seeker --shots {shots}"
         try:
-            report = fit_library(library, out, lambda: progress.advance(bar))
+            report = fit_library(
+                library, out, command=command, progress=lambda: progress.advance(bar)
+            )
         except ValueError as error:
             raise SkyctlError(str(error)) from error
     write_json(json_file, asdict(report))

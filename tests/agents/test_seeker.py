@@ -38,6 +38,7 @@ def library(**changes) -> SwitchingLibrary:
         "furthest": np.array([[0.2, 0.2, 0.2], [0.4, 0.4, 0.4]]),
         "log_size": np.log([30.0, 90.0]),
         "spread": SPREAD,
+        "about": {},
         "sha256": "a hand-made library",
     }
     return SwitchingLibrary(**{**made, **changes})

@@ -158,19 +158,35 @@ def test_the_fit_finds_a_rule_that_is_there(tmp_path, monkeypatch):
     monkeypatch.setattr(seeker_library, "SAMPLES", 12)
     monkeypatch.setitem(seeker_library._NETWORK, "max_iter", 150)
     steps = []
-    report = fit_library(made_up(600), tmp_path / "x.npz", lambda: steps.append(1))
+    report = fit_library(
+        made_up(600), tmp_path / "x.npz", command="again", progress=lambda: steps.append(1)
+    )
     assert len(steps) == 6
     assert report.log_loss < 0.35 * report.prior_log_loss
     assert report.switched > 0.95
     assert report.spread["flip_ps"] < 1.5
     assert report.spread["log_size"] < 0.05
     library = SwitchingLibrary.load(tmp_path / "x.npz")
+    assert library.about["command"] == "again"
+    assert library.about["fit"]["shots"] == 600
     strong, weak = library.pulses[:, 0] > 2.7, library.pulses[:, 0] < 2.3
     delivered = library.samples[:, 4] * library.samples[:, 1] / 0.6
     true_one = np.abs(delivered - 1) < 0.06
     switching = library.chances[true_one][:, :, OUTCOMES.index("switching")]
     assert switching[:, strong].mean() > 0.8
     assert switching[:, weak].mean() < 0.2
+
+
+def test_equal_shots_make_an_equal_file(tmp_path, monkeypatch):
+    """So that whoever runs the command again gets the library that is shipped."""
+    monkeypatch.setattr(seeker_library, "_MEMBERS", 1)
+    monkeypatch.setattr(seeker_library, "SAMPLES", 3)
+    monkeypatch.setitem(seeker_library._NETWORK, "max_iter", 3)
+    files = []
+    for name in "ab":
+        fit_library(made_up(100), tmp_path / name, command="again")
+        files.append((tmp_path / f"{name}.npz").read_bytes())
+    assert files[0] == files[1]
 
 
 @pytest.mark.parametrize("shots", [made_up(SHOTS_PER_FILM), made_up(0)])

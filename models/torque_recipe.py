@@ -1,0 +1,183 @@
+"""How a torque network is made: truth, training, its own states labelled, training again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from skyctl.inference.torque import TorqueNetwork
+from skyctl.models.torque import REDUCED_WIDTHS, EquivariantNetwork, PaperNetwork
+from skyctl.models.torque_data import (
+    KINDS,
+    TorquePlan,
+    TorqueSet,
+    TorqueStates,
+    fill_torque_set,
+)
+from skyctl.models.torque_export import TorqueFacts, export_torque, torque_card
+from skyctl.models.torque_training import TorqueScore, predict, score, train_torque
+
+Architecture = Literal["equivariant", "paper"]
+OWN_STATES = "of its own dynamics"
+"""Name of the score on states that the network itself drove to."""
+_FEWEST_RUNS = 8
+Progress = Callable[[str, int], Callable[[], None]]
+"""Called with what begins and its steps; returns what to call after each."""
+
+
+def no_progress(_what: str, _steps: int) -> Callable[[], None]:
+    """Tells nobody."""
+    return lambda: None
+
+
+@dataclass(frozen=True)
+class TorqueRecipe:
+    """What a network is made of.
+
+    widths : of the paper's network; the equivariant one has none
+    plan : of the states that the truth drives to; steps : of training, in each round
+    rounds : in how many the network drives ``driven_runs`` runs, whose states are then labelled and
+        learned as well
+
+    Raises ValueError for what cannot be.
+    """
+
+    architecture: Architecture = "equivariant"
+    widths: tuple[int, ...] = REDUCED_WIDTHS
+    plan: TorquePlan = field(default_factory=TorquePlan)
+    steps: int = 3000
+    batch: int = 2
+    learning_rate: float = 5e-3
+    rounds: int = 1
+    driven_runs: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or self.rounds < 0:
+            raise ValueError(
+                f"torque recipe: {self.steps} steps, batches of {self.batch}, {self.rounds} "
+                "rounds: give 1 or more, and 0 rounds or more"
+            )
+        if min(self.plan.runs, self.driven_runs) < _FEWEST_RUNS:
+            raise ValueError(
+                f"torque recipe: {self.plan.runs} runs of the truth, {self.driven_runs} of the "
+                f"network: give {_FEWEST_RUNS} or more, of which one of either kind is held out"
+            )
+
+    def network(self) -> nn.Module:
+        """The network as it is before training, the same for the same seed."""
+        torch.manual_seed(self.seed)
+        return (
+            EquivariantNetwork()
+            if self.architecture == "equivariant"
+            else PaperNetwork(self.widths)
+        )
+
+
+def make_torque_network(
+    recipe: TorqueRecipe,
+    out: Path,
+    data: Path,
+    *,
+    scheduler: str = "here",
+    progress: Progress = no_progress,
+) -> tuple[nn.Module, TorqueFacts]:
+    """Simulate, train, export to ``out`` and write its card beside it.
+
+    data : folder of the labelled states, made where there is none. What is in it is not simulated
+        again: the same call goes on where one was stopped
+    scheduler : where the truth's runs are simulated, as in ``fill_torque_set``
+
+    Returns the network and what its file says of itself. Raises StateError for a folder of other
+    states, ModelError, ScaleOutError, OSError.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    training, held_out = _filled(data / "truth.h5", recipe.plan, scheduler, progress)
+    scale = training.mean_field
+    network = recipe.network()
+    own: list[TorqueStates] = []
+    for number in range(recipe.rounds + 1):
+        advance = progress(f"training, round {number + 1}", recipe.steps)
+        train_torque(
+            network,
+            training.spins,
+            training.fields / scale,
+            steps=recipe.steps,
+            batch=recipe.batch,
+            learning_rate=recipe.learning_rate,
+            augment=recipe.architecture == "paper",
+            seed=recipe.seed + number,
+            progress=lambda _step, _loss, advance=advance: advance(),
+        )
+        facts = _facts(recipe, network, scale, training, held_out, own)
+        if number == recipe.rounds:
+            break
+        learned, kept = _driven_states(recipe, number, network, facts, data, progress)
+        training = TorqueStates.joined([training, learned])
+        own.append(kept)
+    difference = export_torque(network, out, facts)
+    parameters = sum(p.numel() for p in network.parameters())
+    out.with_suffix(".md").write_text(torque_card(out, facts, difference, parameters))
+    return network, facts
+
+
+def _filled(
+    path: Path,
+    plan: TorquePlan,
+    scheduler: str,
+    progress: Progress,
+    driver: TorqueNetwork | None = None,
+) -> tuple[TorqueStates, TorqueStates]:
+    with TorqueSet(path, plan) as states:
+        advance = progress(f"states driven by {plan.driver}", int((~states.done).sum()))
+        fill_torque_set(states, driver=driver, scheduler=scheduler, progress=advance)
+        return states.split()
+
+
+def _driven_states(
+    recipe: TorqueRecipe,
+    number: int,
+    network: nn.Module,
+    facts: TorqueFacts,
+    data: Path,
+    progress: Progress,
+) -> tuple[TorqueStates, TorqueStates]:
+    """States that the network drives to, labelled: to learn, and to be held out."""
+    path = data / f"{recipe.architecture}-{number}.onnx"
+    export_torque(network, path, facts)
+    driver = TorqueNetwork(path)
+    # Named after its weights: trained otherwise, it drives elsewhere.
+    name = f"{recipe.architecture}-{number}-{driver.card.file_sha256[:12]}"
+    plan = replace(
+        recipe.plan, driver=name, runs=recipe.driven_runs, seed=recipe.plan.seed + 1 + number
+    )
+    return _filled(data / f"{name}.h5", plan, "here", progress, driver)
+
+
+def _facts(
+    recipe: TorqueRecipe,
+    network: nn.Module,
+    scale: float,
+    training: TorqueStates,
+    held_out: TorqueStates,
+    own: list[TorqueStates],
+) -> TorqueFacts:
+    def judged(states: TorqueStates) -> TorqueScore:
+        return score(predict(network, states.spins) * scale, states.fields)
+
+    scores = {kind: judged(held_out.of_kind(kind)) for kind in KINDS}
+    if own:
+        scores[OWN_STATES] = judged(TorqueStates.joined(own))
+    return TorqueFacts(
+        name=f"itinerant-torque-{recipe.architecture}",
+        architecture=recipe.architecture,
+        electrons=recipe.plan.electrons,
+        scale=scale,
+        side=recipe.plan.side,
+        data_sha256=training.sha256,
+        states=len(training.spins),
+        scores=scores,
+    )

@@ -1,0 +1,237 @@
+"""Rehearsal: a plan on simulated twins of the sample first; no real device moves."""
+
+import copy
+import statistics
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from bluesky import RunEngine
+from bluesky.utils import Msg
+from ophyd.utils import LimitError
+
+from skyctl.agents.library import SwitchBelief
+from skyctl.devices.guard import Envelope, Spent
+from skyctl.devices.simulated import Beamline, SimulatedSample, simulated_beamline
+from skyctl.errors import PulseRefused
+from skyctl.inference.model import MovieClassifier
+from skyctl.plans.mapping import MapReport
+from skyctl.plans.modes import dry_run
+from skyctl.pulse import Movie, Pulse
+from skyctl.simulators.film import FilmParameters
+from skyctl.simulators.spread import Sample
+from skyctl.verdict import ShotResult
+
+_NOT_FOR_TWINS = ("oversight", "on_task", "md")
+"""Arguments of a plan that are for people and documents: a twin asks nobody and tells nobody."""
+
+
+@dataclass(frozen=True)
+class RehearsedRun:
+    """The plan on one twin.
+
+    sample : what was guessed of the sample; outcome : how the plan ended, in a few words
+    reached : whether that is what the plan is for; pulses : what was fired, in order
+    """
+
+    sample: str
+    outcome: str
+    reached: bool
+    pulses: tuple[Pulse, ...]
+
+    @property
+    def dose_T2ps(self) -> float:
+        """∫B² dt of all that was fired, T²·ps."""
+        return sum(pulse.dose_T2ps for pulse in self.pulses)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a plan is to be expected to do.
+
+    plan : its name; refused : why its limits forbid it, or "" (then it ran on every twin)
+    """
+
+    plan: str
+    refused: str
+    runs: tuple[RehearsedRun, ...]
+
+    @property
+    def success(self) -> float:
+        """Share of the twins on which it reached what it is for."""
+        return statistics.fmean(run.reached for run in self.runs) if self.runs else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: shots and dose as (least, median, most) over the twins."""
+        return {
+            "plan": self.plan,
+            "refused": self.refused,
+            "success": self.success,
+            "outcomes": dict(Counter(run.outcome for run in self.runs)),
+            "shots": _spread([len(run.pulses) for run in self.runs]),
+            "dose_T2ps": _spread([run.dose_T2ps for run in self.runs]),
+            "runs": [
+                {
+                    "sample": run.sample,
+                    "outcome": run.outcome,
+                    "reached": run.reached,
+                    "pulses": [str(pulse) for pulse in run.pulses],
+                    "dose_T2ps": run.dose_T2ps,
+                }
+                for run in self.runs
+            ],
+        }
+
+    def __str__(self) -> str:
+        if self.refused:
+            return f"{self.plan}: {self.refused}"
+        told = self.as_json()
+        outcomes = ", ".join(f"{what} ({count})" for what, count in told["outcomes"].items())
+        (least, median, most), dose = told["shots"], told["dose_T2ps"]
+        return (
+            f"{self.plan} on {len(self.runs)} twins: {outcomes}; {median:g} pulses "
+            f"({least:g} to {most:g}), {dose[1]:.0f} T²ps ({dose[0]:.0f} to {dose[2]:.0f})"
+        )
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float, float]:
+    return (min(values), statistics.median(values), max(values)) if values else (0.0, 0.0, 0.0)
+
+
+def guesses(
+    count: int,
+    seed: int = 0,
+    belief: SwitchBelief | None = None,
+    film: FilmParameters | None = None,
+) -> list[Sample]:
+    """Samples that may be the one under the camera.
+
+    belief : what its shots said so far (``PulseMemory.switching``); None is before the first
+    film : size, edges, temperature and exchange of the twins; None is the default film
+
+    Raises ValueError for a count below 1.
+    """
+    if count < 1:
+        raise ValueError(f"{count} twins: give 1 or more")
+    belief = belief or SwitchBelief()
+    rows = np.random.default_rng(seed).choice(
+        belief.library.samples, count, p=belief.weights / belief.weights.sum()
+    )
+    nominal = film or FilmParameters()
+    return [
+        Sample(
+            replace(
+                nominal,
+                damping=float(damping), moment_muB=float(moment),
+                anisotropy_meV=float(anisotropy), dmi_meV=float(dmi),
+            ),
+            float(calibration),
+        )
+        for damping, moment, anisotropy, dmi, calibration in rows
+    ]  # fmt: skip
+
+
+def rehearse(
+    plan: Callable[..., Generator[Msg, Any, Any]],
+    arguments: dict[str, Any],
+    pulser: Any,
+    camera: Any,
+    samples: Sequence[Sample],
+    *,
+    start: Literal["empty", "skyrmion"] = "empty",
+    seed: int = 0,
+    model: MovieClassifier | None = None,
+    progress: Callable[[RehearsedRun], None] = lambda run: None,
+) -> Rehearsal:
+    """Run a plan on simulated twins, inside what the real pulser's guard still allows.
+
+    plan : of `skyctl.plans`, or one that takes the same devices; `classify_shot` takes no log of
+        decisions and gets none
+    arguments : what it is called with besides the devices. Each twin gets a copy, so that what a
+        memory holds stays as it is; nobody is asked for approval
+    pulser, camera : the real ones. Envelope, ledger's sums and movie are read, nothing is set
+    samples : the guesses, a twin each (`guesses`)
+    start : what is in the twins' film; seed : of their thermal noise
+
+    First the plan's own pulses are checked against the limits (`dry_run`); where they are refused
+    the report says why and no twin runs. Not for the RunEngine's own thread: in a plan call it with
+    `skyctl.plans.threads.in_thread`.
+    """
+    settings = {name: value for name, value in arguments.items() if name not in _NOT_FOR_TWINS}
+    guard = pulser.describe_guard()
+    envelope, spent = Envelope(**guard["envelope"]), Spent(**guard["spent"])
+    model = model or MovieClassifier()
+    runs: list[RehearsedRun] = []
+    for number, sample in enumerate(samples):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            simulated_beamline(
+                Path(folder), parameters=sample.parameters, start=start, model=model,
+                envelope=envelope, spent=spent, field_calibration=sample.field_calibration,
+                seed=seed + number,
+            ) as twin,
+        ):  # fmt: skip
+            _same_movie(twin, camera.movie)
+            if not runs and (refused := _refusal(plan, twin, settings)):
+                return Rehearsal(plan.__name__, refused, ())
+            runs.append(_run(plan, twin, settings, str(sample)))
+        progress(runs[-1])
+    return Rehearsal(plan.__name__, "", tuple(runs))
+
+
+def _same_movie(twin: Beamline[SimulatedSample], movie: Movie) -> None:
+    twin.camera.duration_ps.put(movie.duration_ps)
+    twin.camera.interval_ps.put(movie.interval_ps)
+
+
+def _call(
+    plan: Callable[..., Generator[Msg, Any, Any]],
+    twin: Beamline[SimulatedSample],
+    settings: dict[str, Any],
+) -> Generator[Msg, Any, Any]:
+    devices = [twin.pulser, twin.camera, twin.classifier, twin.decisions]
+    if plan.__name__ == "classify_shot":
+        devices.pop()
+    return plan(*devices, **copy.deepcopy(settings))
+
+
+def _refusal(
+    plan: Callable[..., Generator[Msg, Any, Any]],
+    twin: Beamline[SimulatedSample],
+    settings: dict[str, Any],
+) -> str:
+    RunEngine({}, context_managers=[])  # whose loop the check runs in
+    try:
+        dry_run(_call(plan, twin, settings))
+    except (PulseRefused, LimitError) as error:
+        return str(error)
+    return ""
+
+
+def _run(
+    plan: Callable[..., Generator[Msg, Any, Any]],
+    twin: Beamline[SimulatedSample],
+    settings: dict[str, Any],
+    sample: str,
+) -> RehearsedRun:
+    # No signal handler: it may run beside the real RunEngine, whose Ctrl-C it is.
+    engine = RunEngine({}, call_returns_result=True, context_managers=[])
+    try:
+        result: Any = engine(_call(plan, twin, settings))
+        reached, outcome = _told(result.plan_result)
+    except PulseRefused as error:
+        reached, outcome = False, str(error)
+    return RehearsedRun(sample, outcome, reached, twin.pulser.guard.fired)
+
+
+def _told(result: Any) -> tuple[bool, str]:
+    """Whether a plan did what it is for, and how it ended, from what it returned."""
+    if isinstance(result, ShotResult):
+        return not result.problem, result.problem or result.label
+    if isinstance(result, MapReport):
+        return result.finished, result.reason or "mapped"
+    return result.reached, "reached" if result.reached else result.reason

@@ -1,0 +1,115 @@
+"""The pictures of Phys. Rev. Research 5, 033188 (2023), drawn from our networks and films."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from skyctl.models.torque_training import angles_deg
+
+_DPI = 110
+
+
+def parity(path: Path, true: np.ndarray, predictions: Mapping[str, np.ndarray]) -> None:
+    """Figs. 3 and 4: components and lengths beside the truth's, and angles to it.
+
+    true, predictions : (states, 3, rows, columns), hoppings
+    """
+    figure = Figure(figsize=(12, 3.6 * len(predictions)), layout="constrained")
+    axes = figure.subplots(len(predictions), 3, squeeze=False)
+    most = float(np.abs(true).max())
+    for (name, predicted), (components, lengths, angles) in zip(
+        predictions.items(), axes, strict=True
+    ):
+        components.hexbin(
+            true.ravel(), predicted.ravel(), bins="log", gridsize=60,
+            extent=(-most, most, -most, most),
+        )  # fmt: skip
+        components.plot([-most, most], [-most, most], "r:", linewidth=1)
+        components.set(xlabel="T, truth", ylabel="T, predicted", title=f"{name}: components")
+        pair = [np.log10(np.linalg.norm(f, axis=1).ravel() + 1e-9) for f in (true, predicted)]
+        lengths.hexbin(*pair, bins="log", gridsize=60, extent=(-4, -0.5, -4, -0.5))
+        lengths.plot([-4, -0.5], [-4, -0.5], "r-", linewidth=1)
+        lengths.set(xlabel="log₁₀ |T|, truth", ylabel="log₁₀ |T|, predicted", title="lengths")
+        off = angles_deg(predicted, true).ravel()
+        angles.hist(off, bins=np.linspace(0, 60, 61), density=True)
+        angles.set(
+            xlabel="angle to the truth, degrees",
+            title=f"{(off < 10).mean():.1%} under 10°, {(off > 30).mean():.2%} over 30°",
+        )
+    figure.savefig(path, dpi=_DPI)
+
+
+def influence(path: Path, influences: Mapping[str, np.ndarray]) -> None:
+    """Fig. 10: what each spin means to the middle site's torque, (rows, columns)."""
+    figure = Figure(figsize=(4.6 * len(influences), 3.8), layout="constrained")
+    for axes, (name, total) in zip(
+        figure.subplots(1, len(influences), squeeze=False)[0], influences.items(), strict=True
+    ):
+        _lattice(axes, np.log10(total / total.max() + 1e-6), "magma", (-3, 0))
+        axes.set_title(f"{name}: log₁₀ Σ|∂T/∂S|, of the largest")
+    figure.savefig(path, dpi=_DPI)
+
+
+def structure_factors(
+    path: Path, quenched: Mapping[str, Sequence[np.ndarray]], times_t0: Sequence[float]
+) -> None:
+    """Fig. 5: mean S(q) of quenches, (rows, columns) at each time, truth beside networks."""
+    figure = Figure(figsize=(3.6 * len(quenched), 3.2 * len(times_t0)), layout="constrained")
+    grid = figure.subplots(len(times_t0), len(quenched), squeeze=False)
+    for column, (name, factors) in enumerate(quenched.items()):
+        for row, (s, when) in enumerate(zip(factors, times_t0, strict=True)):
+            axes = grid[row][column]
+            rows, columns = s.shape
+            b, a = np.mgrid[:rows, :columns] - np.array([rows // 2, columns // 2])[:, None, None]
+            # Reciprocal of a1 = (1, 0), a2 = (1/2, √3/2).
+            qx = 2 * np.pi * a / columns
+            qy = (2 * np.pi * b / rows - qx / 2) * 2 / np.sqrt(3)
+            axes.scatter(qx, qy, c=np.fft.fftshift(s), s=9, marker="H", cmap="magma")
+            turns = np.pi / 3 * np.arange(6)
+            axes.plot(np.pi / 3 * np.cos(turns), np.pi / 3 * np.sin(turns), "c+", markersize=5)
+            axes.set(
+                aspect="equal", xlim=(-2.2, 2.2), ylim=(-2.2, 2.2), title=f"{name}, t = {when:g} t₀"
+            )
+    figure.savefig(path, dpi=_DPI)
+
+
+def snapshots(path: Path, shown: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+    """Figs. 6 and 7: S_z after a quench; of a perturbed skyrmion lattice, before and after.
+
+    shown : of each network, three states (3, rows, columns)
+    """
+    figure = Figure(figsize=(13, 3.8 * len(shown)), layout="constrained")
+    titles = ("after a quench", "perturbed skyrmion lattice", "restored")
+    for row, (name, states) in zip(
+        figure.subplots(len(shown), 3, squeeze=False), shown.items(), strict=True
+    ):
+        for axes, spins, title in zip(row, states, titles, strict=True):
+            _lattice(axes, spins[2], "RdBu", (-1, 1))
+            axes.set_title(f"{name}: {title}, S_z")
+    figure.savefig(path, dpi=_DPI)
+
+
+def long_runs(
+    path: Path, times_t0: Sequence[float] | np.ndarray, histories: Mapping[str, Sequence[float]]
+) -> None:
+    """Fig. 8: the order of a skyrmion lattice over a long run."""
+    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for name, history in histories.items():
+        axes.plot(times_t0, history, label=name)
+    axes.set(xlabel="t / t₀", ylabel="share of S(q) in the six peaks", ylim=(0, 1))
+    axes.legend()
+    figure.savefig(path, dpi=_DPI)
+
+
+def _lattice(axes: Axes, values: np.ndarray, cmap: str, limits: tuple[float, float]) -> None:
+    """Values (rows, columns) on the triangular lattice."""
+    row, column = np.mgrid[: values.shape[0], : values.shape[1]]
+    axes.scatter(
+        column + row / 2, row * np.sqrt(3) / 2, c=values, s=7, marker="H", cmap=cmap,
+        vmin=limits[0], vmax=limits[1],
+    )  # fmt: skip
+    axes.set(aspect="equal", xticks=[], yticks=[])

@@ -1,0 +1,99 @@
+"""From nothing to an exported torque network, on lattices small enough for a test."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from skyctl.bench.torque import torque_speed
+from skyctl.cli import app
+from skyctl.errors import ModelError
+from skyctl.inference.torque import TorqueNetwork
+from skyctl.models import torque_recipe
+from skyctl.models.torque_data import TorquePlan
+from skyctl.models.torque_recipe import OWN_STATES, TorqueRecipe, make_torque_network
+from skyctl.simulators.itinerant import Electrons
+
+PLAN = TorquePlan(side=12, runs=8, steps=1, longest_t0=15, electrons=Electrons(temperature=0.1))
+
+
+def test_a_network_is_made_and_learns_from_its_own_states(tmp_path, monkeypatch):
+    recipe = TorqueRecipe("paper", (2, 3), PLAN, steps=2, rounds=1, driven_runs=8)
+    begun = []
+
+    def progress(what, steps):
+        begun.append((what.split("-")[0], steps))
+        return lambda: None
+
+    out = tmp_path / "made.onnx"
+    _, facts = make_torque_network(recipe, out, tmp_path / "data", progress=progress)
+    assert begun == [
+        ("states driven by truth", 8),
+        ("training, round 1", 2),
+        ("states driven by paper", 8),
+        ("training, round 2", 2),
+    ]
+    assert set(facts.scores) == {"lattice", "quench", OWN_STATES}
+    # 8 + 8 runs of 2 and 1 states; of four runs of a kind one is held out.
+    assert facts.states == 6 * 2 + 6
+    card = TorqueNetwork(out).card
+    assert card.mean_field == facts.scale
+    assert card.electrons == PLAN.electrons.as_dict()
+    assert facts.data_sha256 in out.with_suffix(".md").read_text()
+
+    # What is labelled is kept: the truth is not asked again.
+    def never(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("skyctl.models.torque_data.label", never)
+    _, again = make_torque_network(recipe, out, tmp_path / "data")
+    assert again.data_sha256 == facts.data_sha256
+
+
+def test_networks_begin_as_their_seed_says():
+    first, second, other = (
+        next(TorqueRecipe(seed=seed).network().parameters()).detach().numpy() for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+    with pytest.raises(ValueError, match="0 steps"):
+        TorqueRecipe(steps=0)
+    with pytest.raises(ValueError, match="held out"):
+        TorqueRecipe(driven_runs=6)
+
+
+def test_the_command_trains_on_a_plan_and_reports(tmp_path, monkeypatch):
+    made = []
+
+    def make(recipe, out, data, **options):
+        made.append((recipe, out, options["scheduler"]))
+        raise ModelError("model: made up")
+
+    monkeypatch.setattr(torque_recipe, "make_torque_network", make)
+    arguments = ["train", "torque", "--network", "paper", "--runs", "20", "--rounds", "0"]
+    done = CliRunner().invoke(app, [*arguments, "--data", str(tmp_path), "--scheduler", "local"])
+    assert done.exit_code == 1
+    assert "model: made up" in done.output
+    ((recipe, out, scheduler),) = made
+    assert (recipe.architecture, recipe.plan.runs, recipe.rounds) == ("paper", 20, 0)
+    assert (str(out), scheduler) == ("itinerant-torque-paper.onnx", "local")
+
+
+def test_the_benchmark_times_all_of_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("skyctl.bench.torque.SIDES", (12, 24))
+    monkeypatch.setattr("skyctl.bench.torque.MOMENTS", 800)
+    target = tmp_path / "torque.json"
+    done = CliRunner().invoke(
+        app, ["bench", "torque", "--side", "12", "--seconds", "0.1", "--json", str(target)]
+    )
+    assert done.exit_code == 0, done.output
+    rows = json.loads(target.read_text())["results"]
+    by_name = {row["what"].split(" (")[0]: row for row in rows if row["sites"] == 144}
+    assert by_name["network, ONNX Runtime"]["times_network"] == 1
+    assert by_name["diagonalisation"]["seconds"] > 0
+    series = next(row for row in rows if "none" in row["what"])
+    assert series["error"] < 1e-3  # on 12 x 12 sites, each has a vector of its own
+    assert [row["times_network"] for row in rows if row["sites"] == 576] == [None]
+    with pytest.raises(ValueError, match="multiple of 12"):
+        torque_speed(None, 0.1, 20)
