@@ -102,6 +102,12 @@ class StreamClassifier(Device):
             raise ModelError(f"{self.name}: {self.hold_reason()}") from self._consumer.error
         return self._results.expect(self._exposure.shot, self._timeout_s, self._hub.address)
 
+    def stop(self, *, success: bool = False) -> None:
+        """Wait no longer for the prepared movie: its pulse was not fired."""
+        if self._exposure:
+            self._results.finish(self._exposure.shot)
+        super().stop(success=success)
+
     def pause(self) -> None:
         """Go on classifying, and wait for the result as long as the pause may last."""
         self._results.pause()

@@ -36,6 +36,9 @@ class DecisionLog(Device):
     approval = Component(StateSignal, value="", dtype_numpy="<U256")
     approved = Component(StateSignal, value=0, dtype_numpy="<i8")
     model_sha256 = Component(StateSignal, value="", dtype_numpy="<U64")
+    library_sha256 = Component(
+        StateSignal, value="", dtype_numpy="<U64", doc="of what the agent knew beforehand, or none"
+    )
     calibration = Component(
         StateSignal, value="", dtype_numpy="<U8192", kind=Kind.config, doc="of the model, JSON"
     )

@@ -265,6 +265,7 @@ def simulated_beamline(
     component: Literal["sz", "spins"] = "sz",
     storage: Storage | None = None,
     metrics_port: int | None = None,
+    timeout_s: float = 60.0,
 ) -> Beamline[SimulatedSample]:
     """Build a beamline around a simulated film; recordings go to ``folder``.
 
@@ -275,7 +276,8 @@ def simulated_beamline(
     from skyctl.simulators.spread.SampleSpread has parameters and calibration. ``anisotropy_map``
     (pinning defects) and ``seed`` (thermal noise) are the film's. ``spent`` is what was fired
     before, besides what the ledger says. ``storage`` says how recordings
-    store their frames: compressed, in several files. ``metrics_port`` is as in ``wire``.
+    store their frames: compressed, in several files. ``metrics_port`` and ``timeout_s`` are as in
+    ``wire``.
 
     Raises StreamError (port in use), ModelError (no such model), PulseRefused (bad ledger) or
     ValueError (a calibration that is not positive).
@@ -287,6 +289,8 @@ def simulated_beamline(
         )  # fmt: skip
         if start == "skyrmion":
             film.set_skyrmion()
+        else:
+            film.relax(torque_T=_SETTLED_T)  # the DMI tilts its edges
     streaming = StreamingClassifier(model or MovieClassifier())
     guard = Guard(envelope or Envelope(), ledger, spent=spent)
     publisher = Publisher(address)
@@ -300,7 +304,7 @@ def simulated_beamline(
         raise
     return wire(
         sample, publisher, folder, streaming=streaming, guard=guard, storage=storage,
-        metrics_port=metrics_port,
+        metrics_port=metrics_port, timeout_s=timeout_s,
     )  # fmt: skip
 
 
@@ -313,11 +317,13 @@ def wire(
     guard: Guard,
     storage: Storage | None = None,
     metrics_port: int | None = None,
+    timeout_s: float = 60.0,
 ) -> Beamline[SampleT]:
     """The devices around a sample that films into ``publisher``; recordings go to ``folder``.
 
     metrics_port : on 127.0.0.1, where Prometheus can ask what the hub counts; 0 takes a free one
     (``metrics.url`` of the beamline), None serves nothing
+    timeout_s : how long camera and classifier wait for a movie
 
     Raises StreamError when that port is taken; all that was given is closed then.
     """
@@ -333,10 +339,13 @@ def wire(
             hub.close()
             publisher.close()
             raise
-    classifier = StreamClassifier(name="classifier", streaming=streaming, hub=hub)
-    camera = FilmCamera(
-        name="camera", driver=sample, hub=hub, folder=folder, classifier=streaming, storage=storage
+    classifier = StreamClassifier(
+        name="classifier", streaming=streaming, hub=hub, timeout_s=timeout_s
     )
+    camera = FilmCamera(
+        name="camera", driver=sample, hub=hub, folder=folder, classifier=streaming,
+        timeout_s=timeout_s, storage=storage,
+    )  # fmt: skip
     pulser = Pulser(name="pulser", driver=sample, guard=guard)
     pulser.interlocks += [camera.hold_reason, classifier.hold_reason]
     return Beamline(

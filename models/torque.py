@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skyctl.inference.torque import FEWEST_SITES
+
 REDUCED_WIDTHS = (16, 32, 48, 64)
 PAPER_WIDTHS = (64, 128, 256, 512)
 """Features after each of the paper's four blocks. It prints the last; the others are ours."""
@@ -20,7 +22,7 @@ PAPER_WIDTHS = (64, 128, 256, 512)
 def wrap(x: Tensor, reach: int) -> Tensor:
     """``x`` (…, rows, columns) with ``reach`` sites of the opposite edges added all around.
 
-    Slices and concatenations: they export for any size.
+    Slices and concatenations: they export for any size from ``reach`` on.
     """
     x = torch.cat([x[..., -reach:, :], x, x[..., :reach, :]], -2)
     return torch.cat([x[..., -reach:], x, x[..., :reach]], -1)
@@ -191,20 +193,25 @@ class EquivariantNetwork(nn.Module):
     and, between the filters, weighted by functions of their scalar products. What the paper's
     authors name as future work; the architecture is ours.
 
-    features : vectors at a site and direction; reaches : of the filters, in sites
+    features : vectors at a site and direction; reaches : of the filters, in sites: wide where there
+        are few vectors, at the first and the last, as electrons carry a spin's influence six
+        lattice constants and more
+    direct : reach of the filter that sums the spins themselves, what a weak coupling would give
     products, hidden : scalar products and hidden units of each weighting
     """
 
     def __init__(
         self,
-        features: int = 6,
-        reaches: Sequence[int] = (3, 2, 2, 2),
-        products: int = 8,
-        hidden: int = 24,
+        features: int = 10,
+        reaches: Sequence[int] = (5, 2, 2, 4),
+        products: int = 16,
+        hidden: int = 48,
+        direct: int = FEWEST_SITES,
     ) -> None:
         super().__init__()
         self.sizes = {
             "features": features, "reaches": tuple(reaches), "products": products, "hidden": hidden,
+            "direct": direct,
         }  # fmt: skip
         first, *middle, last = reaches
         f, d = features, _DIRECTIONS
@@ -216,7 +223,7 @@ class EquivariantNetwork(nn.Module):
         )
         self.gates = nn.ModuleList(_Gate(f, products, hidden) for _ in self.filters)
         self.last = HexagonConv((f, 1), (d, 1), last)
-        self.direct = HexagonConv((1, 1), (1, 1), max(reaches))
+        self.direct = HexagonConv((1, 1), (1, 1), direct)
 
     def forward(self, spins: Tensor) -> Tensor:
         """Spins (films, 3, rows, columns) → perpendicular field, the same shape."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from skyctl.errors import ModelError
-from skyctl.inference.torque import LATTICE, TorqueNetwork
+from skyctl.inference.torque import FEWEST_SITES, LATTICE, TorqueNetwork
 from skyctl.models.torque import HexagonConv, across, wrap
 from skyctl.models.torque_training import TorqueScore
 from skyctl.simulators.itinerant import Electrons, random_spins
@@ -82,7 +82,7 @@ def export_torque(network: nn.Module, path: Path, facts: TorqueFacts) -> float:
     Raises ModelError when it is above 1e-4; then no file is left behind.
     """
     step = ExportedTorque(network, facts.scale).eval()
-    rows, columns = torch.export.Dim("rows", min=5), torch.export.Dim("columns", min=5)
+    rows, columns = (torch.export.Dim(side, min=FEWEST_SITES) for side in ("rows", "columns"))
     with warnings.catch_warnings():
         # Torch deprecates what its own exporter uses.
         warnings.filterwarnings("ignore", category=FutureWarning)

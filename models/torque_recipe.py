@@ -1,7 +1,9 @@
 """How a torque network is made: truth, training, its own states labelled, training again."""
 
+import hashlib
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,11 +20,15 @@ from skyctl.models.torque_data import (
     fill_torque_set,
 )
 from skyctl.models.torque_export import TorqueFacts, export_torque, torque_card
-from skyctl.models.torque_training import TorqueScore, predict, score, train_torque
+from skyctl.models.torque_training import predict, score, train_torque
 
 Architecture = Literal["equivariant", "paper"]
 OWN_STATES = "of its own dynamics"
 """Name of the score on states that the network itself drove to."""
+EARLY_STATES = "of the first 5 t0"
+"""Name of the score on the states of the truth's plan that were held out."""
+TEST_SEED = 1000
+"""Added to a plan's seed: the runs of the test are nobody else's."""
 _FEWEST_RUNS = 8
 Progress = Callable[[str, int], Callable[[], None]]
 """Called with what begins and its steps; returns what to call after each."""
@@ -39,8 +45,10 @@ class TorqueRecipe:
 
     widths : of the paper's network; the equivariant one has none
     plan : of the states that the truth drives to; steps : of training, in each round
-    rounds : in how many the network drives ``driven_runs`` runs, whose states are then labelled and
-        learned as well
+    test_runs, test_steps : of runs that the truth drives as the paper's, by which the network is
+        judged and from which it never learns
+    rounds : in how many the network drives ``driven_runs`` runs, of which ``driven_states`` states
+        each, up to ``plan.longest_t0``, are then labelled and learned as well
 
     Raises ValueError for what cannot be.
     """
@@ -48,24 +56,35 @@ class TorqueRecipe:
     architecture: Architecture = "equivariant"
     widths: tuple[int, ...] = REDUCED_WIDTHS
     plan: TorquePlan = field(default_factory=TorquePlan)
-    steps: int = 3000
+    test_runs: int = 4
+    test_steps: int = 25
+    steps: int = 6000
     batch: int = 2
     learning_rate: float = 5e-3
     rounds: int = 1
-    driven_runs: int = 10
+    driven_runs: int = 24
+    driven_states: int = 8
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or self.rounds < 0:
+        if min(self.steps, self.batch, self.driven_states) < 1 or self.rounds < 0:
             raise ValueError(
-                f"torque recipe: {self.steps} steps, batches of {self.batch}, {self.rounds} "
-                "rounds: give 1 or more, and 0 rounds or more"
+                f"torque recipe: {self.steps} steps, batches of {self.batch}, "
+                f"{self.driven_states} states a driven run, {self.rounds} rounds: give 1 or more, "
+                "and 0 rounds or more"
             )
         if min(self.plan.runs, self.driven_runs) < _FEWEST_RUNS:
             raise ValueError(
                 f"torque recipe: {self.plan.runs} runs of the truth, {self.driven_runs} of the "
                 f"network: give {_FEWEST_RUNS} or more, of which one of either kind is held out"
             )
+
+    @property
+    def test_plan(self) -> TorquePlan:
+        """The runs by which the network is judged."""
+        return replace(
+            self.plan, runs=self.test_runs, steps=self.test_steps, seed=self.plan.seed + TEST_SEED
+        )
 
     def network(self) -> nn.Module:
         """The network as it is before training, the same for the same seed."""
@@ -87,41 +106,66 @@ def make_torque_network(
 ) -> tuple[nn.Module, TorqueFacts]:
     """Simulate, train, export to ``out`` and write its card beside it.
 
-    data : folder of the labelled states, made where there is none. What is in it is not simulated
-        again: the same call goes on where one was stopped
+    data : folder of the labelled states and of each round's weights, made where there is none.
+        What is in it is not done again: the same call goes on where one was stopped
     scheduler : where the truth's runs are simulated, as in ``fill_torque_set``
 
     Returns the network and what its file says of itself. Raises StateError for a folder of other
     states, ModelError, ScaleOutError, OSError.
     """
     data.mkdir(parents=True, exist_ok=True)
-    training, held_out = _filled(data / "truth.h5", recipe.plan, scheduler, progress)
+    truth = _filled(data / "truth.h5", recipe.plan, scheduler, progress)
+    test = _filled(data / "test.h5", recipe.test_plan, scheduler, progress)
+    held_out = {str(kind): TorqueStates.joined([*test]).of_kind(kind) for kind in KINDS}
+    training, held_out[EARLY_STATES] = truth
     scale = training.mean_field
     network = recipe.network()
-    own: list[TorqueStates] = []
     for number in range(recipe.rounds + 1):
-        advance = progress(f"training, round {number + 1}", recipe.steps)
-        train_torque(
-            network,
-            training.spins,
-            training.fields / scale,
-            steps=recipe.steps,
-            batch=recipe.batch,
-            learning_rate=recipe.learning_rate,
-            augment=recipe.architecture == "paper",
-            seed=recipe.seed + number,
-            progress=lambda _step, _loss, advance=advance: advance(),
-        )
-        facts = _facts(recipe, network, scale, training, held_out, own)
+        _train(recipe, number, network, training, scale, data, progress)
+        facts = _facts(recipe, network, scale, training, held_out)
         if number == recipe.rounds:
             break
-        learned, kept = _driven_states(recipe, number, network, facts, data, progress)
+        learned, kept = _driven(recipe, number, network, facts, data, progress)
         training = TorqueStates.joined([training, learned])
-        own.append(kept)
+        own = [held_out[OWN_STATES]] if number else []
+        held_out[OWN_STATES] = TorqueStates.joined([*own, kept])
     difference = export_torque(network, out, facts)
     parameters = sum(p.numel() for p in network.parameters())
     out.with_suffix(".md").write_text(torque_card(out, facts, difference, parameters))
     return network, facts
+
+
+def _train(
+    recipe: TorqueRecipe,
+    number: int,
+    network: nn.Module,
+    training: TorqueStates,
+    scale: float,
+    data: Path,
+    progress: Progress,
+) -> None:
+    """A round of training; its weights are kept, and taken where they are there."""
+    said = json.dumps(asdict(recipe), sort_keys=True) + training.sha256
+    key = hashlib.sha256(said.encode()).hexdigest()[:12]
+    weights = data / f"{recipe.architecture}-{number}-{key}.pt"
+    if weights.exists():
+        network.load_state_dict(torch.load(weights, weights_only=True))
+        return
+    advance = progress(f"training, round {number + 1}", recipe.steps)
+    train_torque(
+        network,
+        training.spins,
+        training.fields / scale,
+        steps=recipe.steps,
+        batch=recipe.batch,
+        learning_rate=recipe.learning_rate,
+        augment=recipe.architecture == "paper",
+        seed=recipe.seed + number,
+        progress=lambda _step, _loss: advance(),
+    )
+    partial = weights.with_suffix(".part")
+    torch.save(network.state_dict(), partial)
+    partial.replace(weights)
 
 
 def _filled(
@@ -137,7 +181,7 @@ def _filled(
         return states.split()
 
 
-def _driven_states(
+def _driven(
     recipe: TorqueRecipe,
     number: int,
     network: nn.Module,
@@ -152,8 +196,9 @@ def _driven_states(
     # Named after its weights: trained otherwise, it drives elsewhere.
     name = f"{recipe.architecture}-{number}-{driver.card.file_sha256[:12]}"
     plan = replace(
-        recipe.plan, driver=name, runs=recipe.driven_runs, seed=recipe.plan.seed + 1 + number
-    )
+        recipe.plan, driver=name, runs=recipe.driven_runs, steps=recipe.driven_states,
+        seed=recipe.plan.seed + 1 + number,
+    )  # fmt: skip
     return _filled(data / f"{name}.h5", plan, "here", progress, driver)
 
 
@@ -162,15 +207,8 @@ def _facts(
     network: nn.Module,
     scale: float,
     training: TorqueStates,
-    held_out: TorqueStates,
-    own: list[TorqueStates],
+    held_out: dict[str, TorqueStates],
 ) -> TorqueFacts:
-    def judged(states: TorqueStates) -> TorqueScore:
-        return score(predict(network, states.spins) * scale, states.fields)
-
-    scores = {kind: judged(held_out.of_kind(kind)) for kind in KINDS}
-    if own:
-        scores[OWN_STATES] = judged(TorqueStates.joined(own))
     return TorqueFacts(
         name=f"itinerant-torque-{recipe.architecture}",
         architecture=recipe.architecture,
@@ -179,5 +217,8 @@ def _facts(
         side=recipe.plan.side,
         data_sha256=training.sha256,
         states=len(training.spins),
-        scores=scores,
+        scores={
+            name: score(predict(network, states.spins) * scale, states.fields)
+            for name, states in held_out.items()
+        },
     )

@@ -137,7 +137,7 @@ def equilibrium(
         field += np.stack([2 * flip.real, 2 * flip.imag, polar])
     n = len(twists)
     field *= electrons.coupling / n
-    return Equilibrium(potential / n, filling / n, field.reshape(spins.shape))
+    return Equilibrium(float(potential / n), float(filling / n), field.reshape(spins.shape))
 
 
 def hamiltonian(

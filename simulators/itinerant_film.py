@@ -7,14 +7,14 @@ Where the field of a ``Film`` is a stencil of its own kernels, here it is any fu
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from skyctl.pulse import Pulse
+from skyctl.pulse import Pulse, Spot
 from skyctl.simulators import llg
-from skyctl.simulators.engines import noise_key
+from skyctl.simulators.engines import CORRECTOR_AT, Coefficients, Engine, Stretch, noise_key
 from skyctl.simulators.itinerant import (
     FOUR_TWISTS,
     Electrons,
@@ -41,6 +41,22 @@ class FieldOfSpins(Protocol):
     """
 
     def __call__(self, spins: np.ndarray) -> np.ndarray: ...
+
+
+class BoundField(FieldOfSpins, Protocol):
+    """A field of spins that also takes them where they are, and leaves the field there.
+
+    device : "cpu" or "cuda", whose memory the addresses are of
+    """
+
+    device: str
+
+    def bind(self, spins: int, field: int, rows: int, columns: int) -> Callable[[], None]:
+        """An evaluation from one address to another, of float32 (3, rows, columns).
+
+        What it reads must be there when it is called; what it writes is there when it returns.
+        """
+        ...
 
 
 def exact_field(
@@ -132,9 +148,11 @@ class TorqueFilm(SampleFilm):
 
     torque : the electrons' field on the spins, in hoppings (``FieldOfSpins``)
     parameters : ItinerantFilmParameters; seed : of the thermal noise, 0 or more
-    spins at the start : the skyrmion lattice, where it fits the film, or along +z
+    device : "cpu", in double precision, under any torque; or "cuda", in single precision, under a
+        ``BoundField`` of that device: nothing leaves it but frames. Chosen once, here
+    spins at the start : along +z
 
-    Raises ValueError for what cannot be.
+    Raises ValueError for what cannot be, RuntimeError where there is no CUDA device.
     """
 
     def __init__(
@@ -142,41 +160,44 @@ class TorqueFilm(SampleFilm):
         torque: FieldOfSpins,
         parameters: ItinerantFilmParameters | None = None,
         *,
+        device: Literal["cpu", "cuda"] = "cpu",
         seed: int = 0,
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed = {seed}: must be 0 or more")
-        self.parameters = parameters or ItinerantFilmParameters()
-        self.torque, self.seed = torque, seed
+        self.parameters = p = parameters or ItinerantFilmParameters()
+        self.torque, self.device, self.seed = torque, device, seed
         self.steps_taken = 0
         self._noise_key = noise_key(seed)
+        self._engine = _make_engine(device, torque, p)
         self.set_uniform()
 
     @property
     def spins(self) -> np.ndarray:
         """As ``SampleFilm.spins``."""
-        return self._spins.copy()
+        return self._engine.read()[0]
 
     @spins.setter
     def spins(self, value: np.ndarray) -> None:
         shape = (3, self.parameters.rows, self.parameters.columns)
         if np.shape(value) != shape:
             raise ValueError(f"spins of shape {np.shape(value)}: this film needs {shape}")
-        self._spins = checked_spins(value)
+        self._engine.write(checked_spins(value)[None])
 
     def set_uniform(self, sign: int = 1) -> None:
         """Magnetise the whole film along +z or -z (``sign``)."""
-        self._spins = np.zeros((3, self.parameters.rows, self.parameters.columns))
-        self._spins[2] = sign
+        spins = np.zeros((3, self.parameters.rows, self.parameters.columns))
+        spins[2] = sign
+        self.spins = spins
 
     def set_skyrmion_lattice(self, magnetisation: float = 0.4) -> None:
         """The skyrmion-lattice ansatz. Raises ValueError where it does not fit the film."""
         p = self.parameters
-        self._spins = skyrmion_lattice(p.rows, p.columns, magnetisation=magnetisation)
+        self.spins = skyrmion_lattice(p.rows, p.columns, magnetisation=magnetisation)
 
     def charge(self) -> float:
         """Topological charge of the periodic film, an integer."""
-        return lattice_charge(self._spins)
+        return lattice_charge(self.spins)
 
     def advance(
         self,
@@ -202,78 +223,135 @@ class TorqueFilm(SampleFilm):
         steps = int(np.ceil(span_ps / (max_step_ps or bound) - 1e-9))
         if not steps:
             return
-        step_ps = span_ps / steps
-        rate = llg.GAMMA_RAD_PER_PS_T / (1 + p.damping**2)
-        thermal_T = np.sqrt(
-            2 * p.damping * llg.K_B_MEV_PER_K * p.temperature_K
-            / (llg.GAMMA_RAD_PER_PS_T * p.moment_muB * llg.MU_B_MEV_PER_T * step_ps)
+        coefficients = _coefficients(
+            rate=llg.GAMMA_RAD_PER_PS_T / (1 + p.damping**2),
+            damping=p.damping,
+            thermal_T2ps=2 * p.damping * llg.K_B_MEV_PER_K * p.temperature_K
+            / (llg.GAMMA_RAD_PER_PS_T * p.moment_muB * llg.MU_B_MEV_PER_T),
         )  # fmt: skip
-        spot = _spot_strength(pulse, p.rows, p.columns) if pulse else 0.0
-        for step in range(steps):
-            noise_T = thermal_T * self._noise() if thermal_T else 0.0
-            at = partial(self._applied_T, pulse, spot, start_ps + step * step_ps, step_ps)
-
-            def field_T(spins: np.ndarray, half_on: bool, at: Any = at, noise: Any = noise_T):
-                return p.field_unit_T * self.torque(spins) + at(half_on) + noise
-
-            self._spins = midpoint_step(self._spins, field_T, rate * step_ps, p.damping)
-            self.steps_taken += 1
+        self._engine.advance([self._stretch(coefficients, pulse, start_ps, span_ps, steps)])
+        self.steps_taken += steps
 
     def relax(self, max_ps: float = 500.0, torque_T: float = 1e-3) -> float:
         """As ``SampleFilm.relax``."""
-        p = self.parameters
         # Damping alone, γ/2: what the Landau–Lifshitz–Gilbert equation tends to for large α.
-        turn = llg.GAMMA_RAD_PER_PS_T / 2 / _ONLY_DAMPING * (2 * MAX_STEP_T0 * p.t0_ps)
+        coefficients = _coefficients(llg.GAMMA_RAD_PER_PS_T / 2 / _ONLY_DAMPING, _ONLY_DAMPING)
+        step_ps = 2 * MAX_STEP_T0 * self.parameters.t0_ps
         elapsed = 0.0
         while (torque := self.max_torque_T()) > torque_T and elapsed < max_ps:
-            self._spins = midpoint_step(
-                self._spins, lambda spins, _: self.field_T(spins), turn, _ONLY_DAMPING
-            )
-            elapsed += 2 * MAX_STEP_T0 * p.t0_ps
+            self._engine.advance([self._stretch(coefficients, None, 0.0, step_ps, 1)])
+            elapsed += step_ps
         return torque
 
     def field_T(self, spins: np.ndarray | None = None) -> np.ndarray:
         """Field on the film's spins, or on others, without pulse, (3, rows, columns), T."""
         p = self.parameters
-        field = p.field_unit_T * self.torque(self._spins if spins is None else spins)
+        field = p.field_unit_T * self.torque(self.spins if spins is None else spins)
         return field + np.asarray(p.bias_T)[:, None, None]
 
     def max_torque_T(self) -> float:
         """Largest |S × B| over the film, T."""
-        across = perpendicular(self._spins, self.field_T())
+        spins = self.spins
+        across = perpendicular(spins, self.field_T(spins))
         return float(np.linalg.norm(across, axis=0).max())
 
-    def _applied_T(
-        self, pulse: Pulse | None, spot: Any, time_ps: float, step_ps: float, half_on: bool
-    ) -> np.ndarray:
-        field = np.asarray(self.parameters.bias_T)[:, None, None]
-        if pulse is None:
-            return field
-        now_ps = time_ps + (step_ps / 2 if half_on else 0.0)
-        strength = llg.pulse_envelope(now_ps, pulse.peak_ps, pulse.width_ps)
-        return field + strength * spot * np.asarray(pulse.peak_field_T)[:, None, None]
+    def _stretch(
+        self,
+        coefficients: Coefficients,
+        pulse: Pulse | None,
+        start_ps: float,
+        span_ps: float,
+        steps: int,
+    ) -> Stretch:
+        p = self.parameters
+        spot = pulse.spot if pulse else None
+        return Stretch(
+            coefficients=coefficients,
+            bias_T=p.bias_T,
+            peak_T=pulse.peak_field_T if pulse else (0.0, 0.0, 0.0),
+            peak_ps=pulse.peak_ps if pulse else 0.0,
+            width_ps=pulse.width_ps if pulse else 1.0,
+            spot=_spot_profile(spot, p.rows, p.columns) if spot else None,
+            anisotropy_map=None,
+            start_ps=start_ps,
+            step_ps=span_ps / steps,
+            steps=steps,
+            noise_key=self._noise_key,
+            first_step=self.steps_taken,
+        )
 
-    def _noise(self) -> np.ndarray:
-        """Three normal numbers a site for this step, (3, rows, columns)."""
+
+def _coefficients(rate: float, damping: float, thermal_T2ps: float = 0.0) -> Coefficients:
+    """Those of a film without couplings of its own: its torque has them."""
+    return Coefficients(0.0, 0.0, 0.0, rate, damping, thermal_T2ps)
+
+
+def _make_engine(device: str, torque: FieldOfSpins, p: ItinerantFilmParameters) -> Engine:
+    if device == "cpu":
+        return _CpuEngine(torque, p.field_unit_T, p.rows, p.columns)
+    if device == "cuda":
+        from skyctl.simulators.kernels_torque_cuda import TorqueCudaEngine
+
+        return TorqueCudaEngine(torque, p.field_unit_T, p.rows, p.columns)
+    raise ValueError(f"device {device!r}: choose 'cpu' or 'cuda'")
+
+
+class _CpuEngine:
+    """One film in double precision, under a field that may be any function of its spins."""
+
+    def __init__(self, torque: FieldOfSpins, field_unit_T: float, rows: int, columns: int) -> None:
+        self._torque, self._field_unit_T = torque, field_unit_T
+        self._spins = np.zeros((3, rows, columns))
+
+    def read(self) -> np.ndarray:
+        return self._spins[None].copy()
+
+    def write(self, spins: np.ndarray) -> None:
+        self._spins = spins[0].astype(np.float64)
+
+    def advance(self, stretches: Sequence[Stretch]) -> None:
+        (stretch,) = stretches
+        c = stretch.coefficients
+        spot = 1.0 if stretch.spot is None else stretch.spot
+        bias_T = np.asarray(stretch.bias_T)[:, None, None]
+        pulse_T = spot * np.asarray(stretch.peak_T)[:, None, None]
+        for step in range(stretch.steps):
+            time_ps = stretch.start_ps + step * stretch.step_ps
+            noise_T: Any = self._noise_T(stretch, step) if c.thermal_T2ps else 0.0
+
+            def field_T(
+                spins: np.ndarray, half_on: bool, time_ps: float = time_ps, noise_T: Any = noise_T
+            ) -> np.ndarray:
+                now_ps = time_ps + half_on * CORRECTOR_AT["midpoint"] * stretch.step_ps
+                strength = llg.pulse_envelope(now_ps, stretch.peak_ps, stretch.width_ps)
+                applied_T = bias_T + strength * pulse_T
+                return self._field_unit_T * self._torque(spins) + applied_T + noise_T
+
+            self._spins = midpoint_step(self._spins, field_T, c.rate * stretch.step_ps, c.damping)
+
+    def _noise_T(self, stretch: Stretch, step: int) -> np.ndarray:
+        """The thermal field in a step, (3, rows, columns)."""
         from skyctl.simulators.kernels_cpu import draw_noise
 
-        p = self.parameters
-        noise = np.empty((3, p.rows * p.columns), np.float32)
-        draw_noise(noise, 0, p.rows * p.columns, 0, self.steps_taken, self._noise_key)
-        return noise.reshape(3, p.rows, p.columns).astype(np.float64)
+        deviation_T = np.sqrt(stretch.coefficients.thermal_T2ps / stretch.step_ps)
+        sites = self._spins[0].size
+        noise = np.empty((3, sites), np.float32)
+        draw_noise(noise, 0, sites, 0, stretch.first_step + step, stretch.noise_key)
+        return deviation_T * noise.reshape(self._spins.shape).astype(np.float64)
 
 
-def _spot_strength(pulse: Pulse, rows: int, columns: int) -> Any:
-    """What each site gets of a pulse: 1, or a Gaussian around its spot on the triangular lattice.
+@lru_cache(maxsize=8)
+def _spot_profile(spot: Spot, rows: int, columns: int) -> np.ndarray:
+    """Pulse strength over the film, (rows, columns): a Gaussian on the triangular lattice.
 
     A spot's x and y count columns and rows; its radius is in lattice constants.
     """
-    if pulse.spot is None:
-        return 1.0
     row, column = np.mgrid[:rows, :columns]
-    down, right = row - pulse.spot.y, column - pulse.spot.x
+    down, right = row - spot.y, column - spot.x
     # Periodic: the nearest image along each side.
     down -= rows * np.rint(down / rows)
     right -= columns * np.rint(right / columns)
     square = right**2 + right * down + down**2
-    return np.exp(-square / (2 * pulse.spot.sigma**2))
+    profile = np.exp(-square / (2 * spot.sigma**2))
+    profile.flags.writeable = False  # shared by all that ask for it
+    return profile

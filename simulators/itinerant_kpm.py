@@ -20,7 +20,6 @@ from skyctl.simulators.itinerant import (
     perpendicular,
 )
 
-_BLOCK = 16  # vectors at once: their rows of 24 × 24 sites stay in a second-level cache
 _NODES = 4  # quadrature nodes per moment
 
 
@@ -34,9 +33,11 @@ class KernelPolynomial:
     kernel : "jackson" damps the series to one that nowhere overshoots, at an error that falls as
         1/moments²; "none" leaves it as it is, which for a Fermi edge of finite temperature
         converges exponentially once moments exceeds the half width of the band over π T
+    device : "cpu", one thread, or "cuda": the same arithmetic, also in double precision, and all
+        vectors at once that half of the free memory holds
     seed : of the sites' random phases, which keep what leaks between sites of a colour from adding
 
-    Raises ValueError for what cannot be.
+    Raises ValueError for what cannot be, RuntimeError where there is no CUDA device.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class KernelPolynomial:
         probe: int = 12,
         *,
         kernel: Literal["jackson", "none"] = "jackson",
+        device: Literal["cpu", "cuda"] = "cpu",
         seed: int = 0,
     ) -> None:
         if moments < 2 or probe < 1:
@@ -56,7 +58,7 @@ class KernelPolynomial:
         if kernel not in ("jackson", "none"):
             raise ValueError(f"kernel {kernel!r}: choose 'jackson' or 'none'")
         self.electrons, self.moments, self.probe, self.kernel = electrons, moments, probe, kernel
-        self._seed = seed
+        self._seed, self._kernels = seed, _kernels_of(device)
         lowest, highest = electrons.band
         self._centre, self._half_width = (highest + lowest) / 2, (highest - lowest) / 2
         self._coefficients = self._series()
@@ -75,8 +77,6 @@ class KernelPolynomial:
 
         spins : (3, rows, columns), unit vectors, sides that ``probe`` divides; else ValueError
         """
-        from skyctl.simulators.kernels_itinerant import expand
-
         spins = checked_spins(spins)
         _, rows, columns = spins.shape
         if rows % self.probe or columns % self.probe:
@@ -92,30 +92,24 @@ class KernelPolynomial:
         phases = 1j ** np.random.default_rng(self._seed).integers(4, size=sites)
         row, column = np.divmod(np.arange(sites), columns)
         colour = row % self.probe * self.probe + column % self.probe
-        # Diagonal blocks of each function of H: [function, spin out, spin in, site]
-        blocks = np.zeros((len(self._coefficients), 2, 2, sites), complex)
-        colours = np.arange(self.probe**2)
-        for first in range(0, len(colours), _BLOCK):
-            some = colours[first : first + _BLOCK]
-            asked = (colour[:, None] == some).astype(float)
-            for spin in (0, 1):
-                start = np.zeros((sites, 4, len(some)))
-                start[:, 2 * spin] = asked * phases.real[:, None]
-                start[:, 2 * spin + 1] = asked * phases.imag[:, None]
-                totals = np.zeros((len(self._coefficients), *start.shape))
-                expand(
-                    start, totals, self._coefficients, neighbours, hop, exchange, self._centre,
-                    self._half_width,
-                )  # fmt: skip
-                answers = (totals[:, :, 0::2] + 1j * totals[:, :, 1::2]) * asked[:, None]
-                blocks[:, :, spin] += np.moveaxis(answers.sum(3), 2, 1) * phases.conj()
-        (occupied, potential) = blocks
-        flip = (occupied[1, 0] + occupied[0, 1].conj()) / 2
-        polar = (occupied[0, 0] - occupied[1, 1]).real
+        # What each function of H answers a vector: [function, spin in, site, spin out]
+        blocks = np.zeros((len(self._coefficients), 2, sites, 2), complex)
+        at_once = self._kernels.colours_at_once(sites, self.probe**2)
+        for first in range(0, self.probe**2, at_once):
+            count = min(at_once, self.probe**2 - first)
+            own = np.where((first <= colour) & (colour < first + count), colour - first, -1)
+            answers = self._kernels.expand(
+                self._coefficients, own, count, np.stack([phases.real, phases.imag]), neighbours,
+                hop, exchange, self._centre, self._half_width,
+            )  # fmt: skip
+            blocks += (answers[..., 0::2] + 1j * answers[..., 1::2]) * phases.conj()[:, None]
+        (up_in, down_in), (up_in_potential, down_in_potential) = blocks
+        flip = (up_in[:, 1] + down_in[:, 0].conj()) / 2
+        polar = (up_in[:, 0] - down_in[:, 1]).real
         field = e.coupling * np.stack([2 * flip.real, 2 * flip.imag, polar])
         return Equilibrium(
-            grand_potential=float((potential[0, 0] + potential[1, 1]).real.mean()),
-            filling=float((occupied[0, 0] + occupied[1, 1]).real.mean() / 2),
+            grand_potential=float((up_in_potential[:, 0] + down_in_potential[:, 1]).real.mean()),
+            filling=float((up_in[:, 0] + down_in[:, 1]).real.mean() / 2),
             field=field.reshape(spins.shape),
         )
 
@@ -138,6 +132,21 @@ class KernelPolynomial:
         m, n = np.arange(self.moments), self.moments + 1
         angle = np.pi / n
         return ((n - m) * np.cos(angle * m) + np.sin(angle * m) / np.tan(angle)) / n
+
+
+def _kernels_of(device: str) -> Any:
+    """The module whose ``expand`` runs on a device. Raises RuntimeError where there is none."""
+    if device == "cpu":
+        from skyctl.simulators import kernels_itinerant
+
+        return kernels_itinerant
+    if device == "cuda":
+        from skyctl.simulators import kernels_itinerant_cuda
+        from skyctl.simulators.kernels_cuda import require_device
+
+        require_device()
+        return kernels_itinerant_cuda
+    raise ValueError(f"device {device!r}: choose 'cpu' or 'cuda'")
 
 
 def _neighbours(electrons: Electrons, rows: int, columns: int) -> np.ndarray:

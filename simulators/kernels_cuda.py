@@ -291,6 +291,23 @@ def make_kernels(
     return march, pass_of_all(predict_sites), pass_of_all(correct_sites)
 
 
+def require_device() -> None:
+    """Raise DeviceMissing where numba finds no CUDA GPU, or no CUDA libraries for it."""
+    if not cuda.is_available():
+        raise DeviceMissing(
+            "device cuda: numba finds no CUDA GPU, or not the CUDA libraries it needs. Use "
+            "device='cpu', or install skyctl with its extra 'gpu' on a machine with an "
+            "NVIDIA GPU."
+        )
+
+
+def launcher(kernel: Any, grid: Any, block: Any, stream: Any = 0) -> Any:
+    """The kernel, to be called with its arguments. That one film is a small grid is no news."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumbaPerformanceWarning)
+        return kernel[grid, block, stream]
+
+
 class PendingFrame:
     """Spins on their way from the device, as they were when ``CudaEngine.copy_async`` was called.
 
@@ -332,12 +349,7 @@ class CudaEngine:
     ) -> None:
         if films < 1:
             raise ValueError(f"films = {films}: must be 1 or more")
-        if not cuda.is_available():
-            raise DeviceMissing(
-                "device cuda: numba finds no CUDA GPU, or not the CUDA libraries it needs. Use "
-                "device='cpu', or install skyctl with its extra 'gpu' on a machine with an "
-                "NVIDIA GPU."
-            )
+        require_device()
         self._layout, self._films, self._periodic = layout, films, periodic
         self._precision, self._integrator = precision, integrator
         self._dtype = np.dtype(precision)
@@ -465,10 +477,7 @@ class CudaEngine:
                 second_pass(*arguments, step)
 
     def _launch(self, kernel: Any, grid: Any, block: int) -> Any:
-        """The kernel on the engine's stream. That one film is a small grid is no news."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NumbaPerformanceWarning)
-            return kernel[grid, block, self._stream]
+        return launcher(kernel, grid, block, self._stream)
 
     def _numbers(self, stretches: Sequence[Stretch]) -> tuple[Any, Any]:
         """On the device: ``constants`` of ``make_kernels`` and ``pulses`` of ``pulse_fields``."""

@@ -14,6 +14,7 @@ from bluesky import RunEngine
 from bluesky.utils import Msg
 from ophyd.utils import LimitError
 
+from skyctl.agents.characterise import SampleGuess
 from skyctl.agents.library import SwitchBelief
 from skyctl.devices.guard import Envelope, Spent
 from skyctl.devices.simulated import Beamline, SimulatedSample, simulated_beamline
@@ -22,6 +23,7 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.plans.mapping import MapReport
 from skyctl.plans.modes import dry_run
 from skyctl.pulse import Movie, Pulse
+from skyctl.simulators.empty_film import empty_film_mean_sz
 from skyctl.simulators.film import FilmParameters
 from skyctl.simulators.spread import Sample
 from skyctl.verdict import ShotResult
@@ -121,18 +123,21 @@ def guesses(
     rows = np.random.default_rng(seed).choice(
         belief.library.samples, count, p=belief.weights / belief.weights.sum()
     )
-    nominal = film or FilmParameters()
-    return [
-        Sample(
-            replace(
-                nominal,
-                damping=float(damping), moment_muB=float(moment),
-                anisotropy_meV=float(anisotropy), dmi_meV=float(dmi),
-            ),
-            float(calibration),
-        )
-        for damping, moment, anisotropy, dmi, calibration in rows
-    ]  # fmt: skip
+    return [sample_of(SampleGuess(*(float(value) for value in row)), film) for row in rows]
+
+
+def sample_of(guess: SampleGuess, film: FilmParameters | None = None) -> Sample:
+    """The simulated sample of a guess; ``film`` as in `guesses`."""
+    parameters = replace(
+        film or FilmParameters(), damping=guess.damping, moment_muB=guess.moment_muB,
+        anisotropy_meV=guess.anisotropy_meV, dmi_meV=guess.dmi_meV,
+    )  # fmt: skip
+    return Sample(parameters, guess.field_calibration)
+
+
+def twin_mean_sz(sample: SampleGuess, pulse: Pulse, times_ps: np.ndarray) -> np.ndarray:
+    """How the mean S_z of the default film, empty and cold, answers a pulse: a `Predict`."""
+    return empty_film_mean_sz(sample_of(sample), pulse, times_ps)
 
 
 def rehearse(

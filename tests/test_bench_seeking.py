@@ -1,14 +1,20 @@
 """The seeker's benchmark: its film is the simulated beamline's, its counting is right."""
 
+import pickle
+import subprocess
+import sys
+
 import pytest
 
+from skyctl.agents.seeker import Proposal, TargetSeeker
 from skyctl.bench import seeking
 from skyctl.bench.seeking import AT_MOST, Attempt, Conditions, Rig, live
 from skyctl.pulse import Pulse
 from skyctl.simulators.film import FilmParameters
 from skyctl.simulators.spread import Sample
+from skyctl.verdict import FilmState, ShotResult
 
-COLD = Conditions()
+COLD = seeking.COLD
 
 
 def attempt(pulses: int, reached: bool = True, verified: bool = True, **other) -> Attempt:
@@ -40,10 +46,27 @@ def test_agents_tasks_and_conditions_are_not_mixed():
         attempt(1),
         attempt(9, agent="random"),
         attempt(9, task="write"),
-        attempt(9, conditions=Conditions(1.0, 0.05)),
+        attempt(9, conditions=seeking.WARM),
     ]
     assert seeking._spread(attempts, "library", "switch", COLD)["mean"] == 1
     assert seeking._spread(attempts, "oracle", "switch", COLD) == {"lives": 0}
+
+
+def test_warm_pulses_are_compared_at_the_same_samples():
+    attempts = [
+        *(attempt(2, sample_seed=s) for s in range(3)),
+        attempt(30, sample_seed=3),
+        *(attempt(n, sample_seed=n, conditions=seeking.WARM) for n in range(3)),
+    ]
+    times = seeking._times_cold(attempts, "switch")
+    assert (times["lives"], times["mean"], times["median"]) == (3, 0.5, 0.5)
+    assert times["mean_95"][0] < 0.5 < times["mean_95"][1]
+
+
+def test_every_row_has_a_target_and_its_baselines():
+    for row in seeking._rows([attempt(1)]):
+        assert {"name", "target", "baselines"} <= row.keys()
+        assert ("times_cold" in row) == ("1 K" in row["name"])
 
 
 def test_a_shot_gives_what_a_plan_would_get():
@@ -87,20 +110,73 @@ def test_lives_that_are_kept_are_not_lived_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr(seeking, "ProcessPoolExecutor", Here)
     monkeypatch.setattr(seeking, "live", quickly)
-    first = seeking.seeking(2, 1, kept=kept, baseline_samples=1)
-    count = len(lived)
-    assert count == 2 * 2 + 4 + 3
-    assert seeking.seeking(2, 1, kept=kept, baseline_samples=1) == first
-    assert len(lived) == count
-    assert {a["sample_seed"] for a in first["attempts"]} == {0, 1000}
+    first = seeking.seeking_metrics(2, 1, kept=kept, baseline_lives=1)
+    assert len(lived) == 2 * 2 + 4 + 2
+    assert {seed for _, seed, _ in lived} == {0, 1000}
+    assert seeking.seeking_metrics(2, 1, kept=kept, baseline_lives=1) == first
+    assert len(lived) == 2 * 2 + 4 + 2
+    other = kept.read_text().replace('"library_sha256": ""', '"library_sha256": "another"', 1)
+    kept.write_text(other)
+    assert seeking.seeking_metrics(2, 1, kept=kept, baseline_lives=1) == first
+    assert len(lived) == 2 * 2 + 4 + 2 + 1
 
 
-@pytest.mark.slow
-def test_a_life_writes_switches_and_erases():
-    attempts = live("library", 1, COLD)
+@pytest.fixture(scope="module")
+def life():
+    """What came of one life, and all that its seekers were told and answered, in order."""
+    told = []
+
+    def recorded(cls, name):
+        call = getattr(cls, name)
+
+        def record(self, *arguments):
+            answer = call(self, *arguments)
+            told.append((self.task, name, arguments, answer))
+            return answer
+
+        return record
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("reached", "suggest", "ingest"):
+            patch.setattr(TargetSeeker, name, recorded(TargetSeeker, name))
+        attempts = live("library", 1000, COLD)
+    return attempts, told
+
+
+def test_a_life_writes_switches_and_erases(life):
+    attempts, _ = life
     assert [(a.task, a.reached, a.verified) for a in attempts] == [
         ("write", True, True),
         ("switch", True, True),
         ("erase", True, True),
     ]
     assert sum(a.pulses for a in attempts) <= 15
+
+
+REPLAY = """
+import pickle, sys
+
+for name in ("simulators", "devices", "bench", "plans", "cli"):
+    sys.modules[f"skyctl.{name}"] = None  # to import any of it is an error
+from skyctl.agents.seeker import PulseMemory, TargetSeeker
+
+memory, seekers, answers = PulseMemory(), {}, []
+for task, name, arguments, _ in pickle.load(sys.stdin.buffer):
+    seeker = seekers.setdefault(task, TargetSeeker(task, (49.5, 49.5), memory))
+    answers.append(getattr(seeker, name)(*arguments))
+print(repr(answers), end="")
+"""
+
+
+def test_what_a_camera_saw_decides_alone(life):
+    """Told the same film states and movies, a seeker in another process proposes the same pulses:
+    one in which there is no simulator, no film and no sample to look at."""
+    _, told = life
+    for _, _, arguments, _ in told:
+        assert {type(each) for each in arguments} <= {FilmState, Proposal, ShotResult}
+    done = subprocess.run(
+        [sys.executable, "-c", REPLAY], input=pickle.dumps(told), capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode() == repr([answer for *_, answer in told])
+    assert sum(name == "suggest" for _, name, _, _ in told) >= 3

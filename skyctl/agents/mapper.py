@@ -33,16 +33,37 @@ _FALSIFIED_P = 0.01
 
 @dataclass(frozen=True)
 class Axis:
-    """One setting of the map: its name, as plans and devices call it, and its grid, ascending."""
+    """One setting of the map: its name, as plans and devices call it, and its grid, ascending.
+
+    log : whether the setting acts by its ratio, as a pulse width or a damping does: cells are then
+        as far apart as the logarithms of their values. Otherwise neighbours are all equally far.
+
+    Raises ValueError for fewer than two values, values that do not ascend or, with ``log``, that
+    are not all above 0.
+    """
 
     name: str
     values: tuple[float, ...]
+    log: bool = False
 
     def __post_init__(self) -> None:
         if len(self.values) < 2 or not np.isfinite(self.values).all():
             raise ValueError(f"axis {self.name!r}: give two finite values or more")
         if np.any(np.diff(self.values) <= 0):
             raise ValueError(f"axis {self.name!r}: its values must ascend")
+        if self.log and self.values[0] <= 0:
+            raise ValueError(
+                f"axis {self.name!r}: {self.values[0]:g} has no logarithm; leave log out"
+            )
+
+    @property
+    def places(self) -> np.ndarray:
+        """(values,): where they lie along the axis, in mean cells from the first."""
+        cells = len(self.values) - 1
+        if not self.log:
+            return np.arange(cells + 1.0)
+        logs = np.log(self.values)
+        return (logs - logs[0]) / (logs[-1] - logs[0]) * cells
 
     def index(self, value: float) -> int:
         """Of the nearest value; ValueError for one more than half a step outside."""
@@ -241,7 +262,8 @@ class BoundaryMapper(MapAgent):
         self.max_shots, self.check_every, self.worth_cells = max_shots, check_every, worth_cells
         self._rng = np.random.default_rng(seed)
         self._first = _spread_cells(self.shape, _FIRST_SHOTS, seed)
-        self._covariance = _Covariance(self.shape, prior)
+        places = np.meshgrid(rows.places, columns.places, indexing="ij")
+        self._covariance = _Covariance(np.stack(places, -1).reshape(-1, 2), prior)
         self._refit_at = _FIRST_SHOTS
         self._field: _Field | None = None
         self._worth: list[float] = []
@@ -344,14 +366,16 @@ class _Covariance:
     were surer of themselves than right. It has a height, a length along each of two directions at
     right angles, and their angle (a boundary is long one way and sharp the other); with the noise
     they maximise the likelihood of the shots, held near what is common by broad log-normal priors.
+
+    places : (cells, 2), of every cell, in cells
     """
 
     _COMMON = np.log([0.25, 15.0, 8.0, 0.02])  # height, lengths in cells, noise
     _BREADTH = np.array([0.7, 0.7, 0.7, 1.5])
     _BOUNDS = (*np.log([(0.005, 1.0), (2.0, 80.0), (2.0, 80.0), (0.002, 0.5)]), (None, None))
 
-    def __init__(self, shape: tuple[int, int], prior: MapPrior | None) -> None:
-        self._places = np.indices(shape).reshape(2, -1).T.astype(float)
+    def __init__(self, places: np.ndarray, prior: MapPrior | None) -> None:
+        self._places = places
         self._prior = prior
         common = self._COMMON.copy()
         if prior is not None:

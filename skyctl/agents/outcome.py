@@ -11,8 +11,6 @@ from skyctl.verdict import FilmState
 Outcome = Literal["breathing", "switching", "collapse", "mixed"]
 OUTCOMES: tuple[Outcome, ...] = ("breathing", "switching", "collapse", "mixed")
 
-_ALMOST_ALL = 0.9
-
 
 def outcome_of(before: FilmState, after: FilmState) -> Outcome:
     """What became of one skyrmion, from the settled film before the pulse and after it."""
@@ -28,16 +26,14 @@ class Signals:
     """What the film's mean S_z did after a pulse; it is counted against the background before it.
 
     flip_ps : from the pulse's peak to when half of the film had turned over; NaN where it did not
-    turned_ps : the same, to when 95 % had
     furthest : the largest share of the film that was turned over, 0 … 1
     """
 
     flip_ps: float
-    turned_ps: float
     furthest: float
 
 
-NOT_SEEN = Signals(math.nan, math.nan, math.nan)
+NOT_SEEN = Signals(math.nan, math.nan)
 """Of a movie of which nothing is known."""
 
 
@@ -50,17 +46,16 @@ def signals(times_ps: np.ndarray, mean_sz: np.ndarray, background: int, peak_ps:
         return NOT_SEEN
     turned = -background * np.asarray(mean_sz, float)
     return Signals(
-        flip_ps=_crossing(times_ps, turned, 0.0) - peak_ps,
-        turned_ps=_crossing(times_ps, turned, _ALMOST_ALL) - peak_ps,
+        flip_ps=_rising_through_0(times_ps, turned) - peak_ps,
         furthest=float((1 + turned.max()) / 2),
     )
 
 
-def _crossing(times_ps: np.ndarray, values: np.ndarray, level: float) -> float:
-    """When the values first rise through a level, between two frames; NaN where they never do."""
-    above = values >= level
+def _rising_through_0(times_ps: np.ndarray, values: np.ndarray) -> float:
+    """When the values first rise through 0, between two frames; NaN where they never do."""
+    above = values >= 0
     if above[0] or not above.any():
         return math.nan
     i = int(above.argmax())
-    share = (level - values[i - 1]) / (values[i] - values[i - 1])
+    share = -values[i - 1] / (values[i] - values[i - 1])
     return float(times_ps[i - 1] + share * (times_ps[i] - times_ps[i - 1]))

@@ -18,6 +18,10 @@ class RecipeSeeker(TargetSeeker):
 
     name = "recipe"
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.library_sha256 = ""
+
     def _switch(self, state: FilmState) -> Proposal:
         pulse = against(state.background, PAPER_SWITCH)
         return Proposal("switch", pulse, "what switched in the paper")
@@ -33,6 +37,7 @@ class RandomSeeker(TargetSeeker):
 
     def __init__(self, *arguments: Any, seed: int = 0) -> None:
         super().__init__(*arguments)
+        self.library_sha256 = ""
         self.seed = seed
         self._rng = np.random.default_rng(seed)
 

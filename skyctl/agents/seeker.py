@@ -144,7 +144,7 @@ class TargetSeeker(TaskSeeker):
         self, proposal: Proposal, before: FilmState, result: ShotResult, after: FilmState
     ) -> None:
         pulse = self._proposed.get(proposal.pulse)
-        if pulse is None or not before.has_one_skyrmion:
+        if pulse is None:
             return
         times_ps, mean_sz = np.array(result.mean_sz, float).reshape(-1, 2).T
         seen = signals(times_ps, mean_sz, before.background, proposal.pulse.peak_ps)

@@ -9,26 +9,21 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from skyctl.agents.mapper import Axis, BoundaryMapper
-from skyctl.bench.mapping import CLASSES, DAMPINGS, WIDTHS_PS, Score, TruthMap, map_prior
+from skyctl.bench.mapping import CLASSES, Score, TruthMap, make_agent, map_prior
 
 _COLOURS = ListedColormap(["#4477aa", "#ee6677", "#ccbb44", "#dddddd"])
 _NAMES = ("breathing", "switching", "collapse", "mixed")
 
 
-def mapped(theta_deg: int, shots: int, *, learned: bool, seed: int = 0) -> BoundaryMapper:
+def mapped(truth: TruthMap, shots: int, *, learned: bool, seed: int = 0) -> BoundaryMapper:
     """A mapper that has fired so many shots at a truth map; ``learned`` : with the prior."""
-    truth = TruthMap.load(theta_deg).labels
-    agent = BoundaryMapper(
-        Axis("damping", DAMPINGS),
-        Axis("width_ps", WIDTHS_PS),
-        CLASSES,
-        seed=seed,
-        prior=map_prior() if learned else None,
-    )
+    agent = make_agent("boundary-mapper", seed, map_prior() if learned else None)
+    assert isinstance(agent, BoundaryMapper)
     while agent.shots < shots:
         (point,) = agent.suggest()
-        cell = agent.rows.index(point["damping"]), agent.columns.index(point["width_ps"])
-        agent.ingest([{**point, "label": CLASSES[truth[cell]]}])
+        row = agent.rows.index(point[agent.rows.name])
+        column = agent.columns.index(point[agent.columns.name])
+        agent.ingest([{**point, "label": CLASSES[truth.labels[row, column]]}])
     return agent
 
 
@@ -50,7 +45,7 @@ def draw_map(truth: TruthMap, agent: BoundaryMapper, path: Path) -> None:
         "interpolation": "nearest",
     }
     image(top, truth.labels, **labels)
-    top.set_title(f"truth, θ = {truth.theta_deg:g}°: {truth.labels.size} shots")
+    top.set_title(f"truth, {truth.name}: {truth.labels.size} shots")
     image(shots, truth.labels, alpha=0.35, **labels)
     rows, columns = np.divmod(np.array(agent.cells), agent.shape[1])
     places = np.array(agent.columns.values)[columns], np.array(agent.rows.values)[rows]

@@ -5,7 +5,6 @@ The agent sees what a plan would hand it; the film's topological charge judges i
 """
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from skyctl.agents.bracket import BracketMemory, BracketSeeker
+from skyctl.agents.library import SwitchingLibrary
 from skyctl.agents.outcome import OUTCOMES
 from skyctl.agents.recipes import RandomSeeker, RecipeSeeker
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
@@ -51,9 +51,25 @@ class Conditions:
     noise: float = 0.0
 
 
+COLD, WARM = Conditions(), Conditions(temperature_K=1.0, noise=0.05)
+BASELINES: dict[Conditions, tuple[Agent, ...]] = {
+    COLD: ("random", "oracle", "bracket", "recipe"),
+    WARM: ("oracle", "recipe"),
+}
+TARGETS: dict[tuple[Conditions, Task], dict[str, float]] = {
+    (COLD, "write"): {"median": 1, "p90": 3, "success": 0.99},
+    (COLD, "switch"): {"median": 4, "p90": 12, "success": 0.99},
+    (COLD, "erase"): {"median": 1, "p90": 3, "success": 0.99},
+    **{(WARM, task): {"success": 0.95, "times_cold": 2} for task in TASKS},
+}
+
+
 @dataclass(frozen=True)
 class Attempt:
-    """One task at one sample: pulses fired, and whether it was reached and truly so."""
+    """One task at one sample: pulses fired, and whether it was reached and truly so.
+
+    gave_up : why the agent had no more pulse, or ""; library_sha256 : of what it knew beforehand
+    """
 
     agent: Agent
     task: Task
@@ -63,6 +79,8 @@ class Attempt:
     reached: bool
     verified: bool
     fired: tuple[str, ...]
+    gave_up: str = ""
+    library_sha256: str = ""
 
 
 Life = tuple[Agent, int, Conditions]
@@ -234,65 +252,54 @@ def _pursue(
         agent=agent, task=seeker.task, sample_seed=sample_seed, conditions=conditions,
         pulses=len(fired), reached=reached,
         verified=bool(reached and abs(charge - wanted) < _CHARGE), fired=tuple(fired),
+        gave_up=seeker.gave_up, library_sha256=seeker.library_sha256,
     )  # fmt: skip
 
 
-def seeking(
+def seeking_metrics(
     seeds: int,
     samples: int,
     seed: int = 0,
     *,
-    baseline_samples: int = 20,
+    baseline_lives: int = 20,
     workers: int = 2,
     kept: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
-    """Lives of the target seeker on seeds × samples films, cold and at 1 K with 5 % noise.
+) -> list[dict[str, Any]]:
+    """Pulses of the target seeker on seeds × samples films, cold and at 1 K with 5 % noise.
 
-    baseline_samples : how many of the films the baselines get
-    kept : JSON lines, a life each as it is done; those it holds are not lived again
+    baseline_lives : how many of the films each of the baselines gets, all if there are fewer
+    kept : JSON lines, a life each as it is done; those it holds are not lived again, unless the
+        agent knew another library then
     progress : told how many lives are done, of how many
 
-    Returns ``metrics``, one a task and condition, each with its baselines, and all ``attempts``.
+    Returns the rows of `skyctl bench autonomy`, one a task and condition, each with its baselines.
     """
     drawn = [1000 * (seed + i) + j for j in range(samples) for i in range(seeds)]
-    cold, warm = Conditions(), Conditions(temperature_K=1.0, noise=0.05)
-    fewer = drawn[:baseline_samples]
-    plan: list[Life] = [("library", s, conditions) for conditions in (cold, warm) for s in drawn]
-    baselines: dict[Conditions, tuple[Agent, ...]] = {
-        cold: ("bracket", "random", "recipe", "oracle"),
-        warm: ("bracket", "recipe", "oracle"),
-    }
-    for conditions, agents in baselines.items():
-        for agent in agents:
-            plan.extend((agent, s, conditions) for s in fewer)
+    plan: list[Life] = [("library", s, conditions) for conditions in BASELINES for s in drawn]
+    plan += [
+        (agent, s, conditions)
+        for conditions, agents in BASELINES.items()
+        for agent in agents
+        for s in drawn[:baseline_lives]
+    ]
     lives = _kept_lives(kept, plan)
-    attempts = [attempt for life in lives.values() for attempt in life]
+    left = [life for life in plan if life not in lives]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        pending = [pool.submit(live, *job) for job in plan if job not in lives]
-        for done, future in enumerate(as_completed(pending), start=len(lives) + 1):
-            life = future.result()
-            attempts += life
+        pending = {pool.submit(live, *life): life for life in left}
+        for future in as_completed(pending):
+            lives[pending[future]] = attempts = future.result()
             if kept:
                 with kept.open("a") as file:
-                    file.write(json.dumps([asdict(attempt) for attempt in life]) + "\n")
-            progress(done, len(plan))
-    attempts.sort(key=lambda a: (a.agent, a.conditions.temperature_K, a.sample_seed))
-    metrics = [
-        {
-            "name": f"{task}, pulses{' at 1 K, 5 % camera noise' if conditions == warm else ''}",
-            **_spread(attempts, "library", task, conditions),
-            "baselines": {a: _spread(attempts, a, task, conditions) for a in agents},
-        }
-        for conditions, agents in baselines.items()
-        for task in TASKS
-    ]
-    return {"metrics": metrics, "attempts": [asdict(attempt) for attempt in attempts]}
+                    file.write(json.dumps([asdict(attempt) for attempt in attempts]) + "\n")
+            progress(len(lives), len(plan))
+    return _rows([attempt for life in plan for attempt in lives[life]])
 
 
 def _kept_lives(kept: Path | None, plan: list[Life]) -> dict[Life, list[Attempt]]:
     """The lives of the plan that a file holds."""
     lives: dict[Life, list[Attempt]] = {}
+    known = ("", SwitchingLibrary.load().sha256)
     for line in kept.read_text().splitlines() if kept and kept.exists() else ():
         life = [
             Attempt(
@@ -304,8 +311,35 @@ def _kept_lives(kept: Path | None, plan: list[Life]) -> dict[Life, list[Attempt]
             )
             for each in json.loads(line)
         ]
-        lives[life[0].agent, life[0].sample_seed, life[0].conditions] = life
+        if life[0].library_sha256 in known:
+            lives[life[0].agent, life[0].sample_seed, life[0].conditions] = life
     return {job: lives[job] for job in plan if job in lives}
+
+
+def _rows(attempts: list[Attempt]) -> list[dict[str, Any]]:
+    rows = []
+    for conditions, agents in BASELINES.items():
+        where = " at 1 K, 5 % camera noise" if conditions == WARM else ""
+        for task in TASKS:
+            row = {
+                "name": f"{task}, pulses{where}",
+                **_spread(attempts, "library", task, conditions),
+                "target": TARGETS[conditions, task],
+                "baselines": {a: _spread(attempts, a, task, conditions) for a in agents},
+            }
+            if conditions == WARM:
+                row["times_cold"] = _times_cold(attempts, task)
+            rows.append(row)
+    return rows
+
+
+def _of(attempts: list[Attempt], agent: Agent, task: Task, conditions: Conditions) -> list[Attempt]:
+    return [a for a in attempts if (a.agent, a.task, a.conditions) == (agent, task, conditions)]
+
+
+def _pulses(attempts: list[Attempt]) -> np.ndarray:
+    """Pulses of each; a failure counts as one pulse more than was allowed."""
+    return np.array([a.pulses if a.verified else AT_MOST[a.task] + 1 for a in attempts], float)
 
 
 def _spread(
@@ -316,13 +350,10 @@ def _spread(
     A failure counts as one pulse more than was allowed. An interval of numbers that are all the
     same is that number.
     """
-    chosen = [
-        a for a in attempts if (a.agent, a.task, a.conditions) == (agent, task, conditions)
-    ]  # fmt: skip
+    chosen = _of(attempts, agent, task, conditions)
     if not chosen:
         return {"lives": 0}
-    pulses = np.array([a.pulses if a.verified else AT_MOST[task] + 1 for a in chosen], float)
-    success = np.array([a.verified for a in chosen], float)
+    pulses, success = _pulses(chosen), np.array([a.verified for a in chosen], float)
     return {
         "lives": len(chosen),
         "median": float(np.median(pulses)),
@@ -335,11 +366,39 @@ def _spread(
     }
 
 
-def _interval(values: np.ndarray, statistic: Any) -> tuple[float, float]:
-    if np.ptp(values) == 0 or len(values) < 2:
-        return float(values[0]), float(values[0])
+def _times_cold(attempts: list[Attempt], task: Task) -> dict[str, Any]:
+    """Pulses at 1 K over those at 0 K, at the samples where both conditions came to the task."""
+    cold, warm = (
+        {a.sample_seed: a for a in _of(attempts, "library", task, conditions)}
+        for conditions in (COLD, WARM)
+    )
+    both = sorted(cold.keys() & warm.keys())
+    if not both:
+        return {"lives": 0}
+    cool, hot = _pulses([cold[s] for s in both]), _pulses([warm[s] for s in both])
+
+    def ratio(hot: np.ndarray, cool: np.ndarray, axis: int = -1) -> np.ndarray:
+        return hot.mean(axis) / cool.mean(axis)
+
+    return {
+        "lives": len(both),
+        "mean": float(ratio(hot, cool)),
+        "mean_95": _interval((hot, cool), ratio),
+        "median": float(np.median(hot) / np.median(cool)),
+    }
+
+
+def _interval(values: np.ndarray | tuple[np.ndarray, ...], statistic: Any) -> tuple[float, float]:
+    """95 % by bootstrap of a statistic of one sample, or of paired ones.
+
+    That of samples whose numbers are all the same is the statistic twice.
+    """
+    data = values if isinstance(values, tuple) else (values,)
+    if len(data[0]) < 2 or all(np.ptp(each) == 0 for each in data):
+        point = float(statistic(*data))
+        return point, point
     found = bootstrap(
-        (values,), statistic, method="percentile", n_resamples=2000, rng=np.random.default_rng(0)
-    ).confidence_interval
-    low, high = float(found.low), float(found.high)
-    return (low, high) if math.isfinite(low) else (float(values.min()), float(values.max()))
+        data, statistic, method="percentile", n_resamples=2000, paired=len(data) > 1,
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return float(found.low), float(found.high)

@@ -18,6 +18,7 @@ from skyctl.cli.many import diagram, movies
 from skyctl.cli.mapping import bench_mapping, bench_maps
 from skyctl.cli.recordings import recover, replay
 from skyctl.cli.reproduce import reproduce_app
+from skyctl.cli.run import run
 from skyctl.cli.seeking import bench_seeking, train_seeker
 from skyctl.cli.simulate import simulate
 from skyctl.cli.stream import doctor, keys, split
@@ -33,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    demo, simulate, movies, diagram, verify, replay, recover, split, keys, doctor
+    demo, run, simulate, movies, diagram, verify, replay, recover, split, keys, doctor
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(train_app, name="train")

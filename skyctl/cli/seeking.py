@@ -56,7 +56,7 @@ def bench_seeking(
     seed: Annotated[int, typer.Option(help="First of the seeds.", min=0)] = 0,
     seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 20,
     samples: Annotated[int, typer.Option(help="Samples a seed.", min=1, max=1000)] = 5,
-    baseline_samples: Annotated[
+    baseline_lives: Annotated[
         int, typer.Option(help="Samples for each of the baselines.", min=1)
     ] = 20,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
@@ -67,29 +67,29 @@ def bench_seeking(
 ) -> None:
     """Pulses to write, switch and erase on samples never seen, beside four other ways to switch.
 
-    Twenty minutes on two cores; two with `--seeds 2 --baseline-samples 4`.
+    Twenty minutes on two cores; two with `--seeds 2 --baseline-lives 4`.
     """
     from skyctl.bench.machine import machine
-    from skyctl.bench.seeking import seeking
+    from skyctl.bench.seeking import seeking_metrics
 
     shown = ("lives", "median", "p90", "success")
     with explained():
         with progress_bar("lives") as progress:
             bar = progress.add_task("seeking", total=None)
-            result = seeking(
+            metrics = seeking_metrics(
                 seeds,
                 samples,
                 seed,
-                baseline_samples=baseline_samples,
+                baseline_lives=baseline_lives,
                 workers=workers,
                 kept=kept,
                 progress=lambda done, total: progress.update(bar, completed=done, total=total),
             )
         table = Table("metric", *shown)
-        for metric in result["metrics"]:
+        for metric in metrics:
             table.add_row(metric["name"], *(f"{metric[k]:.3g}" for k in shown))
             for name, other in metric["baselines"].items():
                 cells = (f"{other[k]:.3g}" if k in other else "" for k in shown)
                 table.add_row(f"  {name}", *cells, style="dim")
         console.print(table)
-        write_json(json_file, {"machine": machine(), **result})
+        write_json(json_file, {"machine": machine(), "metrics": metrics})

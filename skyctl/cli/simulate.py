@@ -1,8 +1,8 @@
 """`skyctl simulate`: one shot, looked at and kept."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -23,13 +23,27 @@ from skyctl.cli.common import (
 )
 from skyctl.errors import SkyctlError
 
+if TYPE_CHECKING:
+    from skyctl.pulse import Movie, Pulse
+    from skyctl.simulators.imaging import Imaging
+    from skyctl.simulators.itinerant_film import TorqueFilm
+    from skyctl.simulators.sample_film import SampleFilm
+
 
 def simulate(
     context: typer.Context,
     film_kind: Annotated[
-        Literal["skyrmion", "sp4"],
-        typer.Option("--film", help="sp4: standard problem 4, a thin film with its stray field."),
+        Literal["skyrmion", "sp4", "itinerant"],
+        typer.Option(
+            "--film",
+            help="sp4: standard problem 4, a thin film with its stray field. itinerant: a lattice "
+            "of spins whose torque a network predicts.",
+        ),
     ] = "skyrmion",
+    torque: Annotated[
+        Path | None,
+        typer.Option(help="itinerant: the torque network (.onnx); left out: the shipped one."),
+    ] = None,
     field: Annotated[
         int, typer.Option(help="sp4: applied field 1 or 2 of the problem.", min=1, max=2)
     ] = 1,
@@ -104,6 +118,11 @@ def simulate(
     With --film sp4: switch the thin film of micromagnetic standard problem 4 for 1 ns and print
     <m> and its first zero crossing beside the reference series. Of the other options it takes
     --json and --png. Example: skyctl simulate --film sp4 --field 2 --png sp4.png
+
+    With --film itinerant: pulse a periodic skyrmion lattice (or, --start empty, a uniform film) of
+    the s-d magnet, whose times are shorter and fields stronger. Example:
+    skyctl simulate --film itinerant --size 48 --amplitude 30 --width 0.5 --peak 2 --duration 12
+    --interval 2
     """
     _refuse_useless_options(context, film_kind, resume)
     if film_kind == "sp4":
@@ -115,7 +134,7 @@ def simulate(
     from skyctl.simulators.imaging import Imaging
     from skyctl.simulators.spread import Sample, SampleSpread
     from skyctl.simulators.state import check_target, load_film, save_film
-    from skyctl.simulators.topology import process_label, topological_charge
+    from skyctl.simulators.topology import process_label
 
     try:
         place = None
@@ -136,6 +155,10 @@ def simulate(
             gaussian_noise=noise, photons=photons, blur_sites=blur, pixels=_pixels(pixels),
             drift_sites_per_ps=_drift(drift), seed=seed,
         )  # fmt: skip
+        if film_kind == "itinerant":
+            film = _itinerant_film(torque, size, damping, temperature, start, device, seed)
+            _simulate_itinerant(film, pulse, movie, imaging, json_file, png)
+            return
         parameters = FilmParameters(
             rows=size, columns=size, periodic=periodic, temperature_K=temperature
         )
@@ -162,27 +185,13 @@ def simulate(
     except (SkyctlError, OSError, MemoryError) as error:
         complain(error)
         raise typer.Exit(1) from error
-    table = Table("t (ps)", "<S_x>", "<S_y>", "<S_z>", "charge", title=str(pulse))
-    rows, images = [], []
     with explained(), values_checked():
         if start == "skyrmion" and not resume:
             film.set_skyrmion()
-        spins = before = film.spins
-        with progress_bar("frames") as progress:
-            bar = progress.add_task("simulating", total=len(movie.times_ps))
-            frames = film.frames(sample.delivered(pulse), movie.times_ps)
-            for index, (time_ps, spins) in enumerate(zip(movie.times_ps, frames, strict=True)):
-                mean = [float(m) for m in spins.mean((1, 2))]
-                charge = topological_charge(spins)
-                rows.append({"time_ps": time_ps, "mean_spin": mean, "charge": charge})
-                table.add_row(f"{time_ps:g}", *(f"{m:+.3f}" for m in mean), f"{charge:+.3f}")
-                images.append(imaging.image(spins, frame=index, time_ps=time_ps))
-                progress.advance(bar)
-        label = process_label(before, spins)
-        console.print(table)
+        before = film.spins
+        rows, images = _filmed(film, sample.delivered(pulse), movie, imaging, str(pulse))
+        label = process_label(before, film.spins)
         console.print(f"[bold]{label}[/], from the last frame")
-        if movie.times_ps[-1] < pulse.peak_ps + 2 * pulse.width_ps:
-            console.print("[yellow]the movie ends before the pulse does[/]")
         if save:
             save_film(film, save)
             console.print(f"film saved to {save}", soft_wrap=True)
@@ -204,13 +213,94 @@ def simulate(
             },
         )
         if png:
-            captions = [f"{time_ps:g} ps" for time_ps in movie.times_ps]
-            film_strip([Strip(f"{pulse}\n{label}", images, captions)], png)
+            film_strip([Strip(f"{pulse}\n{label}", images, _captions(movie))], png)
+
+
+def _filmed(
+    film: "SampleFilm", pulse: "Pulse", movie: "Movie", imaging: "Imaging", title: str
+) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+    """Fire and film, print the table of it; of each frame its numbers and its image."""
+    table = Table("t (ps)", "<S_x>", "<S_y>", "<S_z>", "charge", title=title)
+    rows, images = [], []
+    with progress_bar("frames") as progress:
+        bar = progress.add_task("simulating", total=len(movie.times_ps))
+        frames = film.frames(pulse, movie.times_ps)
+        for index, (time_ps, spins) in enumerate(zip(movie.times_ps, frames, strict=True)):
+            mean, charge = [float(m) for m in spins.mean((1, 2))], film.charge()
+            rows.append({"time_ps": time_ps, "mean_spin": mean, "charge": charge})
+            table.add_row(f"{time_ps:g}", *(f"{m:+.3f}" for m in mean), f"{charge:+.3f}")
+            images.append(imaging.image(spins, frame=index, time_ps=time_ps))
+            progress.advance(bar)
+    console.print(table)
+    if movie.times_ps[-1] < pulse.peak_ps + 2 * pulse.width_ps:
+        console.print("[yellow]the movie ends before the pulse does[/]")
+    return rows, images
+
+
+def _captions(movie: "Movie") -> list[str]:
+    return [f"{time_ps:g} ps" for time_ps in movie.times_ps]
+
+
+def _itinerant_film(
+    torque: Path | None,
+    size: int,
+    damping: float | None,
+    temperature: float,
+    start: Literal["skyrmion", "empty"],
+    device: Literal["cpu", "cuda"],
+    seed: int,
+) -> "TorqueFilm":
+    from skyctl.inference.model import shipped_model
+    from skyctl.inference.torque import SHIPPED_TORQUE, TorqueNetwork
+    from skyctl.simulators.itinerant_film import ItinerantFilmParameters, TorqueFilm
+
+    network = TorqueNetwork(torque or shipped_model(SHIPPED_TORQUE), device)
+    parameters = ItinerantFilmParameters(rows=size, columns=size, temperature_K=temperature)
+    if damping is not None:
+        parameters = replace(parameters, damping=damping)
+    film = TorqueFilm(network, parameters, seed=seed)
+    if start == "skyrmion":
+        film.set_skyrmion_lattice()
+        film.relax(max_ps=20.0)
+    return film
+
+
+def _simulate_itinerant(
+    film: "TorqueFilm",
+    pulse: "Pulse",
+    movie: "Movie",
+    imaging: "Imaging",
+    json_file: Path | None,
+    png: Path | None,
+) -> None:
+    from skyctl.pictures import Strip, film_strip
+
+    with explained():
+        rows, images = _filmed(film, pulse, movie, imaging, f"{pulse} on an itinerant film")
+        write_json(
+            json_file,
+            {
+                "pulse": pulse.model_dump(),
+                "film": film.parameters.as_dict(),
+                "torque": asdict(film.torque.card),
+                "imaging": imaging.model_dump(),
+                "seed": film.seed,
+                "frames": rows,
+            },
+        )
+        if png:
+            film_strip([Strip(str(pulse), images, _captions(movie))], png)
 
 
 _SP4_OPTIONS = {"field", "s_state", "tolerance"}
 
 _SHARED_OPTIONS = {"film_kind", "json_file", "png"}
+
+_ITINERANT_OPTIONS = {
+    "torque", "width", "amplitude", "theta", "phi", "peak", "spot", "damping", "size", "start",
+    "duration", "interval", "device", "temperature", "noise", "photons", "blur", "pixels", "drift",
+    "seed",
+}  # fmt: skip
 
 _FILM_OPTIONS = {
     "damping", "size", "start", "periodic", "precision", "integrator", "temperature", "pinning",
@@ -224,13 +314,21 @@ def _refuse_useless_options(context: typer.Context, film_kind: str, resume: Path
         name = str(option.name)
         if not str(context.get_parameter_source(name)).endswith("COMMANDLINE"):
             continue
-        if name not in _SHARED_OPTIONS and (name in _SP4_OPTIONS) != (film_kind == "sp4"):
+        if name not in _SHARED_OPTIONS and not _used_by(name, film_kind):
             why = f"with --film {film_kind}"
         elif resume and name in _FILM_OPTIONS:
             why = "with --resume: the film in the file has its own"
         else:
             continue
         raise typer.BadParameter(f"{option.opts[0]} changes nothing {why}; leave it out")
+
+
+def _used_by(option: str, film_kind: str) -> bool:
+    if film_kind == "sp4":
+        return option in _SP4_OPTIONS
+    if film_kind == "itinerant":
+        return option in _ITINERANT_OPTIONS
+    return option not in _SP4_OPTIONS and option != "torque"
 
 
 def _simulate_standard_problem(

@@ -23,8 +23,8 @@ def train_torque(
     data: Annotated[
         Path, typer.Option(help="Folder of labelled states; gone on with.", file_okay=False)
     ] = Path("torque-states"),
-    runs: Annotated[int, typer.Option(help="Runs that the truth drives.", min=8)] = 16,
-    steps: Annotated[int, typer.Option(help="Training steps of each round.", min=1)] = 3000,
+    runs: Annotated[int, typer.Option(help="Runs that the truth drives.", min=8)] = 96,
+    steps: Annotated[int, typer.Option(help="Training steps of each round.", min=1)] = 6000,
     rounds: Annotated[
         int, typer.Option(help="Rounds of learning from states of its own.", min=0)
     ] = 1,

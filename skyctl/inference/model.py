@@ -178,7 +178,17 @@ def shipped_model(name: str) -> Path:
     return path
 
 
-def open_session(content: bytes, path: Path, provider: str) -> Any:
+def open_session(
+    content: bytes, path: Path, provider: str, sizes: dict[str, int] | None = None
+) -> Any:
+    """An ONNX Runtime session of a model file that has been read.
+
+    provider : "cpu" or "cuda", single precision without TensorFloat-32; no silent fall-back
+    sizes : by name, those of the graph's free dimensions that are known: what reckons with them is
+        done once, here. On CUDA it would count as fallen back to the CPU, and be refused
+
+    Raises ModelError.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -190,7 +200,10 @@ def open_session(content: bytes, path: Path, provider: str) -> Any:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    for name, size in (sizes or {}).items():
+        options.add_free_dimension_override_by_name(name, size)
     names = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+    settings = {"cpu": {}, "cuda": {"use_tf32": "0"}}
     if provider not in names:
         raise ModelError(f"provider {provider!r}: choose one of {', '.join(names)}")
     if provider == "cuda":
@@ -202,7 +215,9 @@ def open_session(content: bytes, path: Path, provider: str) -> Any:
             )
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=[names[provider]])
+        session = onnxruntime.InferenceSession(
+            content, options, providers=[(names[provider], settings[provider])]
+        )
     except Exception as error:  # onnxruntime raises its own classes straight from Exception
         raise ModelError(
             f"model {path}: ONNX Runtime cannot load it ({error}). Give a file written by "

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +13,10 @@ from skyctl.errors import ModelError
 from skyctl.inference.model import open_session
 
 LATTICE = "triangular, flattened: neighbours at (0, 1), (1, 0), (1, -1)"
-_FEWEST_SITES = 5
+SHIPPED_TORQUE = "itinerant-torque-equivariant"
+"""Name of the shipped network, see ``inference.model.shipped_model``."""
+FEWEST_SITES = 8
+"""Along a side: a network's widest filter goes once around, no further."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class TorqueNetwork:
     """An ONNX Runtime session of a torque network; the ``torque`` of a ``TorqueFilm``.
 
     path : the ``.onnx`` file
-    provider : "cpu" or "cuda"; no silent fall-back
+    provider : "cpu" or "cuda"; no silent fall-back. On CUDA the first spins of another lattice
+        than the last ones take a while: ONNX Runtime then prepares for it
     electrons : those it must have been trained for (``Electrons.as_dict``); None: whichever
 
     Raises ModelError for a file that is missing, not ONNX, not a torque network, or one for another
@@ -57,9 +63,12 @@ class TorqueNetwork:
                 f"torque model {self.path}: cannot be read ({error.strerror}). Give the path of an "
                 ".onnx file; models.torque_export writes one."
             ) from error
-        self.session = open_session(content, self.path, provider)
-        self.provider: str = self.session.get_providers()[0]
-        self.card = self._read_card(hashlib.sha256(content).hexdigest())
+        self.device, self._content = provider, content
+        session = open_session(content, self.path, "cpu")
+        self.card = self._read_card(session, hashlib.sha256(content).hexdigest())
+        self._prepared: tuple[tuple[int, int] | None, Any] = None, session
+        side = max(self.card.trained_side, FEWEST_SITES)
+        self.provider: str = self._session(side, side).get_providers()[0]
         if electrons is not None and electrons != self.card.electrons:
             raise ModelError(
                 f"torque model {self.path}: trained for electrons {self.card.electrons}, not for "
@@ -71,24 +80,55 @@ class TorqueNetwork:
 
         Raises ValueError for another shape, or a side under 5 sites.
         """
-        if np.ndim(spins) != 3 or len(spins) != 3 or min(np.shape(spins)[1:]) < _FEWEST_SITES:
+        if np.ndim(spins) != 3 or len(spins) != 3 or min(np.shape(spins)[1:]) < FEWEST_SITES:
             raise ValueError(
                 f"spins of shape {np.shape(spins)}: give (3, rows, columns), sides of "
-                f"{_FEWEST_SITES} sites or more"
+                f"{FEWEST_SITES} sites or more"
             )
-        (field,) = self.session.run(["field"], {"spins": np.asarray(spins, np.float32)})
+        session = self._session(*np.shape(spins)[1:])
+        (field,) = session.run(["field"], {"spins": np.asarray(spins, np.float32)})
         return field
 
-    def _read_card(self, file_sha256: str) -> TorqueCard:
-        inputs = {i.name for i in self.session.get_inputs()}
-        outputs = {o.name for o in self.session.get_outputs()}
+    def bind(self, spins: int, field: int, rows: int, columns: int) -> Callable[[], None]:
+        """An evaluation that copies nothing: from spins at one address to the field at another.
+
+        spins, field : of float32 (3, rows, columns), in C order, in the memory of ``device``; on
+            CUDA that of the first GPU
+
+        What writes the spins must be done when the evaluation is called; when it returns, the field
+        is there. Raises ValueError for a side under 5 sites.
+        """
+        if min(rows, columns) < FEWEST_SITES:
+            raise ValueError(
+                f"lattice of {rows} x {columns} sites: give sides of {FEWEST_SITES} or more"
+            )
+        session = self._session(rows, columns)
+        binding = session.io_binding()
+        shape = (3, rows, columns)
+        binding.bind_input("spins", self.device, 0, np.float32, shape, spins)
+        binding.bind_output("field", self.device, 0, np.float32, shape, field)
+        return lambda: session.run_with_iobinding(binding)
+
+    def _session(self, rows: int, columns: int) -> Any:
+        """The session for a lattice: on the CPU one is for all, on CUDA each has its own."""
+        prepared, session = self._prepared
+        if self.device == "cpu" or prepared == (rows, columns):
+            return session
+        sizes = {"rows": rows, "columns": columns}
+        session = open_session(self._content, self.path, self.device, sizes)
+        self._prepared = (rows, columns), session
+        return session
+
+    def _read_card(self, session: Any, file_sha256: str) -> TorqueCard:
+        inputs = {i.name for i in session.get_inputs()}
+        outputs = {o.name for o in session.get_outputs()}
         if inputs != {"spins"} or outputs != {"field"}:
             raise ModelError(
                 f"torque model {self.path}: inputs {sorted(inputs)} and outputs {sorted(outputs)}; "
                 "a torque network takes spins and gives a field. Export it with "
                 "models.torque_export."
             )
-        meta = self.session.get_modelmeta().custom_metadata_map
+        meta = session.get_modelmeta().custom_metadata_map
         try:
             if meta["lattice"] != LATTICE:
                 raise ModelError(

@@ -1,6 +1,5 @@
 """The plan that maps a process diagram: many shots in one run, each where it teaches most."""
 
-import json
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +13,7 @@ from skyctl.agents.outcome import OUTCOMES, outcome_of
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.agents.tasks import against
 from skyctl.plans import plans, stubs
-from skyctl.plans.modes import Answer, Oversight, Permission
+from skyctl.plans.modes import Oversight, Permission
 from skyctl.plans.threads import in_thread
 from skyctl.pulse import Pulse
 from skyctl.verdict import FilmState, ShotResult
@@ -158,36 +157,18 @@ def map_process_diagram(
         point: dict[str, Any], pulse: Pulse, film: FilmState
     ) -> Generator[Msg, Any, tuple[ShotResult | None, str]]:
         """Ask, write the decision down, fire: (the result, "") or (None, why nothing was fired)."""
-        shot = stubs.new_shot()
         reason = f"{row_setting} = {point[row_setting]:g}, width_ps = {point['width_ps']:g}"
-        request = permission.request("map", mapper.name, shot, pulse, reason, str(film))
-        refusal, answer = pulser.refusal(pulse, shot), Answer(False, "")
-        if not refusal:
-            answer = yield from permission.ask(request)
-            refusal = pulser.refusal(pulse, shot) if answer.approved else ""
-        record = {
-            "task": request.task,
-            "agent": request.agent,
+        request = permission.request("map", mapper.name, stubs.new_shot(), pulse, reason, str(film))
+        facts = {
             "seed": seed,
-            "shot": shot,
-            "from_shot": "",
             "from_label": report.points[-1]["label"] if report.points else "",
-            "from_probabilities": "{}",
-            "from_state": request.film,
-            "reason": reason,
-            "proposal": json.dumps(pulse.model_dump()),
-            "candidates": "[]",
-            "guard_answer": refusal or "allowed",
-            "mode": permission.oversight.mode,
-            "approver": answer.approver,
-            "approval": str(answer),
-            "approved": int(answer.approved),
-            "model_sha256": classifier.model_sha256.get(),
         }
-        yield from stubs._decide(decisions, record)
+        refusal, answer = yield from stubs.decide(
+            pulser, classifier, decisions, permission, request, facts
+        )
         if refusal or not answer.approved:
             return None, refusal or str(answer)
-        result = yield from stubs.shoot(pulser, camera, classifier, pulse, shot)
+        result = yield from stubs.shoot(pulser, camera, classifier, pulse, request.shot)
         return result, ""
 
     arguments = {

@@ -28,6 +28,7 @@ class Request:
     """What an approver is asked for.
 
     pulse : the next one; reason : of the agent; film : what was seen of it
+    candidates : other pulses that were weighed up, with the probability of success given to each
     shots : how many pulses a yes is good for, the first being ``pulse``
     timeout_s : after which nobody waits for the answer any more
     """
@@ -40,6 +41,7 @@ class Request:
     film: str
     shots: int
     timeout_s: float
+    candidates: tuple[tuple[Pulse, float], ...] = ()
 
     def __str__(self) -> str:
         more = f", and up to {self.shots - 1} more without asking" if self.shots > 1 else ""
@@ -111,12 +113,19 @@ class Permission:
     _answer: Answer = field(default=Answer(False, ""), init=False)
 
     def request(
-        self, task: str, agent: str, shot: str, pulse: Pulse, reason: str, film: str
+        self,
+        task: str,
+        agent: str,
+        shot: str,
+        pulse: Pulse,
+        reason: str,
+        film: str,
+        candidates: tuple[tuple[Pulse, float], ...] = (),
     ) -> Request:
         """What is asked for when this pulse is to be fired."""
         o = self.oversight
         shots = o.batch if o.mode == "approve-batch" else 1
-        return Request(task, agent, shot, pulse, reason, film, shots, o.timeout_s)
+        return Request(task, agent, shot, pulse, reason, film, shots, o.timeout_s, candidates)
 
     def ask(self, request: Request) -> Generator[Msg, Any, Answer]:
         """The answer for one pulse; asks somebody only where the mode wants it."""

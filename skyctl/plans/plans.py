@@ -1,5 +1,6 @@
 """Whole plans: each stages its devices, opens a run and ends it. Any RunEngine runs them."""
 
+import logging
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -7,12 +8,17 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import Msg
 
 from skyctl import __version__
+from skyctl.agents.drift import DriftWatch
 from skyctl.agents.seeker import PulseMemory, TargetSeeker, Task
 from skyctl.plans import stubs
 from skyctl.plans.modes import Oversight
+from skyctl.plans.reports import CycleReport
 from skyctl.plans.stubs import TaskReport
+from skyctl.plans.threads import in_thread
 from skyctl.pulse import Pulse
 from skyctl.verdict import ShotResult
+
+_log = logging.getLogger(__name__)
 
 CENTRE = (49.5, 49.5)
 """Middle of the default film, sites."""
@@ -201,13 +207,20 @@ def cycle(
     *,
     cycles: int = 1,
     shots: int = 12,
+    failures: int = 3,
     centre: tuple[float, float] = CENTRE,
     memory: PulseMemory | None = None,
     on_task: Callable[[TaskReport], None] | None = None,
+    on_change: Callable[[str], None] | None = None,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
-) -> Generator[Msg, Any, list[TaskReport]]:
-    """Write, switch and erase a skyrmion, over and over, in one run; stops at the first failure.
+) -> Generator[Msg, Any, CycleReport]:
+    """Write, switch and erase a skyrmion, over and over, in one run; for nobody to watch.
+
+    A task that fails ends its cycle, and the next one begins; where the agent had nothing left to
+    try, it begins with what was known before the first shot. After each cycle the last shots are
+    held against those before: when they are of another sample, the plan says so, and the agent
+    goes on with the last ones only. Without approval from the mode, a failure ends it.
 
     Parameters
     ----------
@@ -217,12 +230,16 @@ def cycle(
         How often.
     shots : int, optional
         How many pulses each task may fire.
+    failures : int, optional
+        How many cycles in a row may fail before it stops.
     centre : tuple of float, optional
         (x, y) where to write, sites.
     memory : PulseMemory, optional
         What is known of the sample; what is learned is kept in it.
     on_task : callable, optional
         Called with the report of each task.
+    on_change : callable, optional
+        Called with what changed, whenever the sample is seen to have changed.
     oversight : Oversight, optional
         How far the plan goes on its own, and who approves; autonomous unless given.
     md : dict, optional
@@ -230,31 +247,57 @@ def cycle(
 
     Returns
     -------
-    list of TaskReport
-        One a task, in order.
+    CycleReport
+        Every task, in order, with statistics, and when the sample changed.
     """
     learned = memory or PulseMemory()
     arguments = {
         "cycles": cycles,
         "shots": shots,
+        "failures": failures,
         "centre": list(centre),
         "memory": learned.as_json(),
     }
-    tasks: tuple[Task, ...] = ("write", "switch", "erase")
+    report = CycleReport(cycles)
+    autonomous = (oversight or Oversight()).mode == "autonomous"
+    watch = DriftWatch(learned)
 
-    def body() -> Generator[Msg, Any, list[TaskReport]]:
-        reports: list[TaskReport] = []
-        for task in tasks * cycles:
+    def one_cycle() -> Generator[Msg, Any, TaskReport]:
+        task: Task
+        for task in ("write", "switch", "erase"):
             seeker = TargetSeeker(task, centre, learned)
-            report = yield from stubs.pursue(
+            done = yield from stubs.pursue(
                 pulser, camera, classifier, decisions, seeker, shots, oversight
             )
-            reports.append(report)
+            report.done[-1].append(done)
             if on_task:
-                on_task(report)
-            if not report.reached:
+                on_task(done)
+            if not done.reached:
                 break
-        return reports
+        return done
+
+    def note_change(what: str) -> None:
+        _log.warning("cycle %d: %s", len(report.done), what)
+        report.changes.append((len(report.done), what))
+        if on_change:
+            on_change(what)
+
+    def body() -> Generator[Msg, Any, CycleReport]:
+        failed = 0
+        while len(report.done) < cycles:
+            report.done.append([])
+            last = yield from one_cycle()
+            failed = 0 if last.reached else failed + 1
+            if failed and (failed == failures or not autonomous):
+                report.reason = f"{last.task}: {last.reason}"
+                break
+            change, _ = yield from in_thread(watch.check)
+            if last.gave_up:
+                watch.forget()
+                change = f"{last.task} failed ({last.reason}); what was learned is let go"
+            if change:
+                note_change(change)
+        return report
 
     facts = _agent_facts(arguments, oversight, pulser)
     return (yield from _in_one_run("cycle", pulser, camera, classifier, body, md, facts))

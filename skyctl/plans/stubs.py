@@ -12,7 +12,8 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import FailedStatus, Msg
 
-from skyctl.agents.seeker import Proposal, TargetSeeker
+from skyctl.agents.tasks import Proposal, TaskSeeker
+from skyctl.errors import PulseRefused
 from skyctl.frame import Counts
 from skyctl.plans.modes import Answer, Oversight, Permission, Request
 from skyctl.plans.threads import in_thread
@@ -38,6 +39,7 @@ class TaskReport:
 
     reached : whether the film was seen to be what the task wants; pulses : how many were fired
     reason : why it was not reached, or ""
+    gave_up : the agent had nothing left to try, or no shots left
     proposed : what the agent proposed, in order, fired or not
     """
 
@@ -45,6 +47,7 @@ class TaskReport:
     reached: bool
     pulses: int
     reason: str = ""
+    gave_up: bool = False
     before: FilmState | None = None
     after: FilmState | None = None
     shots: list[ShotResult] = field(default_factory=list)
@@ -145,7 +148,7 @@ def _movie_over(shot: str) -> Generator[Msg, Any, ShotResult | None]:
     for _ in range(_FAILURES):
         with contextlib.suppress(FailedStatus):
             yield from bps.sleep(_BETWEEN_FAILURES_S)
-    return ShotResult(shot, None, None, Counts(), problem, ())
+    return _no_result(shot, problem)
 
 
 def look_until_seen(
@@ -178,7 +181,7 @@ def pursue(
     camera: Any,
     classifier: Any,
     decisions: Any,
-    seeker: TargetSeeker,
+    seeker: TaskSeeker,
     shots: int,
     oversight: Oversight | None = None,
 ) -> Generator[Msg, Any, TaskReport]:
@@ -187,10 +190,10 @@ def pursue(
     shots : how many pulses may be fired (in the mode "shadow": proposed)
     oversight : the mode, and who approves; None is autonomous
 
-    A movie that lost frames, or never came, is no reason to stop: the film is looked at again, and
-    the agent learns nothing of that shot. Two in a row are. The report says what came of it; a task
-    that cannot go on (nothing left to try, a lost stream, a refusing guard or approver) ends
-    unreached with the reason.
+    A movie that lost frames, or never came, and a pulse that was refused are no reason to stop: the
+    film is looked at again, and the agent learns nothing of that shot. Two in a row are. The report
+    says what came of it; a task that cannot go on (nothing left to try, a lost stream, a refusing
+    guard or approver) ends unreached with the reason.
     """
     report = TaskReport(task=seeker.task, reached=False, pulses=0)
     permission = Permission(oversight or Oversight())
@@ -218,48 +221,107 @@ def pursue(
             return report
         if report.pulses >= shots:
             report.reason = f"not reached within {shots} shots; the film has {state}"
+            report.gave_up = True
             return report
         proposal, _ = yield from in_thread(partial(seeker.suggest, state))
         if proposal is None:
-            report.reason = f"nothing left to try; the film has {state}"
+            report.reason = f"nothing left to try ({seeker.gave_up}); the film has {state}"
+            report.gave_up = True
             return report
         report.proposed.append(proposal.pulse)
-        shot = new_shot()
-        reason = f"{proposal.action}: {proposal.reason}"
         request = permission.request(
-            seeker.task, seeker.name, shot, proposal.pulse, reason, str(state)
+            seeker.task,
+            seeker.name,
+            new_shot(),
+            proposal.pulse,
+            f"{proposal.action}: {proposal.reason}",
+            str(state),
+            proposal.candidates,
         )
-        refusal = pulser.refusal(proposal.pulse, shot)
-        answer = Answer(False, "")
-        if not refusal:
-            answer = yield from permission.ask(request)
-            if answer.approved:  # which may have taken its time
-                refusal = pulser.refusal(proposal.pulse, shot)
-        record = {
-            **_origin(result or seen, classifier),
-            **_proposal(seeker, proposal, request),
-            "guard_answer": refusal or "allowed",
-            "mode": mode,
-            "approver": answer.approver,
-            "approval": str(answer),
-            "approved": int(answer.approved),
-        }
-        yield from _decide(decisions, record)
-        if refusal:
-            report.reason = refusal
-            return report
-        if mode == "shadow":
+        facts = {**_origin(result or seen), **_proposal(seeker, proposal)}
+        refusal, answer = yield from decide(
+            pulser, classifier, decisions, permission, request, facts
+        )
+        if mode == "shadow" and not refusal:
             continue
-        if not answer.approved:
+        if not refusal and not answer.approved:
             report.reason = str(answer)
             return report
-        result = yield from shoot(pulser, camera, classifier, proposal.pulse, shot)
+        if not refusal:
+            try:
+                result = yield from shoot(pulser, camera, classifier, proposal.pulse, request.shot)
+            except PulseRefused as error:
+                yield from _give_up_movie(camera, classifier)
+                refusal = str(error)
+            else:
+                report.pulses += 1
+        if refusal and mode == "dry-run":
+            report.reason = refusal
+            return report
+        if refusal:
+            result = _no_result(request.shot, refusal)
         fired = proposal
-        report.pulses += 1
         report.shots.append(result)
 
 
-def _origin(result: ShotResult, classifier: Any) -> dict[str, Any]:
+def decide(
+    pulser: Any,
+    classifier: Any,
+    decisions: Any,
+    permission: Permission,
+    request: Request,
+    facts: dict[str, Any],
+) -> Generator[Msg, Any, tuple[str, Answer]]:
+    """Ask guard and approver for a pulse and write down what they said, in ``decisions``.
+
+    facts : readings of the decision that neither the request nor the two say
+
+    Returns the guard's refusal, or "", and the approver's answer.
+    """
+    refusal, answer = pulser.refusal(request.pulse, request.shot), Answer(False, "")
+    if not refusal:
+        answer = yield from permission.ask(request)
+        if answer.approved:  # which may have taken its time
+            refusal = pulser.refusal(request.pulse, request.shot)
+    record = {
+        "task": request.task,
+        "agent": request.agent,
+        "seed": -1,
+        "shot": request.shot,
+        "from_shot": "",
+        "from_label": "",
+        "from_probabilities": "{}",
+        "from_state": request.film,
+        "reason": request.reason,
+        "proposal": json.dumps(request.pulse.model_dump()),
+        "candidates": "[]",
+        "guard_answer": refusal or "allowed",
+        "mode": permission.oversight.mode,
+        "approver": answer.approver,
+        "approval": str(answer),
+        "approved": int(answer.approved),
+        "model_sha256": classifier.model_sha256.get(),
+        "library_sha256": "",
+        **facts,
+    }
+    yield from bps.checkpoint()
+    yield from bps.abs_set(decisions, record, wait=True)
+    yield from _event(DECISIONS, decisions)
+    return refusal, answer
+
+
+def _give_up_movie(camera: Any, classifier: Any) -> Plan:
+    """Wait no longer for the movie of a pulse that was not fired."""
+    yield from bps.stop(camera)
+    yield from bps.stop(classifier)
+    yield from bps.checkpoint()
+
+
+def _no_result(shot: str, problem: str) -> ShotResult:
+    return ShotResult(shot, None, None, Counts(), problem, ())
+
+
+def _origin(result: ShotResult) -> dict[str, Any]:
     """What a decision is made from: the last shot's verdict, or the look before the first."""
     verdict = result.verdict
     return {
@@ -268,21 +330,15 @@ def _origin(result: ShotResult, classifier: Any) -> dict[str, Any]:
         "from_probabilities": json.dumps(
             dict(zip(verdict.classes, verdict.probabilities, strict=True)) if verdict else {}
         ),
-        "model_sha256": classifier.model_sha256.get(),
     }
 
 
-def _proposal(seeker: TargetSeeker, proposal: Proposal, request: Request) -> dict[str, Any]:
-    """Whose decision it is, and what for."""
+def _proposal(seeker: TaskSeeker, proposal: Proposal) -> dict[str, Any]:
+    """What the agent weighed up, and what it knew beforehand."""
     likeliest = sorted(proposal.candidates, key=lambda candidate: -candidate[1])
     return {
-        "task": request.task,
-        "agent": request.agent,
         "seed": -1 if seeker.seed is None else seeker.seed,
-        "shot": request.shot,
-        "from_state": request.film,
-        "reason": request.reason,
-        "proposal": json.dumps(proposal.pulse.model_dump()),
+        "library_sha256": seeker.library_sha256,
         "candidates": json.dumps(
             [
                 {"pulse": pulse.model_dump(), "probability": probability}
@@ -290,13 +346,6 @@ def _proposal(seeker: TargetSeeker, proposal: Proposal, request: Request) -> dic
             ]
         ),
     }
-
-
-def _decide(decisions: Any, record: dict[str, Any]) -> Plan:
-    """Write a decision down before anything is fired: one event in ``decisions``."""
-    yield from bps.checkpoint()
-    yield from bps.abs_set(decisions, record, wait=True)
-    yield from _event(DECISIONS, decisions)
 
 
 def _event(stream: str, *devices: Any, frames: Any = None) -> Plan:

@@ -6,7 +6,7 @@ The paper's network and ours learn from the same states; then their films run be
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from torch import nn
 
 from skyctl.bench.machine import machine
 from skyctl.inference.torque import TorqueNetwork
-from skyctl.models.torque import PAPER_WIDTHS, REDUCED_WIDTHS
-from skyctl.models.torque_data import DAMPING, H_EXT, TorquePlan, TorqueSet
+from skyctl.models.torque import PAPER_WIDTHS
+from skyctl.models.torque_data import DAMPING, H_EXT, TorquePlan, TorqueSet, TorqueStates
 from skyctl.models.torque_recipe import (
     Architecture,
     Progress,
@@ -50,16 +50,13 @@ _STEP_T0 = 1.0
 class TorquePreset:
     """How much is simulated.
 
-    plan, steps, rounds, widths : of the networks' recipes
+    recipe : of both networks, but for their architecture
     quenches : runs from random spins, of networks and of the truth
     truth_t0, truth_step_t0 : how long the truth's quenches last, and their step
     long_t0 : how long the networks' runs last
     """
 
-    plan: TorquePlan
-    steps: int
-    rounds: int
-    widths: tuple[int, ...]
+    recipe: TorqueRecipe
     quenches: int
     truth_t0: float
     truth_step_t0: float
@@ -67,10 +64,13 @@ class TorquePreset:
 
 
 PRESETS = {
-    "quick": TorquePreset(TorquePlan(), 3000, 1, REDUCED_WIDTHS, 2, 100.0, 10.0, 2500.0),
+    "quick": TorquePreset(TorqueRecipe(), 2, 100.0, 10.0, 2500.0),
     "paper": TorquePreset(
-        TorquePlan(side=48, runs=120, steps=250, step_t0=1.0), 100_000, 2, PAPER_WIDTHS, 30,
-        500.0, 1.0, 25_000.0,
+        TorqueRecipe(
+            widths=PAPER_WIDTHS, plan=TorquePlan(side=48, runs=120, steps=250, step_t0=1.0),
+            steps=100_000, test_runs=40, test_steps=250, rounds=2,
+        ),
+        30, 500.0, 1.0, 25_000.0,
     ),
 }  # fmt: skip
 
@@ -166,16 +166,14 @@ def reproduce_torque(
     influences: dict[str, np.ndarray] = {}
     true = np.empty(0)
     for name in ARCHITECTURES:
-        recipe = TorqueRecipe(
-            name, preset.widths, preset.plan, preset.steps, rounds=preset.rounds, seed=seed
-        )
+        recipe = replace(preset.recipe, architecture=name, seed=seed)
         start = time.perf_counter()
         network, facts = make_torque_network(
             recipe, out / f"{name}.onnx", out / "data", scheduler=scheduler, progress=progress
         )
         took = time.perf_counter() - start
-        with TorqueSet(out / "data" / "truth.h5", preset.plan) as states:
-            _, held_out = states.split()
+        with TorqueSet(out / "data" / "test.h5", recipe.test_plan) as states:
+            held_out = TorqueStates.joined([*states.split()])
         true = held_out.fields
         films[name] = TorqueNetwork(out / f"{name}.onnx")
         predictions[name] = predict(network, held_out.spins) * facts.scale
@@ -206,11 +204,11 @@ def _run_films(
 ) -> None:
     from skyctl.reproduce import torque_figures as figures
 
-    side = preset.plan.side
+    side = preset.recipe.plan.side
     starts = [
         random_spins(side, side, np.random.default_rng([seed, n])) for n in range(preset.quenches)
     ]
-    driven = {"truth": exact_field(preset.plan.electrons), **films}
+    driven = {"truth": exact_field(preset.recipe.plan.electrons), **films}
     times = [preset.truth_t0 / 4, preset.truth_t0]
     quenched: dict[str, list[np.ndarray]] = {}
     for name, field in driven.items():

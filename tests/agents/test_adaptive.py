@@ -70,6 +70,14 @@ def test_a_shot_that_failed_is_suggested_anew():
     assert again["width_ps"] == point["width_ps"]
 
 
+def test_it_stops_with_the_reason_of_a_seeker_that_gives_up():
+    adapted = optimizer("write", EMPTY)
+    while not adapted.should_stop()[0]:
+        (point,) = adapted.suggest()
+        adapted.ingest([answer(point, EMPTY)])
+    assert adapted.should_stop()[1].startswith("write: missed at 8, ")
+
+
 def test_several_at_once_are_refused():
     with pytest.raises(ValueError, match="one at a time"):
         optimizer().suggest(3)

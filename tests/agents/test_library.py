@@ -5,8 +5,8 @@ import io
 import numpy as np
 import pytest
 
-from skyctl.agents.library import LibraryError, SwitchBelief, SwitchingLibrary
-from skyctl.agents.outcome import OUTCOMES
+from skyctl.agents.library import Evidence, LibraryError, SwitchBelief, SwitchingLibrary
+from skyctl.agents.outcome import OUTCOMES, Signals
 from skyctl.devices.guard import Envelope, Guard
 
 
@@ -48,6 +48,18 @@ def test_weights_are_a_distribution_and_nothing_is_ruled_out(shipped):
     belief.saw_skyrmion(10_000)  # which no sample shows
     assert belief.weights.sum() == pytest.approx(1.0)
     assert belief.weights.min() > 0
+
+
+def test_many_shots_leave_some_weight_to_other_samples(shipped):
+    """No sample is exactly one of the library's."""
+    belief = SwitchBelief(shipped)
+    likeliest = shipped.chances[0].argmax(1)
+    for pulse in range(0, len(shipped.pulses), 4):
+        expected = Signals(shipped.flip_ps[0, pulse], shipped.furthest[0, pulse])
+        belief.saw(Evidence(pulse, OUTCOMES[likeliest[pulse]], expected))
+    assert belief.weights.argmax() == 0
+    assert belief.weights.max() > 0.9
+    assert belief.weights[1:].sum() > 0.04
 
 
 def test_one_skyrmion_seen_often_is_one_observation(shipped):

@@ -30,21 +30,19 @@ def test_outcomes(after, outcome):
 
 @pytest.mark.parametrize("background", [-1, 1])
 @pytest.mark.parametrize("flip_ps", [41.3, 57.5, 90.0])
-def test_times_of_a_linear_reversal_are_exact(background, flip_ps):
-    """Mean S_z from -1 to 1 in 40 ps: half way at flip_ps, at 0.9 another 18 ps later."""
+def test_the_time_of_a_linear_reversal_is_exact(background, flip_ps):
+    """Mean S_z from -1 to 1 in 40 ps, half way at flip_ps."""
     mean_sz = -background * np.clip((TIMES - flip_ps) / 20, -1, 1)
     inside = (flip_ps - 20 < TIMES) & (flip_ps + 20 > TIMES)
     assert inside.any()
     seen = signals(TIMES, mean_sz, background, peak_ps=40.0)
     assert seen.flip_ps == pytest.approx(flip_ps - 40.0)
-    assert seen.turned_ps == pytest.approx(flip_ps + 18 - 40.0, abs=0.6)  # bends within a frame
     assert seen.furthest == pytest.approx(1.0)
 
 
-def test_a_film_that_stays_has_no_times():
+def test_a_film_that_stays_has_no_time():
     seen = signals(TIMES, np.where(TIMES == 50, -0.2, -1.0), -1, 40.0)
     assert math.isnan(seen.flip_ps)
-    assert math.isnan(seen.turned_ps)
     assert seen.furthest == pytest.approx(0.4)
 
 

@@ -1,5 +1,6 @@
 """The target seeker, from film states and movies made by hand, on a library of two samples."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -151,9 +152,44 @@ def test_it_gives_up_on_a_sample_that_nothing_switches():
     seeker = switcher(known=memory(chances=np.tile(BREATHES, (2, 3, 1))))
     for _ in range(20):
         if seeker.suggest(SKYRMION) is None:
-            return
+            break
+        assert seeker.gave_up == ""
         shoot(seeker, SKYRMION, SKYRMION)
-    pytest.fail("still trying after 20 shots")
+    assert re.fullmatch(
+        r"switch: \d+ shots \(\d+ breathing\) of 2 … 3 T, 40 … 40°, 10 … 25 ps, "
+        r"and of 3 pulses none has a chance above \d\.\d%",
+        seeker.gave_up,
+    )
+
+
+@pytest.mark.parametrize("task", ["write", "erase"])
+def test_giving_up_names_what_missed_and_where(task):
+    unit, lowest, highest = ("T", 1, 12) if task == "write" else ("ps", 8, 60)
+    film = EMPTY if task == "write" else SKYRMION
+    seeker = TargetSeeker(task, CENTRE, memory())
+    fired = []
+    while (proposal := seeker.suggest(film)) is not None:
+        pulse = proposal.pulse
+        fired.append(pulse.amplitude_T if task == "write" else pulse.width_ps)
+        shoot(seeker, film, film)
+    assert seeker.gave_up.startswith(f"{task}: missed at ")
+    assert seeker.gave_up.endswith(f" {unit}, of {lowest} … {highest} {unit}")
+    named = re.findall(r"[\d.]+", seeker.gave_up.split(f" {unit}, of")[0])
+    assert [float(each) for each in named] == pytest.approx(sorted(fired), rel=0.01)
+
+
+def test_a_write_that_worked_wipes_out_what_missed_before():
+    known = memory()
+    seeker = TargetSeeker("write", CENTRE, known)
+    shoot(seeker, EMPTY, EMPTY)
+    shoot(seeker, EMPTY, SKYRMION)
+    assert known.write_T.missed("T").startswith("missed at  T")
+
+
+def test_a_seeker_says_which_library_it_knows():
+    assert switcher().library_sha256 == "a hand-made library"
+    assert RandomSeeker("switch", CENTRE, memory()).library_sha256 == ""
+    assert RecipeSeeker("switch", CENTRE, memory()).library_sha256 == ""
 
 
 def test_candidates_and_reason_go_with_a_proposal():

@@ -36,7 +36,7 @@ def some_spins(films=2, side=12, seed=0):
 
 def small_network():
     torch.manual_seed(0)
-    return EquivariantNetwork(features=3, reaches=(2, 2, 2), products=4, hidden=8)
+    return EquivariantNetwork(features=3, reaches=(2, 2, 2), products=4, hidden=8, direct=4)
 
 
 def test_the_equivariant_network_has_the_electrons_symmetries():
@@ -236,8 +236,9 @@ def test_a_networks_own_states_are_labelled_by_the_truth(tmp_path):
             fill_torque_set(states)
         fill_torque_set(states, driver=driver)
     run = simulate_run(plan, 1, driver)
-    assert (run.times_t0 >= 10).all()
-    assert (run.times_t0 <= 20).all()
+    assert (np.diff(run.times_t0) >= 0).all()
+    assert (run.times_t0 > 0).all()
+    assert (run.times_t0 <= 21).all()
     np.testing.assert_allclose(
         run.fields[1], label(plan.electrons, run.spins[1].astype(np.float64)), atol=1e-5
     )
@@ -246,5 +247,5 @@ def test_a_networks_own_states_are_labelled_by_the_truth(tmp_path):
 def test_impossible_plans_are_refused():
     with pytest.raises(ValueError, match="2 runs or more"):
         TorquePlan(runs=1)
-    with pytest.raises(ValueError, match="more than 10"):
-        TorquePlan(longest_t0=5)
+    with pytest.raises(ValueError, match="more than 0"):
+        TorquePlan(longest_t0=0)

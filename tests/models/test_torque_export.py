@@ -28,7 +28,7 @@ def facts(architecture):
 def exported(request, tmp_path_factory):
     torch.manual_seed(0)
     network = {
-        "equivariant": EquivariantNetwork(features=2, reaches=(2, 2, 1), products=2, hidden=4),
+        "equivariant": EquivariantNetwork(features=2, reaches=(2, 2, 1), products=2, hidden=4, direct=3),
         "paper": PaperNetwork((4, 6)),
     }[request.param].eval()
     path = tmp_path_factory.mktemp("model") / "torque.onnx"
@@ -40,7 +40,7 @@ def test_onnx_gives_what_torch_gives_on_any_lattice(exported):
     _, network, path, difference = exported
     assert difference < 1e-4
     field = TorqueNetwork(path)
-    for shape in ((12, 12), (7, 31), (48, 24)):
+    for shape in ((12, 12), (9, 31), (48, 24)):
         spins = random_spins(*shape, np.random.default_rng(1)).astype(np.float32)
         with torch.no_grad():
             expected = network(torch.from_numpy(spins)[None])[0].numpy() * 0.024
@@ -109,7 +109,7 @@ def test_models_that_do_not_fit_are_refused(exported, tmp_path):
             TorqueNetwork(changed)
     with pytest.raises(ModelError, match="cannot be read"):
         TorqueNetwork(tmp_path / "none.onnx")
-    with pytest.raises(ValueError, match="5 sites or more"):
+    with pytest.raises(ValueError, match="8 sites or more"):
         TorqueNetwork(path)(np.zeros((3, 4, 12)))
     assert json.dumps(TorqueNetwork(path).card.electrons)
 

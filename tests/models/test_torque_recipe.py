@@ -12,14 +12,17 @@ from skyctl.errors import ModelError
 from skyctl.inference.torque import TorqueNetwork
 from skyctl.models import torque_recipe
 from skyctl.models.torque_data import TorquePlan
-from skyctl.models.torque_recipe import OWN_STATES, TorqueRecipe, make_torque_network
+from skyctl.models.torque_recipe import EARLY_STATES, OWN_STATES, TorqueRecipe, make_torque_network
 from skyctl.simulators.itinerant import Electrons
 
 PLAN = TorquePlan(side=12, runs=8, steps=1, longest_t0=15, electrons=Electrons(temperature=0.1))
 
 
 def test_a_network_is_made_and_learns_from_its_own_states(tmp_path, monkeypatch):
-    recipe = TorqueRecipe("paper", (2, 3), PLAN, steps=2, rounds=1, driven_runs=8)
+    recipe = TorqueRecipe(
+        "paper", (2, 3), PLAN, test_runs=2, test_steps=1, steps=2, rounds=1, driven_runs=8,
+        driven_states=1,
+    )  # fmt: skip
     begun = []
 
     def progress(what, steps):
@@ -30,11 +33,12 @@ def test_a_network_is_made_and_learns_from_its_own_states(tmp_path, monkeypatch)
     _, facts = make_torque_network(recipe, out, tmp_path / "data", progress=progress)
     assert begun == [
         ("states driven by truth", 8),
+        ("states driven by truth", 2),
         ("training, round 1", 2),
         ("states driven by paper", 8),
         ("training, round 2", 2),
     ]
-    assert set(facts.scores) == {"lattice", "quench", OWN_STATES}
+    assert set(facts.scores) == {"lattice", "quench", EARLY_STATES, OWN_STATES}
     # 8 + 8 runs of 2 and 1 states; of four runs of a kind one is held out.
     assert facts.states == 6 * 2 + 6
     card = TorqueNetwork(out).card
@@ -47,6 +51,7 @@ def test_a_network_is_made_and_learns_from_its_own_states(tmp_path, monkeypatch)
         raise AssertionError
 
     monkeypatch.setattr("skyctl.models.torque_data.label", never)
+    monkeypatch.setattr(torque_recipe, "train_torque", never)
     _, again = make_torque_network(recipe, out, tmp_path / "data")
     assert again.data_sha256 == facts.data_sha256
 

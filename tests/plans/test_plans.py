@@ -12,10 +12,13 @@ from tiled.client import from_uri
 from tiled.server import SimpleTiledServer
 
 import skyctl.plans
+import skyctl.plans.plans
+from skyctl.agents.seeker import PulseMemory
 from skyctl.devices.guard import Envelope
 from skyctl.devices.simulated import simulated_beamline
 from skyctl.errors import PulseRefused
 from skyctl.plans import classify_shot, cycle, erase, fire, stubs, switch, write
+from skyctl.plans.modes import Answer, Oversight
 from skyctl.pulse import Pulse, Spot
 from skyctl.recording.reader import Recording
 from skyctl.simulators.film import FilmParameters
@@ -27,7 +30,9 @@ MOVIE = 34
 
 def test_a_cycle_writes_switches_and_erases(engine, beamline, four, documents, fired):
     told = []
-    reports = engine(cycle(*four, on_task=told.append)).plan_result
+    report = engine(cycle(*four, on_task=told.append)).plan_result
+    reports = report.tasks
+    assert report.reached
     assert [(r.task, r.reached, r.reason) for r in reports] == [
         ("write", True, ""),
         ("switch", True, ""),
@@ -105,8 +110,8 @@ def test_a_decision_never_asks_the_sample(engine, four, beamline, monkeypatch):
 
     monkeypatch.setattr(beamline.sample, "spins", forbidden)
     monkeypatch.setattr(beamline.sample, "charge", forbidden)
-    reports = engine(cycle(*four)).plan_result
-    assert [report.reached for report in reports] == [True] * 3
+    report = engine(cycle(*four)).plan_result
+    assert [task.reached for task in report.tasks] == [True] * 3
 
 
 @pytest.mark.parametrize(
@@ -140,9 +145,79 @@ def test_a_plan_s_own_budget_ends_the_task(engine, four, fired, weak):
     assert len(fired) == 1
 
 
-def test_a_cycle_stops_at_the_first_task_it_cannot_do(engine, four, weak):
-    reports = engine(cycle(*four, shots=1, memory=weak)).plan_result
-    assert [(report.task, report.reached) for report in reports] == [("write", False)]
+def test_a_cycle_ends_after_as_many_failures_as_it_may_have(engine, four, weak):
+    report = engine(cycle(*four, cycles=5, failures=1, shots=1, memory=weak)).plan_result
+    assert [(task.task, task.reached) for task in report.tasks] == [("write", False)]
+    assert "not reached within 1 shots" in report.reason
+
+
+def test_an_unattended_cycle_goes_on_after_a_failure_and_lets_go_what_led_there(
+    engine, tmp_path, weak
+):
+    told = []
+    with simulated_beamline(tmp_path, parameters=FilmParameters(rows=30, columns=30)) as line:
+        line.camera.duration_ps.put(20.0)
+        devices = line.pulser, line.camera, line.classifier, line.decisions
+        plan = cycle(*devices, cycles=5, failures=2, shots=1, memory=weak, on_change=told.append)
+        report = engine(plan).plan_result
+        attended = Oversight("approve-each", lambda request: Answer(True, "Ada"))
+        asked = engine(cycle(*devices, cycles=5, shots=1, oversight=attended)).plan_result
+    assert [len(tasks) for tasks in report.done] == [1, 1]
+    assert not report.reached
+    assert [number for number, _ in report.changes] == [1]
+    assert told == ["write failed (" + report.tasks[0].reason + "); what was learned is let go"]
+    assert weak.as_json()["switching"] == PulseMemory().as_json()["switching"]
+    first, second = (task.proposed[0] for task in report.tasks)
+    assert first != second  # 4 T of the memory it was given, then its own first guess
+    assert len(asked.done) == 1  # somebody is there: a failure is theirs to judge
+    told_json = report.as_json()
+    assert told_json["done"] == 2
+    assert told_json["success"] == 0
+    assert told_json["tasks"]["write"]["pulses"] == 2
+
+
+def test_a_cycle_says_when_the_sample_changed(engine, tmp_path, monkeypatch):
+    changes = iter(["", "the sample changed"])
+    monkeypatch.setattr(skyctl.plans.plans.DriftWatch, "check", lambda self: next(changes, ""))
+    with simulated_beamline(tmp_path) as line:
+        devices = line.pulser, line.camera, line.classifier, line.decisions
+        report = engine(cycle(*devices, cycles=3)).plan_result
+    assert report.reached
+    assert report.changes == [(2, "the sample changed")]
+    assert [row["done"] for row in report.as_json()["over_time"]] == [3]
+
+
+def test_a_pulse_that_the_driver_refuses_is_tried_again(
+    engine, beamline, four, monkeypatch, documents
+):
+    send, refused = beamline.sample.fire, []
+
+    def fire(shot, pulse):
+        if not refused:
+            refused.append(shot)
+            raise PulseRefused("power supply: interlocked", "driver")
+        send(shot, pulse)
+
+    monkeypatch.setattr(beamline.sample, "fire", fire)
+    report = engine(write(*four)).plan_result
+    assert report.reached
+    assert "power supply" in report.shots[0].problem
+    assert report.pulses == documents.counts()["primary"] == len(report.shots) - 1
+    assert beamline.pulser.armed.get() == 0
+
+
+def test_a_pulse_that_is_refused_twice_in_a_row_ends_the_task(engine, beamline, four, fired):
+    asked = []
+
+    def closing():  # open whenever somebody looks, shut whenever something is to be fired
+        asked.append(True)
+        return "" if len(asked) % 2 else "the shutter is closed"
+
+    beamline.pulser.interlocks.append(closing)
+    report = engine(write(*four)).plan_result
+    assert "the shutter is closed" in report.reason
+    assert len(report.shots) == 2
+    assert fired == []
 
 
 def in_a_run(beamline, body):
@@ -261,7 +336,7 @@ def test_a_run_in_tiled_is_valid_and_has_the_frames(engine, beamline, four, tmp_
     try:
         engine.subscribe(TiledWriter(client))
         result = engine(cycle(*four))
-        pulses = sum(report.pulses for report in result.plan_result)
+        pulses = sum(result.plan_result.pulses)
         looks = pulses + 3
         run = client[result.run_start_uids[0]]
         run.validate(raise_on_error=True, fix_errors=False)

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from skyctl.cli import app
 from skyctl.models.torque import EquivariantNetwork
 from skyctl.models.torque_data import TorquePlan
+from skyctl.models.torque_recipe import TorqueRecipe
 from skyctl.reproduce import torque as reproduction
 from skyctl.reproduce.torque import (
     ARCHITECTURES,
@@ -88,7 +89,10 @@ def test_films_are_looked_at_when_asked():
 
 def test_the_whole_of_it_very_small(tmp_path, monkeypatch):
     plan = TorquePlan(side=12, runs=8, steps=1, electrons=Electrons(temperature=0.1))
-    tiny = TorquePreset(plan, 1, 0, (2, 2), 1, 4.0, 4.0, 25.0)
+    recipe = TorqueRecipe(
+        widths=(2, 2), plan=plan, steps=1, test_runs=2, test_steps=1, rounds=0
+    )  # fmt: skip
+    tiny = TorquePreset(recipe, 1, 4.0, 4.0, 25.0)
     monkeypatch.setattr(reproduction, "PRESETS", {"quick": tiny})
     done = CliRunner().invoke(app, ["reproduce", "torque", "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
