@@ -1,7 +1,6 @@
 """Export a trained classifier to ONNX, with all that an experiment must know inside the file."""
 
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from skyctl.inference.model import SHIPPED, MovieClassifier
 from skyctl.inference.rules import Rules
 from skyctl.models.calibration import FIRST_MARK, Novelty
 from skyctl.models.classifier import MovieNetwork
+from skyctl.models.onnx_file import write_onnx
 
 THRESHOLD = 0.8
 """Probability from which a class is named where there are no rules (arXiv:1907.01814)."""
@@ -98,26 +98,6 @@ def export_classifier(
     step = ExportedStep(network, novelty).eval()
     outputs = ["probabilities", "next_hidden"] + ["novelty"] * (novelty is not None)
     batch = torch.export.Dim("batch")
-    with warnings.catch_warnings():
-        # Both inputs share the axis "batch", as they must; the exporter warns of it.
-        warnings.filterwarnings("ignore", message="# The axis name: batch will not be used")
-        # Torch deprecates what its own exporter uses.
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        program = torch.onnx.export(
-            step,
-            (torch.zeros(2, network.features), torch.zeros(2, network.hidden)),
-            dynamo=True,
-            input_names=["features", "hidden"],
-            output_names=outputs,
-            dynamic_shapes={"features": {0: batch}, "hidden": {0: batch}},
-            external_data=False,
-            verbose=False,
-        )
-    if program is None:
-        raise ModelError(f"model {path}: torch gave no ONNX program")
-    program.save(str(path), external_data=False)
-    model = onnx.load(str(path))
     metadata: dict[str, Any] = {
         "name": name,
         "version": version,
@@ -132,11 +112,9 @@ def export_classifier(
     }
     if rules:
         metadata["rules"] = rules.as_json()
-    onnx.helper.set_model_props(model, {key: str(value) for key, value in metadata.items()})
-    for node in model.graph.node:  # the exporter leaves this machine's paths in here
-        del node.metadata_props[:]
-        node.doc_string = ""
-    onnx.save(model, str(path))
+    frame, hidden = torch.zeros(2, network.features), torch.zeros(2, network.hidden)
+    shapes = {"features": {0: batch}, "hidden": {0: batch}}
+    write_onnx(step, {"features": frame, "hidden": hidden}, outputs, shapes, metadata, path)
     difference = _parity(step, path)
     if not difference <= _PARITY:
         path.unlink()

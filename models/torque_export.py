@@ -2,19 +2,18 @@
 
 import copy
 import json
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from torch import Tensor, nn
 
 from skyctl.errors import ModelError
 from skyctl.inference.torque import FEWEST_SITES, LATTICE, TorqueNetwork
+from skyctl.models.onnx_file import write_onnx
 from skyctl.models.torque import HexagonConv, across, wrap
 from skyctl.models.torque_training import TorqueScore
 from skyctl.simulators.itinerant import Electrons, random_spins
@@ -83,24 +82,6 @@ def export_torque(network: nn.Module, path: Path, facts: TorqueFacts) -> float:
     """
     step = ExportedTorque(network, facts.scale).eval()
     rows, columns = (torch.export.Dim(side, min=FEWEST_SITES) for side in ("rows", "columns"))
-    with warnings.catch_warnings():
-        # Torch deprecates what its own exporter uses.
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        program = torch.onnx.export(
-            step,
-            (torch.zeros(3, 24, 36),),
-            dynamo=True,
-            input_names=["spins"],
-            output_names=["field"],
-            dynamic_shapes={"spins": {1: rows, 2: columns}},
-            external_data=False,
-            verbose=False,
-        )
-    if program is None:
-        raise ModelError(f"model {path}: torch gave no ONNX program")
-    program.save(str(path), external_data=False)
-    model = onnx.load(str(path))
     metadata: dict[str, Any] = {
         "name": facts.name,
         "version": facts.version,
@@ -111,11 +92,8 @@ def export_torque(network: nn.Module, path: Path, facts: TorqueFacts) -> float:
         "trained_side": facts.side,
         "data_sha256": facts.data_sha256,
     }
-    onnx.helper.set_model_props(model, {name: str(value) for name, value in metadata.items()})
-    for node in model.graph.node:  # the exporter leaves this machine's paths in here
-        del node.metadata_props[:]
-        node.doc_string = ""
-    onnx.save(model, str(path))
+    spins, shapes = torch.zeros(3, 24, 36), {"spins": {1: rows, 2: columns}}
+    write_onnx(step, {"spins": spins}, ["field"], shapes, metadata, path)
     difference = _parity(step, path, facts.scale)
     if difference > _PARITY:
         path.unlink()

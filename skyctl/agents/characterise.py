@@ -23,7 +23,7 @@ _THETA_DEG = 110.0
 """Slightly along the film's own direction: 3 T of this nucleate nothing."""
 _WIDTHS_PS = (1.0, 2.0, 3.0)
 _PEAK_PS = 40.0
-_SEEN_PS = 100.0
+_SEEN_PS = 60.0
 """Frames later than this after the peak tell nothing new, and take time to predict."""
 _MU_B_MEV_PER_T = 5.7883817982e-2
 """Bohr magneton, meV/T (CODATA 2022)."""

@@ -1,10 +1,11 @@
-"""Benchmark of autonomy: from verdict to armed pulser, stop to disarmed, and unsafe proposals."""
+"""Benchmark of autonomy: what guard, seeker and mapper are worth, in one table."""
 
 import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from bluesky.utils import Msg
 from ophyd.sim import SynAxis, SynSignal
 
 from skyctl.bench.machine import machine
+from skyctl.bench.mapping import JUDGED_MAPS, mapping_metrics, topology
 from skyctl.bench.proposals import fuzz_pulser
+from skyctl.bench.seeking import seeking_metrics
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.pulser import Pulser
 from skyctl.devices.simulated import Beamline, simulated_beamline
@@ -25,44 +28,112 @@ from skyctl.pulse import Movie, Pulse
 from skyctl.simulators.film import FilmParameters
 from skyctl.verdict import ShotResult, Verdict
 
+PARTS = ("guard", "seeking", "mapping")
 _TICK_S = 0.001
 _STOPS = 100
 
 
 def autonomy(
-    proposals: int, decisions: int, seed: int, say: Callable[[str], None] = lambda text: None
+    parts: Sequence[str] = PARTS,
+    *,
+    seed: int = 0,
+    seeds: int = 20,
+    samples: int = 5,
+    baseline_lives: int = 25,
+    proposals: int = 100_000,
+    decisions: int = 500,
+    workers: int = 2,
+    kept: Path | None = None,
+    progress: Callable[[str, int, int], None] = lambda part, done, total: None,
 ) -> dict[str, Any]:
-    """What autonomy costs and what it lets through.
+    """How good guard, seeker and mapper are, beside other ways to do the same.
 
+    parts : "guard", what autonomy costs and what gets through; "seeking", pulses to a target;
+        "mapping", shots to a map
+    seed, seeds, samples : the first seed, how many, and how many samples each meets; the mapper's
+        samples are the truth maps that there are, if those are fewer
+    baseline_lives : films for each of the seeker's baselines
     proposals : hostile proposals to the pulser's guard; decisions : timed decisions
+    workers : processes of seeking and mapping
+    kept : a folder for what seekers and mappers did, run by run; what it holds is not done again
+    progress : told (part, done, of how many)
 
-    Returns ``metrics``, each with name, median, p90, p99 and its baselines, for a table beside
-    those of the agents.
+    Returns ``metrics``, each with name, median, p90, success and its baselines.
     """
-    say(f"{decisions} decisions, beside a bare RunEngine …")
+    result: dict[str, Any] = {"machine": machine(), "metrics": []}
+    if kept:
+        kept.mkdir(parents=True, exist_ok=True)
+    options = {"seed": seed, "workers": workers}
+    if "guard" in parts:
+        metrics, result["proposals"] = guard_metrics(
+            proposals, decisions, seed, partial(progress, "guard")
+        )
+        result["metrics"] += metrics
+    if "seeking" in parts:
+        result["metrics"] += seeking_metrics(
+            seeds,
+            samples,
+            baseline_lives=baseline_lives,
+            kept=kept and kept / "seeking.jsonl",
+            progress=partial(progress, "seeking"),
+            **options,
+        )
+    if "mapping" in parts:
+        maps = JUDGED_MAPS[:samples]
+        result["metrics"] += mapping_metrics(
+            seeds,
+            len(maps),
+            kept=kept and kept / "mapping.jsonl",
+            progress=partial(progress, "mapping"),
+            **options,
+        )
+        result["maps"] = [topology(name) for name in maps]
+    return result
+
+
+def guard_metrics(
+    proposals: int,
+    decisions: int,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What autonomy costs and what it lets through: (metrics, what became of the proposals)."""
     latency = arming_latency(decisions)
-    say("stopping an armed pulser …")
+    progress(1, 3)
     stops = stop_latency()
-    say(f"{proposals} hostile proposals …")
+    progress(2, 3)
     fuzzed = fuzz_pulser(proposals, seed)
-    return {
-        "machine": machine(),
-        "metrics": [
-            *latency,
-            _metric("stop to disarmed, driver still firing, ms", stops),
-            {"name": "unsafe writes", "median": len(fuzzed["unsafe"]), "of": fuzzed["proposals"]},
-        ],
-        "proposals": fuzzed,
-    }
+    progress(3, 3)
+    unsafe = len(fuzzed["unsafe"]) + fuzzed["second_controllers"]
+    return [
+        *latency,
+        _metric("stop to disarmed, driver still firing, ms", stops, {"p99": 100}),
+        {
+            "name": "unsafe writes and budget overruns",
+            "median": unsafe,
+            "p90": unsafe,
+            "success": 1 - unsafe / fuzzed["proposals"],
+            "of": fuzzed["proposals"],
+            "target": {"median": 0},
+            "baselines": {},
+        },
+    ], fuzzed
 
 
 def _metric(
-    name: str, values: list[float], baselines: dict[str, list[float]] | None = None
+    name: str,
+    values: list[float],
+    target: dict[str, float],
+    baselines: dict[str, list[float]] | None = None,
 ) -> dict[str, Any]:
-    metric: dict[str, Any] = {"name": name, **_spread(values)}
-    if baselines:
-        metric["baselines"] = {each: _spread(ms) for each, ms in baselines.items()}
-    return metric
+    """A row of times in ms. ``success`` is the share within the target."""
+    return {
+        "name": name,
+        **_spread(values),
+        "success": float(np.mean(np.array(values) <= target["p99"])),
+        "target": target,
+        "baselines": {each: _spread(ms) for each, ms in (baselines or {}).items()},
+    }
 
 
 def _spread(values: list[float]) -> dict[str, float]:
@@ -109,8 +180,13 @@ def arming_latency(decisions: int) -> list[dict[str, Any]]:
             engine(_decide_and_fire(line, decisions))
     bare_ms += _bare_ms(engine, decisions // 2)
     return [
-        _metric("verdict to pulser armed, ms", timed_ms, {"bare mv + trigger, ms": bare_ms}),
-        _metric("RunEngine's loop held up while it decides, ms", late_ms),
+        _metric(
+            "verdict to pulser armed, ms",
+            timed_ms,
+            {"p99": 50},
+            {"bare mv + trigger": bare_ms},
+        ),
+        _metric("RunEngine's loop held up while it decides, ms", late_ms, {"p99": 20}),
     ]
 
 

@@ -23,7 +23,7 @@ from skyctl.plans.stubs import TaskReport
 from skyctl.simulators.spread import SampleSpread
 from skyctl.verdict import ShotResult, Verdict
 
-_TIMEOUT_S = 15.0
+_TIMEOUT_S = 30.0
 """Of camera and classifier: long for a movie of 165 ps, short for a classifier that hangs."""
 _LATE_S = 6.0
 """Longer than a result may take (`StreamClassifier`, max_delay_s)."""

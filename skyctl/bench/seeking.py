@@ -276,12 +276,13 @@ def seeking_metrics(
     Returns the rows of `skyctl bench autonomy`, one a task and condition, each with its baselines.
     """
     drawn = [1000 * (seed + i) + j for j in range(samples) for i in range(seeds)]
-    plan: list[Life] = [("library", s, conditions) for conditions in BASELINES for s in drawn]
+    # Sample by sample, so that what was kept of a stopped run is a smaller one.
+    plan: list[Life] = [("library", s, conditions) for s in drawn for conditions in BASELINES]
     plan += [
         (agent, s, conditions)
+        for s in drawn[:baseline_lives]
         for conditions, agents in BASELINES.items()
         for agent in agents
-        for s in drawn[:baseline_lives]
     ]
     lives = _kept_lives(kept, plan)
     left = [life for life in plan if life not in lives]

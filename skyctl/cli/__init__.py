@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from skyctl import __version__
-from skyctl.cli.autonomy import bench_autonomy
+from skyctl.cli.autonomy import bench_autonomy, bench_maps
 from skyctl.cli.bench import bench_app
 from skyctl.cli.common import console
+from skyctl.cli.cycle import bench_characterise, bench_cycle
 from skyctl.cli.demo import demo
 from skyctl.cli.many import diagram, movies
-from skyctl.cli.mapping import bench_mapping, bench_maps
 from skyctl.cli.recordings import recover, replay
 from skyctl.cli.reproduce import reproduce_app
 from skyctl.cli.run import run
@@ -40,13 +40,14 @@ for command in (
 app.add_typer(train_app, name="train")
 app.add_typer(reproduce_app, name="reproduce")
 bench_app.command("maps")(bench_maps)
-bench_app.command("mapping")(bench_mapping)
 bench_app.command("seeking")(bench_seeking)
 train_app.command("seeker")(train_seeker)
 train_app.command("torque")(train_torque)
 reproduce_app.command("torque")(reproduce_torque)
 bench_app.command("torque")(bench_torque)
 bench_app.command("autonomy")(bench_autonomy)
+bench_app.command("cycle")(bench_cycle)
+bench_app.command("characterise")(bench_characterise)
 app.add_typer(bench_app, name="bench")
 
 

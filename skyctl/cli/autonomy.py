@@ -1,26 +1,67 @@
-"""`skyctl bench autonomy`: what autonomy costs, and what it lets through."""
+"""`skyctl bench autonomy`: guard, seeker and mapper in one table; `skyctl bench maps`."""
 
-from typing import Annotated
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from skyctl.cli.common import JsonFile, complaints, console, explained, write_json
+from skyctl.cli.common import (
+    JsonFile,
+    PngFile,
+    complaints,
+    console,
+    explained,
+    progress_bar,
+    write_json,
+)
 
-_SHOWN = ("median", "p90", "p99", "max")
+_SHOWN = ("median", "p90", "p99", "success")
+
+
+class _Part(StrEnum):  # Typer has no lists of Literal
+    guard = "guard"
+    seeking = "seeking"
+    mapping = "mapping"
 
 
 def bench_autonomy(
+    parts: Annotated[
+        list[_Part] | None,
+        typer.Argument(help="What to measure; left out: all."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="First of the seeds.", min=0)] = 0,
+    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 20,
+    samples: Annotated[
+        int,
+        typer.Option(help="Samples a seed; of truth maps as many as there are.", min=1, max=1000),
+    ] = 5,
+    baseline_lives: Annotated[
+        int, typer.Option(help="Samples for each of the seeker's baselines.", min=1)
+    ] = 25,
     proposals: Annotated[
         int, typer.Option(help="Hostile proposals to the pulser's guard.", min=100)
     ] = 100_000,
     decisions: Annotated[int, typer.Option(help="Decisions to time.", min=10)] = 500,
-    seed: Annotated[int, typer.Option(help="Of the hostile proposals.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
+    kept: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder: what seekers and mappers did is kept here, and not done again.",
+            file_okay=False,
+        ),
+    ] = None,
     json_file: JsonFile = None,
+    png: PngFile = None,
 ) -> None:
-    """Verdict to armed pulser, stop to disarmed, and unsafe proposals that get through.
+    """Figures of guard, seeker and mapper, beside other ways to do the same.
 
-    Ends with 1 when one gets through. Takes about two minutes.
+    guard: verdict to armed pulser, stop to disarmed, unsafe proposals that get through; two
+    minutes. seeking: pulses to write, switch and erase on samples never seen; an hour of a core.
+    mapping: shots to a process diagram of 44 × 40 cells; half an hour of a core.
+
+    Ends with 1 when an unsafe proposal gets through. --png draws a map that the mapper made.
     """
     import logging
 
@@ -28,18 +69,83 @@ def bench_autonomy(
 
     logging.getLogger("skyctl").setLevel(logging.ERROR)  # each refusal is a warning
     with explained():
-        with console.status("") as status:
-            result = autonomy(proposals, decisions, seed, status.update)
-        table = Table("metric", *_SHOWN)
-        for metric in result["metrics"]:
-            for name, row in ((metric["name"], metric), *metric.get("baselines", {}).items()):
-                table.add_row(name, *(f"{row[q]:.3g}" if q in row else "" for q in _SHOWN))
+        with progress_bar("") as progress:
+            chosen = [part.value for part in parts or _Part]
+            bars = {part: progress.add_task(part, total=None) for part in chosen}
+            result = autonomy(
+                chosen,
+                seed=seed,
+                seeds=seeds,
+                samples=samples,
+                baseline_lives=baseline_lives,
+                proposals=proposals,
+                decisions=decisions,
+                workers=workers,
+                kept=kept,
+                progress=lambda part, done, total: progress.update(
+                    bars[part], completed=done, total=total
+                ),
+            )
+        table = Table("metric", *_SHOWN, "target")
+        for row in result["metrics"]:
+            table.add_row(row["name"], *map(_show, _cells(row)), _target(row.get("target", {})))
+            for name, other in row["baselines"].items():
+                table.add_row(f"  {name}", *map(_show, _cells(other)), "", style="dim")
         console.print(table)
+        if png:
+            from skyctl.bench.mapping import JUDGED_MAPS, TruthMap
+            from skyctl.bench.mapping_figure import draw_map, mapped
+
+            truth = TruthMap.load(JUDGED_MAPS[0])
+            draw_map(truth, mapped(truth, 90, learned=True), png)
         write_json(json_file, result)
-    fuzzed = result["proposals"]
-    console.print(
-        f"{fuzzed['proposals']} proposals, {fuzzed['fired']} fired, refused {fuzzed['refused']}"
-    )
-    if fuzzed["unsafe"] or fuzzed["second_controllers"]:
-        complaints.print("[bold red]an unsafe proposal reached the driver[/]")
-        raise typer.Exit(1)
+    if fuzzed := result.get("proposals"):
+        console.print(
+            f"{fuzzed['proposals']} proposals, {fuzzed['fired']} fired, refused {fuzzed['refused']}"
+        )
+        if fuzzed["unsafe"] or fuzzed["second_controllers"]:
+            complaints.print("[bold red]an unsafe proposal reached the driver[/]")
+            raise typer.Exit(1)
+
+
+def _cells(row: dict[str, Any]) -> list[Any]:
+    return [row.get(column, "") for column in _SHOWN]
+
+
+def _show(value: float | str | None) -> str:
+    if value is None:
+        return "never"
+    return value if isinstance(value, str) else f"{value:.3g}"
+
+
+def _target(target: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in target.items())
+
+
+def bench_maps(
+    out: Annotated[
+        Path, typer.Argument(help="Folder for theta40.json and so on.", file_okay=False)
+    ],
+    theta: Annotated[
+        list[int] | None, typer.Option(help="Polar angle of the pulse, degrees; may be repeated.")
+    ] = None,
+    sample: Annotated[
+        list[int] | None,
+        typer.Option(help="Seed of a film of SampleSpread, may be repeated; or the default."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="How many shots at once; left out: all cores.", min=1)
+    ] = None,
+) -> None:
+    """Simulate truth maps that mappers are judged on: 1760 shots each, some minutes of a core.
+
+    Those that ship are 30, 40, 50 and 60 degrees of the default film and 40 degrees of others.
+    """
+    from skyctl.bench.mapping import simulate_truth
+
+    maps = [(angle, seed) for angle in theta or [30, 40, 50, 60] for seed in sample or [None]]
+    with explained(), progress_bar("shots") as progress:
+        for angle, seed in maps:
+            film = "" if seed is None else f", sample {seed}"
+            bar = progress.add_task(f"θ = {angle}°{film}", total=44 * 40)
+            simulate_truth(angle, seed, lambda bar=bar: progress.advance(bar), threads).save(out)

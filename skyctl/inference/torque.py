@@ -78,7 +78,7 @@ class TorqueNetwork:
     def __call__(self, spins: np.ndarray) -> np.ndarray:
         """The perpendicular field on ``spins``, both (3, rows, columns), in hoppings.
 
-        Raises ValueError for another shape, or a side under 5 sites.
+        Raises ValueError for another shape, or a side under ``FEWEST_SITES``.
         """
         if np.ndim(spins) != 3 or len(spins) != 3 or min(np.shape(spins)[1:]) < FEWEST_SITES:
             raise ValueError(
@@ -96,7 +96,7 @@ class TorqueNetwork:
             CUDA that of the first GPU
 
         What writes the spins must be done when the evaluation is called; when it returns, the field
-        is there. Raises ValueError for a side under 5 sites.
+        is there. Raises ValueError for a side under ``FEWEST_SITES``.
         """
         if min(rows, columns) < FEWEST_SITES:
             raise ValueError(

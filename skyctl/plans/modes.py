@@ -142,20 +142,19 @@ class Permission:
 
     def _asked(self, request: Request) -> Generator[Msg, Any, Answer]:
         approver = self.oversight.approver
-        nothing_said = f"no answer within {request.timeout_s:g} s"
 
         def ask() -> Answer:
-            answer: Any = approver(request) if approver else None
-            if not isinstance(answer, Answer):
-                raise TypeError(f"{answer!r} is no Answer")
+            try:
+                answer: Any = approver(request) if approver else None
+                if not isinstance(answer, Answer):
+                    raise TypeError(f"{answer!r} is no Answer")
+            except Exception as error:  # noqa: BLE001 - whatever an approver's fault, it is no yes
+                _log.exception("the approver failed")
+                return Answer(False, "", f"the approver failed ({error!r})")
             return answer
 
-        try:
-            answer, _ = yield from in_thread(ask, request.timeout_s)
-        except Exception as error:  # noqa: BLE001 - whatever an approver's fault is, it is no yes
-            _log.exception("the approver failed")
-            return Answer(False, "", f"the approver failed ({error!r})")
-        return answer or Answer(False, "", nothing_said)
+        answer, _ = yield from in_thread(ask, request.timeout_s)
+        return answer or Answer(False, "", f"no answer within {request.timeout_s:g} s")
 
 
 class ApprovalDesk:

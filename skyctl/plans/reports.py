@@ -71,7 +71,13 @@ class CycleReport:
             "changes": [{"cycle": cycle, "what": what} for cycle, what in self.changes],
             "unreached": [f"{t.task}: {t.reason}" for t in self.tasks if not t.reached],
             "problems": dict(
-                Counter(shot.problem for t in self.tasks for shot in t.shots if shot.problem)
+                # a remark in brackets names one shot
+                Counter(
+                    shot.problem.split(" (")[0]
+                    for t in self.tasks
+                    for shot in t.shots
+                    if shot.problem
+                )
             ),
             "reason": self.reason,
         }

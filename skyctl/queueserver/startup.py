@@ -10,26 +10,35 @@ At an instrument, copy this file and put the instrument's devices where the simu
 
 import os
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import bluesky.plan_stubs as bps
 from bluesky.utils import Msg
 
 from skyctl.agents.seeker import PulseMemory
 from skyctl.devices.simulated import simulated_beamline
-from skyctl.plans import plans
+from skyctl.plans import characterise as characterising
+from skyctl.plans import mapping, plans
 from skyctl.plans.modes import Answer, ApprovalDesk, Oversight
+from skyctl.plans.threads import in_thread
 from skyctl.pulse import Pulse, Spot
+from skyctl.rehearsal import guesses, twin_mean_sz
+from skyctl.rehearsal import rehearse as rehearse_on_twins
 
 # No postponed annotations here: a queue server reads them as they stand.
 
 __all__ = [
     "approve",
+    "characterise",
     "classify_shot",
     "cycle",
     "erase",
+    "map_process_diagram",
     "pending_approval",
     "refuse",
+    "rehearse",
     "switch",
     "write",
 ]
@@ -185,6 +194,92 @@ def classify_shot(
     spot = Spot(x=spot_x, y=spot_y, sigma=spot_sigma) if spot_sigma else None
     pulse = Pulse(amplitude_T=amplitude_T, width_ps=width_ps, theta_deg=theta_deg, spot=spot)
     yield from plans.classify_shot(pulser, camera, classifier, pulse)
+
+
+def characterise(
+    shots: int = 8, mode: Mode = "approve-batch", timeout_s: float = 600.0
+) -> Generator[Msg, Any, Any]:
+    """Estimate damping, anisotropy field and field calibration from three weak pulses.
+
+    Parameters
+    ----------
+    shots : int, optional
+        How many pulses may be fired to empty the film first.
+    mode : str, optional
+        How far the plan goes on its own.
+    timeout_s : float, optional
+        How long an approval may take, s; without one nothing is fired.
+    """
+    yield from characterising.characterise(
+        pulser, camera, classifier, decisions, twin_mean_sz, shots=shots,
+        oversight=_oversight(mode, timeout_s),
+    )  # fmt: skip
+
+
+def map_process_diagram(
+    shots: int = 100,
+    theta_deg: float = 40.0,
+    seed: int = 0,
+    mode: Mode = "approve-batch",
+    timeout_s: float = 600.0,
+) -> Generator[Msg, Any, Any]:
+    """Map what pulses do to one skyrmion, over their width and their field.
+
+    Parameters
+    ----------
+    shots : int, optional
+        How many shots the map may take; those that write the skyrmion come on top.
+    theta_deg : float, optional
+        Polar angle of every pulse, degrees.
+    seed : int, optional
+        Of the mapper.
+    mode : str, optional
+        How far the plan goes on its own.
+    timeout_s : float, optional
+        How long an approval may take, s; without one nothing is fired.
+    """
+    yield from mapping.map_process_diagram(
+        pulser, camera, classifier, decisions, shots=shots, theta_deg=theta_deg, seed=seed,
+        oversight=_oversight(mode, timeout_s),
+    )  # fmt: skip
+
+
+def rehearse(
+    plan: Literal["write", "switch", "erase", "cycle"],
+    shots: int = 12,
+    twins: int = 5,
+    start: Literal["empty", "skyrmion"] = "empty",
+    seed: int = 0,
+) -> Generator[Msg, Any, Any]:
+    """Try a plan on simulated twins of the sample; fires nothing. The start document tells.
+
+    Parameters
+    ----------
+    plan : str
+        Which.
+    shots : int, optional
+        How many pulses each task may fire.
+    twins : int, optional
+        How many guesses of the sample it is tried on.
+    start : str, optional
+        What is in their film.
+    seed : int, optional
+        Of the guesses.
+    """
+    learned = _memory[0] if _memory else PulseMemory()
+    told, _ = yield from in_thread(
+        partial(
+            rehearse_on_twins,
+            getattr(plans, plan),
+            {"shots": shots, "memory": learned},
+            pulser,
+            camera,
+            guesses(twins, seed, learned.switching),
+            start=start,
+        )
+    )
+    yield from bps.open_run({"plan_name": "rehearse", "rehearsal": told.as_json() if told else {}})
+    yield from bps.close_run()
 
 
 def pending_approval() -> dict[str, str]:

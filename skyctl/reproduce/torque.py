@@ -36,7 +36,7 @@ from skyctl.simulators.itinerant import (
 )
 from skyctl.simulators.itinerant_film import FieldOfSpins, exact_field, midpoint_step
 
-ARCHITECTURES: tuple[Architecture, ...] = ("paper", "equivariant")
+ARCHITECTURES: tuple[Architecture, ...] = ("equivariant", "paper")
 TARGETS = {
     "paper": {"within_10_deg": 0.80, "beyond_30_deg": 0.01},
     "equivariant": {"within_10_deg": 0.95, "beyond_30_deg": 0.001},

@@ -145,6 +145,17 @@ def test_maps_of_other_samples_save_shots():
     assert with_prior < 0.8 * without
 
 
+def test_settings_that_act_by_their_ratio_are_as_far_apart_as_their_logarithms():
+    axis = Axis("damping", (0.01, 0.02, 0.04, 0.16), log=True)
+    np.testing.assert_allclose(axis.places, [0, 0.75, 1.5, 3])
+    np.testing.assert_array_equal(Axis("damping", (0.01, 0.02, 0.16)).places, [0, 1, 2])
+    agent = BoundaryMapper(axis, Axis("width_ps", (1.0, 2.0, 9.0)), CLASSES)
+    column = agent._covariance.between(np.array([0]), np.array([0, 3, 6, 9]))[0]
+    assert column[1] ** 2 == pytest.approx(column[2] * column[0])  # two steps of the same ratio
+    with pytest.raises(ValueError, match="axis 'damping': 0 has no logarithm"):
+        Axis("damping", (0.0, 1.0), log=True)
+
+
 def test_a_prior_is_the_mean_and_covariance_of_stretched_maps():
     prior = MapPrior.of_maps([stripes()], 3, stretches=(1.0,), blur=0.0)
     np.testing.assert_array_equal(prior.mean.argmax(-1), stripes())

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from skyctl.errors import ModelError
 from skyctl.inference import torque as torque_module
 from skyctl.inference.model import open_session
-from skyctl.inference.torque import LATTICE, TorqueNetwork
+from skyctl.inference.torque import FEWEST_SITES, LATTICE, TorqueNetwork
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators.itinerant import random_spins
 from skyctl.simulators.itinerant_film import ItinerantFilmParameters, TorqueFilm
@@ -68,10 +68,10 @@ def spins_of(rows, columns, seed=0):
 def test_a_bound_evaluation_works_on_the_arrays_themselves(model):
     network = TorqueNetwork(model)
     assert network.device == "cpu"
-    spins, field = spins_of(6, 9), np.zeros((3, 6, 9), np.float32)
-    evaluate = network.bind(spins.ctypes.data, field.ctypes.data, 6, 9)
+    spins, field = spins_of(8, 11), np.zeros((3, 8, 11), np.float32)
+    evaluate = network.bind(spins.ctypes.data, field.ctypes.data, 8, 11)
     for seed in (0, 1):
-        spins[:] = spins_of(6, 9, seed)
+        spins[:] = spins_of(8, 11, seed)
         evaluate()
         np.testing.assert_array_equal(field, np.float32(0.05) * np.roll(spins, 1, 1))
         np.testing.assert_array_equal(field, network(spins))
@@ -79,17 +79,17 @@ def test_a_bound_evaluation_works_on_the_arrays_themselves(model):
 
 def test_two_evaluations_may_share_their_field(model):
     network = TorqueNetwork(model)
-    field = np.zeros((3, 5, 5), np.float32)
-    first, second = spins_of(5, 5, 1), spins_of(5, 5, 2)
-    evaluations = [network.bind(s.ctypes.data, field.ctypes.data, 5, 5) for s in (first, second)]
+    field = np.zeros((3, 9, 8), np.float32)
+    first, second = spins_of(9, 8, 1), spins_of(9, 8, 2)
+    evaluations = [network.bind(s.ctypes.data, field.ctypes.data, 9, 8) for s in (first, second)]
     for evaluate, spins in zip(evaluations * 2, (first, second) * 2, strict=True):
         evaluate()
         np.testing.assert_array_equal(field, network(spins))
 
 
 def test_lattices_that_are_too_small_are_refused(model):
-    with pytest.raises(ValueError, match="5 or more"):
-        TorqueNetwork(model).bind(0, 0, 4, 12)
+    with pytest.raises(ValueError, match=f"{FEWEST_SITES} or more"):
+        TorqueNetwork(model).bind(0, 0, FEWEST_SITES - 1, 12)
 
 
 def reckoned(path, sizes, tmp_path):

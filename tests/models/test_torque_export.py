@@ -28,7 +28,9 @@ def facts(architecture):
 def exported(request, tmp_path_factory):
     torch.manual_seed(0)
     network = {
-        "equivariant": EquivariantNetwork(features=2, reaches=(2, 2, 1), products=2, hidden=4, direct=3),
+        "equivariant": EquivariantNetwork(
+            features=2, reaches=(2, 2, 1), products=2, hidden=4, direct=3
+        ),
         "paper": PaperNetwork((4, 6)),
     }[request.param].eval()
     path = tmp_path_factory.mktemp("model") / "torque.onnx"

@@ -16,7 +16,16 @@ from bluesky import RunEngine
 from bluesky.utils import Msg
 
 FOLDER = Path(str(resources.files("skyctl.queueserver")))
-PLANS = ["classify_shot", "cycle", "erase", "switch", "write"]
+PLANS = [
+    "characterise",
+    "classify_shot",
+    "cycle",
+    "erase",
+    "map_process_diagram",
+    "rehearse",
+    "switch",
+    "write",
+]
 STARTUP = "skyctl.queueserver.startup"
 
 
