@@ -31,6 +31,7 @@ from skyctl.stream.metrics import HubCollector, MetricsServer
 from skyctl.stream.publisher import Publisher
 
 _log = logging.getLogger(__name__)
+SETTLE_PS = 600.0
 _SETTLED_T = 0.01
 _THERMAL_PS = 20.0
 
@@ -64,7 +65,7 @@ class SimulatedSample:
         publisher: Publisher,
         *,
         component: Literal["sz", "spins"] = "sz",
-        settle_ps: float = 600.0,
+        settle_ps: float = SETTLE_PS,
         imaging: Imaging | None = None,
         field_calibration: float = 1.0,
     ) -> None:
@@ -263,6 +264,7 @@ def simulated_beamline(
     seed: int = 0,
     film: SampleFilm | None = None,
     component: Literal["sz", "spins"] = "sz",
+    settle_ps: float = SETTLE_PS,
     storage: Storage | None = None,
     metrics_port: int | None = None,
     timeout_s: float = 60.0,
@@ -270,8 +272,8 @@ def simulated_beamline(
     """Build a beamline around a simulated film; recordings go to ``folder``.
 
     ``film`` is a film of one's own (a ``TorqueFilm``, say), as it stands; left out, a ``Film`` is
-    made of ``parameters``, ``start``, ``device``, ``anisotropy_map`` and ``seed``. ``component`` is
-    the sample's.
+    made of ``parameters``, ``start``, ``device``, ``anisotropy_map`` and ``seed``. The sample's
+    are ``component`` and ``settle_ps``.
     ``imaging`` and ``field_calibration`` are the sample's, as in SimulatedSample; a Sample drawn
     from skyctl.simulators.spread.SampleSpread has parameters and calibration. ``anisotropy_map``
     (pinning defects) and ``seed`` (thermal noise) are the film's. ``spent`` is what was fired
@@ -296,7 +298,7 @@ def simulated_beamline(
     publisher = Publisher(address)
     try:
         sample = SimulatedSample(
-            film, publisher, component=component, imaging=imaging,
+            film, publisher, component=component, settle_ps=settle_ps, imaging=imaging,
             field_calibration=field_calibration,
         )  # fmt: skip
     except ValueError:

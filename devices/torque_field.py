@@ -39,8 +39,8 @@ class TorqueField(Device):
     """The torque S × H of the newest frame of a hub, as the electrons' field H turns its spins.
 
     Frames are taken as they come, the newest first; one that waits while another is worked on is
-    passed over (``skipped``). ``torque`` holds all of it, (3, rows, columns), and is read when it
-    is asked for by name; a device's own reading has its length alone.
+    passed over (``skipped``). ``torque`` holds all of it, (3, rows, columns), and is in
+    the device's reading once its ``kind`` is "normal"; else there is its length alone.
 
     network : the torque network, for the film that is seen; hub : where frames arrive. They must
         hold spins, (3, H, W): a simulated sample sends them with ``component="spins"``

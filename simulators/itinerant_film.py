@@ -264,7 +264,7 @@ class TorqueFilm(SampleFilm):
         steps: int,
     ) -> Stretch:
         p = self.parameters
-        spot = pulse.spot if pulse else None
+        spot: Any = pulse.spot if pulse else None
         return Stretch(
             coefficients=coefficients,
             bias_T=p.bias_T,

@@ -261,7 +261,7 @@ def _itinerant_film(
     film = TorqueFilm(network, parameters, seed=seed)
     if start == "skyrmion":
         film.set_skyrmion_lattice()
-        film.relax(max_ps=20.0)
+        film.relax(max_ps=5.0)
     return film
 
 

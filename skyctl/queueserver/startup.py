@@ -3,7 +3,7 @@
 For bluesky-queueserver (``--startup-module skyctl.queueserver.startup``) and blueapi
 (``blueapi.yaml`` beside this file). The plans take plain numbers and words and know their devices.
 What is fired is booked in the folder ``SKYCTL_RUNS`` (runs/queueserver unless set), which one
-process holds at a time.
+process holds at a time; recordings and documents go there too.
 
 At an instrument, copy this file and put the instrument's devices where the simulated ones are made.
 """
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import bluesky.plan_stubs as bps
+from bluesky import RunEngine
+from bluesky.callbacks.json_writer import JSONLinesWriter
 from bluesky.utils import Msg
 
 from skyctl.agents.seeker import PulseMemory
@@ -46,6 +48,12 @@ __all__ = [
 Mode = Literal["dry-run", "shadow", "approve-each", "approve-batch", "autonomous"]
 
 _folder = Path(os.environ.get("SKYCTL_RUNS", "runs/queueserver"))
+_folder.mkdir(parents=True, exist_ok=True)
+
+# bluesky-queueserver runs plans with the engine of this name; blueapi has its own.
+RE = RunEngine({})
+RE.subscribe(JSONLinesWriter(str(_folder), "documents.jsonl"))
+
 _beamline = simulated_beamline(_folder, ledger=_folder / "ledger.jsonl")
 _desk = ApprovalDesk()
 _memory: list[PulseMemory] = []

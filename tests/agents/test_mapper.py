@@ -145,6 +145,21 @@ def test_maps_of_other_samples_save_shots():
     assert with_prior < 0.8 * without
 
 
+def test_shots_tell_along_which_way_a_map_is_smooth_and_how_noisy_it_is():
+    row, column = np.indices((20, 24))
+    ridges = ((row + column) // 6) % 2  # stripes that fall to the left
+    clean, noisy = mapper(), mapper()
+    rng = np.random.default_rng(0)
+    cells = rng.choice(480, 150, replace=False)
+    labels = ridges.ravel()[cells]
+    clean._covariance.fit(cells, labels, 3)
+    noisy._covariance.fit(cells, np.where(rng.random(150) < 0.4, 2 - labels, labels), 3)
+    here = np.array([10 * 24 + 12])
+    along, across = np.array([14 * 24 + 8]), np.array([14 * 24 + 16])
+    assert clean._covariance.between(here, along) > 2 * clean._covariance.between(here, across)
+    assert noisy._covariance.noise > 5 * clean._covariance.noise
+
+
 def test_settings_that_act_by_their_ratio_are_as_far_apart_as_their_logarithms():
     axis = Axis("damping", (0.01, 0.02, 0.04, 0.16), log=True)
     np.testing.assert_allclose(axis.places, [0, 0.75, 1.5, 3])
