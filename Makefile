@@ -49,6 +49,7 @@ bench: .venv/.test
 
 fuzz: .venv/.test
 	$(BIN)/python tests/fuzz/parsers.py --inputs 1000000 --json benchmarks/fuzz.json
+	$(BIN)/python tests/fuzz/guard.py --proposals 1000000 --json benchmarks/fuzz_guard.json
 
 clean:
 	rm -rf .venv build runs *.egg-info

@@ -23,8 +23,8 @@ from skyctl.models.torque_export import TorqueFacts, export_torque, torque_card
 from skyctl.models.torque_training import predict, score, train_torque
 
 Architecture = Literal["equivariant", "paper"]
-OWN_STATES = "of its own dynamics"
-"""Name of the score on states that the network itself drove to."""
+DRIVEN_STATES = "network-driven"
+"""Name of the score on states that a network drove to."""
 EARLY_STATES = "of the first 5 t0"
 """Name of the score on the states of the truth's plan that were held out."""
 LEARNING_RATES: dict[Architecture, float] = {"equivariant": 5e-3, "paper": 1e-3}
@@ -50,8 +50,9 @@ class TorqueRecipe:
     learning_rate : Adam's highest; None is what the architecture bears (``LEARNING_RATES``)
     test_runs, test_steps : of runs that the truth drives as the paper's, by which the network is
         judged and from which it never learns
-    rounds : in how many the network drives ``driven_runs`` runs, of which ``driven_states`` states
-        each, up to ``plan.longest_t0``, are then labelled and learned as well
+    rounds : in how many the equivariant network, trained so far, drives ``driven_runs`` runs, of
+        which ``driven_states`` states each, up to ``plan.longest_t0``, are then labelled and
+        learned as well; by either architecture, so that both learn from the same states
 
     Raises ValueError for what cannot be.
     """
@@ -122,16 +123,19 @@ def make_torque_network(
     held_out = {str(kind): TorqueStates.joined([*test]).of_kind(kind) for kind in KINDS}
     training, held_out[EARLY_STATES] = truth
     scale = training.mean_field
-    network = recipe.network()
-    for number in range(recipe.rounds + 1):
-        _train(recipe, number, network, training, scale, data, progress)
-        facts = _facts(recipe, network, scale, training, held_out)
-        if number == recipe.rounds:
-            break
-        learned, kept = _driven(recipe, number, network, facts, data, progress)
+    driver = replace(recipe, architecture="equivariant")
+    network = driver.network()
+    for number in range(recipe.rounds):
+        _train(driver, number, network, training, scale, data, progress)
+        facts = _facts(driver, network, scale, training, held_out)
+        learned, kept = _driven(driver, number, network, facts, data, progress)
         training = TorqueStates.joined([training, learned])
-        own = [held_out[OWN_STATES]] if number else []
-        held_out[OWN_STATES] = TorqueStates.joined([*own, kept])
+        before = [held_out[DRIVEN_STATES]] if number else []
+        held_out[DRIVEN_STATES] = TorqueStates.joined([*before, kept])
+    if recipe.architecture != driver.architecture:
+        network = recipe.network()
+    _train(recipe, recipe.rounds, network, training, scale, data, progress)
+    facts = _facts(recipe, network, scale, training, held_out)
     difference = export_torque(network, out, facts)
     parameters = sum(p.numel() for p in network.parameters())
     out.with_suffix(".md").write_text(torque_card(out, facts, difference, parameters))

@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,9 +18,12 @@ from skyctl.devices.replayed import replayed_beamline
 from skyctl.errors import RecordingError, SkyctlError
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import cycle, erase, switch, write
+from skyctl.plans.characterise import characterise
+from skyctl.plans.mapping import map_process_diagram
 from skyctl.plans.modes import Answer, Oversight, Request
 from skyctl.plans.stubs import DECISIONS
 from skyctl.recording.reader import Recording
+from skyctl.rehearsal import twin_mean_sz
 
 _NAMES = ("shot", "from_shot")
 """Readings of a decision that are names: other ones each time, the same from one to the next."""
@@ -145,6 +149,12 @@ def replay_decisions(
             f"documents {documents}: {start.get('plan_name', 'this run')} has no agent whose "
             f"decisions could be made again. There are: {', '.join(_PLANS)}."
         )
+    if start["plan_args"].get("row_setting", _PULSE_SETTINGS[0]) not in _PULSE_SETTINGS:
+        raise RecordingError(
+            f"documents {documents}: a map over {start['plan_args']['row_setting']}, which a "
+            "device set; nothing of it is in the recording. Only maps over settings of the pulse "
+            "can be made again."
+        )
     lines: list[tuple[str, dict[str, Any]]] = []
     engine = RunEngine({})
     engine.subscribe(lambda name, doc: lines.append((name, doc)))
@@ -177,7 +187,10 @@ _PLANS: dict[str, Callable[..., Generator[Msg, Any, Any]]] = {
     "switch": switch,
     "erase": erase,
     "cycle": cycle,
+    "characterise": partial(characterise, predict=twin_mean_sz),
+    "map_process_diagram": map_process_diagram,
 }
+_PULSE_SETTINGS = ("amplitude_T", "theta_deg")
 
 
 def _arguments(saved: dict[str, Any]) -> dict[str, Any]:

@@ -91,6 +91,13 @@ def test_a_score_is_reached_by_the_truth_and_not_by_chance():
     assert not Score.of(HALVES, np.random.default_rng(0).integers(2, size=HALVES.shape)).reached
 
 
+@pytest.mark.parametrize(
+    ("boundary_cells", "area_f1", "reached"), [(0.9, 0.96, 1), (1.1, 0.96, 0), (0.9, 0.94, 0)]
+)
+def test_a_target_is_both_boundaries_and_labels(boundary_cells, area_f1, reached):
+    assert Score(1.0, area_f1, boundary_cells, True).reached == bool(reached)
+
+
 def _agent():
     rows, columns = Axis("damping", tuple(range(10))), Axis("width_ps", tuple(range(12)))
     return Scripted(rows, columns, CLASSES, grid)

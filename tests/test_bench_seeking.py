@@ -9,6 +9,7 @@ import pytest
 from skyctl.agents.seeker import Proposal, TargetSeeker
 from skyctl.bench import seeking
 from skyctl.bench.seeking import AT_MOST, Attempt, Conditions, Rig, live
+from skyctl.frame import Counts
 from skyctl.pulse import Pulse
 from skyctl.simulators.film import FilmParameters
 from skyctl.simulators.spread import Sample
@@ -33,7 +34,15 @@ def test_failures_count_as_one_pulse_more_than_allowed():
     assert spread["median"] == 2
     assert spread["mean"] == pytest.approx((1 + 2 + AT_MOST["switch"] + 1) / 3)
     assert spread["success"] == pytest.approx(2 / 3)
-    assert spread["success_95"][0] < 2 / 3 <= spread["success_95"][1]
+    assert spread["success_95"][0] < 2 / 3 < spread["success_95"][1]
+
+
+def test_successes_without_a_failure_leave_room_for_one():
+    """Clopper and Pearson: of 100, the lower bound is 0.025 to the power of 1/100."""
+    spread = seeking._spread([attempt(1)] * 100, "library", "switch", COLD)
+    assert spread["success"] == 1
+    assert spread["success_95"] == pytest.approx((0.025**0.01, 1))
+    assert spread["median_95"] == (1, 1)
 
 
 def test_what_only_looks_reached_is_no_success():
@@ -50,6 +59,41 @@ def test_agents_tasks_and_conditions_are_not_mixed():
     ]
     assert seeking._spread(attempts, "library", "switch", COLD)["mean"] == 1
     assert seeking._spread(attempts, "oracle", "switch", COLD) == {"lives": 0}
+
+
+class ScriptedRig:
+    """Shows these films, one a look; its true charge is ``charge``."""
+
+    def __init__(self, films: list[FilmState], charge: float) -> None:
+        self._films, self._charge = iter(films), charge
+
+    def look(self) -> FilmState:
+        return next(self._films)
+
+    def fire(self, pulse: Pulse) -> ShotResult:
+        return ShotResult("s", None, None, Counts(), "", ())
+
+    def charge(self) -> float:
+        return self._charge
+
+
+EMPTY = FilmState(background=-1, discs=0, domains=0, reversed_sites=0)
+SKYRMION = FilmState(background=-1, discs=1, domains=0, reversed_sites=50)
+
+
+@pytest.mark.parametrize(("charge", "verified"), [(-0.98, True), (0.99, True), (0.1, False)])
+def test_the_film_s_charge_judges_what_the_camera_saw(charge, verified):
+    rig = ScriptedRig([EMPTY, EMPTY, SKYRMION], charge)
+    attempt = seeking._pursue(TargetSeeker("write", (49.5, 49.5)), rig, "library", 1, COLD)
+    assert (attempt.pulses, attempt.reached, attempt.verified) == (2, True, verified)
+
+
+def test_a_task_ends_after_its_pulses_or_when_the_agent_gives_up():
+    rig = ScriptedRig([EMPTY] * 50, 0.0)
+    attempt = seeking._pursue(TargetSeeker("write", (49.5, 49.5)), rig, "library", 1, COLD)
+    assert not attempt.reached
+    assert len(attempt.fired) == attempt.pulses <= AT_MOST["write"]
+    assert attempt.gave_up.startswith("write: missed at 8, ")
 
 
 def test_warm_pulses_are_compared_at_the_same_samples():

@@ -147,7 +147,7 @@ def _areas(labels: np.ndarray) -> list[np.ndarray]:
     for c in np.unique(labels):
         patches, _ = _patches(labels == c)
         # Where a square lies inside a class it lies inside one patch.
-        held = binary_erosion(labels == c, np.ones((AREA_SIDE, AREA_SIDE)))
+        held: Any = binary_erosion(labels == c, np.ones((AREA_SIDE, AREA_SIDE)))
         found += [patches == patch for patch in np.unique(patches[held])]
     return found
 
@@ -293,7 +293,8 @@ def run_agent(
     rng = np.random.default_rng(seed)
     scores: list[tuple[int, Score]] = []
     fired, look_at, stopped = 0, 10, None
-    tells = type(agent) is BoundaryMapper and not noise
+    # Not one of its subclasses: they do not say when they are done.
+    watched = agent if type(agent) is BoundaryMapper and not noise else None
     while fired < budget:
         (point,) = agent.suggest()
         row = agent.rows.index(point[agent.rows.name])
@@ -301,13 +302,13 @@ def run_agent(
         seen = [_mistaken(truth[row, column], noise, rng) for _ in range(repeats)]
         fired += repeats
         agent.ingest([{**point, "label": agent.classes[max(seen, key=seen.count)]}])
-        if tells and stopped is None and agent.should_stop()[0]:
+        if watched and stopped is None and watched.should_stop()[0]:
             stopped = fired
         if fired >= look_at:
             scores.append((fired, Score.of(truth, agent.labels())))
             look_at = fired + (5 if fired < 500 else 50)
             mapped = _held(scores, lambda s: s.reached and s.islands)
-            if mapped and (stopped or not tells):
+            if mapped and (stopped or not watched):
                 break
     claimed, held_out = math.nan, math.nan
     if isinstance(agent, BoundaryMapper):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
 from skyctl.agents.bracket import BracketMemory, BracketSeeker
 from skyctl.agents.library import SwitchingLibrary
@@ -346,23 +346,22 @@ def _pulses(attempts: list[Attempt]) -> np.ndarray:
 def _spread(
     attempts: list[Attempt], agent: Agent, task: Task, conditions: Conditions
 ) -> dict[str, Any]:
-    """Median and p90 of the pulses, and the share that succeeded, with 95 % intervals.
-
-    A failure counts as one pulse more than was allowed. An interval of numbers that are all the
-    same is that number.
+    """Median and p90 of the pulses, and the share that succeeded, with 95 % intervals: that of the
+    median by bootstrap, that of the share exact (Clopper and Pearson).
     """
     chosen = _of(attempts, agent, task, conditions)
     if not chosen:
         return {"lives": 0}
-    pulses, success = _pulses(chosen), np.array([a.verified for a in chosen], float)
+    pulses, verified = _pulses(chosen), sum(a.verified for a in chosen)
+    share = binomtest(verified, len(chosen)).proportion_ci(0.95, method="exact")
     return {
         "lives": len(chosen),
         "median": float(np.median(pulses)),
         "median_95": _interval(pulses, np.median),
         "p90": float(np.percentile(pulses, 90)),
         "mean": float(pulses.mean()),
-        "success": float(success.mean()),
-        "success_95": _interval(success, np.mean),
+        "success": verified / len(chosen),
+        "success_95": (float(share.low), float(share.high)),
         "falsely_reached": sum(a.reached and not a.verified for a in chosen),
     }
 

@@ -134,7 +134,8 @@ def run(
                 raise typer.Exit(1) from None
             recording, spent = line.camera.recording, line.pulser.guard.spent
         report = result.plan_result
-        told = _told(report)
+        told = report.as_json()
+        _show(report)
         write_json(
             json_file,
             {
@@ -272,8 +273,8 @@ class _CtrlC:
             self._engine.request_pause()
 
 
-def _told(report: Any) -> dict[str, Any]:
-    """Print what came of a plan, and give it as plain values."""
+def _show(report: Any) -> None:
+    """Print what came of a plan."""
     from skyctl.plans.characterise import CharacteriseReport
     from skyctl.plans.mapping import MapReport
     from skyctl.plans.reports import CycleReport
@@ -282,30 +283,24 @@ def _told(report: Any) -> dict[str, Any]:
         told = report.as_json()
         console.print(
             f"{told.get('succeeded', 0)} of {told['cycles']} cycles, pulses a cycle: median "
-            f"{told.get('pulses_median', 0):g}, most {told.get('pulses_most', 0)}"
+            f"{told.get('pulses_median', 0):g}, most {told.get('pulses_most', 0)}; "
+            f"{escape(report.reason)}",
+            highlight=False,
         )
-        if report.reason:
-            console.print(escape(report.reason), highlight=False)
-        return {"reached": report.reached, **told}
-    if isinstance(report, CharacteriseReport):
+    elif isinstance(report, CharacteriseReport):
         console.print(escape(str(report.found or report.reason)), highlight=False)
-        estimates = report.found.estimates if report.found else {}
-        return {
-            "reached": report.reached,
-            "reason": report.reason,
-            "misfit": report.found.misfit if report.found else None,
-            "estimates": {name: vars(each) for name, each in estimates.items()},
-        }
-    if isinstance(report, MapReport):
-        return _map_told(report)
-    console.print(_line(report), highlight=False)
-    return {
-        "reached": report.reached,
-        "reason": report.reason,
-        "pulses": report.pulses,
-        "proposed": [str(pulse) for pulse in report.proposed],
-        "proposed_dose_T2ps": report.proposed_dose_T2ps,
-    }
+    elif isinstance(report, MapReport):
+        table = Table(report.rows.name, *(f"{width:g}" for width in report.columns.values))
+        for value, row in zip(report.rows.values, report.named, strict=False):
+            table.add_row(f"{value:g}", *(outcome[0].upper() for outcome in row))
+        console.print(table)
+        console.print(
+            f"{report.shots} shots, {report.prepared} more to bring the skyrmion back; "
+            f"{escape(report.reason)}",
+            highlight=False,
+        )
+    else:
+        console.print(_line(report), highlight=False)
 
 
 def _line(task: "TaskReport") -> str:
@@ -315,29 +310,3 @@ def _line(task: "TaskReport") -> str:
         f"{task.task}: {done}, pulses: {task.pulses}, proposed: {proposed} "
         f"({task.proposed_dose_T2ps:.0f} T²ps)"
     )
-
-
-def _map_told(report: Any) -> dict[str, Any]:
-    from skyctl.agents.outcome import OUTCOMES
-
-    rows: list[list[str]] = []
-    if report.map is not None:
-        rows = [[OUTCOMES[label] for label in row] for row in report.map.labels]
-        table = Table(report.rows.name, *(f"{width:g}" for width in report.columns.values))
-        for value, row in zip(report.rows.values, rows, strict=True):
-            table.add_row(f"{value:g}", *(label[0].upper() for label in row))
-        console.print(table)
-    console.print(
-        f"{report.shots} shots, {report.prepared} more to bring the skyrmion back; "
-        f"{escape(report.reason)}",
-        highlight=False,
-    )
-    return {
-        "reached": report.finished,
-        "reason": report.reason,
-        "shots": report.shots,
-        "prepared": report.prepared,
-        "rows": list(report.rows.values),
-        "columns": list(report.columns.values),
-        "map": rows,
-    }

@@ -1,7 +1,7 @@
 """The plan that characterises a sample: a few weak pulses at its empty film, and a fit."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bluesky.utils import Msg
@@ -34,6 +34,18 @@ class CharacteriseReport:
     def reached(self) -> bool:
         """Whether there are estimates."""
         return self.found is not None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: each estimate with its deviation now and before any shot."""
+        found = self.found
+        return {
+            "reached": self.reached,
+            "reason": self.reason,
+            "emptied": self.emptied,
+            "shots": self.shots,
+            "misfit": found.misfit if found else None,
+            "estimates": {k: asdict(each) for k, each in found.estimates.items()} if found else {},
+        }
 
 
 def characterise(

@@ -40,6 +40,24 @@ class MapReport:
     points: list[dict[str, Any]] = field(default_factory=list)
     map: ProcessMap | None = None
 
+    @property
+    def named(self) -> list[list[str]]:
+        """The outcome of each cell, row by row; empty before the first shot."""
+        return [] if self.map is None else [[OUTCOMES[i] for i in row] for row in self.map.labels]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "reached": self.finished,
+            "reason": self.reason,
+            "shots": self.shots,
+            "prepared": self.prepared,
+            "row_setting": self.rows.name,
+            "rows": list(self.rows.values),
+            "widths_ps": list(self.columns.values),
+            "map": self.named,
+        }
+
 
 def map_process_diagram(
     pulser: Any,
@@ -100,7 +118,10 @@ def map_process_diagram(
     MapReport
         The map with its uncertainty, the shots, and why it ended.
     """
-    report = MapReport(Axis(row_setting, tuple(rows)), Axis("width_ps", tuple(widths_ps)))
+    report = MapReport(
+        Axis(row_setting, tuple(rows), log=row_setting == "damping"),
+        Axis("width_ps", tuple(widths_ps), log=True),
+    )
     fixed = {"amplitude_T": amplitude_T, "theta_deg": theta_deg}
     if row_device is None and row_setting not in fixed:
         raise ValueError(
@@ -173,7 +194,7 @@ def map_process_diagram(
 
     arguments = {
         "widths_ps": list(widths_ps), "rows": list(rows), "row_setting": row_setting,
-        **fixed, "shots": shots, "seed": seed,
+        **fixed, "shots": shots, "seed": seed, "centre": list(centre), "write_shots": write_shots,
     }  # fmt: skip
     facts = plans._agent_facts(arguments, oversight, pulser)
     return (

@@ -50,6 +50,7 @@ class CycleReport:
         """Plain values: success and pulses, over all and ten cycles at a time, and what failed."""
         return {
             "cycles": self.cycles,
+            "reached": self.reached,
             **_statistics(self.succeeded, self.pulses),
             "tasks": {
                 name: _statistics(

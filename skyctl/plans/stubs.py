@@ -58,6 +58,17 @@ class TaskReport:
         """∫B² dt of all that was proposed, T²·ps."""
         return sum(pulse.dose_T2ps for pulse in self.proposed)
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "task": self.task,
+            "reached": self.reached,
+            "reason": self.reason,
+            "pulses": self.pulses,
+            "proposed": [str(pulse) for pulse in self.proposed],
+            "proposed_dose_T2ps": self.proposed_dose_T2ps,
+        }
+
 
 Plan = Generator[Msg, Any, Any]
 
@@ -208,25 +219,23 @@ def pursue(
         state, before = seen.state, report.after or seen.state
         report.before, report.after = report.before or state, state
         spoilt = spoilt + 1 if result and result.problem else 0
-        if fired and result and not result.problem:
-            yield from in_thread(partial(seeker.ingest, fired, before, result, state))
-        if seeker.reached(state):
-            report.reached = True
-            return report
         if result and spoilt == _SPOILT_IN_A_ROW:
-            report.reason = f"held fire: {result.problem}"
+            enough = f"held fire: {result.problem}"
+        elif mode == "shadow" and len(report.proposed) >= shots:
+            enough = f"shadow, nothing is fired: {shots} pulses proposed"
+        elif report.pulses >= shots:
+            enough = f"not reached within {shots} shots; the film has {state}"
+        else:
+            enough = ""
+        seen_shot = (fired, before, result) if fired and result and not result.problem else None
+        (report.reached, proposal), _ = yield from in_thread(  # type: ignore[misc]
+            partial(_think, seeker, state, seen_shot, not enough)
+        )
+        if report.reached:
             return report
-        if mode == "shadow" and len(report.proposed) >= shots:
-            report.reason = f"shadow, nothing is fired: {shots} pulses proposed"
-            return report
-        if report.pulses >= shots:
-            report.reason = f"not reached within {shots} shots; the film has {state}"
-            report.gave_up = True
-            return report
-        proposal, _ = yield from in_thread(partial(seeker.suggest, state))
         if proposal is None:
-            report.reason = f"nothing left to try ({seeker.gave_up}); the film has {state}"
-            report.gave_up = True
+            report.reason = enough or f"{seeker.gave_up}; the film has {state}"
+            report.gave_up = not enough or report.pulses >= shots
             return report
         report.proposed.append(proposal.pulse)
         request = permission.request(
@@ -262,6 +271,23 @@ def pursue(
             result = _no_result(request.shot, refusal)
         fired = proposal
         report.shots.append(result)
+
+
+def _think(
+    seeker: TaskSeeker,
+    state: FilmState,
+    seen: tuple[Proposal, FilmState, ShotResult] | None,
+    go_on: bool,
+) -> tuple[bool, Proposal | None]:
+    """Learn from the last shot, and propose the next: (whether the task is reached, the proposal).
+
+    One call, because each costs a thread and a turn of the RunEngine's loop.
+    """
+    if seen:
+        seeker.ingest(*seen, state)
+    if seeker.reached(state) or not go_on:
+        return seeker.reached(state), None
+    return False, seeker.suggest(state)
 
 
 def decide(

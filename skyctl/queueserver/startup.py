@@ -89,9 +89,10 @@ def write(
         How long an approval may take, s; without one nothing is fired.
     """
     oversight = _oversight(mode, timeout_s)
-    yield from plans.write(
+    report = yield from plans.write(
         pulser, camera, classifier, decisions, shots=shots, centre=(x, y), oversight=oversight
     )
+    return report.as_json()
 
 
 def switch(
@@ -115,9 +116,10 @@ def switch(
         How long an approval may take, s; without one nothing is fired.
     """
     oversight = _oversight(mode, timeout_s)
-    yield from plans.switch(
+    report = yield from plans.switch(
         pulser, camera, classifier, decisions, shots=shots, centre=(x, y), oversight=oversight
     )
+    return report.as_json()
 
 
 def erase(
@@ -135,7 +137,10 @@ def erase(
         How long an approval may take, s; without one nothing is fired.
     """
     oversight = _oversight(mode, timeout_s)
-    yield from plans.erase(pulser, camera, classifier, decisions, shots=shots, oversight=oversight)
+    report = yield from plans.erase(
+        pulser, camera, classifier, decisions, shots=shots, oversight=oversight
+    )
+    return report.as_json()
 
 
 def cycle(
@@ -163,7 +168,7 @@ def cycle(
     """
     if not _memory:
         _memory.append(PulseMemory())
-    yield from plans.cycle(
+    report = yield from plans.cycle(
         pulser,
         camera,
         classifier,
@@ -174,6 +179,7 @@ def cycle(
         memory=_memory[0],
         oversight=_oversight(mode, timeout_s),
     )
+    return report.as_json()
 
 
 def classify_shot(
@@ -201,7 +207,8 @@ def classify_shot(
     """
     spot = Spot(x=spot_x, y=spot_y, sigma=spot_sigma) if spot_sigma else None
     pulse = Pulse(amplitude_T=amplitude_T, width_ps=width_ps, theta_deg=theta_deg, spot=spot)
-    yield from plans.classify_shot(pulser, camera, classifier, pulse)
+    result = yield from plans.classify_shot(pulser, camera, classifier, pulse)
+    return {"label": result.label, "problem": result.problem, "film": str(result.state)}
 
 
 def characterise(
@@ -218,10 +225,11 @@ def characterise(
     timeout_s : float, optional
         How long an approval may take, s; without one nothing is fired.
     """
-    yield from characterising.characterise(
+    report = yield from characterising.characterise(
         pulser, camera, classifier, decisions, twin_mean_sz, shots=shots,
         oversight=_oversight(mode, timeout_s),
     )  # fmt: skip
+    return report.as_json()
 
 
 def map_process_diagram(
@@ -246,10 +254,11 @@ def map_process_diagram(
     timeout_s : float, optional
         How long an approval may take, s; without one nothing is fired.
     """
-    yield from mapping.map_process_diagram(
+    report = yield from mapping.map_process_diagram(
         pulser, camera, classifier, decisions, shots=shots, theta_deg=theta_deg, seed=seed,
         oversight=_oversight(mode, timeout_s),
     )  # fmt: skip
+    return report.as_json()
 
 
 def rehearse(
@@ -286,8 +295,10 @@ def rehearse(
             start=start,
         )
     )
-    yield from bps.open_run({"plan_name": "rehearse", "rehearsal": told.as_json() if told else {}})
+    expected = told.as_json() if told else {}
+    yield from bps.open_run({"plan_name": "rehearse", "rehearsal": expected})
     yield from bps.close_run()
+    return expected
 
 
 def pending_approval() -> dict[str, str]:

@@ -90,6 +90,19 @@ def test_one_shot_in_eight_tests_the_map():
     assert agent.map().checks == len(agent._checks)
 
 
+def test_where_the_map_is_tested_does_not_depend_on_the_map():
+    agents = [fire(mapper(seed=2), truth, 60) for truth in (stripes(), stripes(slope=-0.4))]
+    one, other = ([agent.cells[shot] for shot in agent.checks] for agent in agents)
+    assert one == other
+    assert len(set(one)) > 3
+
+
+def test_the_covariance_is_learned_anew_as_shots_come_in():
+    agent = fire(mapper(), stripes(), 14)
+    early = agent._covariance._settings
+    assert not np.allclose(early, fire(agent, stripes(), 50)._covariance._settings)
+
+
 def test_the_map_says_where_it_is_unsure_and_about_how_often_it_is_wrong():
     truth = stripes()
     found = fire(mapper(), truth, 20).map()
@@ -171,6 +184,22 @@ def test_settings_that_act_by_their_ratio_are_as_far_apart_as_their_logarithms()
         Axis("damping", (0.0, 1.0), log=True)
 
 
+def test_before_any_shot_the_map_is_the_prior_s():
+    prior = MapPrior.of_maps([stripes()], 3, stretches=(1.0,), blur=0.0)
+    np.testing.assert_array_equal(mapper(prior=prior).labels(), stripes())
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_shot_tells_two_maps_of_a_prior_apart(which):
+    maps = [stripes(), stripes(slope=0.3, first=7.0, second=16.0)]
+    prior = MapPrior.of_maps(maps, 3, stretches=(1.0,), blur=0.0)
+    row, column = np.argwhere(maps[0] != maps[1])[5]
+    agent = mapper(prior=prior)
+    point = {"damping": ROWS.values[row], "width_ps": COLUMNS.values[column]}
+    answer(agent, maps[which], [point])
+    assert np.mean(agent.labels() != maps[which]) < 0.3 * np.mean(maps[0] != maps[1])
+
+
 def test_a_prior_is_the_mean_and_covariance_of_stretched_maps():
     prior = MapPrior.of_maps([stripes()], 3, stretches=(1.0,), blur=0.0)
     np.testing.assert_array_equal(prior.mean.argmax(-1), stripes())
@@ -180,6 +209,19 @@ def test_a_prior_is_the_mean_and_covariance_of_stretched_maps():
     assert (np.diag(two.covariance)[differ] > 0).all()
     assert (np.diag(two.covariance)[~differ] < 1e-12).all()
     assert two.mean.sum(-1) == pytest.approx(1)
+
+
+def test_maps_of_a_prior_are_stretched_along_both_axes_and_softened():
+    corner = np.zeros((20, 24), int)
+    corner[:6, :6] = 1
+    sharp = MapPrior.of_maps([corner], 2, stretches=(2.0,), blur=0.0)
+    large = sharp.mean.argmax(-1)
+    assert large[:10, :10].all()
+    assert not large[12:].any()
+    assert not large[:, 12:].any()
+    assert set(np.unique(sharp.mean)) == {0, 1}
+    soft = MapPrior.of_maps([corner], 2, stretches=(1.0,)).mean[2, 4:8, 1]
+    assert 1 > soft[1] > 0.5 > soft[2] > 0
 
 
 @pytest.mark.parametrize("shots", [1, 7, 70])

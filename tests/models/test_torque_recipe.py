@@ -12,13 +12,18 @@ from skyctl.errors import ModelError
 from skyctl.inference.torque import TorqueNetwork
 from skyctl.models import torque_recipe
 from skyctl.models.torque_data import TorquePlan
-from skyctl.models.torque_recipe import EARLY_STATES, OWN_STATES, TorqueRecipe, make_torque_network
+from skyctl.models.torque_recipe import (
+    DRIVEN_STATES,
+    EARLY_STATES,
+    TorqueRecipe,
+    make_torque_network,
+)
 from skyctl.simulators.itinerant import Electrons
 
 PLAN = TorquePlan(side=12, runs=8, steps=1, longest_t0=15, electrons=Electrons(temperature=0.1))
 
 
-def test_a_network_is_made_and_learns_from_its_own_states(tmp_path, monkeypatch):
+def test_a_network_is_made_and_learns_from_driven_states_too(tmp_path, monkeypatch):
     recipe = TorqueRecipe(
         "paper", (2, 3), PLAN, test_runs=2, test_steps=1, steps=2, rounds=1, driven_runs=8,
         driven_states=1,
@@ -35,10 +40,10 @@ def test_a_network_is_made_and_learns_from_its_own_states(tmp_path, monkeypatch)
         ("states driven by truth", 8),
         ("states driven by truth", 2),
         ("training, round 1", 2),
-        ("states driven by paper", 8),
+        ("states driven by equivariant", 8),
         ("training, round 2", 2),
     ]
-    assert set(facts.scores) == {"lattice", "quench", EARLY_STATES, OWN_STATES}
+    assert set(facts.scores) == {"lattice", "quench", EARLY_STATES, DRIVEN_STATES}
     # 8 + 8 runs of 2 and 1 states; of four runs of a kind one is held out.
     assert facts.states == 6 * 2 + 6
     card = TorqueNetwork(out).card

@@ -9,6 +9,7 @@ import pytest
 from bluesky import RunEngine
 from bluesky.callbacks.json_writer import JSONLinesWriter
 from bluesky.utils import RunEngineInterrupted
+from ophyd import Signal
 from typer.testing import CliRunner
 
 from skyctl.agents.seeker import Bracket, PulseMemory
@@ -18,10 +19,13 @@ from skyctl.devices.guard import Envelope
 from skyctl.devices.simulated import simulated_beamline
 from skyctl.errors import RecordingError
 from skyctl.plans import classify_shot, cycle, write
+from skyctl.plans.characterise import characterise
+from skyctl.plans.mapping import map_process_diagram
 from skyctl.plans.modes import Answer, Oversight
 from skyctl.provenance import read_documents, replay_decisions
 from skyctl.pulse import Pulse
 from skyctl.recording.reader import Recording
+from skyctl.rehearsal import twin_mean_sz
 
 
 def record(folder, plan, *, interrupt_after=None, **beamline):
@@ -154,6 +158,31 @@ def test_the_command_says_whether_they_agree(run, copy, tmp_path):
     done = command(copy)
     assert done.exit_code == 1
     assert "a whim" in done.output
+
+
+def test_a_map_s_decisions_come_out(tmp_path):
+    cells = {"widths_ps": (5.0, 8.0), "rows": (1.0, 2.0), "shots": 2}
+    run = record(tmp_path, lambda *four: map_process_diagram(*four, **cells), start="skyrmion")
+    report = replayed(run)
+    assert (report.decisions, report.differences, report.ended) == (2, (), "")
+
+
+def test_a_map_over_what_a_device_set_is_refused(tmp_path):
+    cells = {"widths_ps": (5.0, 8.0), "rows": (0.3, 0.4), "shots": 1, "row_setting": "damping"}
+
+    def plan(pulser, camera, classifier, decisions):
+        devices = pulser, camera, classifier, decisions
+        return map_process_diagram(*devices, row_device=Signal(name="damping"), **cells)
+
+    with pytest.raises(RecordingError, match="a map over damping"):
+        replayed(record(tmp_path, plan, start="skyrmion"))
+
+
+@pytest.mark.slow
+def test_a_characterisation_s_decisions_come_out(tmp_path):
+    run = record(tmp_path, lambda *four: characterise(*four, twin_mean_sz))
+    report = replayed(run)
+    assert (report.decisions, report.differences, report.ended) == (3, (), "")
 
 
 @pytest.mark.slow

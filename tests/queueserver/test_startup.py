@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -56,6 +57,24 @@ def test_plans_take_plain_values_and_return_plans(startup):
         for parameter in inspect.signature(plan).parameters.values():
             assert plain(parameter.annotation), parameter
             assert parameter.name in inspect.getdoc(plan)
+
+
+def test_the_module_has_the_engine_that_a_queue_server_runs_plans_with(startup, tmp_path):
+    assert isinstance(startup.RE, RunEngine)
+    startup.RE(startup.write(mode="dry-run"))
+    names = [json.loads(line)["name"] for line in (tmp_path / "documents.jsonl").open()]
+    assert (names[0], names[-1]) == ("start", "stop")
+
+
+def test_a_rehearsal_is_told_in_its_start_document(startup):
+    documents = []
+    engine = RunEngine({}, call_returns_result=True)
+    engine.subscribe(lambda name, doc: documents.append((name, doc)))
+    told = engine(startup.rehearse("erase", twins=1)).plan_result
+    assert told["outcomes"] == {"reached": 1}
+    assert [name for name, _ in documents] == ["start", "stop"]
+    assert documents[0][1]["rehearsal"] == told
+    assert startup.pulser.shots_fired.get() == 0
 
 
 def test_the_modes_offered_are_the_plans(startup):
