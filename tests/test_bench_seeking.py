@@ -111,6 +111,8 @@ def test_every_row_has_a_target_and_its_baselines():
     for row in seeking._rows([attempt(1)]):
         assert {"name", "target", "baselines"} <= row.keys()
         assert ("times_cold" in row) == ("1 K" in row["name"])
+        # those that write and erase with the seeker's own pulses are no baseline of that
+        assert ("oracle" in row["baselines"]) == row["name"].startswith("switch")
 
 
 def test_a_shot_gives_what_a_plan_would_get():
@@ -155,14 +157,14 @@ def test_lives_that_are_kept_are_not_lived_again(tmp_path, monkeypatch):
     monkeypatch.setattr(seeking, "ProcessPoolExecutor", Here)
     monkeypatch.setattr(seeking, "live", quickly)
     first = seeking.seeking_metrics(2, 1, kept=kept, baseline_lives=1)
-    assert len(lived) == 2 * 2 + 4 + 2
+    assert len(lived) == 2 * 2 + 5 + 2
     assert {seed for _, seed, _ in lived} == {0, 1000}
     assert seeking.seeking_metrics(2, 1, kept=kept, baseline_lives=1) == first
-    assert len(lived) == 2 * 2 + 4 + 2
+    assert len(lived) == 2 * 2 + 5 + 2
     other = kept.read_text().replace('"library_sha256": ""', '"library_sha256": "another"', 1)
     kept.write_text(other)
     assert seeking.seeking_metrics(2, 1, kept=kept, baseline_lives=1) == first
-    assert len(lived) == 2 * 2 + 4 + 2 + 1
+    assert len(lived) == 2 * 2 + 5 + 2 + 1
 
 
 @pytest.fixture(scope="module")

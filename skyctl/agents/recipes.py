@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from skyctl.agents.seeker import TargetSeeker
-from skyctl.agents.tasks import Proposal, against
+from skyctl.agents.tasks import Proposal, Task, against
 from skyctl.pulse import Pulse
 from skyctl.verdict import FilmState
 
@@ -48,3 +48,22 @@ class RandomSeeker(TargetSeeker):
             width_ps=self._rng.uniform(4.0, 48.0),
         )
         return Proposal("switch", against(state.background, pulse), "drawn at random")
+
+
+class RandomSearch(RandomSeeker):
+    """Draws every pulse, also those that write (1–12 T, on the same spot) and erase (any angle)."""
+
+    name = "random-search"
+
+    def _choose(self, action: Task, state: FilmState) -> Proposal:
+        if action == "switch":
+            return self._switch(state)
+        draw = self._rng.uniform
+        if action == "write":
+            drawn = {"width_ps": draw(4.0, 48.0), "theta_deg": draw(20.0, 60.0)}
+            pulse = self._writing_pulse(draw(1.0, 12.0)).model_copy(update=drawn)
+            return Proposal(action, against(state.background, pulse), "drawn at random")
+        pulse = Pulse(
+            amplitude_T=draw(1.0, 3.0), theta_deg=draw(0.0, 180.0), width_ps=draw(4.0, 48.0)
+        )
+        return Proposal(action, pulse, "drawn at random")

@@ -27,9 +27,11 @@ _REPORTED = ("damping", "anisotropy_field_T", "field_calibration")
 
 
 def characterising(
-    samples: int, seed: int, progress: Callable[[int, int], None] = lambda done, total: None
+    samples: int, seed: int, progress: Callable[[dict[str, Any]], None] = lambda result: None
 ) -> dict[str, Any]:
     """`characterise` on the samples ``seed`` … ``seed + samples - 1`` of `SampleSpread`.
+
+    progress : given the result so far, after each sample
 
     Returns ``metrics``: of each quantity and condition the relative error, and how many of its
     own standard deviations that is; and all ``runs``.
@@ -40,7 +42,11 @@ def characterising(
         for number in range(samples):
             sample = SampleSpread().draw(seed + number)
             runs.append(_one(sample, seed + number, name, temperature_K, noise, model))
-            progress(len(runs), samples * len(CONDITIONS))
+            progress(_result(runs))
+    return _result(runs)
+
+
+def _result(runs: list[dict[str, Any]]) -> dict[str, Any]:
     metrics = [
         {"name": f"{quantity}, relative error, {name}", **_errors(runs, quantity, name)}
         for name in CONDITIONS

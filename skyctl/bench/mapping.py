@@ -354,7 +354,7 @@ _DRAW_NOTHING = ("grid", "bisection", "staircase")
 
 PRIOR_MAPS = ("theta40", "theta50", "theta40-sample101")
 """Truth maps of the prior. The mapper was tuned on those at 40° and 50°, and on no other."""
-JUDGED_MAPS = ("theta60", "theta30", "theta40-sample1")
+JUDGED_MAPS = ("theta40-sample1", "theta60", "theta30")
 """Truth maps that the mapper is judged on: other angles, other films."""
 NOISES = (0.05, 0.1, 0.2)
 _NOISE_TARGETS = (1.8, 2.4, 4.7)

@@ -19,7 +19,7 @@ from scipy.stats import binomtest, bootstrap
 from skyctl.agents.bracket import BracketMemory, BracketSeeker
 from skyctl.agents.library import SwitchingLibrary
 from skyctl.agents.outcome import OUTCOMES
-from skyctl.agents.recipes import RandomSeeker, RecipeSeeker
+from skyctl.agents.recipes import RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.agents.tasks import Proposal, Task, TaskSeeker, against, turned_over
 from skyctl.devices.simulated import SimulatedSample
@@ -33,8 +33,21 @@ from skyctl.simulators.spread import Sample, SampleSpread
 from skyctl.simulators.topology import topological_charge
 from skyctl.verdict import FilmState, ShotResult, Verdict
 
-Agent = Literal["library", "bracket", "random", "recipe", "oracle"]
+Agent = Literal["library", "bracket", "random", "random-search", "recipe", "oracle"]
 TASKS: tuple[Task, ...] = ("write", "switch", "erase")
+TASKS_OF: dict[Agent, tuple[Task, ...]] = {
+    "library": TASKS,
+    "bracket": TASKS,
+    "random": TASKS,
+    "random-search": ("write", "erase"),
+    "recipe": TASKS,
+    "oracle": TASKS,
+}
+JUDGED: dict[Agent, tuple[Task, ...]] = {
+    **TASKS_OF,
+    **dict.fromkeys(("random", "recipe", "oracle"), ("switch",)),
+}
+"""What an agent is compared in: random, recipe and oracle write and erase as the seeker does."""
 AT_MOST = {"write": 10, "switch": 30, "erase": 10}
 """Pulses until a task counts as failed."""
 _MOVIE = Movie(duration_ps=165.0, interval_ps=5.0)
@@ -53,7 +66,7 @@ class Conditions:
 
 COLD, WARM = Conditions(), Conditions(temperature_K=1.0, noise=0.05)
 BASELINES: dict[Conditions, tuple[Agent, ...]] = {
-    COLD: ("random", "oracle", "bracket", "recipe"),
+    COLD: ("random-search", "random", "oracle", "bracket", "recipe"),
     WARM: ("oracle", "recipe"),
 }
 TARGETS: dict[tuple[Conditions, Task], dict[str, float]] = {
@@ -212,6 +225,7 @@ def _maker(agent: Agent, rig: Rig, conditions: Conditions, seed: int) -> _MakeSe
         "library": lambda task: TargetSeeker(task, _CENTRE, memory),
         "bracket": lambda task: BracketSeeker(task, _CENTRE, brackets),
         "random": lambda task: RandomSeeker(task, _CENTRE, memory, seed=seed),
+        "random-search": lambda task: RandomSearch(task, _CENTRE, memory, seed=seed),
         "recipe": lambda task: RecipeSeeker(task, _CENTRE, memory),
         "oracle": lambda task: OracleSeeker(task, memory, rig, conditions),
     }
@@ -219,12 +233,12 @@ def _maker(agent: Agent, rig: Rig, conditions: Conditions, seed: int) -> _MakeSe
 
 
 def live(agent: Agent, sample_seed: int, conditions: Conditions) -> list[Attempt]:
-    """Write, switch and erase on one sample that starts empty; a task that fails ends it."""
+    """The agent's tasks on one sample that starts empty; one that fails ends it."""
     sample = SampleSpread().draw(sample_seed)
     attempts = []
     with _rig(sample, conditions, sample_seed) as rig:
         make = _maker(agent, rig, conditions, sample_seed)
-        for task in TASKS:
+        for task in TASKS_OF[agent]:
             attempt = _pursue(make(task), rig, agent, sample_seed, conditions)
             attempts.append(attempt)
             if not attempt.reached:
@@ -326,7 +340,9 @@ def _rows(attempts: list[Attempt]) -> list[dict[str, Any]]:
                 "name": f"{task}, pulses{where}",
                 **_spread(attempts, "library", task, conditions),
                 "target": TARGETS[conditions, task],
-                "baselines": {a: _spread(attempts, a, task, conditions) for a in agents},
+                "baselines": {
+                    a: _spread(attempts, a, task, conditions) for a in agents if task in JUDGED[a]
+                },
             }
             if conditions == WARM:
                 row["times_cold"] = _times_cold(attempts, task)

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -66,16 +66,17 @@ def bench_characterise(
     json_file: JsonFile = None,
 ) -> None:
     """Error of what the plan characterise says of samples never seen. Half a minute a sample."""
-    from skyctl.bench.characterise import characterising
+    from skyctl.bench.characterise import CONDITIONS, characterising
 
     with explained():
         with progress_bar("samples") as progress:
-            bar = progress.add_task("characterising", total=None)
-            result = characterising(
-                samples,
-                seed,
-                lambda done, total: progress.update(bar, completed=done, total=total),
-            )
+            bar = progress.add_task("characterising", total=samples * len(CONDITIONS))
+
+            def so_far(result: dict[str, Any]) -> None:
+                write_json(json_file, result)
+                progress.advance(bar)
+
+            result = characterising(samples, seed, so_far)
         table = Table("relative error", "median", "p90", "max", "within 2 σ", "σ before")
         for row in result["metrics"]:
             if row["samples"]:
@@ -85,4 +86,3 @@ def bench_characterise(
                     f"{row['baselines']['before any shot']['deviation']:.0%}",
                 )  # fmt: skip
         console.print(table)
-        write_json(json_file, result)

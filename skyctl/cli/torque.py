@@ -97,12 +97,13 @@ def bench_torque(
                 result = torque_speed(model, seconds, side, status.update)
             except ValueError as error:
                 raise SkyctlError(str(error)) from error
-        table = Table("what", "sites", "ms", "ns a site", "times the network's")
+        table = Table("what", "sites", "ms", "ns a site", "times the network's", "error")
         for row in result["results"]:
             took_s, times = row["seconds"], row["times_network"]
             table.add_row(
                 row["what"], str(row["sites"]), f"{took_s * 1e3:.3g}",
                 f"{took_s / row['sites'] * 1e9:.3g}", "" if times is None else f"{times:.3g}",
+                f"{row['error']:.1e}" if "error" in row else "",
             )  # fmt: skip
         console.print(table)
         write_json(json_file, result)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from skyctl.agents.library import SwitchingLibrary
-from skyctl.agents.recipes import PAPER_SWITCH, RandomSeeker, RecipeSeeker
+from skyctl.agents.recipes import PAPER_SWITCH, RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.seeker import Bracket, PulseMemory, SwitchBelief, TargetSeeker
 from skyctl.frame import Counts
 from skyctl.verdict import FilmState, ShotResult
@@ -341,3 +341,18 @@ def test_random_pulses_repeat_with_their_seed_only():
 
     assert pulses(1) == pulses(1) != pulses(2)
     assert len(set(pulses(1))) == 5
+
+
+@pytest.mark.parametrize(("task", "film"), [("write", EMPTY), ("erase", SKYRMION)])
+def test_a_random_search_draws_every_pulse_and_learns_nothing(task, film):
+    def pulses(seed):
+        seeker = RandomSearch(task, CENTRE, memory(), seed=seed)
+        fired = []
+        for _ in range(5):
+            fired.append(seeker.suggest(film).pulse)
+            shoot(RandomSearch(task, CENTRE, memory(), seed=seed), film, film)
+        return fired
+
+    assert pulses(1) == pulses(1) != pulses(2)
+    assert len({pulse.width_ps for pulse in pulses(1)}) == 5
+    assert {pulse.spot is None for pulse in pulses(1)} == {task == "erase"}

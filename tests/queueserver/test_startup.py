@@ -62,7 +62,8 @@ def test_plans_take_plain_values_and_return_plans(startup):
 def test_the_module_has_the_engine_that_a_queue_server_runs_plans_with(startup, tmp_path):
     assert isinstance(startup.RE, RunEngine)
     startup.RE(startup.write(mode="dry-run"))
-    names = [json.loads(line)["name"] for line in (tmp_path / "documents.jsonl").open()]
+    lines = (tmp_path / "documents.jsonl").read_text().splitlines()
+    names = [json.loads(line)["name"] for line in lines]
     assert (names[0], names[-1]) == ("start", "stop")
 
 
