@@ -141,6 +141,7 @@ def test_lives_that_are_kept_are_not_lived_again(tmp_path, monkeypatch):
             return self
 
         def __exit__(self, *_): ...
+        def shutdown(self, **_): ...
         def submit(self, call, *job):
             from concurrent.futures import Future
 

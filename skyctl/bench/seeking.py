@@ -302,12 +302,15 @@ def seeking_metrics(
     left = [life for life in plan if life not in lives]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         pending = {pool.submit(live, *life): life for life in left}
-        for future in as_completed(pending):
-            lives[pending[future]] = attempts = future.result()
-            if kept:
-                with kept.open("a") as file:
-                    file.write(json.dumps([asdict(attempt) for attempt in attempts]) + "\n")
-            progress(len(lives), len(plan))
+        try:
+            for future in as_completed(pending):
+                lives[pending[future]] = attempts = future.result()
+                if kept:
+                    with kept.open("a") as file:
+                        file.write(json.dumps([asdict(attempt) for attempt in attempts]) + "\n")
+                progress(len(lives), len(plan))
+        finally:  # stopped, it does not live the rest first
+            pool.shutdown(wait=False, cancel_futures=True)
     return _rows([attempt for life in plan for attempt in lives[life]])
 
 

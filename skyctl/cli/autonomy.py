@@ -97,7 +97,7 @@ def bench_autonomy(
             from skyctl.bench.mapping_figure import draw_map, mapped
 
             truth = TruthMap.load(JUDGED_MAPS[0])
-            draw_map(truth, mapped(truth, 90, learned=True), png)
+            draw_map(truth, mapped(truth, 65, learned=True), png)
         write_json(json_file, result)
     if fuzzed := result.get("proposals"):
         console.print(

@@ -262,9 +262,9 @@ def cycle(
     autonomous = (oversight or Oversight()).mode == "autonomous"
     watch = DriftWatch(learned)
 
-    def one_cycle() -> Generator[Msg, Any, TaskReport]:
-        task: Task
-        for task in ("write", "switch", "erase"):
+    def one_cycle() -> Generator[Msg, Any, None]:
+        tasks: tuple[Task, ...] = ("write", "switch", "erase")
+        for task in tasks:
             seeker = TargetSeeker(task, centre, learned)
             done = yield from stubs.pursue(
                 pulser, camera, classifier, decisions, seeker, shots, oversight
@@ -273,8 +273,7 @@ def cycle(
             if on_task:
                 on_task(done)
             if not done.reached:
-                break
-        return done
+                return
 
     def note_change(what: str) -> None:
         _log.warning("cycle %d: %s", len(report.done), what)
@@ -286,7 +285,8 @@ def cycle(
         failed = 0
         while len(report.done) < cycles:
             report.done.append([])
-            last = yield from one_cycle()
+            yield from one_cycle()
+            last = report.done[-1][-1]
             failed = 0 if last.reached else failed + 1
             if failed and (failed == failures or not autonomous):
                 report.reason = f"{last.task}: {last.reason}"
