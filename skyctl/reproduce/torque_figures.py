@@ -67,7 +67,9 @@ def structure_factors(
             # Reciprocal of a1 = (1, 0), a2 = (1/2, √3/2).
             qx = 2 * np.pi * a / columns
             qy = (2 * np.pi * b / rows - qx / 2) * 2 / np.sqrt(3)
-            axes.scatter(qx, qy, c=np.fft.fftshift(s), s=9, marker="H", cmap="magma")
+            axes.scatter(
+                qx, qy, c=np.fft.fftshift(s), s=2**15 / s.size, marker="H", cmap="magma"
+            )  # fmt: skip
             turns = np.pi / 3 * np.arange(6)
             axes.plot(np.pi / 3 * np.cos(turns), np.pi / 3 * np.sin(turns), "c+", markersize=5)
             axes.set(
