@@ -28,7 +28,8 @@ class FieldSignal(Signal):
     def describe(self) -> dict[str, Any]:
         """The data key: its shape is that of the last frame."""
         description = super().describe()
-        shape = list(np.shape(self.get()))
+        value: Any = self.get()
+        shape = list(value.shape)
         description[self.name].update(
             dtype="array", dtype_numpy="<f4", shape=shape, units="hopping"
         )
@@ -69,7 +70,7 @@ class TorqueField(Device):
         super().__init__(prefix, name=name, **kwargs)
         self.model_sha256.update(network.card.file_sha256)
         self.provider.update(network.provider)
-        self._network, self._hub = network, hub
+        self._network, self._hub, self._refused = network, hub, 0
         self._consumer = Consumer("torque", self._take, policy="newest")
         hub.subscribe(self._consumer)
 
@@ -96,7 +97,8 @@ class TorqueField(Device):
         try:
             torque = self._torque(event.data)
         except ValueError as error:
-            self.refused.update(self.refused.get() + 1)
+            self._refused += 1
+            self.refused.update(self._refused)
             self.problem.update(f"frame {event.index} of shot {event.shot}: {error}"[:160])
             return
         length = np.linalg.norm(torque, axis=0)

@@ -291,7 +291,8 @@ def seeking_metrics(
     """
     drawn = [1000 * (seed + i) + j for j in range(samples) for i in range(seeds)]
     # Sample by sample, so that what was kept of a stopped run is a smaller one.
-    plan: list[Life] = [("library", s, conditions) for s in drawn for conditions in BASELINES]
+    plan: list[Life] = []
+    plan += [("library", s, conditions) for s in drawn for conditions in BASELINES]
     plan += [
         (agent, s, conditions)
         for s in drawn[:baseline_lives]

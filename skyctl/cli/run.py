@@ -266,7 +266,7 @@ class _CtrlC:
         threading.Thread(target=self._stop, name="skyctl-interrupt", daemon=True).start()
 
     def _stop(self) -> None:
-        from bluesky.utils import TransitionError
+        from bluesky.utils import TransitionError  # pyright: ignore[reportPrivateImportUsage]
 
         self._pulser.disarm("Ctrl-C")
         with contextlib.suppress(TransitionError):  # it pauses or ends already

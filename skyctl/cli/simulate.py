@@ -24,6 +24,7 @@ from skyctl.cli.common import (
 from skyctl.errors import SkyctlError
 
 if TYPE_CHECKING:
+    from skyctl.inference.torque import TorqueCard
     from skyctl.pulse import Movie, Pulse
     from skyctl.simulators.imaging import Imaging
     from skyctl.simulators.itinerant_film import TorqueFilm
@@ -157,7 +158,7 @@ def simulate(
         )  # fmt: skip
         if film_kind == "itinerant":
             film = _itinerant_film(torque, size, damping, temperature, start, device, seed)
-            _simulate_itinerant(film, pulse, movie, imaging, json_file, png)
+            _simulate_itinerant(*film, pulse, movie, imaging, json_file, png)
             return
         parameters = FilmParameters(
             rows=size, columns=size, periodic=periodic, temperature_K=temperature
@@ -249,7 +250,7 @@ def _itinerant_film(
     start: Literal["skyrmion", "empty"],
     device: Literal["cpu", "cuda"],
     seed: int,
-) -> "TorqueFilm":
+) -> tuple["TorqueFilm", "TorqueCard"]:
     from skyctl.inference.model import shipped_model
     from skyctl.inference.torque import SHIPPED_TORQUE, TorqueNetwork
     from skyctl.simulators.itinerant_film import ItinerantFilmParameters, TorqueFilm
@@ -258,15 +259,16 @@ def _itinerant_film(
     parameters = ItinerantFilmParameters(rows=size, columns=size, temperature_K=temperature)
     if damping is not None:
         parameters = replace(parameters, damping=damping)
-    film = TorqueFilm(network, parameters, seed=seed)
+    film = TorqueFilm(network, parameters, seed=seed, device=device)
     if start == "skyrmion":
         film.set_skyrmion_lattice()
         film.relax(max_ps=5.0)
-    return film
+    return film, network.card
 
 
 def _simulate_itinerant(
     film: "TorqueFilm",
+    card: "TorqueCard",
     pulse: "Pulse",
     movie: "Movie",
     imaging: "Imaging",
@@ -282,7 +284,7 @@ def _simulate_itinerant(
             {
                 "pulse": pulse.model_dump(),
                 "film": film.parameters.as_dict(),
-                "torque": asdict(film.torque.card),
+                "torque": asdict(card),
                 "imaging": imaging.model_dump(),
                 "seed": film.seed,
                 "frames": rows,

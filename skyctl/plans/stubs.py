@@ -270,6 +270,7 @@ def pursue(
         if refusal:
             result = _no_result(request.shot, refusal)
         fired = proposal
+        assert result is not None  # of the shot, or of the refusal
         report.shots.append(result)
 
 

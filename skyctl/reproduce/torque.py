@@ -222,14 +222,15 @@ def _run_films(
             np.mean([structure_factor(run[k]) for run in runs], axis=0) for k in range(len(times))
         ]
     figures.structure_factors(out / "structure_factor.png", quenched, times)
-    result["quenches"] = {"t0": times[-1]}
+    quenches: dict[str, Any] = {"t0": times[-1]}
+    result["quenches"] = quenches
     result["restored"], snapshots, histories = {}, {}, {}
     perfect = skyrmion_lattice(2 * side, 2 * side, magnetisation=_RESTORED_M)
     perturbed = skyrmion_lattice(
         2 * side, 2 * side, magnetisation=_RESTORED_M, spread=_SPREAD,
         rng=np.random.default_rng(seed),
     )  # fmt: skip
-    looks = np.linspace(0, preset.long_t0, 26)
+    looks = [preset.long_t0 * k / 25 for k in range(26)]
     for name, field in films.items():
         advance = progress(f"long runs, {name}", 2 * len(looks))
         late, restored = starts[0], perturbed
@@ -251,7 +252,7 @@ def _run_films(
             "order_of_the_ansatz": order(perfect),
             "order_at_the_start": order(perturbed),
         }
-        result["quenches"][name] = {
+        quenches[name] = {
             "peaks_within_one_pixel": peaks_found(structure_factor(late)),
             "order_after_long_run": order(late),
         }
