@@ -1,4 +1,4 @@
-"""`skyctl train seeker` and `skyctl bench seeking`, with shots and lives made by hand."""
+"""`skyctl train seeker`, with shots made by hand."""
 
 import json
 
@@ -8,7 +8,6 @@ from typer.testing import CliRunner
 
 from skyctl.agents.library import SwitchingLibrary
 from skyctl.agents.outcome import OUTCOMES
-from skyctl.bench import seeking
 from skyctl.cli import app
 from skyctl.models import seeker_library
 from skyctl.models.seeker_library import MOVIE, LibraryShots
@@ -61,30 +60,3 @@ def test_shots_that_all_do_the_same_are_too_few(shots, tmp_path):
     assert done.exit_code == 1
     assert "1 kinds of outcome: too few to fit" in done.output
     assert not (tmp_path / "x.npz").exists()
-
-
-def test_bench_prints_every_row_with_its_baselines_and_writes_them(tmp_path, monkeypatch):
-    def metrics(seeds, samples, seed, **options):
-        assert (seeds, samples, seed, options["baseline_lives"]) == (3, 2, 7, 4)
-        lives = [
-            seeking.Attempt(agent, task, 7000, conditions, 3, True, True, ())
-            for conditions, agents in seeking.BASELINES.items()
-            for agent in ("library", *agents)
-            for task in seeking.TASKS
-        ]
-        return seeking._rows(lives)
-
-    monkeypatch.setattr(seeking, "seeking_metrics", metrics)
-    report = tmp_path / "x.json"
-    options = ("--seeds", 3, "--samples", 2, "--seed", 7, "--baseline-lives", 4)
-    done = invoke("bench", "seeking", *options, "--json", report)
-    assert done.exit_code == 0, done.output
-    rows = json.loads(report.read_text())["metrics"]
-    assert [row["name"] for row in rows] == [
-        f"{task}, pulses{where}" for where in ("", " at 1 K, 5 % camera noise")
-        for task in ("write", "switch", "erase")
-    ]  # fmt: skip
-    assert rows[1]["median"] == rows[1]["p90"] == rows[4]["baselines"]["oracle"]["median"] == 3
-    assert rows[1]["target"] == {"median": 4, "p90": 12, "success": 0.99}
-    for words in (rows[4]["name"], "bracket", "random", "recipe", "oracle"):
-        assert words in done.output

@@ -19,7 +19,7 @@ from skyctl.cli.many import diagram, movies
 from skyctl.cli.recordings import recover, replay
 from skyctl.cli.reproduce import reproduce_app
 from skyctl.cli.run import run
-from skyctl.cli.seeking import bench_seeking, train_seeker
+from skyctl.cli.seeking import train_seeker
 from skyctl.cli.simulate import simulate
 from skyctl.cli.stream import doctor, keys, split
 from skyctl.cli.torque import bench_torque, reproduce_torque, train_torque
@@ -40,7 +40,6 @@ for command in (
 app.add_typer(train_app, name="train")
 app.add_typer(reproduce_app, name="reproduce")
 bench_app.command("maps")(bench_maps)
-bench_app.command("seeking")(bench_seeking)
 train_app.command("seeker")(train_seeker)
 train_app.command("torque")(train_torque)
 reproduce_app.command("torque")(reproduce_torque)
