@@ -289,16 +289,7 @@ def seeking_metrics(
 
     Returns the rows of `skyctl bench autonomy`, one a task and condition, each with its baselines.
     """
-    drawn = [1000 * (seed + i) + j for j in range(samples) for i in range(seeds)]
-    # Sample by sample, so that what was kept of a stopped run is a smaller one.
-    plan: list[Life] = []
-    plan += [("library", s, conditions) for s in drawn for conditions in BASELINES]
-    plan += [
-        (agent, s, conditions)
-        for s in drawn[:baseline_lives]
-        for conditions, agents in BASELINES.items()
-        for agent in agents
-    ]
+    plan = [*_planned(seeds, samples, seed, baseline_lives)]
     lives = _kept_lives(kept, plan)
     left = [life for life in plan if life not in lives]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -313,6 +304,18 @@ def seeking_metrics(
         finally:  # stopped, it does not live the rest first
             pool.shutdown(wait=False, cancel_futures=True)
     return _rows([attempt for life in plan for attempt in lives[life]])
+
+
+def _planned(seeds: int, samples: int, seed: int, baseline_lives: int) -> Iterator[Life]:
+    """All lives, sample by sample, so that what was kept of a stopped run is a smaller one."""
+    drawn = [1000 * (seed + i) + j for j in range(samples) for i in range(seeds)]
+    for sample in drawn:
+        for conditions in BASELINES:
+            yield "library", sample, conditions
+    for sample in drawn[:baseline_lives]:
+        for conditions, agents in BASELINES.items():
+            for agent in agents:
+                yield agent, sample, conditions
 
 
 def _kept_lives(kept: Path | None, plan: list[Life]) -> dict[Life, list[Attempt]]:
