@@ -56,7 +56,7 @@ def test_peaks_are_found_within_one_pixel():
     s = structure_factor(skyrmion_lattice(24, 24))
     assert peaks_found(s) == 6
     assert peaks_found(np.roll(s, (1, -1), (0, 1))) == 6
-    assert peaks_found(np.roll(s, (0, 2), (0, 1))) == 0
+    assert peaks_found(np.roll(s, 12, 1)) == 0
 
 
 def test_a_network_that_is_not_symmetric_is_found_out():
@@ -84,7 +84,7 @@ def test_films_are_looked_at_when_asked():
     first, second = run_film(field, start, [0.0, 10.0])
     np.testing.assert_array_equal(first, start)
     # A turn of 1 about x, by -S x B, but for damping and H_ext.
-    assert second[1, 0, 0] == pytest.approx(np.sin(1.0), abs=0.06)
+    assert second[1, 0, 0] == pytest.approx(-np.sin(1.0), abs=0.06)
 
 
 def test_the_whole_of_it_very_small(tmp_path, monkeypatch):
