@@ -47,7 +47,7 @@ class ReplayedSample:
 
     recording : stays open as long as this does; publisher : where frames go
     pace : when frames are sent, see Pace
-    diverging : "refuse" raises (PulseRefused, or StreamError for a look) and answers nothing.
+    diverging : "refuse" raises StreamError, which ends the plan, and answers nothing.
         "count" answers with the recorded pulse's movie all the same, or for a look the next
         recorded look, so that what an agent proposes can be compared shot by shot; it raises only
         where there is none left. The movie then says which pulse it is of.
@@ -89,11 +89,7 @@ class ReplayedSample:
         if exposure.pulsed:
             self._armed = (run, exposure, movie)
             return
-        try:
-            shot = self._next(exposure.shot, None, None)
-        except PulseRefused as error:
-            raise StreamError(str(error)) from error
-        self._jobs.put((shot, run, exposure.shot))
+        self._jobs.put((self._next(exposure.shot, None, None), run, exposure.shot))
 
     def cancel(self) -> str:
         """Camera: stop waiting for a pulse; the shot it waited for, or ""."""
@@ -103,7 +99,8 @@ class ReplayedSample:
     def fire(self, shot: str, pulse: Pulse) -> None:
         """Pulser: send the movie of the recorded pulse; nothing where no camera was readied.
 
-        Raises PulseRefused for a pulse that was not recorded (see ``diverging``).
+        Raises StreamError for a pulse that was not recorded (see ``diverging``); PulseRefused once
+        the sample has stopped.
         """
         if self.error or not self._thread.is_alive():
             raise PulseRefused(
@@ -126,7 +123,7 @@ class ReplayedSample:
         self._thread.join()
 
     def _next(self, name: str, pulse: Pulse | None, movie: Movie | None) -> RecordedShot:
-        """Take the recorded shot that answers; PulseRefused where none does."""
+        """Take the recorded shot that answers; StreamError where none does."""
         named = [shot for shot in self._left if shot.start.shot == name]
         candidates = named or self._left
         if not candidates:
@@ -147,7 +144,7 @@ class ReplayedSample:
         self.divergences.append(divergence)
         _log.warning("%s: %s", self._recording.path, divergence)
         if fatal or self._diverging == "refuse":
-            raise PulseRefused(
+            raise StreamError(
                 f"recording {self._recording.path}: {divergence}. Nothing was fired; run the plan, "
                 "the seed and the memory that were recorded, or let divergences be counted."
             )
