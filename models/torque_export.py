@@ -139,8 +139,8 @@ lattice of any size in, field in units of the hopping out.
 μ = {e.chemical_potential:g}, T = {e.temperature:g}. The model is for these alone.
 
 **Trained on** {facts.states} states of lattices of {facts.side} × {facts.side} sites: quenches from
-random spins and perturbed skyrmion lattices, labelled by exact diagonalisation (mean over four
-twisted boundaries).
+random spins and perturbed skyrmion lattices, driven by the truth and by an equivariant network,
+labelled by exact diagonalisation (mean over four twisted boundaries).
 
 **Held out**, runs that training did not see:
 

@@ -26,7 +26,7 @@ def train_torque(
     runs: Annotated[int, typer.Option(help="Runs that the truth drives.", min=8)] = 96,
     steps: Annotated[int, typer.Option(help="Training steps of each round.", min=1)] = 6000,
     rounds: Annotated[
-        int, typer.Option(help="Rounds of learning from states of its own.", min=0)
+        int, typer.Option(help="Rounds of states that a network drives to.", min=0)
     ] = 1,
     scheduler: Annotated[
         str, typer.Option(help="Where the truth is computed: here, local, or a Dask tcp://… .")
