@@ -1,8 +1,9 @@
 """Verdict: what the network says of a movie. FilmState: what the camera sees of the film."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from skyctl.belief import Belief
 from skyctl.frame import Counts
 
 UNSURE = "unsure"
@@ -16,6 +17,9 @@ class Verdict:
     label : the class that the model's rules name, None when it abstains
     early : it may be acted on before the movie is over (``Rules.early``)
     novelty : of the most foreign frame so far; above the model's limit it abstains
+    transitions : (skyctl.process.TRANSITIONS,) probabilities of what the film was and became,
+        counted from ``background``, +1 or -1, of the movie's first frame
+    outside : why the movie is none that the model is valid for, or ""; then it abstains
     received_ns, decided_ns : monotonic clock, of the frame and of this verdict
     """
 
@@ -29,6 +33,9 @@ class Verdict:
     decided_ns: int = 0
     early: bool = False
     novelty: float = -math.inf
+    transitions: tuple[float, ...] = ()
+    background: int = 0
+    outside: str = ""
 
     @property
     def latency_ms(self) -> float:
@@ -79,6 +86,8 @@ class ShotResult:
     latencies_ms : receive-to-verdict latency of each frame
     seen_ns : monotonic clock, when the last frame left its source; 0 where that is not known
     mean_sz : (movie time in ps, mean S_z of the film) of each good frame
+    belief : about the film and the network, from all movies of the run to this one
+    ended_early : the verdict was certain before the movie was over, and ended it
     """
 
     shot: str
@@ -89,6 +98,8 @@ class ShotResult:
     latencies_ms: tuple[float, ...]
     seen_ns: int = 0
     mean_sz: tuple[tuple[float, float], ...] = ()
+    belief: Belief = field(default_factory=Belief)
+    ended_early: bool = False
 
     @property
     def label(self) -> str:
