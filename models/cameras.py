@@ -66,7 +66,7 @@ class Cameras:
         return cls(zero, zero > 0, zero, one, zero, zero, GRID)
 
     def show(self, sz: Tensor, generator: torch.Generator) -> Tensor:
-        """What the cameras show of movies of S_z on cells, (B, T, GRID, GRID), on the same cells."""
+        """What the cameras show of movies of S_z, (B, T, GRID, GRID) both."""
         movies, frames = sz.shape[:2]
         if self.blur.any():
             sz = _blurred(sz, self.blur)

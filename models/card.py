@@ -51,8 +51,8 @@ writes, switches, erases and repairs, and more: both backgrounds, along and agai
 skyrmions off the centre, local pulses at films with a skyrmion, films that begin with several
 skyrmions or domains; damping 0.03–0.6, one life in five 50² to 200² sites, one in eight warm (to
 1.5 K). Each time a movie is learned from, another random camera: noise to 1.6, blur to 2.8 sites,
-a pixel of one to four sites, gain 0.6–1.1 that drifts, offset to 0.12; a frame every 4 to 20 ps, the
-first up to the pulse's peak. Truth is the film once it has settled (`topology.film_truth`).
+a pixel of one to four sites, gain 0.6–1.1 that drifts, offset to 0.12; a frame every 4 to 20 ps,
+the first up to the pulse's peak. Truth is the film once it has settled (`topology.film_truth`).
 
 **Held out**: {results["calibration_movies"]} movies of other lives to calibrate with,
 {test["movies"]} to test, each once by one such random camera. {test["accuracy"]:.1%} right,
@@ -66,7 +66,7 @@ first up to the pulse's peak. Truth is the film once it has settled (`topology.f
 |---|{"---|" * (len(PROCESSES) + 1)}
 {confusion}
 
-| pixel noise | named | of those right | may stop early | of those wrong | frames read after the peak |
+| pixel noise | named | of those right | stopped early | of those wrong | read after the peak |
 |---|---|---|---|---|---|
 {noises}
 
@@ -76,7 +76,7 @@ movies {test["calibration_error"]:.3f}. A class is named where it is alone in th
 
 **Early.** {rule}: at {rules.confidence:.0%} confidence no more than {rules.early_wrong:.1%} of all
 movies are ended so with a wrong verdict. On the test movies: {early["stopped"]:.1%} ended,
-{early["wrong_of_stopped"]:.2%} of them wrong, {early["read"]:.0%} of the frames after the peak read.
+{early["wrong_of_stopped"]:.2%} of them wrong, {early["read"]:.0%} of frames after the peak read.
 
 **Worth**, as a belief reckons with it: {card.reliability.wrong:.2%} of named verdicts are wrong,
 {card.reliability.abstains:.1%} of movies are not named (calibration movies, ended early where they

@@ -9,7 +9,6 @@ from torch.nn.functional import linear
 from skyctl.inference.features import CLOCK_NUMBERS, GRID
 from skyctl.process import TRANSITIONS
 
-
 _FARTHEST = 8.0
 """Standard deviations; a number farther out than that says no more."""
 

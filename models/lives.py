@@ -10,24 +10,28 @@ Movies are kept as a network gets them: S_z averaged on CELLS² cells, a frame e
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import hdf5plugin
 import numpy as np
 
 from skyctl.inference.kernels_shape import resample
+from skyctl.process import Kind, transition
 from skyctl.pulse import Pulse, Spot
 from skyctl.recording.files import check_room
 from skyctl.simulators.film import Film, FilmParameters
 from skyctl.simulators.spread import Sample, SampleSpread
 from skyctl.simulators.state import StateError, replace_whole
 from skyctl.simulators.topology import film_truth
+
+Part = Literal["training", "calibration", "test"]
+_PARTS: tuple[Part, ...] = ("training",) * 7 + ("calibration",) * 2 + ("test",)
 
 VERSION = 1
 """Counted up with whatever changes the lives of a seed."""
@@ -37,7 +41,7 @@ FRAME_PS = 1.0
 LABEL_AFTER_PEAK_PS = 125.0
 """Movies end this long after the peak; what they led to is what the film then settles to."""
 SHOTS = 10
-_SETTLE_PS, _SETTLED_T, _THERMAL_PS = 600.0, 0.01, 20.0
+_THERMAL_PS = 20.0
 _SIDES = (50, 60, 70, 80, 90, 120, 150, 200)
 _SIDE_SHARES = (0.22, 0.16, 0.16, 0.15, 0.13, 0.10, 0.05, 0.03)
 _LZ4: dict[str, Any] = dict(hdf5plugin.LZ4())
@@ -54,8 +58,8 @@ class LifeShot:
 
     pulse: Pulse
     cells: np.ndarray
-    before: tuple[str, int]
-    after: tuple[str, int]
+    before: tuple[Kind, int]
+    after: tuple[Kind, int]
     rest: np.ndarray
 
 
@@ -78,7 +82,7 @@ def live(seed: int) -> list[LifeShot]:
         times = [i * FRAME_PS for i in range(frames)]
         movie = film.frames(sample.delivered(pulse), times)
         cells = np.stack([on_cells(spins[2]) for spins in movie])
-        film.relax(_SETTLE_PS, _SETTLED_T)
+        film.settle()
         before, state = state, film_truth(film.spins)
         rest = on_cells(film.spins[2])
         if film.parameters.temperature_K > 0:
@@ -100,7 +104,7 @@ def _begin(film: Film, rng: np.random.Generator) -> None:
     begun = rng.random() < 0.5
     if begun:
         film.set_skyrmion()
-    film.relax(_SETTLE_PS, _SETTLED_T)
+    film.settle()
     spins = film.spins
     if begun:
         reach = int(0.25 * film.parameters.rows)
@@ -109,10 +113,10 @@ def _begin(film: Film, rng: np.random.Generator) -> None:
     if rng.random() < 0.5:  # half a turn of lattice and spins about x
         spins = spins[:, ::-1] * np.array([1.0, -1.0, -1.0]).reshape(3, 1, 1)
     film.spins = np.ascontiguousarray(spins)
-    film.relax(_SETTLE_PS, _SETTLED_T)
+    film.settle()
 
 
-def draw_pulse(rng: np.random.Generator, state: tuple[str, int], side: int) -> Pulse:
+def draw_pulse(rng: np.random.Generator, state: tuple[Kind, int], side: int) -> Pulse:
     """A pulse that a loop may fire at a film of ``side`` sites in this state."""
     kind, background = state
     shares = {
@@ -192,6 +196,61 @@ class Lives:
                 return str(file.attrs["sha256"]), [*_read_shots(file)]
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise StateError(f"life {path}: {error}. Remove it, and run it again.") from error
+
+
+def part_of(life: int) -> Part:
+    """What a life is for: seven in ten to learn from, two to calibrate with, one to test."""
+    return _PARTS[life % len(_PARTS)]
+
+
+@dataclass(frozen=True)
+class Movies:
+    """Movies of lives, as they are: not yet as a camera shows them.
+
+    shots : each with its cells; lives : (n,) the number of its life
+    labels : (n,) transition (`skyctl.process`), counted from ``backgrounds``, (n,) of the film
+        before each shot
+    """
+
+    shots: Sequence[LifeShot]
+    lives: np.ndarray
+    labels: np.ndarray
+    backgrounds: np.ndarray
+    content_sha256: str
+
+    @classmethod
+    def read(cls, lives: Lives) -> "Movies":
+        """All movies of a folder."""
+        shots, numbers = [], []
+        for number, life in lives:
+            shots += life
+            numbers += [number] * len(life)
+        return cls.of(shots, np.array(numbers), lives.content_sha256)
+
+    @classmethod
+    def of(cls, shots: Sequence[LifeShot], lives: np.ndarray, content_sha256: str) -> "Movies":
+        """These shots."""
+        labels = [transition(s.before[0], s.after[0], s.before[1] != s.after[1]) for s in shots]
+        backgrounds = np.array([s.before[1] for s in shots])
+        return cls(shots, lives, np.array(labels), backgrounds, content_sha256)
+
+    def at(self, chosen: np.ndarray) -> "Movies":
+        """Some of them, by index or mask."""
+        index = np.arange(len(self))[chosen]
+        return Movies(
+            [self.shots[i] for i in index],
+            self.lives[index],
+            self.labels[index],
+            self.backgrounds[index],
+            self.content_sha256,
+        )
+
+    def part(self, part: Part) -> "Movies":
+        """Those for one purpose."""
+        return self.at(np.array([part_of(int(life)) == part for life in self.lives]))
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 def fill_lives(

@@ -16,10 +16,9 @@ from skyctl.models.calibration import Early, Novelty, Watched
 from skyctl.models.card import model_card
 from skyctl.models.classifier import FilmWatcher
 from skyctl.models.export import export_classifier
-from skyctl.models.lives import Lives
+from skyctl.models.lives import Lives, Movies
 from skyctl.models.training import (
     Batch,
-    Movies,
     Settings,
     draw_batch,
     probabilities,
@@ -48,9 +47,7 @@ def batches(
         yield chosen, draw_batch(movies.at(chosen), rng, generator, noise)
 
 
-def watch(
-    network: FilmWatcher, movies: Movies, seed: int, noise: float | None = None
-) -> Watched:
+def watch(network: FilmWatcher, movies: Movies, seed: int, noise: float | None = None) -> Watched:
     """Show each movie to the network once; ``seed`` and ``noise`` as ``batches``'s."""
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
     for chosen, batch in batches(movies, seed, noise):

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +16,17 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from skyctl.errors import ModelError
-from skyctl.inference.features import CLOCK_NUMBERS, GRID, LEAST_INTERVAL_PS, background_level, clock
+from skyctl.inference.features import (
+    CLOCK_NUMBERS,
+    GRID,
+    background_level,
+    clock,
+)
 from skyctl.models.cameras import Cameras
 from skyctl.models.classifier import FilmWatcher
-from skyctl.models.lives import FRAME_PS, Lives, LifeShot
-from skyctl.process import KINDS, TRANSITIONS, transition
+from skyctl.models.lives import FRAME_PS, Movies
+from skyctl.process import KINDS, TRANSITIONS
 
-Part = Literal["training", "calibration", "test"]
-_PARTS: tuple[Part, ...] = ("training",) * 7 + ("calibration",) * 2 + ("test",)
 INTERVALS_PS = (4, 5, 6, 8, 10, 12, 15, 20)
 _INTERVAL_SHARES = (0.1, 0.34, 0.08, 0.1, 0.16, 0.06, 0.1, 0.06)
 _LATE = 0.15
@@ -33,64 +36,6 @@ _RARE = 0.5
 """Transitions are drawn by this power of how often they are there."""
 _CHOSEN_BY = 12
 """One in so many training lives chooses the epoch."""
-
-
-def part_of(life: int) -> Part:
-    """What a life is for: seven in ten to learn from, two to calibrate with, one to test."""
-    return _PARTS[life % len(_PARTS)]
-
-
-@dataclass(frozen=True)
-class Movies:
-    """Movies of lives, as they are: not yet as a camera shows them.
-
-    shots : each with its cells; lives : (n,) the number of its life
-    labels : (n,) transition (`skyctl.process`), counted from ``backgrounds``, (n,) of the film
-        before each shot
-    """
-
-    shots: Sequence[LifeShot]
-    lives: np.ndarray
-    labels: np.ndarray
-    backgrounds: np.ndarray
-    content_sha256: str
-
-    @classmethod
-    def read(cls, lives: Lives) -> "Movies":
-        """All movies of a file."""
-        shots, numbers = [], []
-        for number, life in lives:
-            shots += life
-            numbers += [number] * len(life)
-        return cls.of(shots, np.array(numbers), lives.content_sha256)
-
-    @classmethod
-    def of(cls, shots: Sequence[LifeShot], lives: np.ndarray, content_sha256: str) -> "Movies":
-        """These shots."""
-        labels = [
-            transition(s.before[0], s.after[0], s.before[1] != s.after[1])  # type: ignore[arg-type]
-            for s in shots
-        ]
-        backgrounds = np.array([s.before[1] for s in shots])
-        return cls(shots, lives, np.array(labels), backgrounds, content_sha256)
-
-    def at(self, chosen: np.ndarray) -> "Movies":
-        """Some of them, by index or mask."""
-        index = np.arange(len(self))[chosen]
-        return Movies(
-            [self.shots[i] for i in index],
-            self.lives[index],
-            self.labels[index],
-            self.backgrounds[index],
-            self.content_sha256,
-        )
-
-    def part(self, part: Part) -> "Movies":
-        """Those for one purpose."""
-        return self.at(np.array([part_of(int(life)) == part for life in self.lives]))
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -237,9 +182,7 @@ def train_classifier(
         network.train()
         order = rng.choice(len(training), len(training), p=shares / shares.sum())
         for start in range(0, len(order), settings.batch):
-            batch = draw_batch(
-                training.at(order[start : start + settings.batch]), rng, generator
-            )
+            batch = draw_batch(training.at(order[start : start + settings.batch]), rng, generator)
             loss = _loss(network, batch, device)
             optimizer.zero_grad()
             loss.backward()

@@ -5,12 +5,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-BREATHING, SWITCHING, COLLAPSE = "breathing", "switching", "collapse"
-NUCLEATION, NOTHING, MIXED = "nucleation", "nothing", "mixed"
-EMPTY, ONE, OTHER = "empty", "one", "other"
+from skyctl.process import Kind, process_of
 
 _CHARGE_TOLERANCE = 0.3
-_UNIFORM_SZ = 0.85
 
 
 def topological_charge(spins: np.ndarray) -> float:
@@ -36,8 +33,8 @@ def _solid_angle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     return 2 * np.arctan2(triple, dots)
 
 
-def film_truth(spins: np.ndarray) -> tuple[str, int]:
-    """What a settled film is: EMPTY, ONE (skyrmion) or OTHER, and its background, +1 or -1.
+def film_truth(spins: np.ndarray) -> tuple[Kind, int]:
+    """What a settled film is (`skyctl.process.KINDS`), and its background, +1 or -1.
 
     spins : (3, H, W), unit vectors without camera or noise
 
@@ -52,9 +49,9 @@ def film_truth(spins: np.ndarray) -> tuple[str, int]:
     charge = abs(topological_charge(spins))
     reversed_ = np.asarray(sz * background < 0)
     if not reversed_.any():
-        return (EMPTY if charge < _CHARGE_TOLERANCE else OTHER), background
+        return ("empty" if charge < _CHARGE_TOLERANCE else "other"), background
     one = abs(charge - 1) < _CHARGE_TOLERANCE and _is_one_disc(reversed_)
-    return (ONE if one else OTHER), background
+    return ("one" if one else "other"), background
 
 
 def _is_one_disc(reversed_: np.ndarray) -> bool:
@@ -66,26 +63,9 @@ def _is_one_disc(reversed_: np.ndarray) -> bool:
 
 
 def process_label(before: np.ndarray, after: np.ndarray) -> str:
-    """Name the process between two relaxed states, each (3, H, W), from topology.
-
-    From a film with one skyrmion: *breathing* keeps Q and the sign of <S_z>, *switching* reverses
-    both, *collapse* leaves |Q| near 0 and |<S_z>| > 0.85. From an empty film: *nucleation* leaves
-    one skyrmion, *nothing* leaves none. Everything else is *mixed*.
+    """Name the process between two settled states, each (3, H, W): see `film_truth`.
 
     This is the simulator's truth: for reports, training and tests, never for a decision.
     """
-    q0, q1 = topological_charge(before), topological_charge(after)
-    m0, m1 = float(np.mean(before[2])), float(np.mean(after[2]))
-    empty_after = abs(q1) < _CHARGE_TOLERANCE and abs(m1) > _UNIFORM_SZ
-    one_after = abs(abs(q1) - 1) < _CHARGE_TOLERANCE
-    if abs(q0) < _CHARGE_TOLERANCE and abs(m0) > _UNIFORM_SZ:
-        return NUCLEATION if one_after else NOTHING if empty_after else MIXED
-    if abs(abs(q0) - 1) >= _CHARGE_TOLERANCE:
-        return MIXED
-    if empty_after:
-        return COLLAPSE
-    if one_after and abs(q1 - q0) < _CHARGE_TOLERANCE and m0 * m1 > 0:
-        return BREATHING
-    if one_after and abs(q1 + q0) < _CHARGE_TOLERANCE and m0 * m1 < 0:
-        return SWITCHING
-    return MIXED
+    (start, sign), (end, sign_after) = film_truth(before), film_truth(after)
+    return process_of(start, end, sign != sign_after)

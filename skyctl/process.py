@@ -57,6 +57,6 @@ def transition_probabilities(classes: tuple[str, ...], probabilities: np.ndarray
     """
     shared = np.zeros(TRANSITIONS)
     for name, probability in zip(classes, probabilities, strict=True):
-        those = PROCESS_OF == PROCESSES.index(name)
+        those = PROCESSES.index(name) == PROCESS_OF
         shared[those] += probability / those.sum()
     return shared

@@ -40,7 +40,7 @@ class Agent(Protocol):
         ...
 
     def probe(self, belief: Belief) -> Proposal:
-        """A pulse too weak to change the film, whose movie shows it: for when looks show nothing."""
+        """A pulse too weak to change the film, whose movie shows it where looks do not."""
         ...
 
     def ingest(self, proposal: Proposal, before: Belief, result: ShotResult, after: Belief) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import importlib.resources
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,16 @@ class MovieClassifier:
             else transition_probabilities(self.card.classes, self._probabilities)
         )
         return self._probabilities
+
+    def watch(
+        self, images: Iterable[np.ndarray], times_ps: Iterable[float], pulse: Pulse | None = None
+    ) -> Iterator[np.ndarray]:
+        """Probabilities, (classes,), after each frame of a whole movie; arguments as ``begin``'s
+        and ``step``'s."""
+        for index, (sz, time_ps) in enumerate(zip(images, times_ps, strict=False)):
+            if index == 0:
+                self.begin(sz, pulse)
+            yield self.step(sz, time_ps)
 
     @property
     def is_novel(self) -> bool:
