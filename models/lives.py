@@ -159,12 +159,15 @@ def draw_pulse(rng: np.random.Generator, state: tuple[Kind, int], side: int) -> 
 class Lives:
     """The lives of a ``seed`` that a folder holds, a file each, in the order of their numbers.
 
+    count : those with a lower number; None is all
+
     Raises StateError for a folder of another version or seed.
     """
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, count: int | None = None) -> None:
         self.folder, self.seed = folder, seed
-        self.numbers = sorted(int(path.stem.split("-")[1]) for path in folder.glob("life-*.h5"))
+        there = sorted(int(path.stem.split("-")[1]) for path in folder.glob("life-*.h5"))
+        self.numbers = [number for number in there if count is None or number < count]
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -266,7 +269,7 @@ def fill_lives(
     workers : processes. Each file appears whole: stopped at any moment, what is done stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lives = Lives(folder, seed)
+    lives = Lives(folder, seed, count)
     missing = sorted({*range(count)} - {*lives.numbers})
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         pending = {pool.submit(_live_into, lives.path(n), seed, n): n for n in missing}
@@ -276,7 +279,7 @@ def fill_lives(
                 progress(done)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    return Lives(folder, seed)
+    return Lives(folder, seed, count)
 
 
 def _live_into(path: Path, seed: int, number: int) -> None:

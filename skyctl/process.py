@@ -1,4 +1,4 @@
-"""Process names, and the transitions they stand for: what a film was, and what a shot made of it."""
+"""Process names, and the transitions they stand for: what a film was, what a shot made of it."""
 
 from typing import Literal
 

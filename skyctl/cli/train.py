@@ -30,9 +30,7 @@ def train_classifier(
     ] = None,
     lives: Annotated[
         int,
-        typer.Option(
-            help="Lives of ten shots: seven in ten to learn from, two to calibrate.", min=20
-        ),
+        typer.Option(help="Of ten shots: seven in ten to learn from, two to calibrate.", min=20),
     ] = 1000,
     epochs: Annotated[int, typer.Option(help="Passes over them.", min=1)] = 16,
     hidden: Annotated[int, typer.Option(help="Hidden units.", min=1)] = 128,

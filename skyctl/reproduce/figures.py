@@ -105,7 +105,6 @@ def steps(path: Path, model: MovieClassifier, examples: MovieSet) -> None:
     for row, column in enumerate(grid.T):
         times_ps = examples.times_ps(row)
         shown = times_ps <= PAPER_END_PS
-        sz = examples.sz(row)
         for axes, interval_ps, end_ps in (
             (column[0], 15.0, PAPER_END_PS), (column[3], 5.0, _SHORT_PS),
         ):  # fmt: skip

@@ -69,7 +69,8 @@ class Judgement:
 
     def table(self, grid: Grid) -> dict[str, dict[str, float | int | None]]:
         """For each end: how the labels stand to the truth, over the whole map and inside its areas,
-        the same where the classifier may not abstain, and what it makes of mixed movies. A share of no cells is None."""
+        the same where the classifier may not abstain, and what it makes of mixed movies.
+        A share of no cells is None."""
         inside, mixed = grid.inside(self.truth), self.truth == MIXED
         table: dict[str, dict[str, float | int | None]] = {}
         for end_ps, named in self.named.items():
