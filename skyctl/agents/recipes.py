@@ -58,9 +58,9 @@ class RandomSearch(RandomSeeker):
 
     name = "random-search"
 
-    def _choose(self, action: Task, state: FilmState) -> Proposal:
+    def _choose(self, action: Task, belief: Belief) -> Proposal:
         if action == "switch":
-            return self._switch(state)
+            return self._switch(belief)
         draw = self._rng.uniform
         if action == "write":
             drawn = {"width_ps": draw(4.0, 48.0), "theta_deg": draw(20.0, 60.0)}

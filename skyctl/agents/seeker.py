@@ -1,7 +1,7 @@
 """Target seeker: chooses the next pulse towards write, switch or erase.
 
-It sees what a camera and a network give, beliefs and results of shots, and nothing of the sample. What
-it knows beforehand is how simulated samples switch (`skyctl.agents.library`).
+It sees what a camera and a network give, beliefs and results of shots, and nothing of the sample.
+What it knows beforehand is how simulated samples switch (`skyctl.agents.library`).
 """
 
 from dataclasses import dataclass, field

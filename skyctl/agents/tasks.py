@@ -113,7 +113,7 @@ class TaskSeeker(ABC):
             return None
         return Proposal("probe", pulse, f"looks do not tell what there is: {belief}")
 
-    def saw(self, look: ShotResult) -> None:
+    def saw(self, look: ShotResult) -> None:  # noqa: B027 - most have no use for it
         """A look at the film at rest: of what is not in the belief."""
 
     def ingest(self, proposal: Proposal, before: Belief, result: ShotResult, after: Belief) -> None:
@@ -122,7 +122,7 @@ class TaskSeeker(ABC):
         self._switched = proposal.action == "switch" and likeliest(outcome) == SWITCHING
         self._learn(proposal, before, result, after, outcome)
 
-    def failed(self, proposal: Proposal) -> None:
+    def failed(self, proposal: Proposal) -> None:  # noqa: B027 - it is simply proposed again
         """A proposal was not fired, or its movie told nothing."""
 
     def _writing_pulse(self, amplitude_T: float) -> Pulse:
