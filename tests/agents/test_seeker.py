@@ -1,9 +1,8 @@
-"""The target seeker, from film states and movies made by hand, on a library of two samples."""
+"""The target seeker, from beliefs and movies made by hand, on a library of two samples."""
 
 import re
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,20 +10,26 @@ import pytest
 from skyctl.agents.library import SwitchingLibrary
 from skyctl.agents.recipes import PAPER_SWITCH, RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.seeker import Bracket, PulseMemory, SwitchBelief, TargetSeeker
+from skyctl.belief import Belief
 from skyctl.frame import Counts
 from skyctl.verdict import FilmState, ShotResult
 
 CENTRE = (49.5, 49.5)
-EMPTY = FilmState(background=-1, discs=0, domains=0, reversed_sites=0)
-SKYRMION = FilmState(background=-1, discs=1, domains=0, reversed_sites=50)
-DOMAINS = FilmState(background=-1, discs=1, domains=2, reversed_sites=900)
+EMPTY, SKYRMION, DOMAINS = (Belief.certain(kind, -1) for kind in ("empty", "one", "other"))
 BREATHES, SWITCHES, COLLAPSES = np.eye(4)[:3] * 0.96 + 0.01
 FIRST, TELLING, SECOND = (2.0, 40.0, 10.0), (2.5, 40.0, 16.0), (3.0, 40.0, 25.0)
 SPREAD = {"flip_ps": 1.0, "furthest": 0.05, "log_size": 0.05}
 
 
-def turned_over(state: FilmState) -> FilmState:
-    return replace(state, background=-state.background)
+def turned_over(film: Belief) -> Belief:
+    kind, background = film.likeliest
+    return Belief.certain(kind, -background)
+
+
+def likely(kind: str, probability: float, otherwise: str = "empty") -> Belief:
+    """Of a film that points down."""
+    here, there = Belief.certain(kind, -1), Belief.certain(otherwise, -1)
+    return Belief(probability * here.film + (1 - probability) * there.film)
 
 
 def library(**changes) -> SwitchingLibrary:
@@ -49,7 +54,7 @@ def memory(**changes) -> PulseMemory:
     return PulseMemory(switching=SwitchBelief(library(**changes)))
 
 
-def switcher(start: FilmState = SKYRMION, known: PulseMemory | None = None) -> TargetSeeker:
+def switcher(start: Belief = SKYRMION, known: PulseMemory | None = None) -> TargetSeeker:
     seeker = TargetSeeker("switch", CENTRE, known or memory())
     seeker.reached(start)
     return seeker
@@ -64,39 +69,68 @@ def movie(flip_ps: float | None, peak_ps: float = 40.0, background: int = -1) ->
     return tuple(zip(times.tolist(), (-background * turned).tolist(), strict=True))
 
 
-def seen(end: FilmState, mean_sz: tuple = ()) -> ShotResult:
-    return ShotResult("s", None, end, Counts(received=34), "", (), mean_sz=mean_sz)
+def seen(mean_sz: tuple = (), **facts) -> ShotResult:
+    return ShotResult("s", None, None, Counts(received=34), "", (), mean_sz=mean_sz, **facts)
 
 
-def shoot(seeker: TargetSeeker, before: FilmState, after: FilmState, mean_sz: tuple = ()) -> None:
+def shoot(seeker: TargetSeeker, before: Belief, after: Belief, mean_sz: tuple = ()) -> None:
     proposal = seeker.suggest(before)
     assert proposal is not None
-    seeker.ingest(proposal, before, seen(after, mean_sz), after)
+    seeker.ingest(proposal, before, seen(mean_sz), after)
 
 
-def proposed(seeker: TargetSeeker, state: FilmState = SKYRMION) -> tuple[float, float, float]:
-    pulse = seeker.suggest(state).pulse
+def proposed(seeker: TargetSeeker, film: Belief = SKYRMION) -> tuple[float, float, float]:
+    pulse = seeker.suggest(film).pulse
     return pulse.amplitude_T, pulse.theta_deg, pulse.width_ps
 
 
 # --- what it concludes -------------------------------------------------------------------------
 
 
-def of_size(sites: int) -> FilmState:
-    return replace(SKYRMION, reversed_sites=sites)
+def look(sites: int, **facts) -> ShotResult:
+    """At one skyrmion of this size."""
+    film = FilmState(background=-1, discs=1, domains=0, reversed_sites=sites, **facts)
+    return ShotResult("look", None, film, Counts(received=1), "", ())
+
+
+def sized(seeker: TargetSeeker, sites: int) -> TargetSeeker:
+    seeker.saw(look(sites))
+    return seeker
 
 
 @pytest.mark.parametrize(("sites", "pulse"), [(30, FIRST), (90, SECOND)])
 def test_the_skyrmion_s_size_at_rest_tells_samples_apart(sites, pulse):
-    assert proposed(switcher(), of_size(sites)) == pulse
+    assert proposed(sized(switcher(), sites)) == pulse
+
+
+@pytest.mark.parametrize("facts", [{"noise": 0.3}, {"domains": 1}, {"discs": 2}])
+def test_a_size_that_cannot_be_measured_says_nothing(facts):
+    known = memory()
+    film = {"background": -1, "discs": 1, "domains": 0, "reversed_sites": 90, **facts}
+    result = ShotResult("look", None, FilmState(**film), Counts(received=1), "", ())
+    switcher(known=known).saw(result)
+    assert known.switching.as_json()["sizes"] == []
 
 
 def test_the_outcome_of_a_shot_tells_samples_apart():
-    seeker = switcher()
-    assert proposed(seeker, of_size(30)) == FIRST
-    shoot(seeker, of_size(30), of_size(30))  # breathing: what only sample 1 does
-    shoot(seeker, of_size(30), of_size(30))
-    assert proposed(seeker, of_size(30)) == SECOND
+    seeker = sized(switcher(), 30)
+    assert proposed(seeker) == FIRST
+    shoot(seeker, SKYRMION, SKYRMION)  # breathing: what only sample 1 does
+    shoot(seeker, SKYRMION, SKYRMION)
+    assert proposed(seeker) == SECOND
+
+
+def test_an_outcome_that_is_half_known_tells_half_as_much():
+    """Between one that is sure to have breathed, and one of which nothing is known."""
+    after = SKYRMION, likely("one", 0.6, "other"), Belief.unknown()
+    weights = []
+    for film in after:
+        known = memory()
+        shoot(sized(switcher(known=known), 30), SKYRMION, film)
+        weights.append(known.switching.weights[1])  # the sample that breathes
+    sure, half, nothing = weights
+    assert nothing == pytest.approx(PRIOR_OF_1_AT_30, abs=0.02)
+    assert nothing + 0.05 < half < sure - 0.05
 
 
 @pytest.mark.parametrize(("flip_ps", "pulse"), [(0.0, FIRST), (20.0, SECOND)])
@@ -107,7 +141,7 @@ def test_the_time_to_flip_tells_samples_apart(flip_ps, pulse):
     seeker._proposed = {}
     proposal = seeker.suggest(SKYRMION)
     seeker._proposed = {proposal.pulse: 1}  # as if TELLING had been fired
-    seeker.ingest(proposal, SKYRMION, seen(EMPTY, movie(flip_ps)), EMPTY)
+    seeker.ingest(proposal, SKYRMION, seen(movie(flip_ps)), EMPTY)
     assert proposed(seeker) == pulse
 
 
@@ -193,7 +227,7 @@ def test_a_seeker_says_which_library_it_knows():
 
 
 def test_candidates_and_reason_go_with_a_proposal():
-    proposal = switcher().suggest(of_size(30))
+    proposal = sized(switcher(), 30).suggest(SKYRMION)
     assert proposal.candidates[0][0] == proposal.pulse
     assert proposal.candidates[0][1] == pytest.approx(0.9, abs=0.1)
     assert len(proposal.candidates) == 3
@@ -238,7 +272,7 @@ def test_write_starts_with_a_local_pulse_at_the_centre():
 
 @pytest.mark.parametrize("background", [-1, 1])
 def test_erase_holds_the_film_where_it_points(background):
-    film = replace(SKYRMION, background=background)
+    film = Belief.certain("one", background)
     pulse = TargetSeeker("erase", CENTRE).suggest(film).pulse
     assert pulse.spot is None
     assert pulse.peak_field_T[2] * background > 0
@@ -246,9 +280,9 @@ def test_erase_holds_the_film_where_it_points(background):
 
 @pytest.mark.parametrize("background", [-1, 1])
 def test_write_and_switch_act_against_the_film(background):
-    for task, film in (("write", EMPTY), ("switch", SKYRMION)):
+    for task, kind in (("write", "empty"), ("switch", "one")):
         seeker = TargetSeeker(task, CENTRE, memory())
-        state = replace(film, background=background)
+        state = Belief.certain(kind, background)
         seeker.reached(state)
         assert seeker.suggest(state).pulse.peak_field_T[2] * background < 0
 
@@ -316,7 +350,7 @@ def test_memory_comes_back_to_the_last_bit():
     shoot(TargetSeeker("write", CENTRE, known), EMPTY, EMPTY)
     seeker = switcher(known=known)
     shoot(seeker, SKYRMION, EMPTY, movie(3.21))
-    shoot(seeker, of_size(44), of_size(44), movie(None))
+    shoot(sized(seeker, 44), SKYRMION, likely("one", 0.7), movie(None))
     back = PulseMemory.from_json(known.as_json())
     assert back.as_json() == known.as_json()
     assert back.write_T.guess == known.write_T.guess
