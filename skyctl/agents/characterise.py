@@ -203,7 +203,9 @@ class Characteriser:
             erasing = preparing(self._eraser.suggest(belief))
             return erasing or f"no empty film to start from: {self._eraser.gave_up}"
         if self._film not in (None, belief.likeliest):
-            return f"{self._last}: the film is not what it was"
+            return f"{self._last} was fired: the film is not what it was"
+        if self.shots == len(self._pulses):
+            return "all pulses were fired"
         self._film = belief.likeliest
         self._last = against(belief.background, self._pulses[self.shots])
         reason = "leaves the film as it is"

@@ -7,10 +7,13 @@ import sys
 import numpy as np
 import pytest
 
+from skyctl.agents.allowed import Allowed
+from skyctl.agents.bracket import BracketSeeker
 from skyctl.agents.library import SwitchingLibrary
 from skyctl.agents.recipes import PAPER_SWITCH, RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.seeker import Bracket, PulseMemory, SwitchBelief, TargetSeeker
 from skyctl.belief import Belief
+from skyctl.devices.guard import Envelope, Guard
 from skyctl.frame import Counts
 from skyctl.verdict import FilmState, ShotResult
 
@@ -129,8 +132,10 @@ def test_an_outcome_that_is_half_known_tells_half_as_much():
         shoot(sized(switcher(known=known), 30), SKYRMION, film)
         weights.append(known.switching.weights[1])  # the sample that breathes
     sure, half, nothing = weights
-    assert nothing == pytest.approx(PRIOR_OF_1_AT_30, abs=0.02)
-    assert nothing + 0.05 < half < sure - 0.05
+    before = sized(switcher(known=(untold := memory())), 30)
+    assert before.suggest(SKYRMION)
+    assert nothing == pytest.approx(untold.switching.weights[1], rel=0.01)
+    assert nothing * 1.1 < half < sure / 1.1
 
 
 @pytest.mark.parametrize(("flip_ps", "pulse"), [(0.0, FIRST), (20.0, SECOND)])
@@ -340,6 +345,140 @@ def test_a_miss_moves_the_next_write_or_erase(task, before, after, direction):
 def test_an_unknown_task_is_refused():
     with pytest.raises(ValueError, match=r"'polish'.*'write'"):
         TargetSeeker("polish", CENTRE)
+
+
+@pytest.mark.parametrize("known", [0.88, 0.92])
+def test_a_write_that_may_have_worked_or_not_teaches_only_where_it_is_told(known):
+    memories = memory()
+    seeker = TargetSeeker("write", CENTRE, memories)
+    shoot(seeker, EMPTY, likely("empty", known, "one"))
+    assert (memories.write_T.guess > 8.0) is (known > 0.9)
+
+
+def test_a_task_is_not_reached_by_a_film_that_only_may_be_it():
+    for task, kind in (("write", "one"), ("erase", "empty")):
+        seeker = TargetSeeker(task, CENTRE)
+        assert not seeker.reached(likely(kind, 0.985, "other"))
+        assert seeker.reached(likely(kind, 0.995, "other"))
+
+
+def test_a_switch_that_most_likely_was_one_counts_once_the_film_is_told():
+    seeker = switcher()
+    proposal = seeker.suggest(SKYRMION)
+    switched = turned_over(SKYRMION)
+    unsure = Belief(0.95 * switched.film + 0.05 * EMPTY.film)
+    seeker.ingest(proposal, SKYRMION, seen(), unsure)
+    assert not seeker.reached(unsure)
+    assert seeker.reached(switched)
+
+
+def test_how_far_a_movie_that_was_ended_early_turned_is_no_evidence():
+    weights = []
+    for early in (False, True):
+        known = memory(chances=np.tile(BREATHES, (2, 3, 1)))
+        seeker = switcher(known=known)
+        proposal = seeker.suggest(SKYRMION)
+        seeker.ingest(proposal, SKYRMION, seen(movie(None), ended_early=early), SKYRMION)
+        weights.append(known.switching.weights[0])
+    assert weights[0] > 0.9
+    assert weights[1] == pytest.approx(0.5)
+
+
+# --- what it may not fire ----------------------------------------------------------------------
+
+MAGNETS = {
+    "7 T": {"amplitude_T": (0.0, 7.0)},
+    "2 T": {"amplitude_T": (0.0, 2.0)},
+    "20 ps": {"width_ps": (1.0, 20.0)},
+}
+
+
+def allowed(**limits) -> Allowed:
+    return Allowed.from_envelope(Envelope(**limits).model_dump())
+
+
+@pytest.mark.parametrize("magnet", MAGNETS)
+@pytest.mark.parametrize(
+    ("task", "film"), [("write", EMPTY), ("switch", SKYRMION), ("erase", SKYRMION)]
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        TargetSeeker,
+        BracketSeeker,
+        RandomSearch,
+    ],
+)
+def test_nothing_is_proposed_that_the_guard_refuses(magnet, task, film, make):
+    """Whatever comes of it, until the agent gives up or has fired 30 pulses."""
+    guard, rng = Guard(Envelope(**MAGNETS[magnet])), np.random.default_rng(0)
+    for background in (-1, 1):
+        film = Belief.certain(film.kind, background)
+        seeker = make(task, CENTRE, None, allowed(**MAGNETS[magnet]))
+        seeker.reached(film)
+        for _ in range(30):
+            proposal = seeker.suggest(film)
+            if proposal is None:
+                assert seeker.gave_up
+                break
+            guard.check(proposal.pulse)
+            after = film if rng.random() < 0.7 else Belief.certain("other", background)
+            seeker.ingest(proposal, film, seen(), after)
+
+
+def test_a_magnet_that_cannot_write_is_given_up_with_the_envelope_named():
+    seeker = TargetSeeker("write", CENTRE, None, allowed(**MAGNETS["2 T"]))
+    fired = 0
+    while (proposal := seeker.suggest(EMPTY)) is not None:
+        assert proposal.pulse.amplitude_T <= 2.0
+        shoot(seeker, EMPTY, EMPTY)
+        fired += 1
+    assert fired <= 5
+    assert "which is all that the envelope leaves of 1 … 12 T" in seeker.gave_up
+
+
+def test_a_library_of_which_the_envelope_leaves_nothing_is_given_up_at_once():
+    seeker = TargetSeeker("switch", CENTRE, memory(), allowed(width_ps=(1.0, 5.0)))
+    seeker.reached(SKYRMION)
+    assert seeker.suggest(SKYRMION) is None
+    assert seeker.gave_up == "switch: the envelope leaves none of the library's 3 pulses"
+
+
+def test_pulses_of_the_library_outside_the_envelope_are_passed_over():
+    seeker = TargetSeeker("switch", CENTRE, memory(), allowed(amplitude_T=(0.0, 2.5)))
+    seeker.reached(SKYRMION)
+    seeker.saw(look(90))  # the sample that SECOND, of 3 T, would switch
+    assert proposed(seeker) in (FIRST, TELLING)
+    assert len(seeker.suggest(SKYRMION).candidates) == 2
+
+
+def test_a_recipe_outside_the_envelope_is_given_up():
+    seeker = RecipeSeeker("switch", CENTRE, memory(), allowed(width_ps=(1.0, 20.0)))
+    seeker.reached(SKYRMION)
+    assert seeker.suggest(SKYRMION) is None
+    assert seeker.gave_up.endswith("width_ps = 28 is outside 1 … 20")
+
+
+def test_a_spot_is_not_moved_into_the_envelope():
+    seeker = TargetSeeker("write", (90.0, 50.0), memory(), allowed(spot_x=(0.0, 80.0)))
+    assert seeker.suggest(EMPTY) is None
+    assert "spot_x = 90 is outside 0 … 80" in seeker.gave_up
+
+
+@pytest.mark.parametrize(
+    ("limits", "fires"),
+    [({}, True), ({"amplitude_T": (1.0, 12.0)}, False), ({"width_ps": (1.0, 5.0)}, True)],
+)
+def test_a_probe_is_weak_or_is_not_fired(limits, fires):
+    seeker = TargetSeeker("write", CENTRE, memory(), allowed(**limits))
+    for background in (-1, 1):
+        proposal = seeker.probe(Belief.certain("one", background))
+        assert bool(proposal) is fires
+        if proposal:
+            assert proposal.pulse.dose_T2ps <= 1.6
+            assert proposal.pulse.peak_field_T[2] * background < 0
+        else:
+            assert "leaves the film as it is" in seeker.gave_up
 
 
 # --- what it remembers -------------------------------------------------------------------------
