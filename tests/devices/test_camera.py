@@ -22,7 +22,7 @@ class BlindDriver:
     shape = (4, 4)
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.finished = [], []
         self.armed = ""
 
     def expose(self, _run, exposure, _movie):
@@ -32,6 +32,9 @@ class BlindDriver:
     def cancel(self):
         armed, self.armed = self.armed, ""
         return armed
+
+    def finish(self, shot):
+        self.finished.append(shot)
 
     def describe(self):
         return {}
@@ -79,7 +82,7 @@ def test_the_frames_of_a_movie_are_on_disk_when_it_is_done(beamline):
     assert beamline.camera.received.get() == frames
     assert beamline.camera.missing.get() == 0
     with Recording(beamline.camera.recording) as recording:  # while it is still open
-        counted = {s.shot: (len(list(f)), n) for s, f, n in recording.shots()}
+        counted = {s.shot: (len(list(f)), end.sent_frames) for s, f, end in recording.shots()}
         assert [int(row["received"]) for row in recording.ends] == [1, frames]
     assert counted == {"look": (1, 1), "shot": (frames, frames)}
     beamline.camera.unstage()

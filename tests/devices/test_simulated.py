@@ -24,6 +24,7 @@ class NotingPublisher:
 
     def __init__(self):
         self.frames, self.ends, self.promised = [], [], []
+        self.ended_early = []
 
     def start(self, start):
         self.open = start
@@ -31,9 +32,10 @@ class NotingPublisher:
     def frame(self, frame):
         self.frames.append(frame)
 
-    def end(self, _run, shot, frames=None):
+    def end(self, _run, shot, frames=None, *, ended_early=False):
         self.ends.append(shot)
         self.promised.append(frames)
+        self.ended_early.append(ended_early)
 
 
 @pytest.fixture

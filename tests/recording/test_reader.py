@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from skyctl.errors import RecordingError
+from skyctl.frame import Counts, ShotEnd
 from skyctl.recording.reader import Recording
 
 
@@ -18,12 +19,12 @@ def refusal(path):
 
 def test_shots_come_back_as_they_were(recorded, make):
     with Recording(recorded) as recording:
-        shots = [(start, list(frames), sent) for start, frames, sent in recording.shots()]
-    (a, a_frames, a_sent), (look, look_frames, _), (gap, gap_frames, gap_sent) = shots
+        shots = [(start, list(frames), end) for start, frames, end in recording.shots()]
+    (a, a_frames, a_end), (look, look_frames, _), (gap, gap_frames, gap_end) = shots
     assert a == make.start("a", 25)
     assert look == make.start("look", 1, None)
     assert gap == make.start("gap", 8)
-    assert (a_sent, gap_sent) == (25, 8)
+    assert (a_end, gap_end) == (ShotEnd("run", "a", 25), ShotEnd("run", "gap", 8))
     assert [frame.index for frame in a_frames] == list(range(25))
     assert [frame.index for frame in gap_frames] == [0, 1, 2, 4, 5, 6, 7]
     for frame in a_frames:

@@ -257,5 +257,5 @@ def test_nobody_to_take_a_recording_is_said(recorded):
 
 def test_recorded_shots_come_in_the_recorded_order(recorded):
     with Recording(recorded) as recording:
-        shots = [(s.number, s.start.shot, s.sent_frames) for s in recorded_shots(recording)]
+        shots = [(s.number, s.start.shot, s.end.sent_frames) for s in recorded_shots(recording)]
     assert shots == [(0, "a", 25), (1, "look", 1), (2, "gap", 8)]

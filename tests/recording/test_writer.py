@@ -249,8 +249,8 @@ def test_a_killed_writer_loses_at_most_ten_frames(writing, tmp_path, frames):
     with Recording(tmp_path / "run.h5") as recording:
         assert frames - FLUSH_FRAMES < recording.frame_count <= frames
         if recording.frame_count:
-            ((start, kept, sent),) = recording.shots()
-            assert (start.shot, sent) == ("s", None)
+            ((start, kept, end),) = recording.shots()
+            assert (start.shot, end.sent_frames) == ("s", None)
             for index, frame in enumerate(kept):
                 assert frame.index == index
                 assert (frame.data == np.float32(index / 1000)).all()
