@@ -108,3 +108,24 @@ def test_columns_of_different_length_give_the_frames_that_all_have(recorded):
         assert recording.frame_count == 20
         assert {len(column) for column in recording.columns().values()} == {20}
         assert sum(1 for _, frames, _ in recording.shots() for _ in frames) == 20
+
+
+def test_a_movie_that_ended_early_comes_back_as_one(recorded_early):
+    with Recording(recorded_early) as recording:
+        (start, frames, end), _, (whole, _, whole_end) = recording.shots()
+        assert [frame.index for frame in frames] == list(range(9))
+        assert (recording.frames_exposed, recording.frames_promised) == (44, 69)
+        assert recording.results["ended_early"].tolist() == [1, 0, 0]
+    assert (start.may_end_early, start.expected_frames) == (True, 34)
+    assert end == ShotEnd("run", "early", 9, ended_early=True)
+    assert not whole.may_end_early
+    assert not whole_end.ended_early
+
+
+def test_frames_of_a_movie_without_its_end_count_as_exposed(recorder, make):
+    lost = [*make.movie("a", 8)[:-1], ShotEnd("run", "a", 8, Counts(received=6, missing=2))]
+    for event in [*lost, *make.movie("open", 8)[:4]]:
+        recorder.handle(event)
+    recorder.close()
+    with Recording(recorder.path) as recording:
+        assert (recording.frames_exposed, recording.frames_promised) == (8 + 3, 16)
