@@ -76,9 +76,11 @@ class Exposure(BaseModel):
     """What a camera is asked for: the movie of one shot.
 
     ``pulsed`` : the movie starts with the pulse; otherwise the camera looks at once.
+    ``ends_early`` : the movie may end with the first verdict that is certain.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shot: str = Field(pattern=PRINTABLE, max_length=64)
     pulsed: bool = True
+    ends_early: bool = False

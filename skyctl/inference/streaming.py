@@ -32,6 +32,10 @@ class StreamingClassifier:
     follows a pulse. A bad frame (NaN, values that are no S_z, another shape, blank, saturated, or
     the one before again while the pulse is on) never reaches the network, whose hidden state it
     would poison; it marks the whole movie instead.
+
+    In a movie that may end early the first verdict that is ``early`` is the movie's: what was on
+    its way when the camera was told to stop reaches nothing, so that the result is the same however
+    many frames that were, and when they are replayed.
     """
 
     def __init__(self, model: MovieClassifier) -> None:
@@ -74,7 +78,7 @@ class StreamingClassifier:
 
     def _frame(self, frame: Frame) -> None:
         start = self._start
-        if start is None or frame.shot != start.shot or self._bad_frame:
+        if start is None or frame.shot != start.shot or self._bad_frame or self._certain:
             return
         self._bad_frame = _fault(frame, start, self._last_frame)
         if self._bad_frame or (self._last_frame and frame.index < self._last_frame.index):
@@ -104,6 +108,12 @@ class StreamingClassifier:
         self.age.add((self._verdict.decided_ns - frame.left_source_ns) / 1e6)
         self._tell(self._verdict)
 
+    @property
+    def _certain(self) -> bool:
+        """Whether the movie has its verdict, whatever frames may follow."""
+        start, verdict = self._start, self._verdict
+        return bool(start and start.may_end_early and verdict and verdict.early)
+
     def _end(self, end: ShotEnd) -> None:
         start = self._start
         if start is None or end.shot != start.shot:
@@ -114,13 +124,24 @@ class StreamingClassifier:
                 verdict=self._verdict,
                 state=self._state(),
                 counts=end.counts,
-                problem=self._bad_frame or _loss(end.counts),
+                problem=self._bad_frame or _loss(end.counts) or self._cut_short(end),
                 latencies_ms=tuple(self._latencies_ms),
                 seen_ns=self._seen_ns,
                 mean_sz=tuple(self._mean_sz),
+                ended_early=self._certain and self._seen_frames < start.expected_frames,
             )
         )
         self._begin(None)
+
+    @property
+    def _seen_frames(self) -> int:
+        return self._last_frame.index + 1 if self._last_frame else 0
+
+    def _cut_short(self, end: ShotEnd) -> str:
+        """Why a movie that was ended early must not be acted on, or ""."""
+        if not end.ended_early or self._certain:
+            return ""
+        return f"ended early, after {self._seen_frames} frames, and no verdict was certain"
 
     def _state(self) -> FilmState | None:
         if self._bad_frame or self._last_frame is None:

@@ -13,6 +13,8 @@ _QUEUED_BYTES = 1 << 30
 class OwnParser:
     """Stream V2 with our ``user_data``: a message names its run, shot and frame itself."""
 
+    names_shots = True
+
     def __init__(self) -> None:
         self._layout: wire.ImageLayout | None = None
 

@@ -36,7 +36,13 @@ class Transport(Protocol):
 
 
 class Parser(Protocol):
-    """Turns one message into events, in order. No sockets, no threads, no clocks."""
+    """Turns one message into events, in order. No sockets, no threads, no clocks.
+
+    names_shots : whether the messages say themselves which shot a frame is of, and whether that was
+        ended early on purpose; of other sources the hub is told (``Hub.finish``)
+    """
+
+    names_shots: bool
 
     def parse(self, message: Any, received_ns: int) -> Sequence[Event]:
         """The events of a message. The counts of a ShotEnd are empty: counting is the hub's.
