@@ -13,7 +13,7 @@ at its edge, how large): the Minkowski functionals of a plane figure and what th
 rough the pixels are, which the cells hide, tells a noisy camera from a film that is none.
 
 ``cells`` is the film itself on GRID² cells, for a network that looks, and a clock beside it: when
-the frame was taken, against the pulse. Its grey values are counted from the first frame's background,
+the frame was taken, against the pulse. Grey values are counted from the first frame's background,
 so that a camera's gain does not matter.
 """
 
