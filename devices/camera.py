@@ -13,7 +13,7 @@ from ophyd.status import Status
 from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import LimitedSignal, StateSignal
 from skyctl.errors import StreamError
-from skyctl.frame import ShotEnd
+from skyctl.frame import ShotEnd, ShotStart
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, Movie
 from skyctl.recording import layout
@@ -100,6 +100,16 @@ class FilmCamera(Device):
     def recording(self) -> Path | None:
         """The file of the open, or the last, run."""
         return self._recorder.path if self._recorder else None
+
+    @property
+    def film_centre(self) -> tuple[float, float]:
+        """(x, y) of the film's middle, sites: of the film that the driver describes, else of its
+        image, a site a pixel."""
+        film: Any = self._driver.describe().get("sample")
+        rows, columns = self._driver.shape[-2:]
+        if not isinstance(film, dict):
+            film = {}
+        return (film.get("columns", columns) - 1) / 2, (film.get("rows", rows) - 1) / 2
 
     def describe_sample(self) -> dict[str, Any]:
         """Plain facts of the sample, for a start document."""
@@ -200,8 +210,21 @@ class FilmCamera(Device):
             raise self._consumer.error
         exposure = self._exposure
         if not self._movies.knows(exposure.shot):
+            self._hub.expect(self._start(exposure))
             self._driver.expose(self._run, exposure, self.movie)
         return self._movies.expect(exposure.shot, self._timeout_s, self._hub.address)
+
+    def _start(self, exposure: Exposure) -> ShotStart:
+        if exposure.pulsed and exposure.pulse is None and not self._hub.names_shots:
+            raise StreamError(
+                f"{self.name}: shot {exposure.shot} waits for a pulse that is not named, and "
+                f"{self._hub.address} does not say it of its frames. Prepare the camera with "
+                "Exposure(shot=…, pulse=…)."
+            )
+        frames = len(self.movie.times_ps) if exposure.pulsed else 1
+        return ShotStart(
+            self._run, exposure.shot, exposure.pulse, self.movie, frames, self._driver.shape
+        )
 
     def _movie_written(self, end: ShotEnd) -> None:
         for name, value in vars(end.counts).items():

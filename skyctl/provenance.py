@@ -13,8 +13,8 @@ from bluesky import RunEngine
 from bluesky.utils import Msg
 
 from skyctl.agents.seeker import PulseMemory
+from skyctl.beamline import replayed_beamline
 from skyctl.devices.guard import Envelope, Spent
-from skyctl.devices.replayed import replayed_beamline
 from skyctl.errors import RecordingError, SkyctlError
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import cycle, erase, switch, write
@@ -169,11 +169,10 @@ def replay_decisions(
             spent=Spent(**start["guard"]["spent"]),
         ) as line,
     ):
-        devices = line.pulser, line.camera, line.classifier, line.decisions
         oversight = Oversight(start["mode"], _Recorded(recorded.decisions), batch=1)
         plan = _PLANS[start["plan_name"]]
         try:
-            engine(plan(*devices, oversight=oversight, **_arguments(start["plan_args"])))
+            engine(plan(line, oversight=oversight, **_arguments(start["plan_args"])))
         except SkyctlError as error:  # the recording is over, or asked for what it has not
             ended = str(error)
     again = tuple(_decisions(lines))

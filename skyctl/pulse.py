@@ -76,9 +76,11 @@ class Exposure(BaseModel):
     """What a camera is asked for: the movie of one shot.
 
     ``pulsed`` : the movie starts with the pulse; otherwise the camera looks at once.
+    ``pulse`` : which one; a detector that knows no pulses cannot say it of its movie.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shot: str = Field(pattern=PRINTABLE, max_length=64)
     pulsed: bool = True
+    pulse: Pulse | None = None

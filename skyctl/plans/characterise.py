@@ -10,6 +10,7 @@ from skyctl.agents.characterise import Characterisation, Characteriser, Predict
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.plans import plans, stubs
 from skyctl.plans.modes import Oversight, Permission
+from skyctl.plans.protocols import Beamline
 from skyctl.plans.threads import in_thread
 from skyctl.pulse import Pulse
 from skyctl.verdict import FilmState, ShotResult
@@ -49,10 +50,7 @@ class CharacteriseReport:
 
 
 def characterise(
-    pulser: Any,
-    camera: Any,
-    classifier: Any,
-    decisions: Any,
+    beamline: Beamline,
     predict: Predict,
     *,
     amplitude_T: float = 3.0,
@@ -67,8 +65,8 @@ def characterise(
 
     Parameters
     ----------
-    pulser, camera, classifier, decisions : devices
-        See `skyctl.devices`.
+    beamline : Beamline
+        See `skyctl.beamline`.
     predict : callable
         How the mean S_z of a film answers a pulse (`skyctl.rehearsal.twin_mean_sz`).
     amplitude_T : float, optional
@@ -94,10 +92,8 @@ def characterise(
     report = CharacteriseReport()
 
     def body() -> Generator[Msg, Any, CharacteriseReport]:
-        eraser = TargetSeeker("erase", plans.CENTRE, learned)
-        empty = yield from stubs.pursue(
-            pulser, camera, classifier, decisions, eraser, shots, oversight
-        )
+        eraser = TargetSeeker("erase", beamline.camera.film_centre, learned)
+        empty = yield from stubs.pursue(beamline, eraser, shots, oversight)
         report.emptied = empty.pulses
         if not empty.reached or empty.after is None:
             report.reason = f"no empty film to start from: {empty.reason}"
@@ -107,7 +103,7 @@ def characterise(
             result, report.reason = yield from one_shot(pulse, film)
             if result is None:
                 return report
-            seen, report.reason = yield from stubs.look_until_seen(pulser, camera, classifier)
+            seen, report.reason = yield from stubs.look_until_seen(beamline)
             if report.reason:
                 return report
             if seen.state is None or not seen.state.is_empty:
@@ -132,15 +128,11 @@ def characterise(
             str(film),
         )  # fmt: skip
         facts = {"library_sha256": learned.switching.library.sha256}
-        refusal, answer = yield from stubs.decide(
-            pulser, classifier, decisions, permission, request, facts
-        )
+        refusal, answer = yield from stubs.decide(beamline, permission, request, facts)
         if refusal or not answer.approved:
             return None, refusal or str(answer)
-        result = yield from stubs.shoot(pulser, camera, classifier, pulse, request.shot)
+        result = yield from stubs.shoot(beamline, pulse, request.shot)
         return result, ""
 
-    facts = plans._agent_facts(arguments, oversight, pulser)
-    return (
-        yield from plans._in_one_run("characterise", pulser, camera, classifier, body, md, facts)
-    )
+    facts = plans._agent_facts(arguments, oversight, beamline)
+    return (yield from plans._in_one_run("characterise", beamline, body, md, facts))

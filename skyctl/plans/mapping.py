@@ -14,6 +14,7 @@ from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.agents.tasks import against
 from skyctl.plans import plans, stubs
 from skyctl.plans.modes import Oversight, Permission
+from skyctl.plans.protocols import Beamline
 from skyctl.plans.threads import in_thread
 from skyctl.pulse import Pulse
 from skyctl.verdict import FilmState, ShotResult
@@ -60,10 +61,7 @@ class MapReport:
 
 
 def map_process_diagram(
-    pulser: Any,
-    camera: Any,
-    classifier: Any,
-    decisions: Any,
+    beamline: Beamline,
     *,
     widths_ps: tuple[float, ...] = (4.0, 8.0, 12.0, 16.0, 20.0, 24.0, 28.0, 32.0, 36.0, 40.0, 44.0),
     rows: tuple[float, ...] = (1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0),
@@ -73,7 +71,7 @@ def map_process_diagram(
     theta_deg: float = 40.0,
     shots: int = 100,
     seed: int = 0,
-    centre: tuple[float, float] = plans.CENTRE,
+    centre: tuple[float, float] | None = None,
     write_shots: int = 12,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
@@ -85,8 +83,8 @@ def map_process_diagram(
 
     Parameters
     ----------
-    pulser, camera, classifier, decisions : devices
-        See `skyctl.devices`.
+    beamline : Beamline
+        See `skyctl.beamline`.
     widths_ps : tuple of float, optional
         Pulse widths, ascending.
     rows : tuple of float, optional
@@ -105,7 +103,7 @@ def map_process_diagram(
     seed : int, optional
         Of the mapper.
     centre : tuple of float, optional
-        (x, y) where the skyrmion is written, sites.
+        (x, y) where the skyrmion is written, sites; the film's middle unless given.
     write_shots : int, optional
         How many pulses may be fired each time to bring the skyrmion back.
     oversight : Oversight, optional
@@ -130,15 +128,14 @@ def map_process_diagram(
         )
     mapper = BoundaryMapper(report.rows, report.columns, OUTCOMES, seed=seed, max_shots=shots)
     memory = PulseMemory()
+    centre = centre or beamline.camera.film_centre
     permission = Permission(oversight or Oversight())
 
     def body() -> Generator[Msg, Any, MapReport]:
         spoilt = 0
         while not report.finished:
             prepare = TargetSeeker("write", centre, memory)
-            ready = yield from stubs.pursue(
-                pulser, camera, classifier, decisions, prepare, write_shots, oversight
-            )
+            ready = yield from stubs.pursue(beamline, prepare, write_shots, oversight)
             report.prepared += ready.pulses
             if not ready.reached or ready.after is None:
                 report.reason = f"no skyrmion to start from: {ready.reason}"
@@ -153,7 +150,7 @@ def map_process_diagram(
             if result is None:
                 report.reason = refused
                 break
-            seen, unseen = yield from stubs.look_until_seen(pulser, camera, classifier)
+            seen, unseen = yield from stubs.look_until_seen(beamline)
             if unseen or seen.state is None:
                 report.reason = unseen
                 break
@@ -184,24 +181,18 @@ def map_process_diagram(
             "seed": seed,
             "from_label": report.points[-1]["label"] if report.points else "",
         }
-        refusal, answer = yield from stubs.decide(
-            pulser, classifier, decisions, permission, request, facts
-        )
+        refusal, answer = yield from stubs.decide(beamline, permission, request, facts)
         if refusal or not answer.approved:
             return None, refusal or str(answer)
-        result = yield from stubs.shoot(pulser, camera, classifier, pulse, request.shot)
+        result = yield from stubs.shoot(beamline, pulse, request.shot)
         return result, ""
 
     arguments = {
         "widths_ps": list(widths_ps), "rows": list(rows), "row_setting": row_setting,
         **fixed, "shots": shots, "seed": seed, "centre": list(centre), "write_shots": write_shots,
     }  # fmt: skip
-    facts = plans._agent_facts(arguments, oversight, pulser)
-    return (
-        yield from plans._in_one_run(
-            "map_process_diagram", pulser, camera, classifier, body, md, facts
-        )
-    )
+    facts = plans._agent_facts(arguments, oversight, beamline)
+    return (yield from plans._in_one_run("map_process_diagram", beamline, body, md, facts))
 
 
 def process_seen(result: ShotResult, before: FilmState, after: FilmState) -> str:

@@ -16,6 +16,7 @@ from skyctl.agents.tasks import Proposal, TaskSeeker
 from skyctl.errors import PulseRefused
 from skyctl.frame import Counts
 from skyctl.plans.modes import Answer, Oversight, Permission, Request
+from skyctl.plans.protocols import Beamline
 from skyctl.plans.threads import in_thread
 from skyctl.pulse import Exposure, Pulse
 from skyctl.verdict import FilmState, ShotResult
@@ -96,12 +97,13 @@ def collect_rest(camera: Any) -> Plan:
     yield from bpp.rewindable_wrapper(documents(), False)
 
 
-def fire(pulser: Any, pulse: Pulse, shot: str | None = None) -> Generator[Msg, Any, str]:
+def fire(beamline: Beamline, pulse: Pulse, shot: str | None = None) -> Generator[Msg, Any, str]:
     """Fire one pulse and return the shot's name. The pulser's guard and interlocks decide.
 
     Raises PulseRefused when they refuse; then nothing was fired.
     """
     shot = shot or new_shot()
+    pulser = beamline.pulser
     yield from bps.checkpoint()
     yield from bps.sleep(pulser.rest_left_s)
     yield from bps.abs_set(pulser, pulse, shot=shot, wait=True)
@@ -110,14 +112,15 @@ def fire(pulser: Any, pulse: Pulse, shot: str | None = None) -> Generator[Msg, A
 
 
 def shoot(
-    pulser: Any, camera: Any, classifier: Any, pulse: Pulse, shot: str | None = None
+    beamline: Beamline, pulse: Pulse, shot: str | None = None
 ) -> Generator[Msg, Any, ShotResult]:
     """Fire a pulse, film and classify what follows; one event in ``primary``.
 
     Replayed after a pause it waits for the same movie and fires nothing twice.
     """
     shot = shot or new_shot()
-    exposure = Exposure(shot=shot)
+    pulser, camera, classifier = beamline.pulser, beamline.camera, beamline.classifier
+    exposure = Exposure(shot=shot, pulse=pulse)
     yield from bps.checkpoint()
     yield from bps.prepare(camera, exposure, wait=True)
     yield from bps.prepare(classifier, exposure, wait=True)
@@ -132,8 +135,9 @@ def shoot(
     return classifier.result
 
 
-def look(camera: Any, classifier: Any) -> Generator[Msg, Any, ShotResult]:
+def look(beamline: Beamline) -> Generator[Msg, Any, ShotResult]:
     """Film the resting film, without a pulse; one event in ``looks``."""
+    camera, classifier = beamline.camera, beamline.classifier
     exposure = Exposure(shot=new_shot(), pulsed=False)
     yield from bps.checkpoint()
     yield from bps.prepare(camera, exposure, wait=True)
@@ -163,7 +167,7 @@ def _movie_over(shot: str) -> Generator[Msg, Any, ShotResult | None]:
 
 
 def look_until_seen(
-    pulser: Any, camera: Any, classifier: Any
+    beamline: Beamline,
 ) -> Generator[Msg, Any, tuple[ShotResult, str]]:
     """Look at the film, and again while it cannot be seen or an interlock holds fire.
 
@@ -173,13 +177,13 @@ def look_until_seen(
     attempt = 0
     while True:
         attempt += 1
-        seen = yield from look(camera, classifier)
+        seen = yield from look(beamline)
         if seen is None:  # nobody runs the plan's messages
             return ShotResult("", None, None, Counts(), "", ()), "nothing was looked at"
         reason = ""
         if seen.state is None or seen.problem:
             reason = f"the film cannot be seen: {seen.problem}"
-        elif held := pulser.hold_reason():
+        elif held := beamline.pulser.hold_reason():
             reason = f"held fire: {held}"
         if not reason or attempt == LOOKS_AT_MOST:
             return seen, reason
@@ -188,10 +192,7 @@ def look_until_seen(
 
 
 def pursue(
-    pulser: Any,
-    camera: Any,
-    classifier: Any,
-    decisions: Any,
+    beamline: Beamline,
     seeker: TaskSeeker,
     shots: int,
     oversight: Oversight | None = None,
@@ -213,7 +214,7 @@ def pursue(
     result: ShotResult | None = None
     spoilt = 0
     while True:
-        seen, report.reason = yield from look_until_seen(pulser, camera, classifier)
+        seen, report.reason = yield from look_until_seen(beamline)
         if report.reason or seen.state is None:
             return report
         state, before = seen.state, report.after or seen.state
@@ -248,9 +249,7 @@ def pursue(
             proposal.candidates,
         )
         facts = {**_origin(result or seen), **_proposal(seeker, proposal)}
-        refusal, answer = yield from decide(
-            pulser, classifier, decisions, permission, request, facts
-        )
+        refusal, answer = yield from decide(beamline, permission, request, facts)
         if mode == "shadow" and not refusal:
             continue
         if not refusal and not answer.approved:
@@ -258,9 +257,9 @@ def pursue(
             return report
         if not refusal:
             try:
-                result = yield from shoot(pulser, camera, classifier, proposal.pulse, request.shot)
+                result = yield from shoot(beamline, proposal.pulse, request.shot)
             except PulseRefused as error:
-                yield from _give_up_movie(camera, classifier)
+                yield from _give_up_movie(beamline.camera, beamline.classifier)
                 refusal = str(error)
             else:
                 report.pulses += 1
@@ -292,9 +291,7 @@ def _think(
 
 
 def decide(
-    pulser: Any,
-    classifier: Any,
-    decisions: Any,
+    beamline: Beamline,
     permission: Permission,
     request: Request,
     facts: dict[str, Any],
@@ -305,11 +302,11 @@ def decide(
 
     Returns the guard's refusal, or "", and the approver's answer.
     """
-    refusal, answer = pulser.refusal(request.pulse, request.shot), Answer(False, "")
+    refusal, answer = beamline.pulser.refusal(request.pulse, request.shot), Answer(False, "")
     if not refusal:
         answer = yield from permission.ask(request)
         if answer.approved:  # which may have taken its time
-            refusal = pulser.refusal(request.pulse, request.shot)
+            refusal = beamline.pulser.refusal(request.pulse, request.shot)
     record = {
         "task": request.task,
         "agent": request.agent,
@@ -327,13 +324,13 @@ def decide(
         "approver": answer.approver,
         "approval": str(answer),
         "approved": int(answer.approved),
-        "model_sha256": classifier.model_sha256.get(),
+        "model_sha256": beamline.classifier.model_sha256.get(),
         "library_sha256": "",
         **facts,
     }
     yield from bps.checkpoint()
-    yield from bps.abs_set(decisions, record, wait=True)
-    yield from _event(DECISIONS, decisions)
+    yield from bps.abs_set(beamline.decisions, record, wait=True)
+    yield from _event(DECISIONS, beamline.decisions)
     return refusal, answer
 
 

@@ -6,8 +6,8 @@ import h5py
 import pytest
 from ophyd.utils import RedundantStaging
 
+from skyctl.beamline import simulated_beamline
 from skyctl.devices.camera import FilmCamera
-from skyctl.devices.simulated import simulated_beamline
 from skyctl.errors import PulseRefused, RecordingError, StreamError
 from skyctl.pulse import Exposure, Pulse
 from skyctl.recording.reader import Recording

@@ -39,6 +39,8 @@ class Array10Parser:
     max_image_bytes : larger images are refused
     """
 
+    names_shots = False
+
     def __init__(
         self,
         scaling: Scaling,

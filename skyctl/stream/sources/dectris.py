@@ -78,6 +78,8 @@ class DectrisParser:
     max_image_bytes : larger images are refused before they are decompressed
     """
 
+    names_shots = False
+
     def __init__(
         self,
         scaling: Scaling,

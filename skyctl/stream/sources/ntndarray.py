@@ -44,6 +44,8 @@ class NtndArrayParser:
     max_image_bytes : larger images are refused before they are decompressed
     """
 
+    names_shots = False
+
     def __init__(
         self,
         scaling: Scaling,

@@ -13,8 +13,13 @@ _QUEUED_BYTES = 1 << 30
 class OwnParser:
     """Stream V2 with our ``user_data``: a message names its run, shot and frame itself."""
 
+    names_shots = True
+
     def __init__(self) -> None:
         self._layout: wire.ImageLayout | None = None
+
+    def expect(self, start: ShotStart) -> None:
+        """Nothing to do: each shot comes with its start."""
 
     def parse(self, message: list[memoryview], received_ns: int) -> tuple[Event]:
         """The one event of a message, as ``wire.decode``."""

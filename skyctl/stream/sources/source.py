@@ -36,7 +36,16 @@ class Transport(Protocol):
 
 
 class Parser(Protocol):
-    """Turns one message into events, in order. No sockets, no threads, no clocks."""
+    """Turns one message into events, in order. No sockets, no threads, no clocks.
+
+    names_shots : whether the messages say themselves which shot a frame is of
+    """
+
+    names_shots: bool
+
+    def expect(self, start: ShotStart) -> None:
+        """The shot that comes next; called before the source begins to send it."""
+        ...
 
     def parse(self, message: Any, received_ns: int) -> Sequence[Event]:
         """The events of a message. The counts of a ShotEnd are empty: counting is the hub's.
