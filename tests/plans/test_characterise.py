@@ -79,7 +79,7 @@ def test_what_may_not_be_fired_ends_it_with_the_reason(
 def test_it_can_be_rehearsed(beamline, fired, monkeypatch):
     monkeypatch.setattr(Characteriser, "estimate", lambda self: "found")
     arguments = {"predict": predict}
-    report = rehearse(characterise, arguments, beamline.pulser, beamline.camera, [Sample(FILM)])
+    report = rehearse(characterise, arguments, beamline, [Sample(FILM)])
     assert report.success == 1
     assert len(report.runs[0].pulses) == 3
     assert fired == []
