@@ -26,8 +26,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from skyctl import __version__
-from skyctl.agents.outcome import OUTCOMES, outcome_of, signals
+from skyctl.agents.outcome import OUTCOMES, likeliest, outcome_of, signals
+from skyctl.belief import Belief
 from skyctl.inference.discs import film_state
+from skyctl.process import Kind
 from skyctl.pulse import Movie, Pulse
 from skyctl.simulators.film import Film
 from skyctl.simulators.movies import Shot, simulate_batch
@@ -139,6 +141,11 @@ def watch(shot: Shot, frames: Iterator[np.ndarray]) -> tuple[np.ndarray, FilmSta
     return np.array(kept), states[0], states[-1]
 
 
+def _known(film: FilmState) -> Belief:
+    kind: Kind = "empty" if film.is_empty else "one" if film.has_one_skyrmion else "other"
+    return Belief.certain(kind, film.background)
+
+
 def make_library(
     count: int,
     path: Path,
@@ -168,7 +175,7 @@ def make_library(
                 "sample": _numbers(each.sample),
                 "pulse": [pulse.amplitude_T, pulse.theta_deg, pulse.width_ps],
                 "size": before.reversed_sites,
-                "outcome": outcome_of(before, after),
+                "outcome": likeliest(outcome_of(_known(before), _known(after))),
             }
             file.append(trace, facts)
             progress(len(file))

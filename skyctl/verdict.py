@@ -51,12 +51,14 @@ class FilmState:
     discs : reversed round islands inside the film, each a skyrmion to this camera
     domains : reversed regions that are no disc: they touch an edge, or have a hole
     reversed_sites : how many sites point against the background
+    noise : of a pixel, standard deviation in units of S_z
     """
 
     background: int
     discs: int
     domains: int
     reversed_sites: int
+    noise: float = 0.0
 
     @property
     def is_empty(self) -> bool:
