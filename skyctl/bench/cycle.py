@@ -19,8 +19,8 @@ from skyctl.errors import PulseRefused
 from skyctl.frame import Frame
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import cycle
+from skyctl.plans.campaign import TaskReport
 from skyctl.plans.reports import CycleReport
-from skyctl.plans.stubs import TaskReport
 from skyctl.simulators.spread import SampleSpread
 from skyctl.verdict import ShotResult, Verdict
 

@@ -31,8 +31,8 @@ from skyctl.cli.common import (
 
 if TYPE_CHECKING:
     from skyctl.devices.pulser import Pulser
+    from skyctl.plans.campaign import TaskReport
     from skyctl.plans.modes import Answer, Request
-    from skyctl.plans.stubs import TaskReport
 
 _SHOWN_CANDIDATES = 5
 _CYCLE_SHOTS = 30

@@ -8,14 +8,16 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import Msg
 
 from skyctl import __version__
+from skyctl.agents.allowed import Allowed
+from skyctl.agents.campaign import Campaign
 from skyctl.agents.drift import DriftWatch
 from skyctl.agents.seeker import PulseMemory, TargetSeeker, Task
 from skyctl.plans import stubs
+from skyctl.plans.campaign import TaskReport, pursue
 from skyctl.plans.modes import Oversight
 from skyctl.plans.protocols import Beamline, require_open
 from skyctl.plans.reports import CycleReport
-from skyctl.plans.stubs import TaskReport
-from skyctl.plans.threads import in_thread
+from skyctl.plans.threads import PATIENCE_S, in_thread
 from skyctl.pulse import Pulse
 from skyctl.verdict import ShotResult
 
@@ -46,7 +48,7 @@ def classify_shot(
         yield from stubs.look(beamline)
         return (yield from stubs.shoot(beamline, pulse))
 
-    return (yield from _in_one_run("classify_shot", beamline, body, md))
+    return (yield from in_one_run("classify_shot", beamline, body, md))
 
 
 def write(
@@ -229,12 +231,12 @@ def cycle(
         Every task, in order, with statistics, and when the sample changed.
     """
     learned = memory or PulseMemory()
-    centre = centre or beamline.camera.film_centre
+    middle = centre or beamline.camera.film_centre
     arguments = {
         "cycles": cycles,
         "shots": shots,
         "failures": failures,
-        "centre": list(centre),
+        "centre": list(middle),
         "memory": learned.as_json(),
     }
     report = CycleReport(cycles)
@@ -244,8 +246,8 @@ def cycle(
     def one_cycle() -> Generator[Msg, Any, None]:
         tasks: tuple[Task, ...] = ("write", "switch", "erase")
         for task in tasks:
-            seeker = TargetSeeker(task, centre, learned)
-            done = yield from stubs.pursue(beamline, seeker, shots, oversight)
+            seeker = TargetSeeker(task, middle, learned, allowed(beamline))
+            done = yield from pursue(beamline, Campaign(seeker, shots), oversight)
             report.done[-1].append(done)
             if on_task:
                 on_task(done)
@@ -268,7 +270,7 @@ def cycle(
             if failed and (failed == failures or not autonomous):
                 report.reason = f"{last.task}: {last.reason}"
                 break
-            change, _ = yield from in_thread(watch.check)
+            change, _ = yield from in_thread(watch.check, patience_s=PATIENCE_S)
             if last.gave_up:
                 watch.forget()
                 change = f"{last.task} failed ({last.reason}); what was learned is let go"
@@ -276,8 +278,8 @@ def cycle(
                 note_change(change)
         return report
 
-    facts = _agent_facts(arguments, oversight, beamline)
-    return (yield from _in_one_run("cycle", beamline, body, md, facts))
+    facts = agent_facts(beamline, arguments, oversight)
+    return (yield from in_one_run("cycle", beamline, body, md, facts))
 
 
 def _one_task(
@@ -292,30 +294,37 @@ def _one_task(
 ) -> Generator[Msg, Any, TaskReport]:
     learned = memory or PulseMemory()
     middle = centre or beamline.camera.film_centre
-
-    def body() -> Generator[Msg, Any, TaskReport]:
-        seeker = TargetSeeker(task, middle, learned)
-        return (yield from stubs.pursue(beamline, seeker, shots, oversight))
-
     arguments = {"shots": shots, "memory": learned.as_json()}
     if task != "erase":
         arguments["centre"] = list(middle)
-    facts = _agent_facts(arguments, oversight, beamline)
-    return (yield from _in_one_run(task, beamline, body, md, facts))
+
+    def body() -> Generator[Msg, Any, TaskReport]:
+        seeker = TargetSeeker(task, middle, learned, allowed(beamline))
+        return (yield from pursue(beamline, Campaign(seeker, shots), oversight))
+
+    facts = agent_facts(beamline, arguments, oversight)
+    return (yield from in_one_run(task, beamline, body, md, facts))
 
 
-def _agent_facts(
-    arguments: dict[str, Any], oversight: Oversight | None, beamline: Beamline
+def allowed(beamline: Beamline) -> Allowed:
+    """What agents may propose: what the pulser's guard allows."""
+    return Allowed.from_envelope(beamline.pulser.describe_guard()["envelope"])
+
+
+def agent_facts(
+    beamline: Beamline, arguments: dict[str, Any], oversight: Oversight | None
 ) -> dict[str, Any]:
     """What a run's decisions follow from, besides its frames: enough to make them once more."""
+    belief = beamline.streaming.belief.forget_film()
     return {
         "plan_args": arguments,
         "mode": (oversight or Oversight()).mode,
         "guard": beamline.pulser.describe_guard(),
+        "belief": {"film": belief.film.tolist(), "told": list(belief.told)},
     }
 
 
-def _in_one_run(
+def in_one_run(
     name: str,
     beamline: Beamline,
     body: Callable[[], Generator[Msg, Any, Any]],
@@ -324,29 +333,30 @@ def _in_one_run(
 ) -> Generator[Msg, Any, Any]:
     """Stage, open a run with what a reader must know, do ``body``, close, unstage.
 
+    What was believed of the film before is forgotten: whoever comes next may have changed it.
     Raises StreamError for a beamline that is closed; then nothing was staged.
     """
     require_open(beamline)
+    camera, classifier, streaming = beamline.camera, beamline.classifier, beamline.streaming
     start = {
         "plan_name": name,
         "skyctl_version": __version__,
-        "model_sha256": beamline.classifier.model_sha256.get(),
-        "classes": list(beamline.classifier.classes),
-        **beamline.camera.describe_sample(),
+        "model_sha256": classifier.model_sha256.get(),
+        "classes": list(classifier.classes),
+        **camera.describe_sample(),
         **(facts or {}),
         **(md or {}),
     }
 
     result: Any = None
 
-    @bpp.stage_decorator([beamline.camera, beamline.classifier, beamline.pulser])
+    @bpp.stage_decorator([camera, classifier, beamline.pulser])
     @bpp.run_decorator(md=start)  # which returns the run's uid, whatever is returned in it
     def run() -> Generator[Msg, Any, None]:
         nonlocal result
-        yield from stubs.declare_frames(beamline.camera)
-        result = yield from bpp.finalize_wrapper(
-            body(), lambda: stubs.collect_rest(beamline.camera)
-        )
+        streaming.belief = streaming.belief.forget_film()
+        yield from stubs.declare_frames(camera)
+        result = yield from bpp.finalize_wrapper(body(), lambda: stubs.collect_rest(camera))
 
     yield from run()
     return result

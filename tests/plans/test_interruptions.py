@@ -14,7 +14,7 @@ from ophyd import Signal
 
 from skyctl.beamline import simulated_beamline
 from skyctl.errors import PulseRefused
-from skyctl.plans import classify_shot, stubs, write
+from skyctl.plans import campaign, classify_shot, write
 from skyctl.pulse import Pulse
 from skyctl.recording.reader import Recording
 from skyctl.verdict import Verdict
@@ -272,7 +272,7 @@ def test_a_lost_stream_suspends_the_task_which_goes_on_when_it_is_back(
 def test_an_interlock_that_lets_go_again_only_holds_the_task(
     engine, beamline, fired, monkeypatch, documents
 ):
-    monkeypatch.setattr(stubs, "BETWEEN_LOOKS_S", 0.0)
+    monkeypatch.setattr(campaign, "BETWEEN_LOOKS_S", 0.0)
     held = ["the beam is lost"] * 2
     beamline.pulser.interlocks.append(lambda: held.pop() if held else "")
     report = engine(write(beamline)).plan_result
@@ -282,7 +282,7 @@ def test_an_interlock_that_lets_go_again_only_holds_the_task(
 
 
 def test_an_interlock_that_never_lets_go_ends_the_task(engine, beamline, fired, monkeypatch):
-    monkeypatch.setattr(stubs, "BETWEEN_LOOKS_S", 0.0)
+    monkeypatch.setattr(campaign, "BETWEEN_LOOKS_S", 0.0)
     beamline.pulser.interlocks.append(lambda: "the beam is lost")
     report = engine(write(beamline)).plan_result
     assert report.reason == "held fire: the beam is lost"
@@ -290,7 +290,7 @@ def test_an_interlock_that_never_lets_go_ends_the_task(engine, beamline, fired, 
 
 
 def test_a_stale_result_is_not_acted_on(engine, beamline, fired, monkeypatch):
-    monkeypatch.setattr(stubs, "BETWEEN_LOOKS_S", 0.0)
+    monkeypatch.setattr(campaign, "BETWEEN_LOOKS_S", 0.0)
     monkeypatch.setattr(beamline.classifier, "_max_delay_s", -1.0)  # every result is late
     report = engine(write(beamline)).plan_result
     assert "held fire: the result of shot" in report.reason

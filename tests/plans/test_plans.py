@@ -13,11 +13,12 @@ from tiled.server import SimpleTiledServer
 
 import skyctl.plans
 import skyctl.plans.plans
+from skyctl.agents.campaign import LOOKS_AT_MOST
 from skyctl.agents.seeker import PulseMemory
 from skyctl.beamline import simulated_beamline
 from skyctl.devices.guard import Envelope
 from skyctl.errors import PulseRefused
-from skyctl.plans import classify_shot, cycle, erase, fire, stubs, switch, write
+from skyctl.plans import campaign, classify_shot, cycle, erase, fire, stubs, switch, write
 from skyctl.plans.modes import Answer, Oversight
 from skyctl.pulse import Pulse, Spot
 from skyctl.recording.reader import Recording
@@ -39,9 +40,9 @@ def test_a_cycle_writes_switches_and_erases(engine, beamline, documents, fired):
         ("erase", True, ""),
     ]
     assert told == reports
-    assert reports[0].after.has_one_skyrmion
+    assert reports[0].after.kind == "one"
     assert reports[1].after.background == -reports[1].before.background
-    assert reports[2].after.is_empty
+    assert reports[2].after.kind == "empty"
     assert abs(beamline.sample.charge()) < 0.1
     pulses = sum(report.pulses for report in reports)
     assert len(fired) == len(set(fired)) == pulses == beamline.pulser.shots_fired.get()
@@ -56,7 +57,7 @@ def test_write_and_erase_alone(engine, beamline):
     assert abs(beamline.sample.charge()) == pytest.approx(0.94, abs=0.05)
     report = engine(erase(beamline)).plan_result
     assert report.reached
-    assert report.before.has_one_skyrmion
+    assert report.before.kind == "one"
     assert abs(beamline.sample.charge()) < 0.1
 
 
@@ -284,12 +285,12 @@ def test_an_agent_learns_nothing_of_a_movie_with_a_gap_and_goes_on(
 
 def test_a_look_that_cannot_be_seen_fires_nothing(engine, beamline, fired, monkeypatch, documents):
     monkeypatch.setattr(beamline.publisher, "frame", lambda frame: None)
-    monkeypatch.setattr(stubs, "BETWEEN_LOOKS_S", 0.0)
+    monkeypatch.setattr(campaign, "BETWEEN_LOOKS_S", 0.0)
     report = engine(write(beamline)).plan_result
     assert not report.reached
     assert report.reason == "the film cannot be seen: 1 of 1 frames missing"
     assert fired == []
-    assert documents.counts()["looks"] == stubs.LOOKS_AT_MOST
+    assert documents.counts()["looks"] == LOOKS_AT_MOST
 
 
 def test_check_limits_and_summaries_fire_nothing(engine, beamline, fired, capsys):
