@@ -124,7 +124,13 @@ class Belief:
         return bool(self.states.max() >= SURE)
 
     def forget_film(self) -> "Belief":
-        """As before a run: the film is unknown, what was learned of the network stays."""
+        """As before a run: the film is unknown, what was learned of the network stays.
+
+        A belief that knows nothing of the film comes back as it is, to the last bit: a replay
+        starts from it.
+        """
+        if not np.ptp(self.film, axis=1).any():
+            return self
         return Belief.unknown(self.unsound, self.told)
 
     def after_look(self, likelihood: tuple[float, ...]) -> "Belief":

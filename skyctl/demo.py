@@ -12,7 +12,7 @@ from bluesky.callbacks.json_writer import JSONLinesWriter
 from bluesky.utils import RunEngineInterrupted
 
 from skyctl.agents.seeker import Bracket, PulseMemory
-from skyctl.devices.simulated import Beamline, simulated_beamline
+from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import TaskReport, cycle
 from skyctl.simulators.film import FilmParameters
@@ -204,10 +204,7 @@ def _run(
     beamline.streaming.subscribe(news)
     engine.subscribe(document)
     plan = cycle(
-        beamline.pulser,
-        beamline.camera,
-        beamline.classifier,
-        beamline.decisions,
+        beamline,
         shots=_SHOTS,
         centre=centre,
         memory=memory,

@@ -15,13 +15,13 @@ from bluesky import RunEngine
 from bluesky.utils import Msg
 from ophyd.sim import SynAxis, SynSignal
 
+from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.bench.machine import machine
 from skyctl.bench.mapping import JUDGED_MAPS, mapping_metrics, topology
 from skyctl.bench.proposals import fuzz_pulser
 from skyctl.bench.seeking import seeking_metrics
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.pulser import Pulser
-from skyctl.devices.simulated import Beamline, simulated_beamline
 from skyctl.plans import write
 from skyctl.plans.modes import Oversight
 from skyctl.pulse import Movie, Pulse
@@ -191,8 +191,7 @@ def arming_latency(decisions: int) -> list[dict[str, Any]]:
 
 
 def _decide_and_fire(line: Beamline[Any], shots: int) -> Generator[Msg, Any, Any]:
-    devices = line.pulser, line.camera, line.classifier, line.decisions
-    return write(*devices, shots=shots, oversight=Oversight())
+    return write(line, shots=shots, oversight=Oversight())
 
 
 def _bare_ms(engine: RunEngine, repeats: int) -> list[float]:

@@ -5,10 +5,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from skyctl.belief import STATES, Belief, Reliability
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
 from skyctl.inference.discs import film_state
 from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
+from skyctl.process import PROCESSES, Kind, transition_probabilities
 from skyctl.stream.accounting import LatencyHistogram
 from skyctl.verdict import FilmState, ShotResult, Verdict
 
@@ -17,6 +19,8 @@ Listener = Callable[[Verdict | ShotResult], None]
 _LONGEST_SPIN = 1.01
 _SATURATED = 0.99
 """Share of pixels. Noise that is cut off at ±1 puts half of a uniform film there."""
+_SEEN = 0.998
+"""Likelihood of what a look shows; the other states share the rest."""
 
 
 class StreamingClassifier:
@@ -24,6 +28,7 @@ class StreamingClassifier:
 
     model : the network; its state is carried through a movie and reset at each start
     latency, age : of all verdicts, since their frame was received and since it left its source
+    belief : about film and network, from all movies so far; whoever knows more may replace it
 
     Whoever subscribes gets a Verdict after each good frame of a pulsed movie and a ShotResult at
     the end of every movie.
@@ -42,6 +47,8 @@ class StreamingClassifier:
         self.model = model
         self.latency = LatencyHistogram()
         self.age = LatencyHistogram()
+        self.belief = Belief()
+        self._reliability = Reliability()
         self._listeners: tuple[Listener, ...] = ()
         self._start: ShotStart | None = None
         self._begin(None)
@@ -75,6 +82,7 @@ class StreamingClassifier:
         self._latencies_ms: list[float] = []
         self._mean_sz: list[tuple[float, float]] = []
         self._seen_ns = 0
+        self._background = 0
 
     def _frame(self, frame: Frame) -> None:
         start = self._start
@@ -84,6 +92,7 @@ class StreamingClassifier:
         if self._bad_frame or (self._last_frame and frame.index < self._last_frame.index):
             return
         if self._last_frame is None:
+            self._background = 1 if background_sign(frame.sz) > 0 else -1
             self.model.reset(-background_sign(frame.sz))
         self._last_frame = frame
         self._seen_ns = frame.left_source_ns
@@ -118,11 +127,13 @@ class StreamingClassifier:
         start = self._start
         if start is None or end.shot != start.shot:
             return
+        state, problem = self._state(), self._bad_frame or _loss(end.counts)
+        self.belief = self._believe(start, state, problem)
         self._tell(
             ShotResult(
                 shot=end.shot,
                 verdict=self._verdict,
-                state=self._state(),
+                state=state,
                 counts=end.counts,
                 problem=self._bad_frame or _loss(end.counts) or self._cut_short(end),
                 latencies_ms=tuple(self._latencies_ms),
@@ -147,6 +158,13 @@ class StreamingClassifier:
         if self._bad_frame or self._last_frame is None:
             return None
         return film_state(self._last_frame.sz)
+
+
+def _likelihood(film: FilmState) -> tuple[float, ...]:
+    """(states,) of a look that shows this film."""
+    kind: Kind = "empty" if film.is_empty else "one" if film.has_one_skyrmion else "other"
+    rest = (1 - _SEEN) / (len(STATES) - 1)
+    return tuple(_SEEN if each == (kind, film.background) else rest for each in STATES)
 
 
 def _fault(frame: Frame, start: ShotStart, before: Frame | None) -> str:
