@@ -1,9 +1,13 @@
-"""What a spin texture is: topological charge, and the truth label of a movie."""
+"""What a spin texture is: topological charge, the state of a film, and the label of a movie."""
+
+from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 BREATHING, SWITCHING, COLLAPSE = "breathing", "switching", "collapse"
 NUCLEATION, NOTHING, MIXED = "nucleation", "nothing", "mixed"
+EMPTY, ONE, OTHER = "empty", "one", "other"
 
 _CHARGE_TOLERANCE = 0.3
 _UNIFORM_SZ = 0.85
@@ -30,6 +34,35 @@ def _solid_angle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
         + np.einsum("...i,...i", c, a)
     )
     return 2 * np.arctan2(triple, dots)
+
+
+def film_truth(spins: np.ndarray) -> tuple[str, int]:
+    """What a settled film is: EMPTY, ONE (skyrmion) or OTHER, and its background, +1 or -1.
+
+    spins : (3, H, W), unit vectors without camera or noise
+
+    Charge and picture must agree. Empty: |Q| near 0 and no site reversed. One: |Q| near 1 and the
+    reversed sites are a single island (4-connected) that touches no edge and has no hole. So
+    domains whose charges add up to 0 or 1 are other, and so is a skyrmion with a domain beside it.
+
+    This is the simulator's truth: for reports, training and tests, never for a decision.
+    """
+    sz = np.asarray(spins)[2]
+    background = 1 if np.median(sz) > 0 else -1
+    charge = abs(topological_charge(spins))
+    reversed_ = np.asarray(sz * background < 0)
+    if not reversed_.any():
+        return (EMPTY if charge < _CHARGE_TOLERANCE else OTHER), background
+    one = abs(charge - 1) < _CHARGE_TOLERANCE and _is_one_disc(reversed_)
+    return (ONE if one else OTHER), background
+
+
+def _is_one_disc(reversed_: np.ndarray) -> bool:
+    """One island, inside, without a hole: what surrounds it is in one piece with every edge."""
+    islands: Any = ndimage.label(reversed_)
+    around: Any = ndimage.label(~reversed_, np.ones((3, 3)))
+    edges = (reversed_[0], reversed_[-1], reversed_[:, 0], reversed_[:, -1])
+    return islands[1] == 1 and around[1] == 1 and not any(edge.any() for edge in edges)
 
 
 def process_label(before: np.ndarray, after: np.ndarray) -> str:
