@@ -112,9 +112,10 @@ def read_with_evidence(
     contrast = (level * background - image) * background / (2 * level)
     contrast = np.where(good, contrast, 0).astype(np.float32)
     noise = max(seen / (2 * level), _LEAST_NOISE)
-    ratios, areas = _match(contrast, good, noise, pixel, pixel_sites is None)
     scale = _scale(noise)
     picture = smoothed(contrast, good, scale)
+    tail = _tail(contrast[good & (picture < 0.3)], noise)
+    ratios, areas = _match(contrast, good, noise, tail, pixel, pixel_sites is None)
     _refuse_uneven(picture, noise / max(1.0, 2 * math.sqrt(math.pi) * scale))
     places = math.log(ratios.size)
     smallest = smallest_sites / pixel**2
@@ -332,12 +333,26 @@ def _correlate(image: np.ndarray, transforms: np.ndarray, padded: Any) -> np.nda
     return fft.irfft2(fft.rfft2(image, padded) * transforms, padded)[:, :rows, :columns]
 
 
+def _tail(background: np.ndarray, noise: float) -> float:
+    """How much oftener noise looks like a reversed site than normal noise would: 1 or more.
+
+    A ratio of its cumulant generating functions where a likelihood ratio needs it, at the amplitude
+    that is looked for. Noise cut off on one side has a longer tail to the other.
+    """
+    if noise < 0.25 or background.size < 100:
+        return 1.0
+    at = _AMPLITUDES[0] / noise**2
+    generated = math.log(float(np.exp(at * background, dtype=np.float64).mean()))
+    return min(max(generated / (at**2 * noise**2 / 2), 1.0), 2.0)
+
+
 def _match(
-    contrast: np.ndarray, good: np.ndarray, noise: float, pixel: float, guess: bool
+    contrast: np.ndarray, good: np.ndarray, noise: float, tail: float, pixel: float, guess: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log likelihood ratio of a disc at each pixel against none, and its area in pixels, (H, W).
 
-    Of the likeliest amplitude in _AMPLITUDES and the likeliest template; noise is white.
+    Of the likeliest amplitude in _AMPLITUDES and the likeliest template; noise is white, ``tail``
+    as below.
     """
     templates = _templates(contrast.shape, pixel, guess)
     overlap = _correlate(contrast, templates.transforms, templates.padded)
@@ -346,7 +361,7 @@ def _match(
         energy = _correlate(good.astype(np.float32), templates.squares, templates.padded)
     energy = np.maximum(energy, templates.floors)
     amplitude = np.clip(overlap / energy, *_AMPLITUDES)
-    ratios = amplitude * (overlap - amplitude * energy / 2) / noise**2
+    ratios = amplitude * (overlap - tail * amplitude * energy / 2) / noise**2
     best = ratios.argmax(0)
     return np.take_along_axis(ratios, best[None], 0)[0], templates.areas[best]
 
