@@ -46,14 +46,14 @@ class Evidence:
     kind : 0, 1 or 2, which of STATES the islands say
     first, second : log likelihood ratio of the best reversed disc and of the best one elsewhere,
         for its being there against its not, a place of the image being as likely as another
-    noise : of a pixel over the contrast
+    expected : log of the ratio that a typical skyrmion would give in this noise and these pixels
     share : of the film that is reversed
     """
 
     kind: int
     first: float
     second: float
-    noise: float
+    expected: float
     share: float
 
     def inputs(self) -> np.ndarray:
@@ -62,7 +62,7 @@ class Evidence:
             [
                 np.clip(self.first, -20, 40) / 10,
                 np.clip(self.second, -20, 40) / 10,
-                math.log(max(self.noise, _LEAST_NOISE)),
+                self.expected / 5,
                 1.0,
             ]
         )
@@ -115,7 +115,7 @@ def read_with_evidence(
     scale = _scale(noise)
     picture = smoothed(contrast, good, scale)
     tail = _tail(contrast[good & (picture < 0.3)], noise)
-    ratios, areas = _match(contrast, good, noise, tail, pixel, pixel_sites is None)
+    ratios, areas, expected = _match(contrast, good, noise, tail, pixel, pixel_sites is None)
     _refuse_uneven(picture, noise / max(1.0, 2 * math.sqrt(math.pi) * scale))
     places = math.log(ratios.size)
     smallest = smallest_sites / pixel**2
@@ -127,7 +127,7 @@ def read_with_evidence(
     discs = [each for each in objects if each.is_disc]
     share = sum(each.area for each in objects) / image.size
     kind = 0 if not objects else 1 if len(objects) == len(discs) == 1 else 2
-    evidence = Evidence(kind, float(ratios.max()) - places, second - places, noise, share)
+    evidence = Evidence(kind, float(ratios.max()) - places, second - places, expected, share)
     state = FilmState(
         background=background,
         discs=len(discs),
@@ -246,9 +246,9 @@ def _refuse_level(level: float, shown: float) -> None:
             f"background at {level:.2g}, near 0: no S_z of a settled film. Scale the image so that "
             "-1 and +1 are the two directions (an image of 0 … 1: 2 I - 1)"
         )
-    if level > _LEVELS[1]:
+    if shown > _LEVELS[1]:
         raise FilmUnreadable(
-            f"background at {level:.4g}, beyond ±1: no S_z. Scale the image so that -1 and +1 are "
+            f"background at {shown:.4g}, beyond ±1: no S_z. Scale the image so that -1 and +1 are "
             "the two directions; of detector counts, give the counts of both"
         )
 
@@ -271,6 +271,7 @@ class _Templates:
     areas : (templates,) pixels above half
     energies : (templates, H, W) of what of the template lies in the image, at each place
     floors : (templates, H, W) least energy that counts: infinite where too little lies inside
+    typical : energy of a skyrmion of average size
     """
 
     padded: tuple[int, int]
@@ -279,6 +280,7 @@ class _Templates:
     areas: np.ndarray
     energies: np.ndarray
     floors: np.ndarray
+    typical: float
 
 
 def _profile(radius: float, blur: float, pixel: float) -> np.ndarray:
@@ -323,8 +325,9 @@ def _templates(shape: tuple[int, int], pixel: float, guess: bool) -> _Templates:
     transform, square = np.stack(transforms), np.stack(squares)
     energies = _correlate(np.ones(shape, np.float32), square, padded)
     whole = np.array([(disc**2).sum() for disc in profiles], np.float32)[:, None, None]
+    typical = float((_profile(_RADII_SITES[1], 0.0, pixel) ** 2).sum())
     floors = np.where(energies >= _INSIDE * whole, _GOOD * whole, np.inf).astype(np.float32)
-    return _Templates(padded, transform, square, np.array(areas), energies, floors)
+    return _Templates(padded, transform, square, np.array(areas), energies, floors, typical)
 
 
 def _correlate(image: np.ndarray, transforms: np.ndarray, padded: Any) -> np.ndarray:
@@ -348,8 +351,10 @@ def _tail(background: np.ndarray, noise: float) -> float:
 
 def _match(
     contrast: np.ndarray, good: np.ndarray, noise: float, tail: float, pixel: float, guess: bool
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Log likelihood ratio of a disc at each pixel against none, and its area in pixels, (H, W).
+
+    The third is the log of the ratio that a skyrmion of average size would have.
 
     Of the likeliest amplitude in _AMPLITUDES and the likeliest template; noise is white, ``tail``
     as below.
@@ -363,7 +368,8 @@ def _match(
     amplitude = np.clip(overlap / energy, *_AMPLITUDES)
     ratios = amplitude * (overlap - tail * amplitude * energy / 2) / noise**2
     best = ratios.argmax(0)
-    return np.take_along_axis(ratios, best[None], 0)[0], templates.areas[best]
+    ratio = np.take_along_axis(ratios, best[None], 0)[0]
+    return ratio, templates.areas[best], math.log(templates.typical / (2 * noise**2))
 
 
 @dataclass(frozen=True)
@@ -464,7 +470,7 @@ def _before_cut(
     """
     low = float((values <= -limit * (1 - 1e-6)).mean())
     high = float((values >= limit * (1 - 1e-6)).mean())
-    if not clipped or not 0.01 < low < 0.99:
+    if not clipped or not 0.01 < low < 0.9:  # of fewer, or of what is left, no shape can be told
         return -float(np.median(values)), seen
     z = float(special.ndtri(low))
     if high > 0.003:
