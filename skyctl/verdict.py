@@ -98,6 +98,8 @@ class ShotResult:
     mean_sz : (movie time in ps, mean S_z of the film) of each good frame
     belief : about the film and the network, from all movies of the run to this one
     ended_early : the verdict was certain before the movie was over, and ended it
+    unreadable : why the last frame, though it came whole, shows nothing of the film, or ""
+    frames_read : up to the one that the result is from
     """
 
     shot: str
@@ -110,6 +112,8 @@ class ShotResult:
     mean_sz: tuple[tuple[float, float], ...] = ()
     belief: Belief = field(default_factory=Belief)
     ended_early: bool = False
+    unreadable: str = ""
+    frames_read: int = 0
 
     @property
     def label(self) -> str:

@@ -129,7 +129,7 @@ class _Course:
         seen = yield from self._film(exposure)
         if seen is None:
             return
-        self.unseen = seen.problem
+        self.unseen = seen.problem or seen.unreadable
         self.campaign.looked(seen)
         if self.report.pulses == 0 and not self.report.shots:
             self.last = seen
