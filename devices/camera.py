@@ -269,7 +269,12 @@ class FilmCamera(Device):
             )
         frames = len(self.movie.times_ps) if exposure.pulsed else 1
         return ShotStart(
-            self._run, exposure.shot, exposure.pulse, self.movie, frames, self._driver.shape,
+            self._run,
+            exposure.shot,
+            exposure.pulse,
+            self.movie,
+            frames,
+            self._driver.shape,
             may_end_early=exposure.ends_early,
         )
 
