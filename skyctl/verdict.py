@@ -51,9 +51,9 @@ class FilmState:
     discs : reversed round islands inside the film, each a skyrmion to this camera
     domains : reversed regions that are no disc: they touch an edge, or have a hole
     reversed_sites : how many sites point against the background
-    likelihood : probability of the image under each of `skyctl.process.KINDS`, in this background, up to a common
-        factor: normalised to 1, so that it is P(state | image) where all were equally likely
-        before. () where nobody gave one
+    likelihood : probability of the image under each of `skyctl.process.KINDS`, in this background,
+        up to a common factor: normalised to 1, so that it is P(state | image) where all were
+        equally likely before. () where nobody gave one
     background_probability : that the background is the one said
     places : (x, y, area) of each disc, in sites and sites², from the centre of the first site
     noise : of a pixel, standard deviation in units of S_z
