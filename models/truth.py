@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from skyctl.inference.discs import film_state
 from skyctl.models.movie_set import MovieSet
-from skyctl.simulators.topology import COLLAPSE, MIXED, SWITCHING
+from skyctl.simulators.topology import COLLAPSE, EMPTY, MIXED, ONE, SWITCHING, film_picture
 
 
 def truth_of(movies: MovieSet) -> np.ndarray:
@@ -19,8 +18,7 @@ def truth_of(movies: MovieSet) -> np.ndarray:
     """
     truth = movies.labels
     for row in np.flatnonzero(np.isin(truth, (SWITCHING, COLLAPSE))).tolist():
-        film = film_state(movies.sz(row)[-1])
-        as_named = film.has_one_skyrmion if truth[row] == SWITCHING else film.is_empty
-        if not as_named:
+        picture, _ = film_picture(movies.sz(row)[-1])
+        if picture != (ONE if truth[row] == SWITCHING else EMPTY):
             truth[row] = MIXED
     return truth

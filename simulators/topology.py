@@ -41,20 +41,29 @@ def film_truth(spins: np.ndarray) -> tuple[str, int]:
 
     spins : (3, H, W), unit vectors without camera or noise
 
-    Charge and picture must agree. Empty: |Q| near 0 and no site reversed. One: |Q| near 1 and the
-    reversed sites are a single island (4-connected) that touches no edge and has no hole. So
-    domains whose charges add up to 0 or 1 are other, and so is a skyrmion with a domain beside it.
+    Charge and picture must agree: |Q| near 0 where the film looks empty, near 1 where it shows one
+    disc. So domains whose charges add up to 0 or 1 are other, and so is a skyrmion with a domain
+    beside it.
 
     This is the simulator's truth: for reports, training and tests, never for a decision.
     """
-    sz = np.asarray(spins)[2]
+    picture, background = film_picture(np.asarray(spins)[2])
+    charge = {EMPTY: 0, ONE: 1}.get(picture, np.nan)
+    agreed = abs(abs(topological_charge(spins)) - charge) < _CHARGE_TOLERANCE
+    return picture if agreed else OTHER, background
+
+
+def film_picture(sz: np.ndarray) -> tuple[str, int]:
+    """What a settled film looks like, as ``film_truth`` but from S_z (H, W) alone.
+
+    Empty: no site reversed. One: the reversed sites are a single island (4-connected) that touches
+    no edge and has no hole.
+    """
     background = 1 if np.median(sz) > 0 else -1
-    charge = abs(topological_charge(spins))
     reversed_ = np.asarray(sz * background < 0)
     if not reversed_.any():
-        return (EMPTY if charge < _CHARGE_TOLERANCE else OTHER), background
-    one = abs(charge - 1) < _CHARGE_TOLERANCE and _is_one_disc(reversed_)
-    return (ONE if one else OTHER), background
+        return EMPTY, background
+    return ONE if _is_one_disc(reversed_) else OTHER, background
 
 
 def _is_one_disc(reversed_: np.ndarray) -> bool:

@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from skyctl.errors import FilmUnreadable
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
-from skyctl.inference.discs import film_state
 from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
+from skyctl.inference.reader import read_film
 from skyctl.stream.accounting import LatencyHistogram
 from skyctl.verdict import FilmState, ShotResult, Verdict
 
@@ -23,6 +24,7 @@ class StreamingClassifier:
     """Classifies one movie after another; ``handle`` takes the hub's events.
 
     model : the network; its state is carried through a movie and reset at each start
+    pixel_sites : side of the camera's pixel in sites of the film; None where that is not known
     latency, age : of all verdicts, since their frame was received and since it left its source
 
     Whoever subscribes gets a Verdict after each good frame of a pulsed movie and a ShotResult at
@@ -34,8 +36,9 @@ class StreamingClassifier:
     would poison; it marks the whole movie instead.
     """
 
-    def __init__(self, model: MovieClassifier) -> None:
+    def __init__(self, model: MovieClassifier, pixel_sites: float | None = None) -> None:
         self.model = model
+        self.pixel_sites = pixel_sites
         self.latency = LatencyHistogram()
         self.age = LatencyHistogram()
         self._listeners: tuple[Listener, ...] = ()
@@ -108,13 +111,14 @@ class StreamingClassifier:
         start = self._start
         if start is None or end.shot != start.shot:
             return
+        state, unread = self._read()
         self._tell(
             ShotResult(
                 shot=end.shot,
                 verdict=self._verdict,
-                state=self._state(),
+                state=state,
                 counts=end.counts,
-                problem=self._bad_frame or _loss(end.counts),
+                problem=self._bad_frame or _loss(end.counts) or unread,
                 latencies_ms=tuple(self._latencies_ms),
                 seen_ns=self._seen_ns,
                 mean_sz=tuple(self._mean_sz),
@@ -122,10 +126,14 @@ class StreamingClassifier:
         )
         self._begin(None)
 
-    def _state(self) -> FilmState | None:
+    def _read(self) -> tuple[FilmState | None, str]:
+        """The film on the last frame, or why it cannot be read ("" where no good frame came)."""
         if self._bad_frame or self._last_frame is None:
-            return None
-        return film_state(self._last_frame.sz)
+            return None, ""
+        try:
+            return read_film(self._last_frame.sz, pixel_sites=self.pixel_sites), ""
+        except FilmUnreadable as error:
+            return None, f"the film cannot be read: {error}"
 
 
 def _fault(frame: Frame, start: ShotStart, before: Frame | None) -> str:
