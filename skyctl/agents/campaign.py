@@ -149,7 +149,7 @@ class Campaign:
             return Stop(False, f"held fire: {held}")
         if not told:
             return self._step_blind(belief)
-        if looked:
+        if looked and not self._unseen_why:
             self._blind = False
         self._probes = 0
         self._learn(belief)

@@ -142,13 +142,14 @@ class Characteriser:
             for width in _WIDTHS_PS
         ]  # fmt: skip
         self._seen: list[tuple[Pulse, np.ndarray, np.ndarray]] = []
-        self._eraser = TargetSeeker("erase", (0.0, 0.0), memory or PulseMemory(), allowed)
+        memory = memory or PulseMemory()
+        self._eraser = TargetSeeker("erase", (0.0, 0.0), memory, allowed)
         self._allowed = allowed or Allowed()
         self._film: tuple[Kind, int] | None = None  # as the pulses found it
         self._last: Pulse | None = None
         self.library_sha256 = self._eraser.library_sha256
         self.gave_up = ""
-        known = (memory or PulseMemory()).switching
+        known = memory.switching
         logs, weights = np.log(known.library.samples), known.weights
         self._before = weights @ logs
         self._spread = np.sqrt(weights @ (logs - self._before) ** 2)
@@ -202,7 +203,9 @@ class Characteriser:
             erasing = preparing(self._eraser.suggest(belief))
             return erasing or f"no empty film to start from: {self._eraser.gave_up}"
         if self._film not in (None, belief.likeliest):
-            return f"{self._last}: the film is not what it was"
+            return f"{self._last} was fired: the film is not what it was"
+        if self.shots == len(self._pulses):
+            return "all pulses were fired"
         self._film = belief.likeliest
         self._last = against(belief.background, self._pulses[self.shots])
         reason = "leaves the film as it is"
