@@ -90,7 +90,11 @@ def pursue(
     )  # fmt: skip
     while True:
         belief, held = beamline.streaming.belief, beamline.pulser.hold_reason()
-        step, _ = yield from in_thread(partial(campaign.step, belief, held), patience_s=PATIENCE_S)
+        step, _ = yield from in_thread(
+            partial(campaign.step, belief, held),
+            patience_s=PATIENCE_S,
+            meanwhile=course.write_down,
+        )
         if isinstance(step, Fire):
             yield from course.fire(step.proposal, belief)
         elif isinstance(step, Look):
@@ -136,6 +140,8 @@ class _Course:
 
     def fire(self, proposal: Proposal, belief: Belief) -> stubs.Plan:
         """Ask whether a proposal may be fired, write down what was said, fire it if it may."""
+        if self.permission.oversight.mode != "autonomous":  # somebody may take his time to answer
+            yield from self.write_down()
         self.report.before = self.report.before or belief
         self.report.proposed.append(proposal.pulse)
         agent = self.campaign.agent

@@ -18,13 +18,17 @@ the loop does costs as much time again."""
 
 
 def in_thread(
-    call: Callable[[], T], timeout_s: float | None = None, patience_s: float = 0.0
+    call: Callable[[], T],
+    timeout_s: float | None = None,
+    patience_s: float = 0.0,
+    meanwhile: Callable[[], Generator[Msg, Any, Any]] | None = None,
 ) -> Generator[Msg, Any, tuple[T | None, bool]]:
     """Call in a thread of its own and wait without holding up the RunEngine: (result, True).
 
     (None, False) when it did not return within ``timeout_s``; it is then left to itself, in a
     thread that keeps no process alive. One that returns within ``patience_s`` costs no turn of the
-    RunEngine's loop, which waits for it. Called once, however often the RunEngine replays messages
+    RunEngine's loop, which waits for it; during a longer one the plan does ``meanwhile``. Called
+    once, however often the RunEngine replays messages
     after a pause. Raises what the call raises.
     """
     outcome: list[T] = []
@@ -42,6 +46,8 @@ def in_thread(
     try:
         over.result(patience_s)
     except TimeoutError:
+        if meanwhile:
+            yield from meanwhile()
         try:
             # A pause cancels the wait, not the call; what is replayed waits for the same call.
             yield from bps.wait_for(

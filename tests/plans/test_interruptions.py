@@ -17,6 +17,7 @@ from skyctl.errors import PulseRefused
 from skyctl.plans import campaign, classify_shot, write
 from skyctl.pulse import Pulse
 from skyctl.recording.reader import Recording
+from skyctl.simulators.film import FilmParameters
 from skyctl.verdict import Verdict
 
 NUDGE = Pulse(amplitude_T=2.0, width_ps=4.0)
@@ -88,6 +89,22 @@ def test_a_pause_after_each_message_changes_nothing(engine, beamline, documents,
     result, pauses = run_through(engine, plan)
     assert pauses > 30
     assert_one_whole_shot(beamline, documents, fired, result)
+
+
+def test_a_pause_after_each_message_of_a_task_fires_each_shot_once(
+    engine, tmp_path, documents, weak
+):
+    film = FilmParameters(rows=30, columns=30)
+    with simulated_beamline(tmp_path, parameters=film) as beamline:
+        beamline.camera.duration_ps.put(20.0)
+        plan = pausing_after(write(beamline, shots=2, memory=weak), lambda message: True)
+        report, pauses = run_through(engine, plan)
+        fired = [shot.shot for shot in report.shots]
+        assert beamline.pulser.guard.shots_fired == len(set(fired)) == report.pulses == 2
+    assert pauses > 100
+    decided = [event["data"]["decisions_shot"] for event in documents.events("decisions")]
+    assert decided == fired == [e["data"]["pulser_shot"] for e in documents.events("primary")]
+    documents.assert_all_frames_documented_once(report.frames)
 
 
 @pytest.mark.parametrize("command", ["checkpoint", "set", "trigger", "create", "save", "collect"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skyctl.agents.library import Evidence, SwitchBelief
-from skyctl.agents.outcome import NOT_SEEN, OUTCOMES
+from skyctl.agents.outcome import NOT_SEEN, OUTCOMES, certain
 from skyctl.agents.seeker import PulseMemory
 from skyctl.beamline import simulated_beamline
 from skyctl.devices.guard import Envelope
@@ -91,7 +91,7 @@ def test_guesses_follow_what_the_shots_said():
     highest = belief.library.samples[:, 0].argmax()
     for pulse in range(8):
         outcome = OUTCOMES[int(belief.library.chances[highest, pulse].argmax())]
-        belief.saw(Evidence(pulse, outcome, NOT_SEEN))
+        belief.saw(Evidence(pulse, tuple(certain(outcome)), NOT_SEEN))
     damping, deviation = belief.estimate()["damping"]
     drawn = np.array([sample.parameters.damping for sample in guesses(400, belief=belief)])
     assert drawn.mean() == pytest.approx(damping, abs=4 * deviation / 20)
