@@ -84,5 +84,5 @@ class Exposure(BaseModel):
 
     shot: str = Field(pattern=PRINTABLE, max_length=64)
     pulsed: bool = True
-    ends_early: bool = False
+    ends_early: bool = True
     pulse: Pulse | None = None
