@@ -114,7 +114,7 @@ def test_nothing_is_fired_without_a_yes(engine, four, documents, fired, mode, ap
 
 def test_the_guard_is_asked_again_after_a_yes_that_took_long(engine, beamline, four, fired):
     closed = []
-    beamline.pulser.interlocks.append(lambda: "the shutter is closed" if closed else "")
+    beamline.pulser.add_interlock(lambda: "the shutter is closed" if closed else "")
 
     def slow(request):
         closed.append(True)
