@@ -25,7 +25,8 @@ class StreamClassifier(Device):
 
     It is also an interlock of the pulser (``hold_reason``): it holds fire until the film was seen,
     after a movie that lost a frame, after a mixed or no verdict until a look has shown the film
-    again, and when what it knows is stale.
+    again, and when what it knows is stale. Only a movie that was prepared here, and since fire was
+    held, lifts the hold; one of anybody else may hold fire and changes nothing besides.
 
     streaming : the classifier; hub : where frames arrive; timeout_s : longest wait for a result
     max_age_s : how long the film may be judged by its last frame, since that left the source
@@ -71,7 +72,7 @@ class StreamClassifier(Device):
         self._hub, self._timeout_s = hub, timeout_s
         self._results = PendingShots(self)
         self._exposure: Exposure | None = None
-        self._hold = _NOT_LOOKED
+        self._hold, self._spoilt, self._spoilt_before = _NOT_LOOKED, 0, 0
         self._consumer = Consumer(
             "classifier", streaming.handle, on_error=self._results.fail, policy=policy,
             max_age_s=max_delay_s if policy == "newest" else None,
@@ -81,11 +82,13 @@ class StreamClassifier(Device):
 
     def stage(self) -> list[object]:
         """Forget what was seen in an earlier run: the film is looked at anew."""
-        self._hold = _NOT_LOOKED
+        self._hold, self._exposure = _NOT_LOOKED, None
         return super().stage()
 
     def prepare(self, value: Exposure) -> Status:
         """Name the movie whose result the next trigger waits for."""
+        if self._exposure is None or value.shot != self._exposure.shot:
+            self._spoilt_before = self._spoilt
         self._exposure = value
         status = Status(self)
         status.set_finished()
@@ -154,16 +157,27 @@ class StreamClassifier(Device):
     def _take(self, news: Verdict | ShotResult) -> None:
         if isinstance(news, Verdict):
             return
-        self.result = news
-        verdict, state = news.verdict, news.state
         now = time.monotonic()
-        self._seen_s = news.seen_ns / 1e9 if news.seen_ns else now
-        self._hold = _hold_after(news)
-        if not self._hold and now - self._seen_s > self._max_delay_s:
-            self._hold = (
-                f"the result of shot {news.shot} came {now - self._seen_s:.1f} s after its last "
+        seen_s = news.seen_ns / 1e9 if news.seen_ns else now
+        hold = _hold_after(news)
+        if not hold and now - seen_s > self._max_delay_s:
+            hold = (
+                f"the result of shot {news.shot} came {now - seen_s:.1f} s after its last "
                 f"frame left the source, over {self._max_delay_s:g} s; look again"
             )
+        if hold:
+            self._hold, self._spoilt = hold, self._spoilt + 1
+        if self._exposure is None or news.shot != self._exposure.shot:
+            return
+        if not hold and self._spoilt == self._spoilt_before:
+            self._hold = ""
+        self._seen_s = seen_s
+        self._show(news)
+        self._results.finish(news.shot)
+
+    def _show(self, news: ShotResult) -> None:
+        self.result = news
+        verdict, state = news.verdict, news.state
         self.shot.update(news.shot)
         self.label.update(news.label)
         self.problem.update(news.problem)
@@ -182,7 +196,6 @@ class StreamClassifier(Device):
         self.discs.update(state.discs if state else -1)
         self.domains.update(state.domains if state else -1)
         self.reversed_sites.update(state.reversed_sites if state else -1)
-        self._results.finish(news.shot)
 
 
 def _hold_after(result: ShotResult) -> str:
