@@ -36,29 +36,53 @@ def terminal(monkeypatch):
         yield sink
 
 
+@pytest.fixture
+def typed(terminal, monkeypatch):
+    """What a person types when the question is there."""
+    show = command.console.print
+
+    def type_once(text):
+        def shown(*what, **how):
+            show(*what, **how)
+            if str(what[0]).startswith("Fire"):
+                terminal.write(text)
+
+        monkeypatch.setattr(command.console, "print", shown)
+
+    return type_once
+
+
 @pytest.mark.parametrize(
-    ("typed", "approved", "comment"),
+    ("text", "approved", "comment"),
     [
-        (b"y\n", True, ""),
-        (b"Yes\n", True, ""),
+        (b"y a\n", True, ""),
+        (b"Yes A\n", True, ""),
+        (b"y\ny a\n", True, ""),
         (b"n\n", False, "said 'n'"),
         (b"\n", False, "said 'nothing'"),
         (b"yolo\n", False, "said 'yolo'"),
+        (b"y b\n", False, "said 'y b'"),
+        (b"a\n", False, "said 'a'"),
     ],
 )
-def test_only_a_yes_is_a_yes(terminal, typed, approved, comment):
-    terminal.write(typed)
+def test_only_a_yes_that_names_the_shot_is_a_yes(typed, text, approved, comment):
+    typed(text)
     answer = command.ask_at_terminal(request())
     assert (answer.approved, answer.comment) == (approved, comment)
     assert answer.approver
 
 
-@pytest.mark.parametrize("typed", [b"", b"y"], ids=["silence", "no return"])
-def test_no_answer_in_time_is_a_no(terminal, typed):
-    terminal.write(typed)
+@pytest.mark.parametrize("text", [b"", b"y a", b"y\n"], ids=["silence", "no return", "no name"])
+def test_no_answer_in_time_is_a_no(typed, text):
+    typed(text)
     answer = command.ask_at_terminal(request(timeout_s=0.05))
     assert not answer.approved
     assert answer.comment == "no answer at the terminal"
+
+
+def test_what_was_typed_before_the_question_answers_nothing(terminal):
+    terminal.write(b"y a\n" * 3)
+    assert not command.ask_at_terminal(request(timeout_s=0.05)).approved
 
 
 def test_a_closed_terminal_is_a_no(terminal):
@@ -66,19 +90,21 @@ def test_a_closed_terminal_is_a_no(terminal):
     assert not command.ask_at_terminal(request()).approved
 
 
-def test_an_answer_is_for_one_question(terminal):
-    terminal.write(b"y\nn\n")
+def test_an_answer_is_for_one_question(typed):
+    typed(b"y a\ny a\n")
     assert command.ask_at_terminal(request()).approved
-    assert not command.ask_at_terminal(request()).approved
+    typed(b"")
+    assert not command.ask_at_terminal(request(timeout_s=0.05)).approved
 
 
-def test_the_question_shows_pulse_dose_and_candidates(terminal, capsys):
-    terminal.write(b"n\n")
+def test_the_question_shows_pulse_dose_and_candidates(typed, capsys):
+    typed(b"n\n")
     command.ask_at_terminal(request(shots=3))
     shown = capsys.readouterr().out
     for text in (
         str(PULSES[0]), f"{PULSES[0].dose_T2ps:.0f}", "66%", str(PULSES[1]), "40%",
-        "1 disc in -z", "[red]to switch", "and up to 2 more", "5 s, then no",
+        "1 disc in -z", "[red]to switch", "and up to 2 more", "at most 2.4 T", "y a",
+        "5 s, then no",
     ):  # fmt: skip
         assert text in shown
 

@@ -258,7 +258,7 @@ def pursue(
             return report
         if not refusal:
             try:
-                result = yield from shoot(pulser, camera, classifier, proposal.pulse, request.shot)
+                result = yield from shoot(pulser, camera, classifier, request.pulse, request.shot)
             except PulseRefused as error:
                 yield from _give_up_movie(camera, classifier)
                 refusal = str(error)
