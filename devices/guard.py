@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from skyctl.devices.ledger import Ledger
+from skyctl.devices.ledger import SEGMENT, Ledger, Spent
 from skyctl.errors import PulseRefused
 from skyctl.pulse import PRINTABLE, Pulse, Spot
 
@@ -35,6 +35,7 @@ REFUSALS = {
 
 _NAME_LENGTH = 64
 _PS = 1e-12
+_REMEMBERED = 2 * SEGMENT
 _EXACT = 2**53  # beyond it an integer is no float
 
 
@@ -79,19 +80,6 @@ class Envelope(BaseModel):
         return self
 
 
-class Spent(BaseModel):
-    """What a pulser has fired so far.
-
-    amplitude_T : of the last shot, None before the first
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    shots: int = 0
-    dose_T2ps: float = 0.0
-    amplitude_T: float | None = None
-
-
 class Guard:
     """Checks pulses against an envelope and keeps the ledger of what was fired.
 
@@ -118,8 +106,11 @@ class Guard:
         self._fired: dict[str, Numbers] = {}
         self._rested_s = clock()
         self._ledger = Ledger(ledger) if ledger else None
-        for shot, pulse in self._ledger.entries if self._ledger else ():
-            self._count(shot, pulse)  # a restart is no way round budgets, rest and slew
+        if self._ledger:  # a restart is no way round budgets, rest and slew
+            self._add(self._ledger.before)
+            for shot, pulse in self._ledger.entries:
+                self._count(shot, pulse)
+            self._ledger.entries.clear()
 
     @property
     def envelope(self) -> Envelope:
@@ -138,7 +129,7 @@ class Guard:
 
     @property
     def fired(self) -> tuple[Pulse, ...]:
-        """What was fired, in order, as far as this guard or its ledger knows."""
+        """What was fired last, in order, as far as this guard or its ledger's file knows."""
         return tuple(_pulse(numbers) for numbers in self._fired.values())
 
     def booked(self, shot: str) -> Pulse:
@@ -147,7 +138,7 @@ class Guard:
 
     def has_fired(self, shot: str) -> bool:
         """Whether this shot was fired before: a shot fires once."""
-        return shot in self._fired
+        return shot in self._fired or bool(self._ledger and self._ledger.knows(shot))
 
     def replays(self, shot: str, pulse: Pulse) -> bool:
         """Whether exactly this was fired before; the name with another pulse is no replay."""
@@ -262,16 +253,28 @@ class Guard:
         if self._ledger:
             self._ledger.close()
 
+    def _add(self, before: Spent) -> None:
+        """Count what the ledger put away; it rests as after its longest pulse, which is unknown."""
+        if before.shots:
+            spent = self._spent
+            self._spent = Spent(
+                shots=spent.shots + before.shots,
+                dose_T2ps=spent.dose_T2ps + before.dose_T2ps,
+                amplitude_T=before.amplitude_T,
+            )
+            self._rest(self._envelope.width_ps[1])
+
     def _count(self, shot: str, pulse: Pulse) -> None:
-        e = self._envelope
         self._fired[shot] = _numbers(pulse)
-        self._spent = Spent(
-            shots=self._spent.shots + 1,
-            dose_T2ps=self._spent.dose_T2ps + pulse.dose_T2ps,
-            amplitude_T=pulse.amplitude_T,
-        )
+        if self._ledger and len(self._fired) > _REMEMBERED:  # the ledger knows the older ones
+            del self._fired[next(iter(self._fired))]
+        self._spent = self._spent.and_(pulse)
+        self._rest(pulse.width_ps)
+
+    def _rest(self, width_ps: float) -> None:
+        e = self._envelope
         # ∫B dt / B0 of a Gaussian is what a rectangle of its peak would last
-        on_s = math.sqrt(2 * math.pi) * pulse.width_ps * _PS
+        on_s = math.sqrt(2 * math.pi) * width_ps * _PS
         self._rested_s = self._clock() + max(e.rest_s, on_s / e.duty)
 
 
