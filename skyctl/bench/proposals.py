@@ -133,14 +133,15 @@ def fuzz_pulser(proposals: int, seed: int) -> dict[str, Any]:
     of Pulse, of numbers and names whose subclass answers comparisons itself, changed after they
     were armed and in flight (while interlocks are asked, while they are booked); names used before;
     interlocks that answer with anything; settings, stops and pauses between arming and firing;
-    restarts on the same ledger, and a second controller on it.
+    restarts on the same ledger, a second controller on it, and edits of its file.
 
-    Returns proposals, fired, ``changed_in_flight``, refused by kind, ``unsafe`` (lines of the two
+    Returns proposals, fired, ``changed_in_flight``, ledgers ``edited``, refused by kind, ``unsafe`` (lines of the two
     judges), and ``second_controllers`` let in.
     """
     rng = np.random.default_rng(seed)
     outcome: dict[str, Any] = {
-        "proposals": 0, "fired": 0, "changed_in_flight": 0, "unsafe": [], "second_controllers": 0,
+        "proposals": 0, "fired": 0, "changed_in_flight": 0, "edited": 0, "unsafe": [],
+        "second_controllers": 0,
     }  # fmt: skip
     refused: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -152,13 +153,16 @@ def fuzz_pulser(proposals: int, seed: int) -> dict[str, Any]:
             for _ in range(min(_COMMANDS, proposals - outcome["proposals"])):
                 trial.propose()
                 outcome["proposals"] += 1
+                if trial.over:
+                    break
             trial.pulser.guard.close()
+            outcome["edited"] += trial.edited_after is not None
             outcome["fired"] += len(trial.driver.sent)
             outcome["changed_in_flight"] += trial.changed_in_flight
             outcome["unsafe"] += unsafe(trial.envelope, trial.driver.sent) or unbooked(
                 trial.driver.sent, trial.books()
             )
-            outcome["unsafe"] += trial.held_and_fired
+            outcome["unsafe"] += trial.held_and_fired + trial.edited_and_fired()
             outcome["second_controllers"] += trial.second_controllers
             refused += trial.refused
     return {**outcome, "refused": dict(sorted(refused.items()))}
@@ -185,6 +189,8 @@ class _Trial:
         self.second_controllers = 0
         self.used: list[tuple[str, Any]] = []
         self.changed_in_flight = 0
+        self.edited_after: int | None = None
+        self.over = False
         self.held_and_fired: list[str] = []
         self._in_flight: Any = None
         self._interlock: Any = ""
@@ -216,11 +222,38 @@ class _Trial:
 
     def books(self) -> dict[str, dict[str, Any]]:
         """The settings of what was booked: as the ledger's file has them, where there is one."""
-        if self.ledger is None:
+        if self.ledger is None or self.edited_after is not None:
             guard = self.pulser.guard
             return {sent.shot: guard.booked(sent.shot).model_dump() for sent in self.driver.sent}
         lines = map(json.loads, self.ledger.read_text().splitlines())
         return {line["shot"]: line["pulse"] for line in lines}
+
+    def edited_and_fired(self) -> list[str]:
+        """What was fired after the ledger's file was edited, a line each."""
+        if self.edited_after is None:
+            return []
+        late = self.driver.sent[self.edited_after :]
+        return [f"{sent.shot}: fired with an edited ledger" for sent in late]
+
+    def _edit(self, ledger: Path) -> None:
+        """Another program changes a byte, cuts lines or doubles one."""
+        content = ledger.read_bytes()
+        if not content or self.edited_after is not None:
+            return
+        lines = content.splitlines(keepends=True)
+        place = int(self.rng.integers(len(content)))
+        changed = bytes([content[place] ^ 1]) + content[place + 1 :]
+        edits = (content[:place] + changed, b"".join(lines[:-1]), content + lines[0])
+        ledger.write_bytes(edits[self.rng.integers(len(edits))])
+        self.edited_after = len(self.driver.sent)
+
+    def _restart(self) -> None:
+        self.pulser.guard.close()
+        try:
+            self.pulser = self._pulser()
+        except PulseRefused as error:
+            self.refused[error.kind] += 1
+            self.over = True
 
     def propose(self) -> None:
         """One proposal, and what may happen on the way to the driver."""
@@ -267,8 +300,9 @@ class _Trial:
         elif kind < 0.15 and self.ledger:
             self._second_controller(self.ledger)
         elif kind < 0.2 and self.ledger:
-            self.pulser.guard.close()
-            self.pulser = self._pulser()
+            self._restart()
+        elif kind < 0.21 and self.ledger:
+            self._edit(self.ledger)
 
     def _second_controller(self, ledger: Path) -> None:
         try:

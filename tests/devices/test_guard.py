@@ -497,6 +497,7 @@ def assert_nothing_unsafe(outcome):
     assert outcome["unsafe"] == []
     assert outcome["second_controllers"] == 0
     assert outcome["changed_in_flight"] > 0.01 * outcome["proposals"]
+    assert outcome["edited"] > 0
     assert outcome["fired"] > 0.05 * outcome["proposals"]  # else it proves little
     assert set(outcome["refused"]) == set(REFUSALS) - {"driver"}
 
