@@ -85,6 +85,7 @@ class Pulser(Device):
     ) -> None:  # fmt: skip
         super().__init__(prefix, name=name, **kwargs)
         self._interlocks: tuple[Interlock, ...] = ()
+        self._held = ""
         self._driver = driver
         self._guard = guard or Guard(Envelope())
         self._lock = threading.RLock()
@@ -253,6 +254,15 @@ class Pulser(Device):
             self.armed.update(0)
             return self._times_disarmed
 
+    def hold(self, reason: str) -> None:
+        """Disarm, and let nothing be armed until `release`."""
+        self._held = reason
+        self.disarm(reason)
+
+    def release(self) -> None:
+        """Take back a `hold`; nothing is armed by it."""
+        self._held = ""
+
     def stop(self, *, success: bool = False) -> None:
         """Disarm; the RunEngine calls this when it stops, aborts or pauses."""
         self.disarm("stop")
@@ -273,8 +283,8 @@ class Pulser(Device):
             self.disarm("a setting was changed")
 
     def hold_reason(self) -> str:
-        """What the first interlock that holds fire says, or ""."""
-        return next(filter(None, map(_reason, self._interlocks)), "")
+        """The reason of a `hold`, or what the first interlock that holds fire says, or ""."""
+        return self._held or next(filter(None, map(_reason, self._interlocks)), "")
 
     def _ask_interlocks(self) -> None:
         if reason := self.hold_reason():

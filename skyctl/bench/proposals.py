@@ -135,8 +135,8 @@ def fuzz_pulser(proposals: int, seed: int) -> dict[str, Any]:
     interlocks that answer with anything; settings, stops and pauses between arming and firing;
     restarts on the same ledger, a second controller on it, and edits of its file.
 
-    Returns proposals, fired, ``changed_in_flight``, ledgers ``edited``, refused by kind, ``unsafe`` (lines of the two
-    judges), and ``second_controllers`` let in.
+    Returns proposals, fired, ``changed_in_flight``, ledgers ``edited``, refused by kind,
+    ``unsafe`` (lines of the judges), and ``second_controllers`` let in.
     """
     rng = np.random.default_rng(seed)
     outcome: dict[str, Any] = {

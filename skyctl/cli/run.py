@@ -6,10 +6,8 @@ import getpass
 import logging
 import os
 import select
-import signal
 import sys
 import termios
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -29,9 +27,9 @@ from skyctl.cli.common import (
     explained,
     write_json,
 )
+from skyctl.interrupts import DisarmOnSignal as _CtrlC
 
 if TYPE_CHECKING:
-    from skyctl.devices.pulser import Pulser
     from skyctl.plans.modes import Answer, Request
     from skyctl.plans.stubs import TaskReport
 
@@ -82,9 +80,9 @@ def run(
     """Run a plan on the simulated sample: write, switch, erase, cycle, characterise or map.
 
     Before each pulse it shows what is proposed, why, what else was weighed up and the dose, and
-    asks; a yes repeats the code it shows, no answer in time is a no. Ctrl-C disarms the pulser at
-    once and ends the run. What was fired is booked in the folder's ledger: with the same --out,
-    budgets go on from there.
+    asks; a yes repeats the code it shows, no answer in time is a no. Ctrl-C, SIGTERM and a closed
+    terminal disarm the pulser at once and end the run. What was fired is booked in the folder's
+    ledger: with the same --out, budgets go on from there.
 
     \b
     See what it would do:       skyctl run switch --mode dry-run
@@ -274,35 +272,6 @@ def _line_from_terminal(end: float) -> str | None:
             return None
         line += byte
     return line.decode(errors="replace")
-
-
-class _CtrlC:
-    """Ctrl-C while the RunEngine runs: disarm at once, and pause it without waiting for anything.
-
-    A second context manager than bluesky's own, which lets the plan go on to its next checkpoint.
-    """
-
-    def __init__(self, engine: Any, pulser: "Pulser") -> None:
-        self._engine, self._pulser = engine, pulser
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._interrupted)
-
-    def __exit__(self, *_: object) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._before)
-
-    def _interrupted(self, *_: object) -> None:
-        # The handler must not wait for the engine, whose loop may wait for this thread.
-        threading.Thread(target=self._stop, name="skyctl-interrupt", daemon=True).start()
-
-    def _stop(self) -> None:
-        from bluesky.utils import TransitionError  # pyright: ignore[reportPrivateImportUsage]
-
-        self._pulser.disarm("Ctrl-C")
-        with contextlib.suppress(TransitionError):  # it pauses or ends already
-            self._engine.request_pause()
 
 
 def _show(report: Any) -> None:
