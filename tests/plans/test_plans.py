@@ -223,7 +223,7 @@ def test_a_pulse_that_is_refused_twice_in_a_row_ends_the_task(engine, beamline, 
         asked.append(True)
         return "" if len(asked) % 2 else "the shutter is closed"
 
-    beamline.pulser.interlocks.append(closing)
+    beamline.pulser.add_interlock(closing)
     report = engine(write(beamline)).plan_result
     assert "the shutter is closed" in report.reason
     assert len(report.shots) == 2
