@@ -30,7 +30,6 @@ from skyctl.cli.common import (
 from skyctl.interrupts import DisarmOnSignal as _CtrlC
 
 if TYPE_CHECKING:
-    from skyctl.devices.pulser import Pulser
     from skyctl.plans.campaign import TaskReport
     from skyctl.plans.modes import Answer, Request
 
