@@ -120,6 +120,16 @@ class FilmCamera(Device):
         """The file of the open, or the last, run."""
         return self._recorder.path if self._recorder else None
 
+    @property
+    def film_centre(self) -> tuple[float, float]:
+        """(x, y) of the film's middle, sites: of the film that the driver describes, else of its
+        image, a site a pixel."""
+        film: Any = self._driver.describe().get("sample")
+        rows, columns = self._driver.shape[-2:]
+        if not isinstance(film, dict):
+            film = {}
+        return (film.get("columns", columns) - 1) / 2, (film.get("rows", rows) - 1) / 2
+
     def describe_sample(self) -> dict[str, Any]:
         """Plain facts of the sample, for a start document."""
         return self._driver.describe()
@@ -225,6 +235,7 @@ class FilmCamera(Device):
         exposure = self._exposure
         if not self._movies.knows(exposure.shot):
             self._may_end = exposure.shot if exposure.ends_early else ""
+            self._hub.expect(self._start(exposure))
             self._driver.expose(self._run, exposure, self.movie)
         return self._movies.expect(exposure.shot, self._timeout_s, self._hub.address)
 
@@ -248,6 +259,24 @@ class FilmCamera(Device):
             self.frames_promised.update(event.expected_frames)
         if self._recorder:
             self._recorder.handle(event)
+
+    def _start(self, exposure: Exposure) -> ShotStart:
+        if exposure.pulsed and exposure.pulse is None and not self._hub.names_shots:
+            raise StreamError(
+                f"{self.name}: shot {exposure.shot} waits for a pulse that is not named, and "
+                f"{self._hub.address} does not say it of its frames. Prepare the camera with "
+                "Exposure(shot=…, pulse=…)."
+            )
+        frames = len(self.movie.times_ps) if exposure.pulsed else 1
+        return ShotStart(
+            self._run,
+            exposure.shot,
+            exposure.pulse,
+            self.movie,
+            frames,
+            self._driver.shape,
+            may_end_early=exposure.ends_early,
+        )
 
     def _movie_written(self, end: ShotEnd) -> None:
         self.frames_exposed.update(end.counts.received + end.counts.missing)

@@ -12,8 +12,8 @@ from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import StateSignal
 from skyctl.errors import ModelError
 from skyctl.inference.streaming import StreamingClassifier
+from skyctl.process import MIXED
 from skyctl.pulse import Exposure
-from skyctl.simulators.topology import MIXED
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.verdict import ShotResult, Verdict
 
@@ -158,7 +158,7 @@ class StreamClassifier(Device):
         verdict, state = news.verdict, news.state
         now = time.monotonic()
         self._seen_s = news.seen_ns / 1e9 if news.seen_ns else now
-        self._hold = _hold_after(news)
+        self._hold = hold_after(news)
         if not self._hold and now - self._seen_s > self._max_delay_s:
             self._hold = (
                 f"the result of shot {news.shot} came {now - self._seen_s:.1f} s after its last "
@@ -185,7 +185,8 @@ class StreamClassifier(Device):
         self._results.finish(news.shot)
 
 
-def _hold_after(result: ShotResult) -> str:
+def hold_after(result: ShotResult) -> str:
+    """Why nothing may be fired after a movie with this result, or ""."""
     if result.problem:
         return f"the movie of shot {result.shot} is not whole ({result.problem}); look again"
     if result.verdict is not None and result.verdict.label is None:

@@ -1,21 +1,15 @@
-"""A recorded run in place of a sample: plans and agents run against it, offline."""
+"""A recorded run in place of a sample."""
 
 import logging
 import queue
 import threading
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
-from skyctl.devices.guard import Envelope, Guard, Spent
-from skyctl.devices.simulated import Beamline, wire
 from skyctl.errors import PulseRefused, StreamError
 from skyctl.frame import ShotStart
-from skyctl.inference.model import MovieClassifier
-from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, Movie, Pulse
-from skyctl.recording.files import Storage
 from skyctl.recording.reader import Recording
 from skyctl.recording.replay import Clock, Pace, RecordedShot, recorded_shots
 from skyctl.stream.publisher import Publisher
@@ -190,37 +184,3 @@ def _words(pulse: Pulse | None, movie: Movie | None) -> str:
     # every digit: two pulses that print alike would make a riddle of the message
     settings = pulse.model_dump_json(exclude_none=True)
     return f"pulse {settings}" + (f", movie {movie.model_dump_json()}" if movie else "")
-
-
-def replayed_beamline(
-    recording: Recording,
-    folder: Path,
-    *,
-    pace: Pace = "max",
-    diverging: Literal["refuse", "count"] = "refuse",
-    model: MovieClassifier | None = None,
-    envelope: Envelope | None = None,
-    ledger: Path | None = None,
-    spent: Spent | None = None,
-    address: str = "tcp://127.0.0.1:*",
-    storage: Storage | None = None,
-) -> Beamline[ReplayedSample]:
-    """Build a beamline around a recorded run; what it records goes to ``folder``.
-
-    The camera asks for the movie of the first recorded pulse. See ReplayedSample for ``pace`` and
-    ``diverging``, and Guard for ``envelope``, ``ledger`` and ``spent``.
-
-    Raises RecordingError (no shot), StreamError (port in use), ModelError (no such model) or
-    PulseRefused (bad ledger).
-    """
-    streaming = StreamingClassifier(model or MovieClassifier())
-    guard = Guard(envelope or Envelope(), ledger, spent=spent)
-    shots = list(recorded_shots(recording))
-    publisher = Publisher(address)
-    sample = ReplayedSample(recording, publisher, pace=pace, diverging=diverging)
-    beamline = wire(sample, publisher, folder, streaming=streaming, guard=guard, storage=storage)
-    if starts := [shot.start for shot in shots if shot.start.pulse]:
-        beamline.camera.duration_ps.put(starts[0].movie.duration_ps)
-        beamline.camera.interval_ps.put(starts[0].movie.interval_ps)
-        beamline.camera.ends_early.put(int(starts[0].may_end_early))
-    return beamline

@@ -1,38 +1,29 @@
-"""The simulated sample behind the pulser and the camera, and a whole simulated beamline."""
+"""The simulated sample behind the pulser and the camera."""
 
 import logging
 import queue
 import threading
 import time
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from dataclasses import replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from skyctl import __version__
-from skyctl.devices.camera import CameraDriver, FilmCamera
-from skyctl.devices.classifier import StreamClassifier
-from skyctl.devices.decisions import DecisionLog
-from skyctl.devices.guard import Envelope, Guard, Spent
-from skyctl.devices.pulser import PulseDriver, Pulser
-from skyctl.errors import PulseRefused, StreamError
+from skyctl.devices.camera import CameraDriver
+from skyctl.devices.pulser import PulseDriver
+from skyctl.errors import PulseRefused
 from skyctl.frame import Frame, ShotStart
-from skyctl.inference.model import MovieClassifier
-from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, Movie, Pulse
-from skyctl.recording.files import Storage
-from skyctl.simulators.film import Film, FilmParameters
 from skyctl.simulators.imaging import Imaging
 from skyctl.simulators.sample_film import SampleFilm
 from skyctl.simulators.spread import Sample
-from skyctl.stream.hub import Hub
-from skyctl.stream.metrics import HubCollector, MetricsServer
 from skyctl.stream.publisher import Publisher
 
 _log = logging.getLogger(__name__)
 SETTLE_PS = 600.0
-_SETTLED_T = 0.01
+SETTLED_T = 0.01
+"""A film has settled where no spin feels more torque."""
 _THERMAL_PS = 20.0
 
 
@@ -169,7 +160,7 @@ class SimulatedSample:
             for _ in self._film.frames(self._sample.delivered(pulse), [_pulse_end_ps(pulse)]):
                 pass
         if pulse:
-            self._film.relax(self._settle_ps, _SETTLED_T)
+            self._film.relax(self._settle_ps, SETTLED_T)
             if self._film.parameters.temperature_K > 0:
                 self._film.advance(_THERMAL_PS)  # relaxing took the heat out
 
@@ -223,154 +214,3 @@ class SimulatedSample:
 def _pulse_end_ps(pulse: Pulse) -> float:
     """Movie time when the pulse has fallen to 3e-4 of its peak, ps."""
     return pulse.peak_ps + 4 * pulse.width_ps
-
-
-SampleT = TypeVar("SampleT", bound=SampleDriver)
-
-
-@dataclass(frozen=True)
-class Beamline(Generic[SampleT]):
-    """Everything between a plan and a sample, wired together; a context manager."""
-
-    pulser: Pulser
-    camera: FilmCamera
-    classifier: StreamClassifier
-    decisions: DecisionLog
-    sample: SampleT
-    streaming: StreamingClassifier
-    hub: Hub
-    publisher: Publisher
-    metrics: MetricsServer | None = None
-
-    def __enter__(self) -> "Beamline[SampleT]":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Disarm, finish what was fired, release threads and port."""
-        self.pulser.disarm("the beamline closes")
-        self.sample.close()
-        self.pulser.guard.close()
-        if self.metrics:
-            self.metrics.close()
-        self.hub.close()
-        self.classifier.close()
-        self.publisher.close()
-
-
-def simulated_beamline(
-    folder: Path,
-    *,
-    parameters: FilmParameters | None = None,
-    start: Literal["empty", "skyrmion"] = "empty",
-    model: MovieClassifier | None = None,
-    envelope: Envelope | None = None,
-    ledger: Path | None = None,
-    spent: Spent | None = None,
-    address: str = "tcp://127.0.0.1:*",
-    device: Literal["cpu", "cuda"] = "cpu",
-    imaging: Imaging | None = None,
-    field_calibration: float = 1.0,
-    anisotropy_map: np.ndarray | None = None,
-    seed: int = 0,
-    film: SampleFilm | None = None,
-    component: Literal["sz", "spins"] = "sz",
-    settle_ps: float = SETTLE_PS,
-    storage: Storage | None = None,
-    metrics_port: int | None = None,
-    timeout_s: float = 60.0,
-) -> Beamline[SimulatedSample]:
-    """Build a beamline around a simulated film; recordings go to ``folder``.
-
-    ``film`` is a film of one's own (a ``TorqueFilm``, say), as it stands; left out, a ``Film`` is
-    made of ``parameters``, ``start``, ``device``, ``anisotropy_map`` and ``seed``. The sample's
-    are ``component`` and ``settle_ps``.
-    ``imaging`` and ``field_calibration`` are the sample's, as in SimulatedSample; a Sample drawn
-    from skyctl.simulators.spread.SampleSpread has parameters and calibration. ``anisotropy_map``
-    (pinning defects) and ``seed`` (thermal noise) are the film's. ``spent`` is what was fired
-    before, besides what the ledger says. ``storage`` says how recordings
-    store their frames: compressed, in several files. ``metrics_port`` and ``timeout_s`` are as in
-    ``wire``.
-
-    Raises StreamError (port in use), ModelError (no such model), PulseRefused (bad ledger) or
-    ValueError (a calibration that is not positive).
-    """
-    if film is None:
-        film = Film(
-            parameters, precision="f4", device=device, threads=2, seed=seed,
-            anisotropy_map=anisotropy_map,
-        )  # fmt: skip
-        if start == "skyrmion":
-            film.set_skyrmion()
-        else:
-            film.relax(torque_T=_SETTLED_T)  # the DMI tilts its edges
-    streaming = StreamingClassifier(model or MovieClassifier())
-    guard = Guard(envelope or Envelope(), ledger, spent=spent)
-    publisher = Publisher(address)
-    try:
-        sample = SimulatedSample(
-            film, publisher, component=component, settle_ps=settle_ps, imaging=imaging,
-            field_calibration=field_calibration,
-        )  # fmt: skip
-    except ValueError:
-        publisher.close()
-        raise
-    return wire(
-        sample, publisher, folder, streaming=streaming, guard=guard, storage=storage,
-        metrics_port=metrics_port, timeout_s=timeout_s,
-    )  # fmt: skip
-
-
-def wire(
-    sample: SampleT,
-    publisher: Publisher,
-    folder: Path,
-    *,
-    streaming: StreamingClassifier,
-    guard: Guard,
-    storage: Storage | None = None,
-    metrics_port: int | None = None,
-    timeout_s: float = 60.0,
-) -> Beamline[SampleT]:
-    """The devices around a sample that films into ``publisher``; recordings go to ``folder``.
-
-    metrics_port : on 127.0.0.1, where Prometheus can ask what the hub counts; 0 takes a free one
-    (``metrics.url`` of the beamline), None serves nothing
-    timeout_s : how long camera and classifier wait for a movie
-
-    Raises StreamError when that port is taken; all that was given is closed then.
-    """
-    hub = Hub(publisher.address)
-    metrics = None
-    if metrics_port is not None:
-        latencies = {"received_to_verdict": streaming.latency, "source_to_verdict": streaming.age}
-        try:
-            metrics = MetricsServer(HubCollector(hub, latencies), port=metrics_port)
-        except StreamError:
-            sample.close()
-            guard.close()
-            hub.close()
-            publisher.close()
-            raise
-    classifier = StreamClassifier(
-        name="classifier", streaming=streaming, hub=hub, timeout_s=timeout_s
-    )
-    camera = FilmCamera(
-        name="camera", driver=sample, hub=hub, folder=folder, classifier=streaming,
-        timeout_s=timeout_s, storage=storage,
-    )  # fmt: skip
-    pulser = Pulser(name="pulser", driver=sample, guard=guard)
-    pulser.interlocks += [camera.hold_reason, classifier.hold_reason]
-    return Beamline(
-        pulser=pulser,
-        camera=camera,
-        classifier=classifier,
-        decisions=DecisionLog(name="decisions", model=asdict(streaming.model.card)),
-        sample=sample,
-        streaming=streaming,
-        hub=hub,
-        publisher=publisher,
-        metrics=metrics,
-    )

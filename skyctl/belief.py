@@ -27,7 +27,7 @@ _NEVER_SEEN = 0.5
 _ABSTAINS_UNSOUND = 0.3
 _EXPECTED = 0.9
 """A state this likely, should the network be sound, is what the next look is expected to show."""
-_CHANGES = 0.02
+_CHANGES = 0.005
 """That a film is no longer what it was, from one movie to the next, whatever the reason."""
 
 
@@ -124,7 +124,13 @@ class Belief:
         return bool(self.states.max() >= SURE)
 
     def forget_film(self) -> "Belief":
-        """As before a run: the film is unknown, what was learned of the network stays."""
+        """As before a run: the film is unknown, what was learned of the network stays.
+
+        A belief that knows nothing of the film comes back as it is, to the last bit: a replay
+        starts from it.
+        """
+        if not np.ptp(self.film, axis=1).any():
+            return self
         return Belief.unknown(self.unsound, self.told)
 
     def after_look(self, likelihood: tuple[float, ...]) -> "Belief":

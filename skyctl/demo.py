@@ -12,9 +12,10 @@ from bluesky.callbacks.json_writer import JSONLinesWriter
 from bluesky.utils import RunEngineInterrupted
 
 from skyctl.agents.seeker import Bracket, PulseMemory
-from skyctl.devices.simulated import Beamline, simulated_beamline
+from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import TaskReport, cycle
+from skyctl.pulse import Pulse
 from skyctl.simulators.film import FilmParameters
 from skyctl.verdict import FilmState, ShotResult, Verdict
 
@@ -27,7 +28,8 @@ _SHOTS = 24
 
 @dataclass(frozen=True)
 class ShotRow:
-    """One shot, for the table; ``at_rest`` is what the camera saw of the film once it had settled.
+    """One shot, for the table; ``at_rest`` is what the camera saw of the film once it had settled,
+    or what is believed of it where nobody had to look.
 
     ``charge`` is the simulator's truth, shown and never used.
     """
@@ -157,38 +159,47 @@ def _run(
     task = {"name": ""}
 
     def document(name: str, doc: dict[str, Any]) -> None:
-        nonlocal charge
         if name == "start":
             result.run_uid = doc["uid"]
         if name != "event":
             return
         data = doc["data"]
         if "decisions_task" in data:
+            if open_shot:  # nobody looked at the film
+                shot_done(data["decisions_from_state"])
             task["name"] = data["decisions_task"]
+            pulse = Pulse.model_validate_json(data["decisions_proposal"])
+            task["pulse"] = str(pulse)
         elif "pulser_shot" in data:
             result.shots += 1
-            open_shot.update(data)
+            open_shot.update(data, task=task["name"], pulse=task["pulse"])
         elif open_shot:  # the look after a shot: the film has settled
-            row = ShotRow(
-                task=task["name"],
-                pulse=str(beamline.pulser.pulse),
-                label=open_shot["classifier_label"],
-                confidence=open_shot["classifier_confidence"],
-                at_rest=_seen(data),
-                charge=beamline.sample.charge(),
-                latency_ms=open_shot["classifier_latency_p50"],
-            )
-            open_shot.clear()
-            watch.shot(row)
+            shot_done(_seen(data))
+
+    def shot_done(at_rest: str) -> None:
+        row = ShotRow(
+            task=open_shot["task"],
+            pulse=open_shot["pulse"],
+            label=open_shot["classifier_label"],
+            confidence=open_shot["classifier_confidence"],
+            at_rest=at_rest,
+            charge=beamline.sample.charge(),
+            latency_ms=open_shot["classifier_latency_p50"],
+        )
+        open_shot.clear()
+        watch.shot(row)
 
     def task_done(report: TaskReport) -> None:
         nonlocal charge
+        if open_shot:
+            shot_done(str(report.after))
         before, charge = charge, beamline.sample.charge()
         result.tasks.append(
             {
                 "task": report.task,
                 "reached": report.reached,
                 "pulses": report.pulses,
+                "frames": report.frames,
                 "charge_before": before,
                 "charge_after": charge,
                 "reason": report.reason,
@@ -204,10 +215,7 @@ def _run(
     beamline.streaming.subscribe(news)
     engine.subscribe(document)
     plan = cycle(
-        beamline.pulser,
-        beamline.camera,
-        beamline.classifier,
-        beamline.decisions,
+        beamline,
         shots=_SHOTS,
         centre=centre,
         memory=memory,

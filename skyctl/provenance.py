@@ -9,24 +9,24 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 from bluesky import RunEngine
 from bluesky.utils import Msg
 
 from skyctl.agents.seeker import PulseMemory
+from skyctl.beamline import replayed_beamline
+from skyctl.belief import Belief
+from skyctl.decision import NAMES
 from skyctl.devices.guard import Envelope, Spent
-from skyctl.devices.replayed import replayed_beamline
 from skyctl.errors import RecordingError, SkyctlError
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import cycle, erase, switch, write
+from skyctl.plans.campaign import DECISIONS
 from skyctl.plans.characterise import characterise
 from skyctl.plans.mapping import map_process_diagram
 from skyctl.plans.modes import Answer, Oversight, Request
-from skyctl.plans.stubs import DECISIONS
 from skyctl.recording.reader import Recording
 from skyctl.rehearsal import twin_mean_sz
-
-_NAMES = ("shot", "from_shot")
-"""Readings of a decision that are names: other ones each time, the same from one to the next."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def replay_decisions(
     """
     recorded = read_documents(documents, recording.path.name)
     start = recorded.start
-    if "plan_args" not in start or "guard" not in start or start["plan_name"] not in _PLANS:
+    if not {"plan_args", "guard", "belief"} <= set(start) or start["plan_name"] not in _PLANS:
         raise RecordingError(
             f"documents {documents}: {start.get('plan_name', 'this run')} has no agent whose "
             f"decisions could be made again. There are: {', '.join(_PLANS)}."
@@ -169,11 +169,12 @@ def replay_decisions(
             spent=Spent(**start["guard"]["spent"]),
         ) as line,
     ):
-        devices = line.pulser, line.camera, line.classifier, line.decisions
+        believed = start["belief"]
+        line.streaming.belief = Belief(np.array(believed["film"]), tuple(believed["told"]))
         oversight = Oversight(start["mode"], _Recorded(recorded.decisions), batch=1)
         plan = _PLANS[start["plan_name"]]
         try:
-            engine(plan(*devices, oversight=oversight, **_arguments(start["plan_args"])))
+            engine(plan(line, oversight=oversight, **_arguments(start["plan_args"])))
         except SkyctlError as error:  # the recording is over, or asked for what it has not
             ended = str(error)
     again = tuple(_decisions(lines))
@@ -231,7 +232,7 @@ def _differences(
         two = again[number]
         for reading in sorted({*one, *two}):
             left, right = one.get(reading), two.get(reading)
-            if reading in _NAMES:  # each shot has one name then and one now
+            if reading in NAMES:  # each shot has one name then and one now
                 same = names.setdefault(str(left), str(right)) == right
             else:
                 same = left == right and type(left) is type(right)

@@ -77,6 +77,7 @@ class Exposure(BaseModel):
 
     ``pulsed`` : the movie starts with the pulse; otherwise the camera looks at once.
     ``ends_early`` : the movie may end with the first verdict that is certain.
+    ``pulse`` : which one; a detector that knows no pulses cannot say it of its movie.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,3 +85,4 @@ class Exposure(BaseModel):
     shot: str = Field(pattern=PRINTABLE, max_length=64)
     pulsed: bool = True
     ends_early: bool = False
+    pulse: Pulse | None = None

@@ -16,12 +16,14 @@ from ophyd.utils import LimitError
 
 from skyctl.agents.characterise import SampleGuess
 from skyctl.agents.library import SwitchBelief
+from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.devices.guard import Envelope, Spent
-from skyctl.devices.simulated import Beamline, SimulatedSample, simulated_beamline
+from skyctl.devices.simulated import SimulatedSample
 from skyctl.errors import PulseRefused
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans.mapping import MapReport
 from skyctl.plans.modes import dry_run
+from skyctl.plans.protocols import Beamline as AnyBeamline
 from skyctl.pulse import Movie, Pulse
 from skyctl.simulators.empty_film import empty_film_mean_sz
 from skyctl.simulators.film import FilmParameters
@@ -143,8 +145,7 @@ def twin_mean_sz(sample: SampleGuess, pulse: Pulse, times_ps: np.ndarray) -> np.
 def rehearse(
     plan: Callable[..., Generator[Msg, Any, Any]],
     arguments: dict[str, Any],
-    pulser: Any,
-    camera: Any,
+    beamline: AnyBeamline,
     samples: Sequence[Sample],
     *,
     start: Literal["empty", "skyrmion"] = "empty",
@@ -154,11 +155,10 @@ def rehearse(
 ) -> Rehearsal:
     """Run a plan on simulated twins, inside what the real pulser's guard still allows.
 
-    plan : of `skyctl.plans`, or one that takes the same devices; `classify_shot` takes no log of
-        decisions and gets none
-    arguments : what it is called with besides the devices. Each twin gets a copy, so that what a
+    plan : of `skyctl.plans`, or one that takes a beamline as they do
+    arguments : what it is called with besides the beamline. Each twin gets a copy, so that what a
         memory holds stays as it is; nobody is asked for approval
-    pulser, camera : the real ones. Envelope, ledger's sums and movie are read, nothing is set
+    beamline : the real one. Envelope, ledger's sums and movie are read, nothing is set
     samples : the guesses, a twin each (`guesses`)
     start : what is in the twins' film; seed : of their thermal noise
 
@@ -167,7 +167,7 @@ def rehearse(
     `skyctl.plans.threads.in_thread`.
     """
     settings = {name: value for name, value in arguments.items() if name not in _NOT_FOR_TWINS}
-    guard = pulser.describe_guard()
+    guard = beamline.pulser.describe_guard()
     envelope, spent = Envelope(**guard["envelope"]), Spent(**guard["spent"])
     model = model or MovieClassifier()
     runs: list[RehearsedRun] = []
@@ -180,7 +180,7 @@ def rehearse(
                 seed=seed + number,
             ) as twin,
         ):  # fmt: skip
-            _same_movie(twin, camera.movie)
+            _same_movie(twin, beamline.camera.movie)
             if not runs and (refused := _refusal(plan, twin, settings)):
                 return Rehearsal(plan.__name__, refused, ())
             runs.append(_run(plan, twin, settings, str(sample)))
@@ -198,10 +198,7 @@ def _call(
     twin: Beamline[SimulatedSample],
     settings: dict[str, Any],
 ) -> Generator[Msg, Any, Any]:
-    devices = [twin.pulser, twin.camera, twin.classifier, twin.decisions]
-    if plan.__name__ == "classify_shot":
-        devices.pop()
-    return plan(*devices, **copy.deepcopy(settings))
+    return plan(twin, **copy.deepcopy(settings))
 
 
 def _refusal(

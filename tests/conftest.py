@@ -1,10 +1,64 @@
-"""What tests of several folders need."""
+"""What tests of several folders need: things to close, and detectors in processes of their own."""
 
+import contextlib
+import importlib.util
+import json
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
+SENDERS = Path(__file__).parent / "stream" / "sources" / "senders.py"
 PATIENCE_S = 20
+
+
+class Sender:
+    """A process that said ``hello`` and sends when told to ``go``."""
+
+    def __init__(self, process):
+        self.process = process
+        self.hello = json.loads(process.stdout.readline())
+
+    def go(self, images=""):
+        """Send the next series; ``images`` : how many, other than it was started with."""
+        self.process.stdin.write(f"{images}\n")
+        self.process.stdin.flush()
+
+
+@pytest.fixture
+def cleanup():
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def sender(cleanup):
+    """Starts one of senders.py in a process of its own."""
+
+    def start(which, /, **options):
+        process = cleanup.enter_context(
+            subprocess.Popen(
+                [sys.executable, str(SENDERS), which, json.dumps(options)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        cleanup.callback(process.kill)
+        return Sender(process)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def senders():
+    """What the senders send, to compare with."""
+    spec = importlib.util.spec_from_file_location("senders", SENDERS)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

@@ -18,10 +18,12 @@ def test_the_bench_tells_latencies_and_unsafe_writes(tmp_path):
     done = bench("guard", "--proposals", 100, "--decisions", 10, "--json", file)
     assert done.exit_code == 0, done.output
     result = json.loads(file.read_text())
-    armed, held_up, stop, unsafe = result["metrics"]
-    assert armed["name"] == "verdict to pulser armed, ms"
-    assert 0 < armed["median"] <= armed["p99"]
-    assert armed["baselines"]["bare mv + trigger"]["median"] > 0
+    looked, armed, held_up, stop, unsafe = result["metrics"]
+    for row, name in (looked, "look"), (armed, "verdict"):
+        assert row["name"] == f"{name} to pulser armed, ms"
+        assert 0 < row["median"] <= row["p99"]
+        bare = row["baselines"]["bare mv + trigger"]["median"]
+        assert row["over_bare"]["median"] == pytest.approx(row["median"] / bare)
     assert held_up["median"] > 0
     assert stop["median"] > 0
     assert unsafe["median"] == 0
@@ -53,7 +55,7 @@ def test_all_parts_go_into_one_file_in_one_form(made_up, tmp_path):
     done = bench(*few, "--baseline-lives", 4, "--workers", 1, "--kept", kept, "--json", file)
     assert done.exit_code == 0, done.output
     rows = json.loads(file.read_text())["metrics"]
-    assert [row["name"] for row in rows][4:] == ["seeking row", "mapping row"]
+    assert [row["name"] for row in rows][5:] == ["seeking row", "mapping row"]
     assert all({"name", "median", "p90", "success", "baselines"} <= row.keys() for row in rows)
     for part, options in made_up.items():
         assert (options["seeds"], options["samples"], options["seed"]) == (3, 2, 7)

@@ -7,13 +7,14 @@ import sys
 import pytest
 
 from skyctl.agents.seeker import Proposal, TargetSeeker
+from skyctl.belief import Belief
 from skyctl.bench import seeking
 from skyctl.bench.seeking import AT_MOST, Attempt, Conditions, Rig, live
 from skyctl.frame import Counts
 from skyctl.pulse import Pulse
 from skyctl.simulators.film import FilmParameters
 from skyctl.simulators.spread import Sample
-from skyctl.verdict import FilmState, ShotResult
+from skyctl.verdict import ShotResult
 
 COLD = seeking.COLD
 
@@ -62,23 +63,30 @@ def test_agents_tasks_and_conditions_are_not_mixed():
 
 
 class ScriptedRig:
-    """Shows these films, one a look; its true charge is ``charge``."""
+    """Shows these films, one a look, and nothing of them in between; its true charge is
+    ``charge``."""
 
-    def __init__(self, films: list[FilmState], charge: float) -> None:
+    held = ""
+    frames = 0
+
+    def __init__(self, films: list[Belief], charge: float) -> None:
         self._films, self._charge = iter(films), charge
+        self.belief = Belief.unknown()
 
-    def look(self) -> FilmState:
-        return next(self._films)
+    def look(self) -> ShotResult:
+        self.belief = next(self._films)
+        return ShotResult("l", None, None, Counts(), "", ())
 
     def fire(self, pulse: Pulse) -> ShotResult:
+        self.belief = Belief.unknown()
         return ShotResult("s", None, None, Counts(), "", ())
 
     def charge(self) -> float:
         return self._charge
 
 
-EMPTY = FilmState(background=-1, discs=0, domains=0, reversed_sites=0)
-SKYRMION = FilmState(background=-1, discs=1, domains=0, reversed_sites=50)
+EMPTY = Belief.certain("empty", -1)
+SKYRMION = Belief.certain("one", -1)
 
 
 @pytest.mark.parametrize(("charge", "verified"), [(-0.98, True), (0.99, True), (0.1, False)])
@@ -118,7 +126,7 @@ def test_every_row_has_a_target_and_its_baselines():
 def test_a_shot_gives_what_a_plan_would_get():
     rig = Rig(Sample(FilmParameters(rows=20, columns=20)), Conditions(0.0, 0.05), seed=1)
     try:
-        assert rig.look().is_empty
+        assert rig.look().state.is_empty
         result = rig.fire(Pulse(amplitude_T=3.0, width_ps=30.0, theta_deg=20.0))
     finally:
         rig.close()
@@ -184,7 +192,7 @@ def life():
         return record
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("reached", "suggest", "ingest"):
+        for name in ("reached", "suggest", "probe", "saw", "ingest"):
             patch.setattr(TargetSeeker, name, recorded(TargetSeeker, name))
         attempts = live("library", 1000, COLD)
     return attempts, told
@@ -216,11 +224,11 @@ print(repr(answers), end="")
 
 
 def test_what_a_camera_saw_decides_alone(life):
-    """Told the same film states and movies, a seeker in another process proposes the same pulses:
+    """Told the same beliefs and movies, a seeker in another process proposes the same pulses:
     one in which there is no simulator, no film and no sample to look at."""
     _, told = life
     for _, _, arguments, _ in told:
-        assert {type(each) for each in arguments} <= {FilmState, Proposal, ShotResult}
+        assert {type(each) for each in arguments} <= {Belief, Proposal, ShotResult}
     done = subprocess.run(
         [sys.executable, "-c", REPLAY], input=pickle.dumps(told), capture_output=True, check=False
     )

@@ -25,7 +25,7 @@ def test_import_brings_nothing_heavy(tmp_path):
 
 def test_an_experiment_never_imports_torch(tmp_path):
     code = (
-        "import sys, skyctl.devices.simulated, skyctl.plans, skyctl.demo, skyctl.cli\n"
+        "import sys, skyctl.beamline, skyctl.plans, skyctl.demo, skyctl.cli\n"
         "print('torch' in sys.modules, 'onnx' in sys.modules)"
     )
     assert run_python(code, tmp_path).split() == ["False", "False"]

@@ -1,22 +1,31 @@
 """Bracket seeker: halves an interval of one setting, amplitude or width, by what each shot did."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from skyctl.agents.tasks import Proposal, Task, TaskSeeker, against, turned_over
+import numpy as np
+
+from skyctl.agents.allowed import Allowed
+from skyctl.agents.outcome import TELLING, Outcome, likeliest, told_kind
+from skyctl.agents.tasks import Action, Proposal, Task, TaskSeeker, against
+from skyctl.belief import Belief
+from skyctl.process import Kind
 from skyctl.pulse import Pulse
-from skyctl.verdict import FilmState, ShotResult
+from skyctl.verdict import ShotResult
 
-_THETA_DEG = 40.0
-_UNIFORM_T = 2.0
+_UNIFORM = Pulse(amplitude_T=2.0, width_ps=1.0, theta_deg=40.0)
 _STEP_BELOW = 0.85
+
+Off = Literal[-1, 0, 1]
+"""A guess did too little, worked, or did too much."""
+_SAID: dict[Off, str] = {-1: "not enough", 0: "worked before", 1: "too much"}
 
 
 @dataclass
 class Bracket:
     """A setting between "too little" and "too much", halved after every shot that missed.
 
-    lowest, highest : what may be tried; guess : the next value; closest : a narrower bracket has
+    lowest, highest : what is worth trying; guess : the next value; closest : a narrower bracket has
     nothing left. Single pulses are chaotic near a boundary, so one wrong turn is possible: a
     bracket that closed without success opens once more, below where it closed.
     """
@@ -31,15 +40,39 @@ class Bracket:
             raise ValueError(
                 f"first guess {self.guess:g}: outside {self.lowest:g} … {self.highest:g}"
             )
+        self._least, self._most = self.lowest, self.highest  # that may be tried
         self._low, self._high = self.lowest, self.highest
         self._reopened = False
         self._missed: list[float] = []
-        self.exhausted = False
+        self._closed = False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left to try."""
+        return self._closed or self._least > self._most
+
+    def narrow(self, least: float, most: float) -> None:
+        """Allow only what is between the two. Where that is news, the bracket opens anew in it."""
+        least, most = max(self.lowest, least), min(self.highest, most)
+        if (least, most) == (self._least, self._most):
+            return
+        self._least, self._most = least, most
+        if least <= most:
+            self._open()
+            self.guess = min(max(self.guess, least), most)
 
     def missed(self, unit: str) -> str:
         """The guesses that missed since the last one that worked, for a person to read."""
+        everything = f"{self.lowest:g} … {self.highest:g} {unit}"
+        if self._least > self._most:
+            return f"the envelope leaves nothing of {everything}"
         tried = ", ".join(f"{value:.3g}" for value in sorted(self._missed))
-        return f"missed at {tried} {unit}, of {self.lowest:g} … {self.highest:g} {unit}"
+        if (self._least, self._most) == (self.lowest, self.highest):
+            return f"missed at {tried} {unit}, of {everything}"
+        return (
+            f"missed at {tried} {unit}, of {self._least:g} … {self._most:g} {unit}, which is all "
+            f"that the envelope leaves of {everything}"
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Its settings and state, plain values, for `from_json`."""
@@ -55,9 +88,17 @@ class Bracket:
 
     def worked(self) -> None:
         """The guess did it: what was ruled out before may be tried again when it fails."""
-        self._low, self._high = self.lowest, self.highest
-        self._reopened = False
+        self._open()
         self._missed.clear()
+
+    def learn(self, off: Off) -> None:
+        """What the guess did."""
+        if off == 0:
+            self.worked()
+        elif off < 0:
+            self.too_little()
+        else:
+            self.too_much()
 
     def too_little(self) -> None:
         """The guess did too little."""
@@ -69,16 +110,20 @@ class Bracket:
         self._high = self.guess
         self._halve()
 
+    def _open(self) -> None:
+        self._low, self._high = self._least, self._most
+        self._reopened = self._closed = False
+
     def _halve(self) -> None:
         self._missed.append(self.guess)
         if self._high - self._low >= self.closest:
             self.guess = (self._low + self._high) / 2
         elif self._reopened:
-            self.exhausted = True
+            self._closed = True
         else:
             self._reopened = True
-            self._high, self._low = self._low, self.lowest
-            self.guess = max(self.lowest, _STEP_BELOW * self._high)
+            self._high, self._low = self._low, self._least
+            self.guess = max(self._least, _STEP_BELOW * self._high)
 
 
 @dataclass
@@ -97,72 +142,92 @@ class BracketMemory:
 class BracketSeeker(TaskSeeker):
     """Moves one setting a task, and knows nothing beforehand.
 
-    task, centre : as `TaskSeeker`
+    task, centre, allowed : as `TaskSeeker`
     memory : what earlier tasks learned; changed in place
     """
 
     name = "bracket-seeker"
 
     def __init__(
-        self, task: Task, centre: tuple[float, float], memory: BracketMemory | None = None
+        self,
+        task: Task,
+        centre: tuple[float, float],
+        memory: BracketMemory | None = None,
+        allowed: Allowed | None = None,
     ) -> None:
-        super().__init__(task, centre)
+        super().__init__(task, centre, allowed)
         self._memory = memory or BracketMemory()
+        narrow(self._memory.write_T, self._writing_pulse(1.0), self._allowed)
+        for bracket in (self._memory.switch_ps, self._memory.erase_ps):
+            narrow(bracket, _UNIFORM, self._allowed)
         self._reason = "first guess"
 
-    def _choose(self, action: Task, state: FilmState) -> Proposal | str:
+    def _choose(self, action: Task, belief: Belief) -> Proposal | str:
         bracket = self._bracket(action)
         if bracket.exhausted:
             return f"{action}: {bracket.missed('T' if action == 'write' else 'ps')}"
         if action == "write":
             pulse = self._writing_pulse(bracket.guess)
         else:
-            width = round(bracket.guess, 1)
-            pulse = Pulse(amplitude_T=_UNIFORM_T, width_ps=width, theta_deg=_THETA_DEG)
-        reason = self._reason if action == self.task else f"{action} first: film has {state}"
-        return Proposal(action, against(state.background, pulse), reason)
+            pulse = _UNIFORM.model_copy(update={"width_ps": round(bracket.guess, 1)})
+        pulse = self._allowed.clamp(against(belief.background, pulse))
+        reason = self._reason if action == self.task else f"{action} first: film has {belief}"
+        return Proposal(action, pulse, reason)
 
     def _learn(
-        self, proposal: Proposal, before: FilmState, result: ShotResult, after: FilmState
+        self,
+        proposal: Proposal,
+        before: Belief,
+        result: ShotResult,  # noqa: ARG002
+        after: Belief,
+        outcome: np.ndarray,
     ) -> None:
-        """The verdict, where the last frame of the movie bears it out, says which way to go; the
-        film as it then settles decides whether it worked.
-        """
-        verdict = _confirmed(result, before)
+        """What the film most likely became says which way to go, where it is `TELLING`."""
         bracket = self._bracket(proposal.action)
-        worked, too_much = {
-            "write": (after.has_one_skyrmion, verdict == "mixed"),
-            # a skyrmion that was switched and faded got too much, as one that collapsed
-            "switch": (turned_over(before, after), verdict in ("collapse", "switching")),
-            "erase": (after.is_empty, False),
-        }[proposal.action]
-        if worked:
-            bracket.worked()
-            self._reason = f"{verdict}: worked before"
-        elif too_much:
-            bracket.too_much()
-            self._reason = f"{verdict}: too much"
+        if proposal.action == "switch":
+            off = switched(outcome)
         else:
-            bracket.too_little()
-            self._reason = f"{verdict}: not enough"
+            off = written(before, after) if proposal.action == "write" else erased(after)
+        if off is None:
+            return
+        bracket.learn(off)
+        self._reason = f"{_SAID[off]}: left {after}"
 
-    def _bracket(self, action: Task) -> Bracket:
+    def _bracket(self, action: Action) -> Bracket:
         memory = self._memory
         return {"write": memory.write_T, "switch": memory.switch_ps, "erase": memory.erase_ps}[
             action
         ]
 
 
-def _confirmed(result: ShotResult, before: FilmState) -> str:
-    """The verdict, where the last frame of the movie agrees with it, else "mixed"."""
-    end = result.state
-    if end is None:
-        return "mixed"
-    agrees = {
-        "breathing": end.has_one_skyrmion and before.background == end.background,
-        "switching": turned_over(before, end),
-        "collapse": end.is_empty,
-        "nucleation": end.has_one_skyrmion,
-        "nothing": end.is_empty,
-    }
-    return result.label if agrees.get(result.label) else "mixed"
+def written(before: Belief, after: Belief) -> Off | None:
+    """How far off a writing pulse was; None where the beliefs are not `TELLING`."""
+    left = told_kind(after) if told_kind(before) == "empty" else None
+    offs: dict[Kind | None, Off] = {"one": 0, "empty": -1, "other": 1}
+    return offs.get(left)
+
+
+def erased(after: Belief) -> Off | None:
+    """How far off an erasing pulse was; None where the belief is not `TELLING`."""
+    empty = after.probability("empty")
+    if empty >= TELLING:
+        return 0
+    return -1 if empty <= 1 - TELLING else None
+
+
+def switched(outcome: np.ndarray) -> Off | None:
+    """How far off a switching pulse was; None where the outcome is not `TELLING`.
+
+    A skyrmion that was switched and faded got too much, as one that collapsed.
+    """
+    if outcome.max() < TELLING:
+        return None
+    offs: dict[Outcome, Off] = {"switching": 0, "collapse": 1, "breathing": -1, "mixed": -1}
+    return offs[likeliest(outcome)]
+
+
+def narrow(bracket: Bracket, pulse: Pulse, allowed: Allowed) -> None:
+    """Allow only what the envelope does: fields where ``pulse`` has a spot, else widths."""
+    inside = allowed.clamp(pulse)
+    limits = allowed.widths(inside) if pulse.spot is None else allowed.amplitudes(inside)
+    bracket.narrow(*limits)

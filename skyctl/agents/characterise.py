@@ -14,8 +14,11 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.stats import norm
 
-from skyctl.agents.library import SwitchBelief
-from skyctl.agents.tasks import against
+from skyctl.agents.allowed import Allowed
+from skyctl.agents.seeker import PulseMemory, TargetSeeker
+from skyctl.agents.tasks import Proposal, against, preparing
+from skyctl.belief import SURE, Belief
+from skyctl.process import Kind
 from skyctl.pulse import Pulse
 from skyctl.verdict import ShotResult
 
@@ -103,22 +106,31 @@ class Characterisation:
 
 
 class Characteriser:
-    """Proposes weak pulses at an empty film and fits a sample to the answers.
+    """An `Agent` that empties the film, fires weak pulses at it and fits a sample to the answers.
 
     A camera that cuts its noise off at ±1 shows a mean nearer to 0 than it is, most of all at rest;
     how noisy it is is fitted as well.
 
     predict : how a film answers
     amplitude_T : of its pulses; what they tell falls with the square of it
-    belief : what is known of the sample; None is what `skyctl.agents.library` knows of all
+    memory : what is known of the sample, and of erasing; changed in place
+    allowed : what the pulser may fire; None is everything
+
+    It is done when the last of its pulses has left the film as it was. One that does not ends it.
 
     Raises ValueError for an amplitude that is not above 0.
     """
 
+    task = "characterise"
     name = "characteriser"
+    seed: int | None = None
 
     def __init__(
-        self, predict: Predict, amplitude_T: float = 3.0, belief: SwitchBelief | None = None
+        self,
+        predict: Predict,
+        amplitude_T: float = 3.0,
+        memory: PulseMemory | None = None,
+        allowed: Allowed | None = None,
     ) -> None:
         if not 0 < amplitude_T < math.inf:
             raise ValueError(f"amplitude_T = {amplitude_T}: give a field above 0")
@@ -130,24 +142,78 @@ class Characteriser:
             for width in _WIDTHS_PS
         ]  # fmt: skip
         self._seen: list[tuple[Pulse, np.ndarray, np.ndarray]] = []
-        belief = belief or SwitchBelief()
-        logs, weights = np.log(belief.library.samples), belief.weights
+        memory = memory or PulseMemory()
+        self._eraser = TargetSeeker("erase", (0.0, 0.0), memory, allowed)
+        self._allowed = allowed or Allowed()
+        self._film: tuple[Kind, int] | None = None  # as the pulses found it
+        self._last: Pulse | None = None
+        self.library_sha256 = self._eraser.library_sha256
+        self.gave_up = ""
+        known = memory.switching
+        logs, weights = np.log(known.library.samples), known.weights
         self._before = weights @ logs
         self._spread = np.sqrt(weights @ (logs - self._before) ** 2)
 
-    def suggest(self, background: int) -> Pulse | None:
-        """The next pulse for an empty film with this background, +1 or -1; None when it is done."""
-        if len(self._seen) == len(self._pulses):
-            return None
-        return against(background, self._pulses[len(self._seen)])
+    @property
+    def shots(self) -> int:
+        """How many movies were taken in."""
+        return len(self._seen)
 
-    def ingest(self, result: ShotResult, background: int) -> None:
-        """Take in the movie of the pulse suggested last.
+    def reached(self, belief: Belief) -> bool:
+        """Whether all movies are in, and the film is as it was."""
+        if self._film is None or self.shots < len(self._pulses):
+            return False
+        return belief.probability(*self._film) >= SURE
+
+    def suggest(self, belief: Belief) -> Proposal | None:
+        """The next weak pulse at an empty film, or one that empties it."""
+        chosen = self._choose(belief)
+        self.gave_up = chosen if isinstance(chosen, str) else ""
+        return None if isinstance(chosen, str) else chosen
+
+    def probe(self, belief: Belief) -> Proposal | None:
+        """As an eraser's."""
+        proposal = preparing(self._eraser.probe(belief))
+        self.gave_up = "" if proposal else self._eraser.gave_up
+        return proposal
+
+    def saw(self, look: ShotResult) -> None:
+        """A look at the film at rest."""
+        self._eraser.saw(look)
+
+    def ingest(self, proposal: Proposal, before: Belief, result: ShotResult, after: Belief) -> None:
+        """Take in the movie of a weak pulse, or learn to erase.
 
         Raises ValueError for one without frames before and after the pulse.
         """
+        if proposal.action == "characterise":
+            self._take(result, before.background)
+        else:
+            self._eraser.ingest(proposal, before, result, after)
+
+    def failed(self, proposal: Proposal) -> None:
+        """It is proposed again."""
+
+    def _choose(self, belief: Belief) -> Proposal | str:
+        for sign in (-1, 1):
+            for pulse in self._pulses:
+                if why_not := self._allowed.why_not(against(sign, pulse)):
+                    return f"characterise: the envelope does not allow {pulse}: {why_not}"
+        if self._film is None and belief.kind != "empty":
+            erasing = preparing(self._eraser.suggest(belief))
+            return erasing or f"no empty film to start from: {self._eraser.gave_up}"
+        if self._film not in (None, belief.likeliest):
+            return f"{self._last} was fired: the film is not what it was"
+        if self.shots == len(self._pulses):
+            return "all pulses were fired"
+        self._film = belief.likeliest
+        self._last = against(belief.background, self._pulses[self.shots])
+        reason = "leaves the film as it is"
+        return Proposal("characterise", self._last, reason, whole_movie=True)
+
+    def _take(self, result: ShotResult, background: int) -> None:
         times_ps, mean_sz = np.array(result.mean_sz, float).reshape(-1, 2).T
-        pulse = self._pulses[len(self._seen)]
+        pulse = self._pulses[self.shots]
         before = times_ps <= pulse.peak_ps - 6 * pulse.width_ps
         wanted = times_ps <= pulse.peak_ps + _SEEN_PS
         if not before.any() or wanted.sum() < before.sum() + 4:

@@ -30,15 +30,11 @@ class DriftWatch:
     def check(self) -> str:
         """What changed, or "". The memory then knows the last shots only."""
         belief = self._memory.switching
-        saved = belief.as_json()
-        shots, sizes = saved["shots"], saved["sizes"]
-        first = min(_FIRST, len(shots) - _LAST)
+        shots = len(belief.evidence)
+        first = min(_FIRST, shots - _LAST)
         if first < _LAST:
             return ""
-        before, since = (
-            SwitchBelief.from_json({**saved, "shots": s, "sizes": z}, belief.library)
-            for s, z in ((shots[:first], sizes[:first]), (shots[-_LAST:], sizes[-_LAST:]))
-        )
+        before, since = belief.of_shots(0, first), belief.of_shots(shots - _LAST, shots)
         self.overlap = float(len(before.weights) * before.weights @ since.weights)
         if self.overlap >= _EVEN:
             return ""

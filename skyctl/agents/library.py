@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from skyctl.agents.outcome import OUTCOMES, Outcome, Signals
+from skyctl.agents.outcome import OUTCOMES, Outcome, Signals, likeliest
 from skyctl.errors import SkyctlError
 from skyctl.pulse import Pulse
 
@@ -108,11 +108,19 @@ def _read(data: bytes, name: str) -> SwitchingLibrary:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One shot at a skyrmion: which of the library's pulses, and what came of it."""
+    """One shot at a skyrmion: which of the library's pulses, and what came of it.
+
+    outcomes : (len(OUTCOMES),) probabilities
+    """
 
     pulse: int
-    outcome: Outcome
+    outcomes: tuple[float, ...]
     signals: Signals
+
+    @property
+    def outcome(self) -> Outcome:
+        """The likeliest."""
+        return likeliest(np.array(self.outcomes))
 
 
 class SwitchBelief:
@@ -127,18 +135,18 @@ class SwitchBelief:
     def __init__(self, library: SwitchingLibrary | None = None) -> None:
         self.library = library or SwitchingLibrary.load()
         self.evidence: list[Evidence] = []
-        self._sizes: list[float] = []
+        self._sizes: list[tuple[int, float]] = []  # (shots before it, ln of the sites)
         self._from_shots = np.zeros(len(self.library.samples))
 
     def saw_skyrmion(self, sites: int) -> None:
         """Take in how large the relaxed skyrmion is seen."""
         if sites > 0:
-            self._sizes.append(math.log(sites))
+            self._sizes.append((len(self.evidence), math.log(sites)))
 
     def saw(self, evidence: Evidence) -> None:
         """Take in a shot."""
         library, seen = self.library, evidence.signals
-        chances = library.chances[:, evidence.pulse, OUTCOMES.index(evidence.outcome)]
+        chances = library.chances[:, evidence.pulse] @ np.array(evidence.outcomes)
         self._from_shots += np.log((1 - _SURPRISE) * chances + _SURPRISE / len(OUTCOMES))
         for value, expected, blur in (
             (seen.flip_ps, library.flip_ps, math.hypot(library.spread["flip_ps"], _FLIP_BLUR_PS)),
@@ -158,7 +166,8 @@ class SwitchBelief:
         library, log_weights = self.library, self._from_shots.copy()
         if self._sizes:  # one skyrmion seen again and again is one observation
             blur = math.hypot(library.spread["log_size"], _SIZE_BLUR)
-            log_weights += _log_student((np.mean(self._sizes) - library.log_size) / blur)
+            size = np.mean([size for _, size in self._sizes])
+            log_weights += _log_student((size - library.log_size) / blur)
         weights = np.exp(log_weights - log_weights.max())
         return (1 - _NARROWEST) * weights / weights.sum() + _NARROWEST / len(weights)
 
@@ -167,8 +176,7 @@ class SwitchBelief:
         chances = np.tensordot(self.weights, self.library.chances, 1)
         for evidence in self.evidence:
             share = _ALIKE_SHARE * self.library.alike[evidence.pulse][:, None]
-            happened = np.eye(len(OUTCOMES))[OUTCOMES.index(evidence.outcome)]
-            chances = (1 - share) * chances + share * happened
+            chances = (1 - share) * chances + share * np.array(evidence.outcomes)
         return chances
 
     def fired(self) -> str:
@@ -184,6 +192,17 @@ class SwitchBelief:
         outcomes = ", ".join(f"{count} {name}" for name, count in found.most_common())
         return f"{len(self.evidence)} shots ({outcomes}) of {ranges}"
 
+    def of_shots(self, first: int, end: int) -> "SwitchBelief":
+        """What the shots from ``first`` up to ``end``, and looks between them, say alone."""
+        belief = SwitchBelief(self.library)
+        for evidence in self.evidence[first:end]:
+            belief.saw(evidence)
+        last = end if end < len(self.evidence) else end + 1
+        belief._sizes = [
+            (shots - first, size) for shots, size in self._sizes if first <= shots < last
+        ]
+        return belief
+
     def estimate(self) -> dict[str, tuple[float, float]]:
         """Posterior mean and standard deviation of each parameter of the sample."""
         mean = self.weights @ self.library.samples
@@ -196,12 +215,13 @@ class SwitchBelief:
         shots = [
             {
                 "pulse": each.pulse,
-                "outcome": each.outcome,
+                "outcomes": list(each.outcomes),
                 "signals": [None if math.isnan(v) else v for v in vars(each.signals).values()],
             }
             for each in self.evidence
         ]
-        return {"sha256": self.library.sha256, "sizes": list(self._sizes), "shots": shots}
+        sizes = [list(size) for size in self._sizes]
+        return {"sha256": self.library.sha256, "sizes": sizes, "shots": shots}
 
     @classmethod
     def from_json(
@@ -217,10 +237,11 @@ class SwitchBelief:
                 f"memory of a sample: made with switching library {saved['sha256'][:12]}, this one "
                 f"is {belief.library.sha256[:12]}. Use the same version of skyctl."
             )
-        belief._sizes = [float(size) for size in saved["sizes"]]
         for shot in saved["shots"]:
             values = [math.nan if v is None else float(v) for v in shot["signals"]]
-            belief.saw(Evidence(int(shot["pulse"]), shot["outcome"], Signals(*values)))
+            outcomes = tuple(float(each) for each in shot["outcomes"])
+            belief.saw(Evidence(int(shot["pulse"]), outcomes, Signals(*values)))
+        belief._sizes = [(int(shots), float(size)) for shots, size in saved["sizes"]]
         return belief
 
 

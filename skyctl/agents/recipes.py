@@ -6,8 +6,8 @@ import numpy as np
 
 from skyctl.agents.seeker import TargetSeeker
 from skyctl.agents.tasks import Proposal, Task, against
+from skyctl.belief import Belief
 from skyctl.pulse import Pulse
-from skyctl.verdict import FilmState
 
 PAPER_SWITCH = Pulse(amplitude_T=2.0, theta_deg=40.0, width_ps=28.0)
 """What switched the film of arXiv:1907.01814 at a damping of 0.36."""
@@ -22,8 +22,8 @@ class RecipeSeeker(TargetSeeker):
         super().__init__(*arguments)
         self.library_sha256 = ""
 
-    def _switch(self, state: FilmState) -> Proposal:
-        pulse = against(state.background, PAPER_SWITCH)
+    def _switch(self, belief: Belief) -> Proposal:
+        pulse = against(belief.background, PAPER_SWITCH)
         return Proposal("switch", pulse, "what switched in the paper")
 
 
@@ -41,13 +41,16 @@ class RandomSeeker(TargetSeeker):
         self.seed = seed
         self._rng = np.random.default_rng(seed)
 
-    def _switch(self, state: FilmState) -> Proposal:
+    def _switch(self, belief: Belief) -> Proposal:
         pulse = Pulse(
             amplitude_T=self._rng.uniform(1.0, 3.0),
             theta_deg=self._rng.uniform(20.0, 60.0),
             width_ps=self._rng.uniform(4.0, 48.0),
         )
-        return Proposal("switch", against(state.background, pulse), "drawn at random")
+        return self._drawn("switch", against(belief.background, pulse))
+
+    def _drawn(self, action: Task, pulse: Pulse) -> Proposal:
+        return Proposal(action, self._allowed.clamp(pulse), "drawn at random")
 
 
 class RandomSearch(RandomSeeker):
@@ -55,15 +58,15 @@ class RandomSearch(RandomSeeker):
 
     name = "random-search"
 
-    def _choose(self, action: Task, state: FilmState) -> Proposal:
+    def _choose(self, action: Task, belief: Belief) -> Proposal:
         if action == "switch":
-            return self._switch(state)
+            return self._switch(belief)
         draw = self._rng.uniform
         if action == "write":
             drawn = {"width_ps": draw(4.0, 48.0), "theta_deg": draw(20.0, 60.0)}
             pulse = self._writing_pulse(draw(1.0, 12.0)).model_copy(update=drawn)
-            return Proposal(action, against(state.background, pulse), "drawn at random")
+            return self._drawn(action, against(belief.background, pulse))
         pulse = Pulse(
             amplitude_T=draw(1.0, 3.0), theta_deg=draw(0.0, 180.0), width_ps=draw(4.0, 48.0)
         )
-        return Proposal(action, pulse, "drawn at random")
+        return self._drawn(action, pulse)

@@ -1,7 +1,7 @@
 """Target seeker: chooses the next pulse towards write, switch or erase.
 
-It sees what a camera and a network give, verdicts and film states, and nothing of the sample. What
-it knows beforehand is how simulated samples switch (`skyctl.agents.library`).
+It sees what a camera and a network give, beliefs and results of shots, and nothing of the sample.
+What it knows beforehand is how simulated samples switch (`skyctl.agents.library`).
 """
 
 from dataclasses import dataclass, field
@@ -9,22 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from skyctl.agents.bracket import Bracket
+from skyctl.agents.allowed import Allowed
+from skyctl.agents.bracket import Bracket, erased, narrow, written
 from skyctl.agents.library import Evidence, SwitchBelief
-from skyctl.agents.outcome import OUTCOMES, outcome_of, signals
-from skyctl.agents.tasks import Proposal, Task, TaskSeeker, against
+from skyctl.agents.outcome import OUTCOMES, signals
+from skyctl.agents.tasks import Action, Proposal, Task, TaskSeeker, against
+from skyctl.belief import Belief
 from skyctl.pulse import Pulse
-from skyctl.verdict import FilmState, ShotResult
+from skyctl.verdict import ShotResult
 
 __all__ = ["Bracket", "Proposal", "PulseMemory", "TargetSeeker", "Task"]
 
-_ERASE_T = 3.0
-_ERASE_THETA_DEG = 20.0
+_ERASE = Pulse(amplitude_T=3.0, width_ps=1.0, theta_deg=20.0)
 _REPAIR_PULSES = 2.0
 """What a lost skyrmion costs: one pulse empties the film or turns it back, one writes it anew."""
 _HOPELESS = 0.03
 _SHOTS_TO_DESPAIR = 8
 _CANDIDATES = 16
+_NOISY = 0.3
+"""Noise of a pixel, in units of S_z, from which on counted sites say nothing of a size."""
 
 
 @dataclass
@@ -63,7 +66,7 @@ class PulseMemory:
 class TargetSeeker(TaskSeeker):
     """Suggests pulses for one task, and learns from what each did.
 
-    task, centre : as `TaskSeeker`
+    task, centre, allowed : as `TaskSeeker`
     memory : what earlier tasks learned; changed in place
 
     To switch, it fires the library's pulse that is expected to need the fewest pulses if it were
@@ -74,81 +77,101 @@ class TargetSeeker(TaskSeeker):
     name = "library-seeker"
 
     def __init__(
-        self, task: Task, centre: tuple[float, float], memory: PulseMemory | None = None
+        self,
+        task: Task,
+        centre: tuple[float, float],
+        memory: PulseMemory | None = None,
+        allowed: Allowed | None = None,
     ) -> None:
-        super().__init__(task, centre)
+        super().__init__(task, centre, allowed)
         self._memory = memory or PulseMemory()
+        narrow(self._memory.write_T, self._writing_pulse(1.0), self._allowed)
+        narrow(self._memory.erase_ps, _ERASE, self._allowed)
         self.library_sha256 = self._memory.switching.library.sha256
         self._last = "first guess"
         self._proposed: dict[Pulse, int] = {}
 
-    def _choose(self, action: Task, state: FilmState) -> Proposal | str:
-        why = "" if action == self.task else f"{action} first: film has {state}; "
+    def saw(self, look: ShotResult) -> None:
+        """A look at the film at rest: how large the skyrmion is."""
+        film = look.state
+        if film and film.has_one_skyrmion and film.noise < _NOISY and not look.problem:
+            self._memory.switching.saw_skyrmion(film.reversed_sites)
+
+    def _choose(self, action: Task, belief: Belief) -> Proposal | str:
+        why = "" if action == self.task else f"{action} first: there is {belief}; "
         if action == "switch":
-            return self._switch(state)
+            return self._switch(belief)
         bracket = self._bracket(action)
         if bracket.exhausted:
             return f"{action}: {bracket.missed('T' if action == 'write' else 'ps')}"
         if action == "write":
-            pulse = self._writing_pulse(bracket.guess)
-            return Proposal(action, against(state.background, pulse), why + self._last)
-        # A field that holds the film where it is to point, and shrinks what does not.
-        pulse = Pulse(
-            amplitude_T=_ERASE_T, width_ps=round(bracket.guess, 1), theta_deg=_ERASE_THETA_DEG
-        )
-        pulse = against(-self._background_to_leave(state), pulse)
-        return Proposal(action, pulse, why + self._last)
+            pulse = against(belief.background, self._writing_pulse(bracket.guess))
+        else:
+            # A field that holds the film where it is to point, and shrinks what does not.
+            pulse = _ERASE.model_copy(update={"width_ps": round(bracket.guess, 1)})
+            pulse = against(-self._background_to_leave(belief), pulse)
+        return Proposal(action, self._allowed.clamp(pulse), why + self._last)
 
-    def _switch(self, state: FilmState) -> Proposal | str:
-        belief = self._memory.switching
-        if state.has_one_skyrmion:
-            belief.saw_skyrmion(state.reversed_sites)
-        chances = belief.chances()
+    def _switch(self, belief: Belief) -> Proposal | str:
+        known = self._memory.switching
+        pulses = [against(belief.background, pulse) for pulse in known.library.as_pulses]
+        may = np.flatnonzero([self._allowed.allows(pulse) for pulse in pulses])
+        if not may.size:
+            return f"switch: the envelope leaves none of the library's {len(pulses)} pulses"
+        chances = known.chances()[may]
         success = chances[:, OUTCOMES.index("switching")]
-        if len(belief.evidence) >= _SHOTS_TO_DESPAIR and success.max() < _HOPELESS:
+        if len(known.evidence) >= _SHOTS_TO_DESPAIR and success.max() < _HOPELESS:
             return (
-                f"switch: {belief.fired()}, and of {len(success)} pulses none has a chance above "
+                f"switch: {known.fired()}, and of {len(success)} pulses none has a chance above "
                 f"{success.max():.1%}"
             )
         lost = 1 - success - chances[:, OUTCOMES.index("breathing")]
         best = np.argsort(-success / (1 + _REPAIR_PULSES * lost), kind="stable")[:_CANDIDATES]
-        pulses = [against(state.background, belief.library.as_pulses[i]) for i in best]
-        self._proposed = {pulses[0]: int(best[0])}  # pyright: ignore[reportUnhashable]
-        damping, deviation = belief.estimate()["damping"]
+        first = int(may[best[0]])
+        self._proposed = {pulses[first]: first}  # pyright: ignore[reportUnhashable]
+        damping, deviation = known.estimate()["damping"]
         reason = (
             f"{success[best[0]]:.0%} likely to switch; damping looks like {damping:.2f} ± "
-            f"{deviation:.2f} after {len(belief.evidence)} shots"
+            f"{deviation:.2f} after {len(known.evidence)} shots"
         )
-        candidates = tuple(zip(pulses, success[best].tolist(), strict=True))
-        return Proposal("switch", pulses[0], reason, candidates)
+        candidates = tuple((pulses[may[i]], float(success[i])) for i in best)
+        return Proposal("switch", pulses[first], reason, candidates)
 
     def _learn(
-        self, proposal: Proposal, before: FilmState, result: ShotResult, after: FilmState
+        self,
+        proposal: Proposal,
+        before: Belief,
+        result: ShotResult,
+        after: Belief,
+        outcome: np.ndarray,
     ) -> None:
         if proposal.action == "switch":
-            self._learn_switching(proposal, before, result, after)
+            self._learn_switching(proposal, before, result, outcome)
             return
-        bracket = self._bracket(proposal.action)
-        worked = after.is_empty if proposal.action == "erase" else after.has_one_skyrmion
-        if worked:
-            bracket.worked()
+        off = written(before, after) if proposal.action == "write" else erased(after)
+        if off is None:
+            return
+        self._bracket(proposal.action).learn(off)
+        if off == 0:
             self._last = "worked before"
-        elif proposal.action == "erase" or after.is_empty:
-            bracket.too_little()
-            self._last = f"not enough: left {after}"
         else:
-            bracket.too_much()
-            self._last = f"too much: left {after}"
+            self._last = f"{'not enough' if off < 0 else 'too much'}: left {after}"
 
     def _learn_switching(
-        self, proposal: Proposal, before: FilmState, result: ShotResult, after: FilmState
+        self, proposal: Proposal, before: Belief, result: ShotResult, outcome: np.ndarray
     ) -> None:
         pulse = self._proposed.get(proposal.pulse)
         if pulse is None:
             return
         times_ps, mean_sz = np.array(result.mean_sz, float).reshape(-1, 2).T
-        seen = signals(times_ps, mean_sz, before.background, proposal.pulse.peak_ps)
-        self._memory.switching.saw(Evidence(pulse, outcome_of(before, after), seen))
+        seen = signals(
+            times_ps,
+            mean_sz,
+            before.background,
+            proposal.pulse.peak_ps,
+            whole=not result.ended_early,
+        )
+        self._memory.switching.saw(Evidence(pulse, tuple(outcome.tolist()), seen))
 
-    def _bracket(self, action: Task) -> Bracket:
+    def _bracket(self, action: Action) -> Bracket:
         return self._memory.write_T if action == "write" else self._memory.erase_ps

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from bluesky import RunEngine
 
+from skyctl.beamline import simulated_beamline
 from skyctl.bench.machine import machine
-from skyctl.devices.simulated import simulated_beamline
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans.characterise import characterise
 from skyctl.rehearsal import twin_mean_sz
@@ -73,8 +73,7 @@ def _one(
             field_calibration=sample.field_calibration, seed=seed,
         ) as line,
     ):  # fmt: skip
-        devices = line.pulser, line.camera, line.classifier, line.decisions
-        result: Any = engine(characterise(*devices, twin_mean_sz))
+        result: Any = engine(characterise(line, twin_mean_sz))
         report = result.plan_result
     run: dict[str, Any] = {
         "sample_seed": seed, "condition": name, "truth": truth, "reason": report.reason,

@@ -11,15 +11,16 @@ import numpy as np
 from bluesky import RunEngine
 from bluesky.utils import Msg, RunEngineInterrupted
 
+from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.bench.machine import machine
 from skyctl.devices.guard import Envelope, Guard
-from skyctl.devices.simulated import Beamline, SimulatedSample, simulated_beamline
+from skyctl.devices.simulated import SimulatedSample
 from skyctl.errors import PulseRefused
 from skyctl.frame import Frame
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import cycle
+from skyctl.plans.campaign import TaskReport
 from skyctl.plans.reports import CycleReport
-from skyctl.plans.stubs import TaskReport
 from skyctl.simulators.spread import SampleSpread
 from skyctl.verdict import ShotResult, Verdict
 
@@ -137,8 +138,7 @@ def cycle_with_faults(
             engine.subscribe(put_in.document)
             injected = put_in.injected
         plan = cycle(
-            line.pulser, line.camera, line.classifier, line.decisions,
-            cycles=cycles, shots=30, on_task=judge.task, on_change=say,
+            line, cycles=cycles, shots=30, on_task=judge.task, on_change=say,
         )  # fmt: skip
         report, pauses = _run(engine, plan)
         guard = line.pulser.guard

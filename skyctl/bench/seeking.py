@@ -17,11 +17,14 @@ import numpy as np
 from scipy.stats import binomtest, bootstrap
 
 from skyctl.agents.bracket import BracketMemory, BracketSeeker
+from skyctl.agents.campaign import Campaign, Fire, Look, Stop
 from skyctl.agents.library import SwitchingLibrary
 from skyctl.agents.outcome import OUTCOMES
 from skyctl.agents.recipes import RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
-from skyctl.agents.tasks import Proposal, Task, TaskSeeker, against, turned_over
+from skyctl.agents.tasks import Proposal, Task, TaskSeeker, against
+from skyctl.belief import Belief
+from skyctl.devices.classifier import hold_after
 from skyctl.devices.simulated import SimulatedSample
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
@@ -82,6 +85,7 @@ class Attempt:
     """One task at one sample: pulses fired, and whether it was reached and truly so.
 
     gave_up : why the agent had no more pulse, or ""; library_sha256 : of what it knew beforehand
+    frames : how many were read, of looks and of movies
     """
 
     agent: Agent
@@ -94,6 +98,7 @@ class Attempt:
     fired: tuple[str, ...]
     gave_up: str = ""
     library_sha256: str = ""
+    frames: int = 0
 
 
 Life = tuple[Agent, int, Conditions]
@@ -121,7 +126,10 @@ class _Direct:
 
 
 class Rig:
-    """One film under camera and classifier. ``fire`` and ``look`` give what a plan would get."""
+    """One film under camera and classifier. ``fire`` and ``look`` give what a plan would get.
+
+    frames : read so far; held : why a plan's pulser would hold fire now, or ""
+    """
 
     def __init__(self, sample: Sample, conditions: Conditions, seed: int) -> None:
         parameters = replace(sample.parameters, temperature_K=conditions.temperature_K)
@@ -134,18 +142,23 @@ class Rig:
         self._driver = SimulatedSample(
             self.film, publisher, imaging=noisy, field_calibration=sample.field_calibration
         )
+        self._streaming = streaming
         self._shots = 0
+        self.frames = 0
+        self.held = ""
+
+    @property
+    def belief(self) -> Belief:
+        """About film and network, as a plan has it."""
+        return self._streaming.belief
 
     def _keep_result(self, news: Verdict | ShotResult) -> None:
         if isinstance(news, ShotResult):
             self._results.append(news)
 
-    def look(self) -> FilmState:
+    def look(self) -> ShotResult:
         """Film at rest, one frame."""
-        state = self._film_shot(None).state
-        if state is None:
-            raise RuntimeError("a look without a frame")
-        return state
+        return self._film_shot(None)
 
     def fire(self, pulse: Pulse) -> ShotResult:
         """Fire, film, classify, and let the film settle."""
@@ -168,7 +181,10 @@ class Rig:
         self._driver.wait_settled()
         if self._driver.error:
             raise self._driver.error
-        return self._results[-1]
+        result = self._results[-1]
+        self.frames += result.counts.received
+        self.held = hold_after(result)
+        return result
 
 
 @contextmanager
@@ -193,7 +209,7 @@ class OracleSeeker(TargetSeeker):
         super().__init__(task, _CENTRE, memory)
         self._rig, self._conditions, self._noise = rig, conditions, 0
 
-    def _switch(self, state: FilmState) -> Proposal:
+    def _switch(self, belief: Belief) -> Proposal:
         library = self._memory.switching.library
         p = self._rig.sample.parameters
         truth = [p.damping, p.moment_muB, p.anisotropy_meV, p.dmi_meV]
@@ -202,16 +218,23 @@ class OracleSeeker(TargetSeeker):
         weights = np.exp(-2 * (off**2).sum(1))
         success = weights @ library.chances[:, :, OUTCOMES.index("switching")] / weights.sum()
         best = np.argsort(-success, kind="stable")
-        tried = [against(state.background, library.as_pulses[i]) for i in best[:_ORACLE_TRIES]]
+        tried = [against(belief.background, library.as_pulses[i]) for i in best[:_ORACLE_TRIES]]
         for pulse in tried:
             self._noise += 1
             with _rig(self._rig.sample, self._conditions, 10_000 + self._noise) as twin:
                 twin.film.spins = self._rig.film.spins
-                before = twin.look()
+                before = twin.look().state
                 twin.fire(pulse)
-                if turned_over(before, twin.look()):
+                if _turned_over(before, twin.look().state):
                     return Proposal("switch", pulse, "switched the copy")
         return Proposal("switch", tried[0], "none tried switches the copy")
+
+
+def _turned_over(before: FilmState | None, after: FilmState | None) -> bool:
+    if before is None or after is None:
+        return False
+    both = before.has_one_skyrmion and after.has_one_skyrmion
+    return both and before.background != after.background
 
 
 class _MakeSeeker(Protocol):
@@ -246,27 +269,44 @@ def live(agent: Agent, sample_seed: int, conditions: Conditions) -> list[Attempt
     return attempts
 
 
+class FilmedSample(Protocol):
+    """What `run_campaign` needs; `Rig` is one."""
+
+    held: str
+
+    @property
+    def belief(self) -> Belief: ...
+    def look(self) -> ShotResult: ...
+    def fire(self, pulse: Pulse) -> ShotResult: ...
+
+
+def run_campaign(campaign: Campaign, rig: FilmedSample) -> Stop:
+    """Carry a campaign out without a RunEngine: `skyctl.plans.campaign.pursue`, in autonomy."""
+    while True:
+        belief = rig.belief
+        step = campaign.step(belief, rig.held)
+        if isinstance(step, Look):
+            campaign.looked(rig.look())
+        elif isinstance(step, Fire):
+            campaign.fired(step.proposal, belief, rig.fire(step.proposal.pulse))
+        else:
+            return step
+
+
 def _pursue(
     seeker: TaskSeeker, rig: Rig, agent: Agent, sample_seed: int, conditions: Conditions
 ) -> Attempt:
-    """The loop of `skyctl.plans.stubs.pursue`, without a RunEngine."""
-    at_start, fired, state = rig.charge(), [], rig.look()
-    while not seeker.reached(state) and len(fired) < AT_MOST[seeker.task]:
-        proposal = seeker.suggest(state)
-        if proposal is None:
-            break
-        result, before = rig.fire(proposal.pulse), state
-        fired.append(f"{proposal.action} {proposal.pulse}")
-        state = rig.look()
-        seeker.ingest(proposal, before, result, state)
-    reached = seeker.reached(state)
+    at_start, frames = rig.charge(), rig.frames
+    campaign = Campaign(seeker, AT_MOST[seeker.task])
+    end = run_campaign(campaign, rig)
     wanted = {"write": 1.0, "switch": -np.sign(at_start), "erase": 0.0}[seeker.task]
     charge = abs(rig.charge()) if seeker.task == "write" else rig.charge()
     return Attempt(
         agent=agent, task=seeker.task, sample_seed=sample_seed, conditions=conditions,
-        pulses=len(fired), reached=reached,
-        verified=bool(reached and abs(charge - wanted) < _CHARGE), fired=tuple(fired),
-        gave_up=seeker.gave_up, library_sha256=seeker.library_sha256,
+        pulses=campaign.pulses, reached=end.reached,
+        verified=bool(end.reached and abs(charge - wanted) < _CHARGE),
+        fired=tuple(f"{each.action} {each.pulse}" for each in campaign.proposed),
+        gave_up=seeker.gave_up, library_sha256=seeker.library_sha256, frames=rig.frames - frames,
     )  # fmt: skip
 
 

@@ -31,8 +31,8 @@ from skyctl.cli.common import (
 
 if TYPE_CHECKING:
     from skyctl.devices.pulser import Pulser
+    from skyctl.plans.campaign import TaskReport
     from skyctl.plans.modes import Answer, Request
-    from skyctl.plans.stubs import TaskReport
 
 _SHOWN_CANDIDATES = 5
 _CYCLE_SHOTS = 30
@@ -94,8 +94,8 @@ def run(
     from bluesky.callbacks.json_writer import JSONLinesWriter
     from bluesky.utils import RunEngineInterrupted
 
+    from skyctl.beamline import simulated_beamline
     from skyctl.demo import DOCUMENTS
-    from skyctl.devices.simulated import simulated_beamline
     from skyctl.inference.model import MovieClassifier
     from skyctl.plans.modes import Oversight
     from skyctl.simulators.spread import Sample, SampleSpread
@@ -121,10 +121,9 @@ def run(
                 context_managers=[lambda engine: _CtrlC(engine, line.pulser)],
             )
             engine.subscribe(JSONLinesWriter(str(folder), DOCUMENTS))
-            devices = line.pulser, line.camera, line.classifier, line.decisions
             try:
                 result: Any = engine(
-                    call(*devices, oversight=oversight, **arguments, md={"purpose": "skyctl run"})
+                    call(line, oversight=oversight, **arguments, md={"purpose": "skyctl run"})
                 )
             except RunEngineInterrupted:
                 engine.abort("interrupted by the user")
@@ -186,9 +185,7 @@ def _rehearse(call: Any, arguments: dict[str, Any], line: Any, twins: int, start
     from skyctl.rehearsal import guesses, rehearse
 
     with console.status(f"rehearsing on {twins} simulated twins …"):
-        report = rehearse(
-            call, arguments, line.pulser, line.camera, guesses(twins), start=start
-        )  # fmt: skip
+        report = rehearse(call, arguments, line, guesses(twins), start=start)
     console.print(f"rehearsed: {escape(str(report))}", highlight=False)
     if report.refused:
         raise typer.Exit(1)

@@ -5,16 +5,21 @@ from collections.abc import Callable
 
 import numpy as np
 
+from skyctl.belief import STATES, Belief
+from skyctl.errors import FilmUnreadable
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
-from skyctl.inference.discs import film_state
-from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
+from skyctl.inference.reader import read_film
+from skyctl.inference.rules import noise_of
+from skyctl.process import KINDS
 from skyctl.stream.accounting import LatencyHistogram
 from skyctl.verdict import FilmState, ShotResult, Verdict
 
 Listener = Callable[[Verdict | ShotResult], None]
 
-_LONGEST_SPIN = 1.01
+_LONGEST_SPIN = 1.25
+"""Of an S_z that a camera shows: its gain may be off."""
+_NOISE_REACH = 6.0
 _SATURATED = 0.99
 """Share of pixels. Noise that is cut off at ±1 puts half of a uniform film there."""
 
@@ -24,6 +29,8 @@ class StreamingClassifier:
 
     model : the network; its state is carried through a movie and reset at each start
     latency, age : of all verdicts, since their frame was received and since it left its source
+    belief : about film and network, from all movies so far; whoever knows more may replace it:
+        a run that begins, say, to which the film is unknown
 
     Whoever subscribes gets a Verdict after each good frame of a pulsed movie and a ShotResult at
     the end of every movie.
@@ -42,6 +49,7 @@ class StreamingClassifier:
         self.model = model
         self.latency = LatencyHistogram()
         self.age = LatencyHistogram()
+        self.belief = Belief()
         self._listeners: tuple[Listener, ...] = ()
         self._start: ShotStart | None = None
         self._begin(None)
@@ -75,6 +83,8 @@ class StreamingClassifier:
         self._latencies_ms: list[float] = []
         self._mean_sz: list[tuple[float, float]] = []
         self._seen_ns = 0
+        self._background = 0
+        """Of the film in the first frame; 0 before there was one."""
 
     def _frame(self, frame: Frame) -> None:
         start = self._start
@@ -84,13 +94,14 @@ class StreamingClassifier:
         if self._bad_frame or (self._last_frame and frame.index < self._last_frame.index):
             return
         if self._last_frame is None:
-            self.model.reset(-background_sign(frame.sz))
+            self.model.begin(frame.sz, start.pulse)
+            self._background = self.model.background
         self._last_frame = frame
         self._seen_ns = frame.left_source_ns
         self._mean_sz.append((frame.movie_time_ps, float(frame.sz.mean(dtype=np.float64))))
         if start.pulse is None:
             return
-        probabilities = self.model.step(frame.sz)
+        probabilities = self.model.step(frame.sz, frame.movie_time_ps)
         self._verdict = Verdict(
             shot=frame.shot,
             index=frame.index,
@@ -102,6 +113,9 @@ class StreamingClassifier:
             decided_ns=time.monotonic_ns(),
             early=self.model.may_stop(probabilities, frame.movie_time_ps - start.pulse.peak_ps),
             novelty=self.model.novelty,
+            transitions=tuple(float(p) for p in self.model.transitions),
+            background=self._background,
+            outside=self.model.outside,
         )
         self._latencies_ms.append(self._verdict.latency_ms)
         self.latency.add(self._verdict.latency_ms)
@@ -118,17 +132,23 @@ class StreamingClassifier:
         start = self._start
         if start is None or end.shot != start.shot:
             return
+        state, unreadable = self._read()
+        problem = self._bad_frame or _loss(end.counts) or self._cut_short(end)
+        self.belief = self._believe(start, state, problem)
         self._tell(
             ShotResult(
                 shot=end.shot,
                 verdict=self._verdict,
-                state=self._state(),
+                state=state,
                 counts=end.counts,
-                problem=self._bad_frame or _loss(end.counts) or self._cut_short(end),
+                problem=problem,
+                unreadable=unreadable,
                 latencies_ms=tuple(self._latencies_ms),
                 seen_ns=self._seen_ns,
                 mean_sz=tuple(self._mean_sz),
+                belief=self.belief,
                 ended_early=self._certain and self._seen_frames < start.expected_frames,
+                frames_read=self._seen_frames,
             )
         )
         self._begin(None)
@@ -143,10 +163,38 @@ class StreamingClassifier:
             return ""
         return f"ended early, after {self._seen_frames} frames, and no verdict was certain"
 
-    def _state(self) -> FilmState | None:
+    def _read(self) -> tuple[FilmState | None, str]:
+        """What the last frame shows of the film, or None and why it shows nothing."""
         if self._bad_frame or self._last_frame is None:
-            return None
-        return film_state(self._last_frame.sz)
+            return None, ""
+        try:
+            return read_film(self._last_frame.sz), ""
+        except FilmUnreadable as error:
+            return None, str(error)
+
+    def _believe(self, start: ShotStart, state: FilmState | None, problem: str) -> Belief:
+        """The belief after this movie."""
+        if start.pulse is None:
+            if state is None or problem:
+                return self.belief
+            return self.belief.after_look(_likelihood(state))
+        verdict = self._verdict
+        said = verdict and not problem and not self.model.is_novel
+        return self.belief.after_shot(
+            np.array(verdict.transitions) if verdict and said else None,
+            self._background or self.belief.background,
+            self.model.card.reliability,
+            named=verdict is not None and verdict.label is not None,
+        )
+
+
+def _likelihood(film: FilmState) -> tuple[float, ...]:
+    """(states,) of the image of a look."""
+    signs = {film.background: film.background_probability}
+    return tuple(
+        film.likelihood[KINDS.index(kind)] * signs.get(sign, 1 - film.background_probability)
+        for kind, sign in STATES
+    )
 
 
 def _fault(frame: Frame, start: ShotStart, before: Frame | None) -> str:
@@ -156,12 +204,12 @@ def _fault(frame: Frame, start: ShotStart, before: Frame | None) -> str:
     low, high = frame.data.min(), frame.data.max()  # of which NaN makes NaN
     if not (np.isfinite(low) and np.isfinite(high)):
         return f"frame {frame.index} holds a NaN or an infinity"
-    if max(-low, high) > _LONGEST_SPIN:
+    if max(-low, high) > _LONGEST_SPIN + _NOISE_REACH * noise_of(frame.sz):
         return f"frame {frame.index} holds values beyond ±1: not S_z"
     pulse = start.pulse
     met = pulse is not None and frame.movie_time_ps >= pulse.peak_ps
     # A film at rest may be uniform; one that met a pulse has a rim at least, or noise.
-    if low == high and (met or abs(low) < 1):
+    if low == high and (met or (pulse is not None and abs(low) < 1)):
         return f"frame {frame.index} is blank: every pixel holds {low:g}"
     if pulse is None or not met:
         return ""

@@ -1,6 +1,7 @@
 """Bluesky plans: `write`, `switch`, `erase`, `cycle`, `classify_shot`; and the stub `fire`."""
 
+from skyctl.plans.campaign import TaskReport
 from skyctl.plans.plans import classify_shot, cycle, erase, switch, write
-from skyctl.plans.stubs import TaskReport, fire
+from skyctl.plans.stubs import fire
 
 __all__ = ["TaskReport", "classify_shot", "cycle", "erase", "fire", "switch", "write"]

@@ -6,15 +6,17 @@ from typing import Any
 
 from bluesky.utils import Msg
 
+from skyctl.agents.campaign import Campaign
 from skyctl.agents.characterise import Characterisation, Characteriser, Predict
-from skyctl.agents.seeker import PulseMemory, TargetSeeker
-from skyctl.plans import plans, stubs
-from skyctl.plans.modes import Oversight, Permission
+from skyctl.agents.seeker import PulseMemory
+from skyctl.plans.campaign import pursue
+from skyctl.plans.modes import Oversight
+from skyctl.plans.plans import agent_facts, allowed, in_one_run
+from skyctl.plans.protocols import Beamline
 from skyctl.plans.threads import in_thread
-from skyctl.pulse import Pulse
-from skyctl.verdict import FilmState, ShotResult
 
-_SPOILT_IN_A_ROW = 2
+_SHOTS_AT_MOST = 6
+"""Of the weak pulses: twice what the agent needs, for movies that are lost."""
 
 
 @dataclass
@@ -22,11 +24,13 @@ class CharacteriseReport:
     """What came of a characterisation.
 
     emptied : pulses that emptied the film first; shots : those that characterise
+    frames : how many were read, of looks and of movies
     found : the estimates, or None; reason : why there are none, or ""
     """
 
     emptied: int = 0
     shots: int = 0
+    frames: int = 0
     found: Characterisation | None = None
     reason: str = ""
 
@@ -43,16 +47,14 @@ class CharacteriseReport:
             "reason": self.reason,
             "emptied": self.emptied,
             "shots": self.shots,
+            "frames": self.frames,
             "misfit": found.misfit if found else None,
             "estimates": {k: asdict(each) for k, each in found.estimates.items()} if found else {},
         }
 
 
 def characterise(
-    pulser: Any,
-    camera: Any,
-    classifier: Any,
-    decisions: Any,
+    beamline: Beamline,
     predict: Predict,
     *,
     amplitude_T: float = 3.0,
@@ -67,8 +69,8 @@ def characterise(
 
     Parameters
     ----------
-    pulser, camera, classifier, decisions : devices
-        See `skyctl.devices`.
+    beamline : Beamline
+        See `skyctl.beamline`.
     predict : callable
         How the mean S_z of a film answers a pulse (`skyctl.rehearsal.twin_mean_sz`).
     amplitude_T : float, optional
@@ -89,58 +91,17 @@ def characterise(
     """
     learned = memory or PulseMemory()
     arguments = {"amplitude_T": amplitude_T, "shots": shots, "memory": learned.as_json()}
-    agent = Characteriser(predict, amplitude_T, learned.switching)
-    permission = Permission(oversight or Oversight())
+    agent = Characteriser(predict, amplitude_T, learned, allowed(beamline))
+    campaign = Campaign(agent, _SHOTS_AT_MOST, shots)
     report = CharacteriseReport()
 
     def body() -> Generator[Msg, Any, CharacteriseReport]:
-        eraser = TargetSeeker("erase", plans.CENTRE, learned)
-        empty = yield from stubs.pursue(
-            pulser, camera, classifier, decisions, eraser, shots, oversight
-        )
-        report.emptied = empty.pulses
-        if not empty.reached or empty.after is None:
-            report.reason = f"no empty film to start from: {empty.reason}"
-            return report
-        film, spoilt = empty.after, 0
-        while pulse := agent.suggest(film.background):
-            result, report.reason = yield from one_shot(pulse, film)
-            if result is None:
-                return report
-            seen, report.reason = yield from stubs.look_until_seen(pulser, camera, classifier)
-            if report.reason:
-                return report
-            if seen.state is None or not seen.state.is_empty:
-                report.reason = f"{pulse} left {seen.state}: the film is not what it was"
-                return report
-            spoilt = spoilt + 1 if result.problem else 0
-            if spoilt == _SPOILT_IN_A_ROW:
-                report.reason = f"held fire: {result.problem}"
-                return report
-            if not result.problem:
-                agent.ingest(result, film.background)
-                report.shots += 1
-        report.found, _ = yield from in_thread(agent.estimate)
+        task = yield from pursue(beamline, campaign, oversight)
+        report.emptied, report.shots = campaign.pulses - campaign.own, agent.shots
+        report.frames, report.reason = task.frames, task.reason
+        if task.reached:
+            report.found, _ = yield from in_thread(agent.estimate)
         return report
 
-    def one_shot(
-        pulse: Pulse, film: FilmState
-    ) -> Generator[Msg, Any, tuple[ShotResult | None, str]]:
-        """Ask, write the decision down, fire: (the result, "") or (None, why nothing was fired)."""
-        request = permission.request(
-            "characterise", agent.name, stubs.new_shot(), pulse, "leaves the film as it is",
-            str(film),
-        )  # fmt: skip
-        facts = {"library_sha256": learned.switching.library.sha256}
-        refusal, answer = yield from stubs.decide(
-            pulser, classifier, decisions, permission, request, facts
-        )
-        if refusal or not answer.approved:
-            return None, refusal or str(answer)
-        result = yield from stubs.shoot(pulser, camera, classifier, pulse, request.shot)
-        return result, ""
-
-    facts = plans._agent_facts(arguments, oversight, pulser)
-    return (
-        yield from plans._in_one_run("characterise", pulser, camera, classifier, body, md, facts)
-    )
+    facts = agent_facts(beamline, arguments, oversight)
+    return (yield from in_one_run("characterise", beamline, body, md, facts))

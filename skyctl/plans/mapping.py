@@ -2,23 +2,22 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-import bluesky.plan_stubs as bps
 from bluesky.utils import Msg
 
+from skyctl.agents.campaign import Campaign
 from skyctl.agents.mapper import Axis, BoundaryMapper, ProcessMap
-from skyctl.agents.outcome import OUTCOMES, outcome_of
+from skyctl.agents.mapping import MappingAgent
+from skyctl.agents.outcome import OUTCOMES
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
-from skyctl.agents.tasks import against
-from skyctl.plans import plans, stubs
-from skyctl.plans.modes import Oversight, Permission
+from skyctl.plans.campaign import pursue
+from skyctl.plans.modes import Oversight
+from skyctl.plans.plans import agent_facts, allowed, in_one_run
+from skyctl.plans.protocols import Beamline
 from skyctl.plans.threads import in_thread
-from skyctl.pulse import Pulse
-from skyctl.verdict import FilmState, ShotResult
 
-_SPOILT_IN_A_ROW = 2
+_WITH_LOST = 2
 
 
 @dataclass
@@ -27,6 +26,7 @@ class MapReport:
 
     map : every cell named, None before the first shot; rows, columns : its settings
     shots : of the map; prepared : pulses that brought the skyrmion back between them
+    frames : how many were read, of looks and of movies
     points : each shot's settings and label, in order; reason : why it ended
     finished : whether the mapper was satisfied, or its shots were fired
     """
@@ -35,6 +35,7 @@ class MapReport:
     columns: Axis
     shots: int = 0
     prepared: int = 0
+    frames: int = 0
     finished: bool = False
     reason: str = ""
     points: list[dict[str, Any]] = field(default_factory=list)
@@ -52,6 +53,7 @@ class MapReport:
             "reason": self.reason,
             "shots": self.shots,
             "prepared": self.prepared,
+            "frames": self.frames,
             "row_setting": self.rows.name,
             "rows": list(self.rows.values),
             "widths_ps": list(self.columns.values),
@@ -60,10 +62,7 @@ class MapReport:
 
 
 def map_process_diagram(
-    pulser: Any,
-    camera: Any,
-    classifier: Any,
-    decisions: Any,
+    beamline: Beamline,
     *,
     widths_ps: tuple[float, ...] = (4.0, 8.0, 12.0, 16.0, 20.0, 24.0, 28.0, 32.0, 36.0, 40.0, 44.0),
     rows: tuple[float, ...] = (1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0),
@@ -73,20 +72,20 @@ def map_process_diagram(
     theta_deg: float = 40.0,
     shots: int = 100,
     seed: int = 0,
-    centre: tuple[float, float] = plans.CENTRE,
+    centre: tuple[float, float] | None = None,
     write_shots: int = 12,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
 ) -> Generator[Msg, Any, MapReport]:
     """Map what pulses do to one skyrmion, over pulse width and one other setting.
 
-    Before each shot the film is looked at, and where the last one lost the skyrmion it is written
-    anew. The agent sees the verdict where the settled film bears it out, and "mixed" otherwise.
+    Where a shot lost the skyrmion it is written anew. A cell is labelled by what the film is
+    believed to have become, and "mixed" where that is not told.
 
     Parameters
     ----------
-    pulser, camera, classifier, decisions : devices
-        See `skyctl.devices`.
+    beamline : Beamline
+        See `skyctl.beamline`.
     widths_ps : tuple of float, optional
         Pulse widths, ascending.
     rows : tuple of float, optional
@@ -105,11 +104,11 @@ def map_process_diagram(
     seed : int, optional
         Of the mapper.
     centre : tuple of float, optional
-        (x, y) where the skyrmion is written, sites.
+        (x, y) where the skyrmion is written, sites; the film's middle unless given.
     write_shots : int, optional
         How many pulses may be fired each time to bring the skyrmion back.
     oversight : Oversight, optional
-        The mode, and who approves; left out: autonomous. Dry-run and shadow propose the first shot.
+        The mode, and who approves; left out: autonomous.
     md : dict, optional
         Facts for the start document.
 
@@ -128,88 +127,31 @@ def map_process_diagram(
             f"row_setting {row_setting!r}: no setting of a pulse; give 'amplitude_T', 'theta_deg' "
             "or the row_device that sets it"
         )
-    mapper = BoundaryMapper(report.rows, report.columns, OUTCOMES, seed=seed, max_shots=shots)
-    memory = PulseMemory()
-    permission = Permission(oversight or Oversight())
+    middle = centre or beamline.camera.film_centre
+    may = allowed(beamline)
+    agent = MappingAgent(
+        BoundaryMapper(report.rows, report.columns, OUTCOMES, seed=seed, max_shots=shots),
+        TargetSeeker("write", middle, PulseMemory(), may),
+        (amplitude_T, theta_deg),
+        seed,
+        may,
+    )
+    # The mapper counts its shots itself; those whose movies were lost come on top.
+    campaign = Campaign(agent, _WITH_LOST * shots, write_shots)
 
     def body() -> Generator[Msg, Any, MapReport]:
-        spoilt = 0
-        while not report.finished:
-            prepare = TargetSeeker("write", centre, memory)
-            ready = yield from stubs.pursue(
-                pulser, camera, classifier, decisions, prepare, write_shots, oversight
-            )
-            report.prepared += ready.pulses
-            if not ready.reached or ready.after is None:
-                report.reason = f"no skyrmion to start from: {ready.reason}"
-                break
-            (point,), _ = yield from in_thread(mapper.suggest)  # type: ignore[misc]
-            if row_device is not None:
-                yield from bps.checkpoint()
-                yield from bps.abs_set(row_device, point[row_setting], wait=True)
-            settings = {**fixed, **{k: point[k] for k in fixed if k in point}}
-            pulse = against(ready.after.background, Pulse(width_ps=point["width_ps"], **settings))
-            result, refused = yield from _one_shot(point, pulse, ready.after)
-            if result is None:
-                report.reason = refused
-                break
-            seen, unseen = yield from stubs.look_until_seen(pulser, camera, classifier)
-            if unseen or seen.state is None:
-                report.reason = unseen
-                break
-            if result.problem:
-                mapper.register_failures([point])
-                spoilt += 1
-                if spoilt == _SPOILT_IN_A_ROW:
-                    report.reason = f"held fire: {result.problem}"
-                    break
-                continue
-            spoilt = 0
-            learned = {**point, "label": process_seen(result, ready.after, seen.state)}
-            report.shots += 1
-            report.points.append(learned)
-            (report.finished, why), _ = yield from in_thread(partial(_learn, mapper, learned))  # type: ignore[misc]
-            report.reason = why or ""
+        task = yield from pursue(beamline, campaign, oversight, {row_setting: row_device})
+        report.shots, report.points = len(agent.points), agent.points
+        report.prepared = campaign.pulses - campaign.own
+        report.frames = task.frames
+        report.finished, report.reason = task.reached, agent.finished or task.reason
         if report.shots:
-            report.map, _ = yield from in_thread(mapper.map)
+            report.map, _ = yield from in_thread(agent.mapper.map)
         return report
-
-    def _one_shot(
-        point: dict[str, Any], pulse: Pulse, film: FilmState
-    ) -> Generator[Msg, Any, tuple[ShotResult | None, str]]:
-        """Ask, write the decision down, fire: (the result, "") or (None, why nothing was fired)."""
-        reason = f"{row_setting} = {point[row_setting]:g}, width_ps = {point['width_ps']:g}"
-        request = permission.request("map", mapper.name, stubs.new_shot(), pulse, reason, str(film))
-        facts = {
-            "seed": seed,
-            "from_label": report.points[-1]["label"] if report.points else "",
-        }
-        refusal, answer = yield from stubs.decide(
-            pulser, classifier, decisions, permission, request, facts
-        )
-        if refusal or not answer.approved:
-            return None, refusal or str(answer)
-        result = yield from stubs.shoot(pulser, camera, classifier, pulse, request.shot)
-        return result, ""
 
     arguments = {
         "widths_ps": list(widths_ps), "rows": list(rows), "row_setting": row_setting,
-        **fixed, "shots": shots, "seed": seed, "centre": list(centre), "write_shots": write_shots,
+        **fixed, "shots": shots, "seed": seed, "centre": list(middle), "write_shots": write_shots,
     }  # fmt: skip
-    facts = plans._agent_facts(arguments, oversight, pulser)
-    return (
-        yield from plans._in_one_run(
-            "map_process_diagram", pulser, camera, classifier, body, md, facts
-        )
-    )
-
-
-def process_seen(result: ShotResult, before: FilmState, after: FilmState) -> str:
-    """The verdict on a shot at one skyrmion, where the settled film bears it out, else "mixed"."""
-    settled = outcome_of(before, after)
-    return settled if result.label == settled else "mixed"
-
-
-def _learn(mapper: BoundaryMapper, point: dict[str, Any]) -> tuple[bool, str | None]:
-    mapper.ingest([point])
-    return mapper.should_stop()
+    facts = agent_facts(beamline, arguments, oversight)
+    return (yield from in_one_run("map_process_diagram", beamline, body, md, facts))

@@ -8,31 +8,31 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import Msg
 
 from skyctl import __version__
+from skyctl.agents.allowed import Allowed
+from skyctl.agents.campaign import Campaign
 from skyctl.agents.drift import DriftWatch
 from skyctl.agents.seeker import PulseMemory, TargetSeeker, Task
 from skyctl.plans import stubs
+from skyctl.plans.campaign import TaskReport, pursue
 from skyctl.plans.modes import Oversight
+from skyctl.plans.protocols import Beamline, require_open
 from skyctl.plans.reports import CycleReport
-from skyctl.plans.stubs import TaskReport
-from skyctl.plans.threads import in_thread
+from skyctl.plans.threads import PATIENCE_S, in_thread
 from skyctl.pulse import Pulse
 from skyctl.verdict import ShotResult
 
 _log = logging.getLogger(__name__)
 
-CENTRE = (49.5, 49.5)
-"""Middle of the default film, sites."""
-
 
 def classify_shot(
-    pulser: Any, camera: Any, classifier: Any, pulse: Pulse, md: dict[str, Any] | None = None
+    beamline: Beamline, pulse: Pulse, md: dict[str, Any] | None = None
 ) -> Generator[Msg, Any, ShotResult]:
     """Look at the film, fire one pulse, film and classify what follows.
 
     Parameters
     ----------
-    pulser, camera, classifier : devices
-        See `skyctl.devices`.
+    beamline : Beamline
+        See `skyctl.beamline`.
     pulse : Pulse
         What to fire.
     md : dict, optional
@@ -45,20 +45,17 @@ def classify_shot(
     """
 
     def body() -> Generator[Msg, Any, ShotResult]:
-        yield from stubs.look(camera, classifier)
-        return (yield from stubs.shoot(pulser, camera, classifier, pulse))
+        yield from stubs.look(beamline)
+        return (yield from stubs.shoot(beamline, pulse))
 
-    return (yield from _in_one_run("classify_shot", pulser, camera, classifier, body, md))
+    return (yield from in_one_run("classify_shot", beamline, body, md))
 
 
 def write(
-    pulser: Any,
-    camera: Any,
-    classifier: Any,
-    decisions: Any,
+    beamline: Beamline,
     *,
     shots: int = 8,
-    centre: tuple[float, float] = CENTRE,
+    centre: tuple[float, float] | None = None,
     memory: PulseMemory | None = None,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
@@ -67,12 +64,12 @@ def write(
 
     Parameters
     ----------
-    pulser, camera, classifier, decisions : devices
-        See `skyctl.devices`.
+    beamline : Beamline
+        See `skyctl.beamline`.
     shots : int, optional
         How many pulses may be fired.
     centre : tuple of float, optional
-        (x, y) where to write, sites.
+        (x, y) where to write, sites; the film's middle unless given.
     memory : PulseMemory, optional
         What is known of the sample; what is learned is kept in it.
     oversight : Oversight, optional
@@ -88,10 +85,7 @@ def write(
     return (
         yield from _one_task(
             "write",
-            pulser,
-            camera,
-            classifier,
-            decisions,
+            beamline,
             shots=shots,
             centre=centre,
             memory=memory,
@@ -102,13 +96,10 @@ def write(
 
 
 def switch(
-    pulser: Any,
-    camera: Any,
-    classifier: Any,
-    decisions: Any,
+    beamline: Beamline,
     *,
     shots: int = 12,
-    centre: tuple[float, float] = CENTRE,
+    centre: tuple[float, float] | None = None,
     memory: PulseMemory | None = None,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
@@ -119,12 +110,13 @@ def switch(
 
     Parameters
     ----------
-    pulser, camera, classifier, decisions : devices
-        See `skyctl.devices`.
+    beamline : Beamline
+        See `skyctl.beamline`.
     shots : int, optional
         How many pulses may be fired.
     centre : tuple of float, optional
-        (x, y) where a lost skyrmion is written again, sites.
+        (x, y) where a lost skyrmion is written again, sites; the film's middle unless
+        given.
     memory : PulseMemory, optional
         What is known of the sample; what is learned is kept in it.
     oversight : Oversight, optional
@@ -140,10 +132,7 @@ def switch(
     return (
         yield from _one_task(
             "switch",
-            pulser,
-            camera,
-            classifier,
-            decisions,
+            beamline,
             shots=shots,
             centre=centre,
             memory=memory,
@@ -154,10 +143,7 @@ def switch(
 
 
 def erase(
-    pulser: Any,
-    camera: Any,
-    classifier: Any,
-    decisions: Any,
+    beamline: Beamline,
     *,
     shots: int = 8,
     memory: PulseMemory | None = None,
@@ -168,8 +154,8 @@ def erase(
 
     Parameters
     ----------
-    pulser, camera, classifier, decisions : devices
-        See `skyctl.devices`.
+    beamline : Beamline
+        See `skyctl.beamline`.
     shots : int, optional
         How many pulses may be fired.
     memory : PulseMemory, optional
@@ -187,10 +173,7 @@ def erase(
     return (
         yield from _one_task(
             "erase",
-            pulser,
-            camera,
-            classifier,
-            decisions,
+            beamline,
             shots=shots,
             memory=memory,
             oversight=oversight,
@@ -200,15 +183,12 @@ def erase(
 
 
 def cycle(
-    pulser: Any,
-    camera: Any,
-    classifier: Any,
-    decisions: Any,
+    beamline: Beamline,
     *,
     cycles: int = 1,
     shots: int = 12,
     failures: int = 3,
-    centre: tuple[float, float] = CENTRE,
+    centre: tuple[float, float] | None = None,
     memory: PulseMemory | None = None,
     on_task: Callable[[TaskReport], None] | None = None,
     on_change: Callable[[str], None] | None = None,
@@ -224,8 +204,8 @@ def cycle(
 
     Parameters
     ----------
-    pulser, camera, classifier, decisions : devices
-        See `skyctl.devices`.
+    beamline : Beamline
+        See `skyctl.beamline`.
     cycles : int, optional
         How often.
     shots : int, optional
@@ -233,7 +213,7 @@ def cycle(
     failures : int, optional
         How many cycles in a row may fail before it stops.
     centre : tuple of float, optional
-        (x, y) where to write, sites.
+        (x, y) where to write, sites; the film's middle unless given.
     memory : PulseMemory, optional
         What is known of the sample; what is learned is kept in it.
     on_task : callable, optional
@@ -251,11 +231,12 @@ def cycle(
         Every task, in order, with statistics, and when the sample changed.
     """
     learned = memory or PulseMemory()
+    middle = centre or beamline.camera.film_centre
     arguments = {
         "cycles": cycles,
         "shots": shots,
         "failures": failures,
-        "centre": list(centre),
+        "centre": list(middle),
         "memory": learned.as_json(),
     }
     report = CycleReport(cycles)
@@ -265,10 +246,8 @@ def cycle(
     def one_cycle() -> Generator[Msg, Any, None]:
         tasks: tuple[Task, ...] = ("write", "switch", "erase")
         for task in tasks:
-            seeker = TargetSeeker(task, centre, learned)
-            done = yield from stubs.pursue(
-                pulser, camera, classifier, decisions, seeker, shots, oversight
-            )
+            seeker = TargetSeeker(task, middle, learned, allowed(beamline))
+            done = yield from pursue(beamline, Campaign(seeker, shots), oversight)
             report.done[-1].append(done)
             if on_task:
                 on_task(done)
@@ -291,7 +270,7 @@ def cycle(
             if failed and (failed == failures or not autonomous):
                 report.reason = f"{last.task}: {last.reason}"
                 break
-            change, _ = yield from in_thread(watch.check)
+            change, _ = yield from in_thread(watch.check, patience_s=PATIENCE_S)
             if last.gave_up:
                 watch.forget()
                 change = f"{last.task} failed ({last.reason}); what was learned is let go"
@@ -299,16 +278,13 @@ def cycle(
                 note_change(change)
         return report
 
-    facts = _agent_facts(arguments, oversight, pulser)
-    return (yield from _in_one_run("cycle", pulser, camera, classifier, body, md, facts))
+    facts = agent_facts(beamline, arguments, oversight)
+    return (yield from in_one_run("cycle", beamline, body, md, facts))
 
 
 def _one_task(
     task: Task,
-    pulser: Any,
-    camera: Any,
-    classifier: Any,
-    decisions: Any,
+    beamline: Beamline,
     *,
     shots: int,
     centre: tuple[float, float] | None = None,
@@ -317,41 +293,51 @@ def _one_task(
     md: dict[str, Any] | None,
 ) -> Generator[Msg, Any, TaskReport]:
     learned = memory or PulseMemory()
+    middle = centre or beamline.camera.film_centre
+    arguments = {"shots": shots, "memory": learned.as_json()}
+    if task != "erase":
+        arguments["centre"] = list(middle)
 
     def body() -> Generator[Msg, Any, TaskReport]:
-        seeker = TargetSeeker(task, centre or CENTRE, learned)
-        return (
-            yield from stubs.pursue(pulser, camera, classifier, decisions, seeker, shots, oversight)
-        )
+        seeker = TargetSeeker(task, middle, learned, allowed(beamline))
+        return (yield from pursue(beamline, Campaign(seeker, shots), oversight))
 
-    arguments = {"shots": shots, "memory": learned.as_json()}
-    if centre:
-        arguments["centre"] = list(centre)
-    facts = _agent_facts(arguments, oversight, pulser)
-    return (yield from _in_one_run(task, pulser, camera, classifier, body, md, facts))
+    facts = agent_facts(beamline, arguments, oversight)
+    return (yield from in_one_run(task, beamline, body, md, facts))
 
 
-def _agent_facts(
-    arguments: dict[str, Any], oversight: Oversight | None, pulser: Any
+def allowed(beamline: Beamline) -> Allowed:
+    """What agents may propose: what the pulser's guard allows."""
+    return Allowed.from_envelope(beamline.pulser.describe_guard()["envelope"])
+
+
+def agent_facts(
+    beamline: Beamline, arguments: dict[str, Any], oversight: Oversight | None
 ) -> dict[str, Any]:
     """What a run's decisions follow from, besides its frames: enough to make them once more."""
+    belief = beamline.streaming.belief.forget_film()
     return {
         "plan_args": arguments,
         "mode": (oversight or Oversight()).mode,
-        "guard": pulser.describe_guard(),
+        "guard": beamline.pulser.describe_guard(),
+        "belief": {"film": belief.film.tolist(), "told": list(belief.told)},
     }
 
 
-def _in_one_run(
+def in_one_run(
     name: str,
-    pulser: Any,
-    camera: Any,
-    classifier: Any,
+    beamline: Beamline,
     body: Callable[[], Generator[Msg, Any, Any]],
     md: dict[str, Any] | None,
     facts: dict[str, Any] | None = None,
 ) -> Generator[Msg, Any, Any]:
-    """Stage, open a run with what a reader must know, do ``body``, close, unstage."""
+    """Stage, open a run with what a reader must know, do ``body``, close, unstage.
+
+    What was believed of the film before is forgotten: whoever comes next may have changed it.
+    Raises StreamError for a beamline that is closed; then nothing was staged.
+    """
+    require_open(beamline)
+    camera, classifier, streaming = beamline.camera, beamline.classifier, beamline.streaming
     start = {
         "plan_name": name,
         "skyctl_version": __version__,
@@ -364,10 +350,11 @@ def _in_one_run(
 
     result: Any = None
 
-    @bpp.stage_decorator([camera, classifier, pulser])
+    @bpp.stage_decorator([camera, classifier, beamline.pulser])
     @bpp.run_decorator(md=start)  # which returns the run's uid, whatever is returned in it
     def run() -> Generator[Msg, Any, None]:
         nonlocal result
+        streaming.belief = streaming.belief.forget_film()
         yield from stubs.declare_frames(camera)
         result = yield from bpp.finalize_wrapper(body(), lambda: stubs.collect_rest(camera))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from skyctl.plans.stubs import TaskReport
+from skyctl.plans.campaign import TaskReport
 
 _TOGETHER = 10
 
@@ -69,6 +69,7 @@ class CycleReport:
                 }
                 for first in range(0, len(self.done), _TOGETHER)
             ],
+            "frames": sum(task.frames for task in self.tasks),
             "changes": [{"cycle": cycle, "what": what} for cycle, what in self.changes],
             "unreached": [f"{t.task}: {t.reason}" for t in self.tasks if not t.reached],
             "problems": dict(

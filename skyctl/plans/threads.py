@@ -12,13 +12,23 @@ from bluesky.utils import Msg
 T = TypeVar("T")
 
 
+PATIENCE_S = 0.005
+"""How long the RunEngine's loop is held up for a call that is about to return: waiting for it as
+the loop does costs as much time again."""
+
+
 def in_thread(
-    call: Callable[[], T], timeout_s: float | None = None
+    call: Callable[[], T],
+    timeout_s: float | None = None,
+    patience_s: float = 0.0,
+    meanwhile: Callable[[], Generator[Msg, Any, Any]] | None = None,
 ) -> Generator[Msg, Any, tuple[T | None, bool]]:
     """Call in a thread of its own and wait without holding up the RunEngine: (result, True).
 
     (None, False) when it did not return within ``timeout_s``; it is then left to itself, in a
-    thread that keeps no process alive. Called once, however often the RunEngine replays messages
+    thread that keeps no process alive. One that returns within ``patience_s`` costs no turn of the
+    RunEngine's loop, which waits for it; during a longer one the plan does ``meanwhile``. Called
+    once, however often the RunEngine replays messages
     after a pause. Raises what the call raises.
     """
     outcome: list[T] = []
@@ -34,12 +44,17 @@ def in_thread(
 
     threading.Thread(target=run, name="skyctl-plan", daemon=True).start()
     try:
-        # A pause cancels the wait, not the call; what is replayed waits for the same call.
-        yield from bps.wait_for(
-            [lambda: asyncio.shield(asyncio.wrap_future(over))], timeout=timeout_s
-        )
+        over.result(patience_s)
     except TimeoutError:
-        return None, False
+        if meanwhile:
+            yield from meanwhile()
+        try:
+            # A pause cancels the wait, not the call; what is replayed waits for the same call.
+            yield from bps.wait_for(
+                [lambda: asyncio.shield(asyncio.wrap_future(over))], timeout=timeout_s
+            )
+        except TimeoutError:
+            return None, False
     if not over.done():  # nobody runs the plan's messages: check_limits, a summary
         if timeout_s is not None:
             return None, False

@@ -20,7 +20,7 @@ from bluesky.callbacks.json_writer import JSONLinesWriter
 from bluesky.utils import Msg
 
 from skyctl.agents.seeker import PulseMemory
-from skyctl.devices.simulated import simulated_beamline
+from skyctl.beamline import simulated_beamline
 from skyctl.plans import characterise as characterising
 from skyctl.plans import mapping, plans
 from skyctl.plans.modes import Answer, ApprovalDesk, Oversight
@@ -89,9 +89,7 @@ def write(
         How long an approval may take, s; without one nothing is fired.
     """
     oversight = _oversight(mode, timeout_s)
-    report = yield from plans.write(
-        pulser, camera, classifier, decisions, shots=shots, centre=(x, y), oversight=oversight
-    )
+    report = yield from plans.write(_beamline, shots=shots, centre=(x, y), oversight=oversight)
     return report.as_json()
 
 
@@ -116,9 +114,7 @@ def switch(
         How long an approval may take, s; without one nothing is fired.
     """
     oversight = _oversight(mode, timeout_s)
-    report = yield from plans.switch(
-        pulser, camera, classifier, decisions, shots=shots, centre=(x, y), oversight=oversight
-    )
+    report = yield from plans.switch(_beamline, shots=shots, centre=(x, y), oversight=oversight)
     return report.as_json()
 
 
@@ -137,9 +133,7 @@ def erase(
         How long an approval may take, s; without one nothing is fired.
     """
     oversight = _oversight(mode, timeout_s)
-    report = yield from plans.erase(
-        pulser, camera, classifier, decisions, shots=shots, oversight=oversight
-    )
+    report = yield from plans.erase(_beamline, shots=shots, oversight=oversight)
     return report.as_json()
 
 
@@ -169,10 +163,7 @@ def cycle(
     if not _memory:
         _memory.append(PulseMemory())
     report = yield from plans.cycle(
-        pulser,
-        camera,
-        classifier,
-        decisions,
+        _beamline,
         cycles=cycles,
         shots=shots,
         centre=(x, y),
@@ -207,7 +198,7 @@ def classify_shot(
     """
     spot = Spot(x=spot_x, y=spot_y, sigma=spot_sigma) if spot_sigma else None
     pulse = Pulse(amplitude_T=amplitude_T, width_ps=width_ps, theta_deg=theta_deg, spot=spot)
-    result = yield from plans.classify_shot(pulser, camera, classifier, pulse)
+    result = yield from plans.classify_shot(_beamline, pulse)
     return {"label": result.label, "problem": result.problem, "film": str(result.state)}
 
 
@@ -226,7 +217,7 @@ def characterise(
         How long an approval may take, s; without one nothing is fired.
     """
     report = yield from characterising.characterise(
-        pulser, camera, classifier, decisions, twin_mean_sz, shots=shots,
+        _beamline, twin_mean_sz, shots=shots,
         oversight=_oversight(mode, timeout_s),
     )  # fmt: skip
     return report.as_json()
@@ -255,7 +246,7 @@ def map_process_diagram(
         How long an approval may take, s; without one nothing is fired.
     """
     report = yield from mapping.map_process_diagram(
-        pulser, camera, classifier, decisions, shots=shots, theta_deg=theta_deg, seed=seed,
+        _beamline, shots=shots, theta_deg=theta_deg, seed=seed,
         oversight=_oversight(mode, timeout_s),
     )  # fmt: skip
     return report.as_json()
@@ -289,8 +280,7 @@ def rehearse(
             rehearse_on_twins,
             getattr(plans, plan),
             {"shots": shots, "memory": learned},
-            pulser,
-            camera,
+            _beamline,
             guesses(twins, seed, learned.switching),
             start=start,
         )

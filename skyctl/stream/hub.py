@@ -115,6 +115,15 @@ class Hub:
         """Stop sending events to ``consumer``."""
         self._consumers = tuple(c for c in self._consumers if c is not consumer)
 
+    def expect(self, start: ShotStart) -> None:
+        """Say which shot is filmed next, to a source that does not say it itself."""
+        self._source.parser.expect(start)
+
+    @property
+    def names_shots(self) -> bool:
+        """Whether the source says itself which shot a frame is of."""
+        return self._source.parser.names_shots
+
     @property
     def alive(self) -> bool:
         """Whether the receiving thread runs."""

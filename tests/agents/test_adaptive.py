@@ -1,26 +1,23 @@
 """The seeker as an optimizer of bluesky-adaptive, by hand and in its own plan."""
 
-from dataclasses import asdict, replace
-
 import pytest
 
 from skyctl.agents.adaptive import ID_KEY, SeekerOptimizer
 from skyctl.agents.seeker import TargetSeeker
+from skyctl.belief import Belief
 from skyctl.pulse import Pulse, Spot
-from skyctl.verdict import FilmState
 
-EMPTY = FilmState(background=-1, discs=0, domains=0, reversed_sites=0)
-SKYRMION = FilmState(background=-1, discs=1, domains=0, reversed_sites=50)
-SWITCHED = replace(SKYRMION, background=1)
+EMPTY, SKYRMION = Belief.certain("empty", -1), Belief.certain("one", -1)
+SWITCHED = Belief.certain("one", 1)
 CENTRE = (49.5, 49.5)
 
 
-def optimizer(task: str = "switch", state: FilmState = SKYRMION) -> SeekerOptimizer:
-    return SeekerOptimizer(TargetSeeker(task, CENTRE), state)
+def optimizer(task: str = "switch", film: Belief = SKYRMION) -> SeekerOptimizer:
+    return SeekerOptimizer(TargetSeeker(task, CENTRE), film)
 
 
-def answer(suggestion: dict, state: FilmState) -> dict:
-    return {ID_KEY: suggestion[ID_KEY], **asdict(state)}
+def answer(suggestion: dict, film: Belief) -> dict:
+    return {ID_KEY: suggestion[ID_KEY], **film.as_json()}
 
 
 def test_suggestions_are_the_seeker_s_pulses():
@@ -49,7 +46,7 @@ def test_it_stops_when_the_task_is_reached_and_says_with_what():
     ((name, settings, outcome),) = adapted.get_best_points()
     assert name == third[ID_KEY]
     assert settings["width_ps"] == third["width_ps"]
-    assert outcome["background"] == 1
+    assert outcome["one+"] == 1
     with pytest.raises(RuntimeError, match="switch reached"):
         adapted.suggest()
 
@@ -110,4 +107,4 @@ def test_it_runs_in_the_plan_of_bluesky_adaptive():
     RunEngine()(plans.optimize(problem, iterations=10))
     assert adapted.should_stop()[0]
     assert next(films, None) is None
-    assert adapted.get_best_points()[0][2]["background"] == 1
+    assert adapted.get_best_points()[0][2]["one+"] == 1

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from skyctl.agents.allowed import Allowed
 from skyctl.agents.characterise import Characteriser, SampleGuess
 from skyctl.agents.tasks import against
+from skyctl.belief import Belief
 from skyctl.frame import Counts
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators.empty_film import empty_film_mean_sz
@@ -17,6 +19,7 @@ from skyctl.verdict import ShotResult
 ONE_SPIN = FilmParameters(rows=20, columns=20, periodic=True)
 TIMES_PS = np.arange(0.0, 166.0, 5.0)
 TRUE = SampleGuess(0.15, 0.64, 0.098, 0.245, 0.97)
+EMPTY = Belief.certain("empty", -1)
 REPORTED = ("damping", "anisotropy_field_T", "field_calibration")
 
 
@@ -36,10 +39,12 @@ def movie(mean_sz, times_ps=TIMES_PS):
 
 def characterised(seen, background=-1):
     """What is found of `TRUE` through a camera that shows ``seen(mean_sz)``."""
-    agent = Characteriser(predict)
-    while pulse := agent.suggest(background):
-        answer = predict(TRUE, against(background, pulse), TIMES_PS)  # as if the film were -z
-        agent.ingest(movie(seen(-background * answer)), background)
+    agent, film = Characteriser(predict), Belief.certain("empty", background)
+    while not agent.reached(film):
+        proposal = agent.suggest(film)
+        pulse = against(background, proposal.pulse)  # as if the film were -z
+        answer = predict(TRUE, pulse, TIMES_PS)
+        agent.ingest(proposal, film, movie(seen(-background * answer)), film)
     return agent.estimate()
 
 
@@ -93,11 +98,67 @@ def test_what_cannot_be_used_is_refused():
     agent = Characteriser(predict)
     with pytest.raises(ValueError, match="nothing to estimate from"):
         agent.estimate()
+    proposal = agent.suggest(EMPTY)
     with pytest.raises(ValueError, match="0 frames before the pulse"):
-        agent.ingest(movie(np.zeros(5), np.arange(60.0, 85.0, 5.0)), -1)
+        agent.ingest(proposal, EMPTY, movie(np.zeros(5), np.arange(60.0, 85.0, 5.0)), EMPTY)
     with pytest.raises(ValueError, match="amplitude_T = nan"):
         Characteriser(predict, float("nan"))
-    assert agent.suggest(-1) == Characteriser(predict).suggest(-1)  # nothing was taken in
+    assert agent.suggest(EMPTY) == Characteriser(predict).suggest(EMPTY)  # nothing was taken in
+
+
+# --- as an agent of the loop -------------------------------------------------------------------
+
+
+def ring(agent, proposal, film):
+    """The shot that leaves an empty film as it was."""
+    sz = film.background * np.linspace(1.0, 0.9, len(TIMES_PS))
+    agent.ingest(proposal, film, movie(sz), film)
+
+
+def test_the_film_is_emptied_first_by_pulses_that_do_not_count():
+    agent = Characteriser(predict)
+    first = agent.suggest(Belief.certain("one", -1))
+    assert (first.action, first.counts) == ("erase", False)
+    agent.ingest(first, Belief.certain("one", -1), movie(np.zeros(2), TIMES_PS[:2]), EMPTY)
+    own = agent.suggest(EMPTY)
+    assert (own.action, own.counts, own.whole_movie) == ("characterise", True, True)
+
+
+@pytest.mark.parametrize("left", [Belief.certain("one", -1), Belief.certain("empty", 1)])
+@pytest.mark.parametrize("shots", [0, 1, 3])
+def test_a_film_that_is_not_what_it_was_ends_it(left, shots):
+    """Also after the last shot, and where the movie of the one that did it was lost."""
+    agent = Characteriser(predict)
+    for _ in range(shots):
+        ring(agent, agent.suggest(EMPTY), EMPTY)
+    if shots < 3:
+        agent.suggest(EMPTY)  # fired, and its movie lost
+    assert not agent.reached(left)
+    assert agent.suggest(left) is None
+    assert "the film is not what it was" in agent.gave_up
+
+
+def test_a_lost_movie_is_filmed_again():
+    agent = Characteriser(predict)
+    first = agent.suggest(EMPTY)
+    agent.failed(first)
+    assert agent.suggest(EMPTY) == first
+    assert agent.shots == 0
+
+
+def test_pulses_the_envelope_does_not_allow_are_given_up_before_the_film_is_touched():
+    allowed = Allowed(uniform_amplitude_T=2.0)
+    agent = Characteriser(predict, allowed=allowed)
+    assert agent.suggest(Belief.certain("one", -1)) is None
+    assert "amplitude_T = 3 on the whole film is above 2" in agent.gave_up
+    assert Characteriser(predict, 2.0, allowed=allowed).suggest(EMPTY)
+
+
+def test_nothing_that_erases_says_so():
+    allowed = Allowed(width_ps=(1.0, 5.0))
+    agent = Characteriser(predict, allowed=allowed)
+    assert agent.suggest(Belief.certain("one", -1)) is None
+    assert agent.gave_up.startswith("no empty film to start from: erase: the envelope leaves")
 
 
 @pytest.mark.parametrize("width_ps", [1.0, 3.0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skyctl.agents.library import Evidence, LibraryError, SwitchBelief, SwitchingLibrary
-from skyctl.agents.outcome import OUTCOMES, Signals
+from skyctl.agents.outcome import OUTCOMES, Signals, certain
 from skyctl.devices.guard import Envelope, Guard
 
 
@@ -56,7 +56,7 @@ def test_many_shots_leave_some_weight_to_other_samples(shipped):
     likeliest = shipped.chances[0].argmax(1)
     for pulse in range(0, len(shipped.pulses), 4):
         expected = Signals(shipped.flip_ps[0, pulse], shipped.furthest[0, pulse])
-        belief.saw(Evidence(pulse, OUTCOMES[likeliest[pulse]], expected))
+        belief.saw(Evidence(pulse, tuple(certain(OUTCOMES[likeliest[pulse]])), expected))
     assert belief.weights.argmax() == 0
     assert belief.weights.max() > 0.9
     assert belief.weights[1:].sum() > 0.04
@@ -68,6 +68,22 @@ def test_one_skyrmion_seen_often_is_one_observation(shipped):
     for _ in range(50):
         often.saw_skyrmion(60)
     assert often.weights == pytest.approx(once.weights)
+
+
+def test_shots_taken_alone_are_a_belief_of_their_own(shipped):
+    """With the sizes that were seen between them, and no others."""
+    whole, alone = SwitchBelief(shipped), SwitchBelief(shipped)
+    shots = [Evidence(pulse, (0.1, 0.6, 0.3, 0.0), Signals(5.0, np.nan)) for pulse in range(6)]
+    for number, shot in enumerate(shots):
+        whole.saw_skyrmion(40 + number)
+        whole.saw(shot)
+    whole.saw_skyrmion(99)
+    for number in (4, 5):
+        alone.saw_skyrmion(40 + number)
+        alone.saw(shots[number])
+    alone.saw_skyrmion(99)
+    assert whole.of_shots(4, 6).as_json() == alone.as_json()
+    assert [size[0] for size in whole.of_shots(0, 2).as_json()["sizes"]] == [0, 1]
 
 
 def test_memory_of_another_library_is_refused(shipped):

@@ -1,30 +1,38 @@
-"""The target seeker, from film states and movies made by hand, on a library of two samples."""
+"""The target seeker, from beliefs and movies made by hand, on a library of two samples."""
 
 import re
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from skyctl.agents.allowed import Allowed
+from skyctl.agents.bracket import BracketSeeker
 from skyctl.agents.library import SwitchingLibrary
 from skyctl.agents.recipes import PAPER_SWITCH, RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.seeker import Bracket, PulseMemory, SwitchBelief, TargetSeeker
+from skyctl.belief import Belief
+from skyctl.devices.guard import Envelope, Guard
 from skyctl.frame import Counts
 from skyctl.verdict import FilmState, ShotResult
 
 CENTRE = (49.5, 49.5)
-EMPTY = FilmState(background=-1, discs=0, domains=0, reversed_sites=0)
-SKYRMION = FilmState(background=-1, discs=1, domains=0, reversed_sites=50)
-DOMAINS = FilmState(background=-1, discs=1, domains=2, reversed_sites=900)
+EMPTY, SKYRMION, DOMAINS = (Belief.certain(kind, -1) for kind in ("empty", "one", "other"))
 BREATHES, SWITCHES, COLLAPSES = np.eye(4)[:3] * 0.96 + 0.01
 FIRST, TELLING, SECOND = (2.0, 40.0, 10.0), (2.5, 40.0, 16.0), (3.0, 40.0, 25.0)
 SPREAD = {"flip_ps": 1.0, "furthest": 0.05, "log_size": 0.05}
 
 
-def turned_over(state: FilmState) -> FilmState:
-    return replace(state, background=-state.background)
+def turned_over(film: Belief) -> Belief:
+    kind, background = film.likeliest
+    return Belief.certain(kind, -background)
+
+
+def likely(kind: str, probability: float, otherwise: str = "empty") -> Belief:
+    """Of a film that points down."""
+    here, there = Belief.certain(kind, -1), Belief.certain(otherwise, -1)
+    return Belief(probability * here.film + (1 - probability) * there.film)
 
 
 def library(**changes) -> SwitchingLibrary:
@@ -49,7 +57,7 @@ def memory(**changes) -> PulseMemory:
     return PulseMemory(switching=SwitchBelief(library(**changes)))
 
 
-def switcher(start: FilmState = SKYRMION, known: PulseMemory | None = None) -> TargetSeeker:
+def switcher(start: Belief = SKYRMION, known: PulseMemory | None = None) -> TargetSeeker:
     seeker = TargetSeeker("switch", CENTRE, known or memory())
     seeker.reached(start)
     return seeker
@@ -64,39 +72,70 @@ def movie(flip_ps: float | None, peak_ps: float = 40.0, background: int = -1) ->
     return tuple(zip(times.tolist(), (-background * turned).tolist(), strict=True))
 
 
-def seen(end: FilmState, mean_sz: tuple = ()) -> ShotResult:
-    return ShotResult("s", None, end, Counts(received=34), "", (), mean_sz=mean_sz)
+def seen(mean_sz: tuple = (), **facts) -> ShotResult:
+    return ShotResult("s", None, None, Counts(received=34), "", (), mean_sz=mean_sz, **facts)
 
 
-def shoot(seeker: TargetSeeker, before: FilmState, after: FilmState, mean_sz: tuple = ()) -> None:
+def shoot(seeker: TargetSeeker, before: Belief, after: Belief, mean_sz: tuple = ()) -> None:
     proposal = seeker.suggest(before)
     assert proposal is not None
-    seeker.ingest(proposal, before, seen(after, mean_sz), after)
+    seeker.ingest(proposal, before, seen(mean_sz), after)
 
 
-def proposed(seeker: TargetSeeker, state: FilmState = SKYRMION) -> tuple[float, float, float]:
-    pulse = seeker.suggest(state).pulse
+def proposed(seeker: TargetSeeker, film: Belief = SKYRMION) -> tuple[float, float, float]:
+    pulse = seeker.suggest(film).pulse
     return pulse.amplitude_T, pulse.theta_deg, pulse.width_ps
 
 
 # --- what it concludes -------------------------------------------------------------------------
 
 
-def of_size(sites: int) -> FilmState:
-    return replace(SKYRMION, reversed_sites=sites)
+def look(sites: int, **facts) -> ShotResult:
+    """At one skyrmion of this size."""
+    film = FilmState(background=-1, discs=1, domains=0, reversed_sites=sites, **facts)
+    return ShotResult("look", None, film, Counts(received=1), "", ())
+
+
+def sized(seeker: TargetSeeker, sites: int) -> TargetSeeker:
+    seeker.saw(look(sites))
+    return seeker
 
 
 @pytest.mark.parametrize(("sites", "pulse"), [(30, FIRST), (90, SECOND)])
 def test_the_skyrmion_s_size_at_rest_tells_samples_apart(sites, pulse):
-    assert proposed(switcher(), of_size(sites)) == pulse
+    assert proposed(sized(switcher(), sites)) == pulse
+
+
+@pytest.mark.parametrize("facts", [{"noise": 0.3}, {"domains": 1}, {"discs": 2}])
+def test_a_size_that_cannot_be_measured_says_nothing(facts):
+    known = memory()
+    film = {"background": -1, "discs": 1, "domains": 0, "reversed_sites": 90, **facts}
+    result = ShotResult("look", None, FilmState(**film), Counts(received=1), "", ())
+    switcher(known=known).saw(result)
+    assert known.switching.as_json()["sizes"] == []
 
 
 def test_the_outcome_of_a_shot_tells_samples_apart():
-    seeker = switcher()
-    assert proposed(seeker, of_size(30)) == FIRST
-    shoot(seeker, of_size(30), of_size(30))  # breathing: what only sample 1 does
-    shoot(seeker, of_size(30), of_size(30))
-    assert proposed(seeker, of_size(30)) == SECOND
+    seeker = sized(switcher(), 30)
+    assert proposed(seeker) == FIRST
+    shoot(seeker, SKYRMION, SKYRMION)  # breathing: what only sample 1 does
+    shoot(seeker, SKYRMION, SKYRMION)
+    assert proposed(seeker) == SECOND
+
+
+def test_an_outcome_that_is_half_known_tells_half_as_much():
+    """Between one that is sure to have breathed, and one of which nothing is known."""
+    after = SKYRMION, likely("one", 0.6, "other"), Belief.unknown()
+    weights = []
+    for film in after:
+        known = memory()
+        shoot(sized(switcher(known=known), 30), SKYRMION, film)
+        weights.append(known.switching.weights[1])  # the sample that breathes
+    sure, half, nothing = weights
+    before = sized(switcher(known=(untold := memory())), 30)
+    assert before.suggest(SKYRMION)
+    assert nothing == pytest.approx(untold.switching.weights[1], rel=0.01)
+    assert nothing * 1.1 < half < sure / 1.1
 
 
 @pytest.mark.parametrize(("flip_ps", "pulse"), [(0.0, FIRST), (20.0, SECOND)])
@@ -107,7 +146,7 @@ def test_the_time_to_flip_tells_samples_apart(flip_ps, pulse):
     seeker._proposed = {}
     proposal = seeker.suggest(SKYRMION)
     seeker._proposed = {proposal.pulse: 1}  # as if TELLING had been fired
-    seeker.ingest(proposal, SKYRMION, seen(EMPTY, movie(flip_ps)), EMPTY)
+    seeker.ingest(proposal, SKYRMION, seen(movie(flip_ps)), EMPTY)
     assert proposed(seeker) == pulse
 
 
@@ -193,7 +232,7 @@ def test_a_seeker_says_which_library_it_knows():
 
 
 def test_candidates_and_reason_go_with_a_proposal():
-    proposal = switcher().suggest(of_size(30))
+    proposal = sized(switcher(), 30).suggest(SKYRMION)
     assert proposal.candidates[0][0] == proposal.pulse
     assert proposal.candidates[0][1] == pytest.approx(0.9, abs=0.1)
     assert len(proposal.candidates) == 3
@@ -238,7 +277,7 @@ def test_write_starts_with_a_local_pulse_at_the_centre():
 
 @pytest.mark.parametrize("background", [-1, 1])
 def test_erase_holds_the_film_where_it_points(background):
-    film = replace(SKYRMION, background=background)
+    film = Belief.certain("one", background)
     pulse = TargetSeeker("erase", CENTRE).suggest(film).pulse
     assert pulse.spot is None
     assert pulse.peak_field_T[2] * background > 0
@@ -246,9 +285,9 @@ def test_erase_holds_the_film_where_it_points(background):
 
 @pytest.mark.parametrize("background", [-1, 1])
 def test_write_and_switch_act_against_the_film(background):
-    for task, film in (("write", EMPTY), ("switch", SKYRMION)):
+    for task, kind in (("write", "empty"), ("switch", "one")):
         seeker = TargetSeeker(task, CENTRE, memory())
-        state = replace(film, background=background)
+        state = Belief.certain(kind, background)
         seeker.reached(state)
         assert seeker.suggest(state).pulse.peak_field_T[2] * background < 0
 
@@ -308,6 +347,140 @@ def test_an_unknown_task_is_refused():
         TargetSeeker("polish", CENTRE)
 
 
+@pytest.mark.parametrize("known", [0.88, 0.92])
+def test_a_write_that_may_have_worked_or_not_teaches_only_where_it_is_told(known):
+    memories = memory()
+    seeker = TargetSeeker("write", CENTRE, memories)
+    shoot(seeker, EMPTY, likely("empty", known, "one"))
+    assert (memories.write_T.guess > 8.0) is (known > 0.9)
+
+
+def test_a_task_is_not_reached_by_a_film_that_only_may_be_it():
+    for task, kind in (("write", "one"), ("erase", "empty")):
+        seeker = TargetSeeker(task, CENTRE)
+        assert not seeker.reached(likely(kind, 0.985, "other"))
+        assert seeker.reached(likely(kind, 0.995, "other"))
+
+
+def test_a_switch_that_most_likely_was_one_counts_once_the_film_is_told():
+    seeker = switcher()
+    proposal = seeker.suggest(SKYRMION)
+    switched = turned_over(SKYRMION)
+    unsure = Belief(0.95 * switched.film + 0.05 * EMPTY.film)
+    seeker.ingest(proposal, SKYRMION, seen(), unsure)
+    assert not seeker.reached(unsure)
+    assert seeker.reached(switched)
+
+
+def test_how_far_a_movie_that_was_ended_early_turned_is_no_evidence():
+    weights = []
+    for early in (False, True):
+        known = memory(chances=np.tile(BREATHES, (2, 3, 1)))
+        seeker = switcher(known=known)
+        proposal = seeker.suggest(SKYRMION)
+        seeker.ingest(proposal, SKYRMION, seen(movie(None), ended_early=early), SKYRMION)
+        weights.append(known.switching.weights[0])
+    assert weights[0] > 0.9
+    assert weights[1] == pytest.approx(0.5)
+
+
+# --- what it may not fire ----------------------------------------------------------------------
+
+MAGNETS = {
+    "7 T": {"amplitude_T": (0.0, 7.0)},
+    "2 T": {"amplitude_T": (0.0, 2.0)},
+    "20 ps": {"width_ps": (1.0, 20.0)},
+}
+
+
+def allowed(**limits) -> Allowed:
+    return Allowed.from_envelope(Envelope(**limits).model_dump())
+
+
+@pytest.mark.parametrize("magnet", MAGNETS)
+@pytest.mark.parametrize(
+    ("task", "film"), [("write", EMPTY), ("switch", SKYRMION), ("erase", SKYRMION)]
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        TargetSeeker,
+        BracketSeeker,
+        RandomSearch,
+    ],
+)
+def test_nothing_is_proposed_that_the_guard_refuses(magnet, task, film, make):
+    """Whatever comes of it, until the agent gives up or has fired 30 pulses."""
+    guard, rng = Guard(Envelope(**MAGNETS[magnet])), np.random.default_rng(0)
+    for background in (-1, 1):
+        film = Belief.certain(film.kind, background)
+        seeker = make(task, CENTRE, None, allowed(**MAGNETS[magnet]))
+        seeker.reached(film)
+        for _ in range(30):
+            proposal = seeker.suggest(film)
+            if proposal is None:
+                assert seeker.gave_up
+                break
+            guard.check(proposal.pulse)
+            after = film if rng.random() < 0.7 else Belief.certain("other", background)
+            seeker.ingest(proposal, film, seen(), after)
+
+
+def test_a_magnet_that_cannot_write_is_given_up_with_the_envelope_named():
+    seeker = TargetSeeker("write", CENTRE, None, allowed(**MAGNETS["2 T"]))
+    fired = 0
+    while (proposal := seeker.suggest(EMPTY)) is not None:
+        assert proposal.pulse.amplitude_T <= 2.0
+        shoot(seeker, EMPTY, EMPTY)
+        fired += 1
+    assert fired <= 5
+    assert "which is all that the envelope leaves of 1 … 12 T" in seeker.gave_up
+
+
+def test_a_library_of_which_the_envelope_leaves_nothing_is_given_up_at_once():
+    seeker = TargetSeeker("switch", CENTRE, memory(), allowed(width_ps=(1.0, 5.0)))
+    seeker.reached(SKYRMION)
+    assert seeker.suggest(SKYRMION) is None
+    assert seeker.gave_up == "switch: the envelope leaves none of the library's 3 pulses"
+
+
+def test_pulses_of_the_library_outside_the_envelope_are_passed_over():
+    seeker = TargetSeeker("switch", CENTRE, memory(), allowed(amplitude_T=(0.0, 2.5)))
+    seeker.reached(SKYRMION)
+    seeker.saw(look(90))  # the sample that SECOND, of 3 T, would switch
+    assert proposed(seeker) in (FIRST, TELLING)
+    assert len(seeker.suggest(SKYRMION).candidates) == 2
+
+
+def test_a_recipe_outside_the_envelope_is_given_up():
+    seeker = RecipeSeeker("switch", CENTRE, memory(), allowed(width_ps=(1.0, 20.0)))
+    seeker.reached(SKYRMION)
+    assert seeker.suggest(SKYRMION) is None
+    assert seeker.gave_up.endswith("width_ps = 28 is outside 1 … 20")
+
+
+def test_a_spot_is_not_moved_into_the_envelope():
+    seeker = TargetSeeker("write", (90.0, 50.0), memory(), allowed(spot_x=(0.0, 80.0)))
+    assert seeker.suggest(EMPTY) is None
+    assert "spot_x = 90 is outside 0 … 80" in seeker.gave_up
+
+
+@pytest.mark.parametrize(
+    ("limits", "fires"),
+    [({}, True), ({"amplitude_T": (1.0, 12.0)}, False), ({"width_ps": (1.0, 5.0)}, True)],
+)
+def test_a_probe_is_weak_or_is_not_fired(limits, fires):
+    seeker = TargetSeeker("write", CENTRE, memory(), allowed(**limits))
+    for background in (-1, 1):
+        proposal = seeker.probe(Belief.certain("one", background))
+        assert bool(proposal) is fires
+        if proposal:
+            assert proposal.pulse.dose_T2ps <= 1.6
+            assert proposal.pulse.peak_field_T[2] * background < 0
+        else:
+            assert "leaves the film as it is" in seeker.gave_up
+
+
 # --- what it remembers -------------------------------------------------------------------------
 
 
@@ -316,7 +489,7 @@ def test_memory_comes_back_to_the_last_bit():
     shoot(TargetSeeker("write", CENTRE, known), EMPTY, EMPTY)
     seeker = switcher(known=known)
     shoot(seeker, SKYRMION, EMPTY, movie(3.21))
-    shoot(seeker, of_size(44), of_size(44), movie(None))
+    shoot(sized(seeker, 44), SKYRMION, likely("one", 0.7), movie(None))
     back = PulseMemory.from_json(known.as_json())
     assert back.as_json() == known.as_json()
     assert back.write_T.guess == known.write_T.guess

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from skyctl.beamline import simulated_beamline
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.pulser import Pulser
-from skyctl.devices.simulated import simulated_beamline
 from skyctl.pulse import Pulse
 
 

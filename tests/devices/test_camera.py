@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ophyd.utils import LimitError, RedundantStaging
 
+from skyctl.beamline import simulated_beamline
 from skyctl.devices.camera import FilmCamera
-from skyctl.devices.simulated import simulated_beamline
 from skyctl.errors import PulseRefused, RecordingError, StreamError
 from skyctl.pulse import Exposure, Pulse
 from skyctl.recording.reader import Recording

@@ -5,7 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from skyctl.devices.simulated import SimulatedSample, simulated_beamline
+from skyctl.beamline import simulated_beamline
+from skyctl.devices.simulated import SimulatedSample
 from skyctl.errors import PulseRefused, StreamError
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier

@@ -7,7 +7,7 @@ import pytest
 from bluesky import RunEngine
 from bluesky import plans as bp
 
-from skyctl.devices.simulated import simulated_beamline
+from skyctl.beamline import simulated_beamline
 from skyctl.devices.torque_field import TorqueField
 from skyctl.errors import ModelError
 from skyctl.frame import Frame

@@ -7,7 +7,7 @@ from bluesky import RunEngine
 from event_model import DocumentNames, schema_validators
 
 from skyctl.agents.seeker import Bracket, PulseMemory
-from skyctl.devices.simulated import simulated_beamline
+from skyctl.beamline import simulated_beamline
 
 
 class Documents:
@@ -86,16 +86,6 @@ def engine(documents):
 def beamline(tmp_path):
     with simulated_beamline(tmp_path) as line:
         yield line
-
-
-@pytest.fixture
-def three(beamline):
-    return beamline.pulser, beamline.camera, beamline.classifier
-
-
-@pytest.fixture
-def four(beamline, three):
-    return *three, beamline.decisions
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import pytest
 
 from skyctl.agents.characterise import Characteriser
+from skyctl.beamline import simulated_beamline
 from skyctl.devices.guard import Envelope
-from skyctl.devices.simulated import simulated_beamline
 from skyctl.plans.characterise import characterise
 from skyctl.plans.modes import Answer, Oversight
 from skyctl.rehearsal import rehearse, sample_of
@@ -25,9 +25,9 @@ def beamline(tmp_path):
         yield line
 
 
-def test_it_finds_the_sample_and_leaves_it_as_it_was(engine, beamline, four, documents, fired):
+def test_it_finds_the_sample_and_leaves_it_as_it_was(engine, beamline, documents, fired):
     before = beamline.sample.spins()
-    report = engine(characterise(*four, predict)).plan_result
+    report = engine(characterise(beamline, predict)).plan_result
     assert report.reached
     assert report.found.estimates["damping"].value == pytest.approx(0.2, rel=0.1)
     assert (report.emptied, report.shots, len(fired)) == (0, 3, 3)
@@ -41,7 +41,7 @@ def test_it_finds_the_sample_and_leaves_it_as_it_was(engine, beamline, four, doc
     assert start["plan_args"]["amplitude_T"] == 3.0
 
 
-def test_a_lost_frame_costs_a_pulse_and_no_estimate(engine, beamline, four, fired, monkeypatch):
+def test_a_lost_frame_costs_a_pulse_and_no_estimate(engine, beamline, fired, monkeypatch):
     send, lost = beamline.publisher.frame, []
     monkeypatch.setattr(Characteriser, "estimate", lambda self: len(self._seen))
 
@@ -52,7 +52,7 @@ def test_a_lost_frame_costs_a_pulse_and_no_estimate(engine, beamline, four, fire
             send(frame)
 
     monkeypatch.setattr(beamline.publisher, "frame", lose_one)
-    report = engine(characterise(*four, predict)).plan_result
+    report = engine(characterise(beamline, predict)).plan_result
     assert report.found == 3
     assert len(fired) == 4
 
@@ -70,8 +70,7 @@ def test_what_may_not_be_fired_ends_it_with_the_reason(
     engine, tmp_path, envelope, oversight, reason, pulses
 ):
     with simulated_beamline(tmp_path, parameters=FILM, envelope=envelope) as line:
-        devices = line.pulser, line.camera, line.classifier, line.decisions
-        report = engine(characterise(*devices, predict, oversight=oversight)).plan_result
+        report = engine(characterise(line, predict, oversight=oversight)).plan_result
         assert line.pulser.guard.shots_fired == pulses
     assert not report.reached
     assert reason in report.reason
@@ -80,7 +79,7 @@ def test_what_may_not_be_fired_ends_it_with_the_reason(
 def test_it_can_be_rehearsed(beamline, fired, monkeypatch):
     monkeypatch.setattr(Characteriser, "estimate", lambda self: "found")
     arguments = {"predict": predict}
-    report = rehearse(characterise, arguments, beamline.pulser, beamline.camera, [Sample(FILM)])
+    report = rehearse(characterise, arguments, beamline, [Sample(FILM)])
     assert report.success == 1
     assert len(report.runs[0].pulses) == 3
     assert fired == []

@@ -12,11 +12,12 @@ from bluesky.suspenders import SuspendBoolHigh
 from bluesky.utils import RunEngineInterrupted
 from ophyd import Signal
 
-from skyctl.devices.simulated import simulated_beamline
+from skyctl.beamline import simulated_beamline
 from skyctl.errors import PulseRefused
-from skyctl.plans import classify_shot, stubs, write
+from skyctl.plans import campaign, classify_shot, write
 from skyctl.pulse import Pulse
 from skyctl.recording.reader import Recording
+from skyctl.simulators.film import FilmParameters
 from skyctl.verdict import Verdict
 
 NUDGE = Pulse(amplitude_T=2.0, width_ps=4.0)
@@ -83,25 +84,41 @@ def interrupt_in_the_movie(engine, beamline, plan):
     assert beamline.pulser.armed.get() == 0
 
 
-def test_a_pause_after_each_message_changes_nothing(engine, beamline, three, documents, fired):
-    plan = pausing_after(classify_shot(*three, NUDGE), lambda message: True)
+def test_a_pause_after_each_message_changes_nothing(engine, beamline, documents, fired):
+    plan = pausing_after(classify_shot(beamline, NUDGE), lambda message: True)
     result, pauses = run_through(engine, plan)
     assert pauses > 30
     assert_one_whole_shot(beamline, documents, fired, result)
 
 
+def test_a_pause_after_each_message_of_a_task_fires_each_shot_once(
+    engine, tmp_path, documents, weak
+):
+    film = FilmParameters(rows=30, columns=30)
+    with simulated_beamline(tmp_path, parameters=film) as beamline:
+        beamline.camera.duration_ps.put(20.0)
+        plan = pausing_after(write(beamline, shots=2, memory=weak), lambda message: True)
+        report, pauses = run_through(engine, plan)
+        fired = [shot.shot for shot in report.shots]
+        assert beamline.pulser.guard.shots_fired == len(set(fired)) == report.pulses == 2
+    assert pauses > 100
+    decided = [event["data"]["decisions_shot"] for event in documents.events("decisions")]
+    assert decided == fired == [e["data"]["pulser_shot"] for e in documents.events("primary")]
+    documents.assert_all_frames_documented_once(report.frames)
+
+
 @pytest.mark.parametrize("command", ["checkpoint", "set", "trigger", "create", "save", "collect"])
 def test_a_pause_after_one_kind_of_message_changes_nothing(
-    engine, beamline, three, documents, fired, command
+    engine, beamline, documents, fired, command
 ):
-    plan = pausing_after(classify_shot(*three, NUDGE), lambda message: message.command == command)
+    plan = pausing_after(classify_shot(beamline, NUDGE), lambda message: message.command == command)
     result, pauses = run_through(engine, plan)
     assert pauses
     assert_one_whole_shot(beamline, documents, fired, result)
 
 
-def test_a_pause_between_arming_and_firing_disarms(engine, beamline, three, documents, fired):
-    plan = pausing_after(classify_shot(*three, NUDGE), lambda message: message.command == "set")
+def test_a_pause_between_arming_and_firing_disarms(engine, beamline, documents, fired):
+    plan = pausing_after(classify_shot(beamline, NUDGE), lambda message: message.command == "set")
     with pytest.raises(RunEngineInterrupted):
         engine(plan)
     assert beamline.pulser.armed.get() == 0
@@ -112,22 +129,22 @@ def test_a_pause_between_arming_and_firing_disarms(engine, beamline, three, docu
 
 
 def test_an_immediate_pause_in_a_movie_fires_once_and_loses_nothing(
-    engine, beamline, three, documents, fired
+    engine, beamline, documents, fired
 ):
-    interrupt_in_the_movie(engine, beamline, classify_shot(*three, NUDGE))
+    interrupt_in_the_movie(engine, beamline, classify_shot(beamline, NUDGE))
     assert_one_whole_shot(beamline, documents, fired, engine.resume().plan_result)
 
 
-def test_a_pause_that_outlasts_the_movie_loses_nothing(engine, beamline, three, documents, fired):
-    interrupt_in_the_movie(engine, beamline, classify_shot(*three, NUDGE))
+def test_a_pause_that_outlasts_the_movie_loses_nothing(engine, beamline, documents, fired):
+    interrupt_in_the_movie(engine, beamline, classify_shot(beamline, NUDGE))
     beamline.sample.wait_settled()
     assert_one_whole_shot(beamline, documents, fired, engine.resume().plan_result)
 
 
-def test_a_deferred_pause_lets_the_shot_finish(engine, beamline, four, documents, fired):
+def test_a_deferred_pause_lets_the_shot_finish(engine, beamline, documents, fired):
     on_first_verdict(beamline, lambda: engine.request_pause(defer=True))
     with pytest.raises(RunEngineInterrupted):
-        engine(write(*four))
+        engine(write(beamline))
     assert len(fired) == documents.counts()["primary"] == 1
     report = engine.resume().plan_result
     assert report.reached
@@ -139,9 +156,9 @@ def test_a_deferred_pause_lets_the_shot_finish(engine, beamline, four, documents
     ("end", "status"), [("abort", "abort"), ("stop", "success"), ("halt", "abort")]
 )
 def test_the_end_of_a_run_in_a_shot_leaves_all_in_order(
-    engine, beamline, three, documents, fired, end, status
+    engine, beamline, documents, fired, end, status
 ):
-    interrupt_in_the_movie(engine, beamline, classify_shot(*three, NUDGE))
+    interrupt_in_the_movie(engine, beamline, classify_shot(beamline, NUDGE))
     getattr(engine, end)()
     assert engine.state == "idle"
     assert beamline.pulser.armed.get() == 0
@@ -155,39 +172,41 @@ def test_the_end_of_a_run_in_a_shot_leaves_all_in_order(
     if end != "halt":  # a halt is asked to clean up nothing: its documents end where it hit
         documents.assert_all_frames_documented_once(1 + MOVIE)
     first = beamline.camera.recording
-    result = engine(classify_shot(*three, NUDGE)).plan_result
+    result = engine(classify_shot(beamline, NUDGE)).plan_result
     assert beamline.camera.recording != first
     assert_one_whole_shot(beamline, documents, fired[1:], result)
 
 
 @pytest.mark.parametrize("end", ["abort", "halt"])
-def test_an_end_between_arming_and_firing_fires_nothing(engine, beamline, three, fired, end):
-    plan = pausing_after(classify_shot(*three, NUDGE), lambda message: message.command == "set")
+def test_an_end_between_arming_and_firing_fires_nothing(engine, beamline, fired, end):
+    plan = pausing_after(classify_shot(beamline, NUDGE), lambda message: message.command == "set")
     with pytest.raises(RunEngineInterrupted):
         engine(plan)
     getattr(engine, end)()
     assert fired == []
     with Recording(beamline.camera.recording) as recording:
         assert recording.frame_count == 1
-    assert engine(classify_shot(*three, NUDGE)).plan_result.problem == ""
+    assert engine(classify_shot(beamline, NUDGE)).plan_result.problem == ""
 
 
-def test_an_end_with_the_camera_waiting_for_its_pulse_does_not_hang(engine, three, fired):
+def test_an_end_with_the_camera_waiting_for_its_pulse_does_not_hang(engine, beamline, fired):
     triggers = iter(range(10))
 
     def before_the_pulse(message):
-        return message.command == "trigger" and message.obj is three[1] and next(triggers) == 1
+        return (
+            message.command == "trigger" and message.obj is beamline.camera and next(triggers) == 1
+        )
 
     with pytest.raises(RunEngineInterrupted):
-        engine(pausing_after(classify_shot(*three, NUDGE), before_the_pulse))
+        engine(pausing_after(classify_shot(beamline, NUDGE), before_the_pulse))
     engine.abort()
     assert fired == []
-    assert engine(classify_shot(*three, NUDGE)).plan_result.problem == ""
+    assert engine(classify_shot(beamline, NUDGE)).plan_result.problem == ""
 
 
-def test_an_error_in_a_plan_disarms_and_closes_the_file(engine, beamline, three, fired):
+def test_an_error_in_a_plan_disarms_and_closes_the_file(engine, beamline, fired):
     def broken():
-        plan = classify_shot(*three, NUDGE)
+        plan = classify_shot(beamline, NUDGE)
         answer = None
         while True:
             message = plan.send(answer)
@@ -205,7 +224,7 @@ def test_an_error_in_a_plan_disarms_and_closes_the_file(engine, beamline, three,
 
 @pytest.mark.parametrize("when", ["set", "trigger", "in the movie"])
 def test_a_suspender_that_trips_in_a_shot_fires_once_and_loses_nothing(
-    engine, beamline, three, documents, fired, when
+    engine, beamline, documents, fired, when
 ):
     lost, armed = Signal(name="lost", value=0), []
 
@@ -224,7 +243,7 @@ def test_a_suspender_that_trips_in_a_shot_fires_once_and_loses_nothing(
     engine.install_suspender(SuspendBoolHigh(lost))
     if when == "in the movie":
         on_first_verdict(beamline, trip)
-    plan = classify_shot(*three, NUDGE)
+    plan = classify_shot(beamline, NUDGE)
     result = engine(after_each(plan, tripping)).plan_result
     assert armed
     assert set(armed) == {0}
@@ -244,7 +263,7 @@ def after_each(plan, act):
 
 
 def test_a_lost_stream_suspends_the_task_which_goes_on_when_it_is_back(
-    engine, beamline, four, fired, weak, monkeypatch
+    engine, beamline, fired, weak, monkeypatch
 ):
     send, cut = beamline.publisher, []
     for device in (beamline.camera, beamline.classifier):
@@ -261,7 +280,7 @@ def test_a_lost_stream_suspends_the_task_which_goes_on_when_it_is_back(
 
     for method in ("start", "frame", "end"):
         monkeypatch.setattr(send, method, lose_the_first_movie(method))
-    report = engine(write(*four, memory=weak)).plan_result
+    report = engine(write(beamline, memory=weak)).plan_result
     assert cut[0] == "start"
     assert cut[-1] == "end"
     assert report.reached
@@ -270,29 +289,29 @@ def test_a_lost_stream_suspends_the_task_which_goes_on_when_it_is_back(
 
 
 def test_an_interlock_that_lets_go_again_only_holds_the_task(
-    engine, beamline, four, fired, monkeypatch, documents
+    engine, beamline, fired, monkeypatch, documents
 ):
-    monkeypatch.setattr(stubs, "BETWEEN_LOOKS_S", 0.0)
+    monkeypatch.setattr(campaign, "BETWEEN_LOOKS_S", 0.0)
     held = ["the beam is lost"] * 2
     beamline.pulser.interlocks.append(lambda: held.pop() if held else "")
-    report = engine(write(*four)).plan_result
+    report = engine(write(beamline)).plan_result
     assert report.reached
     assert documents.counts()["looks"] == report.pulses + 1 + 2
     assert len(fired) == report.pulses
 
 
-def test_an_interlock_that_never_lets_go_ends_the_task(engine, beamline, four, fired, monkeypatch):
-    monkeypatch.setattr(stubs, "BETWEEN_LOOKS_S", 0.0)
+def test_an_interlock_that_never_lets_go_ends_the_task(engine, beamline, fired, monkeypatch):
+    monkeypatch.setattr(campaign, "BETWEEN_LOOKS_S", 0.0)
     beamline.pulser.interlocks.append(lambda: "the beam is lost")
-    report = engine(write(*four)).plan_result
+    report = engine(write(beamline)).plan_result
     assert report.reason == "held fire: the beam is lost"
     assert fired == []
 
 
-def test_a_stale_result_is_not_acted_on(engine, beamline, four, fired, monkeypatch):
-    monkeypatch.setattr(stubs, "BETWEEN_LOOKS_S", 0.0)
+def test_a_stale_result_is_not_acted_on(engine, beamline, fired, monkeypatch):
+    monkeypatch.setattr(campaign, "BETWEEN_LOOKS_S", 0.0)
     monkeypatch.setattr(beamline.classifier, "_max_delay_s", -1.0)  # every result is late
-    report = engine(write(*four)).plan_result
+    report = engine(write(beamline)).plan_result
     assert "held fire: the result of shot" in report.reason
     assert fired == []
 
@@ -302,7 +321,7 @@ import json, sys
 from pathlib import Path
 from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
-from skyctl.devices.simulated import simulated_beamline
+from skyctl.beamline import simulated_beamline
 from skyctl.plans import cycle
 
 folder = Path(sys.argv[1])
@@ -311,7 +330,7 @@ with simulated_beamline(folder, ledger=folder / "ledger.jsonl") as line:
     engine.subscribe(lambda name, doc: print(name, flush=True))
     line.streaming.subscribe(lambda news: print(type(news).__name__, flush=True))
     try:
-        engine(cycle(line.pulser, line.camera, line.classifier, line.decisions, cycles=1000))
+        engine(cycle(line, cycles=1000))
     except RunEngineInterrupted:
         armed = line.pulser.armed.get()
         engine.abort("Ctrl-C")

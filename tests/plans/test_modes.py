@@ -8,7 +8,7 @@ from bluesky.plan_stubs import pause
 from bluesky.utils import RunEngineInterrupted
 from ophyd.utils import LimitError
 
-from skyctl.devices.simulated import simulated_beamline
+from skyctl.beamline import simulated_beamline
 from skyctl.errors import PulseRefused
 from skyctl.plans import classify_shot, write
 from skyctl.plans.modes import Answer, ApprovalDesk, Oversight, dry_run
@@ -35,15 +35,15 @@ def decided(documents):
     return [event["data"] for event in documents.events("decisions")]
 
 
-def test_autonomous_fires_without_asking(engine, four, documents, fired):
-    engine(write(*four, shots=2))
+def test_autonomous_fires_without_asking(engine, beamline, documents, fired):
+    engine(write(beamline, shots=2))
     assert len(fired) == 2
     assert {d["decisions_approver"] for d in decided(documents)} == {"autonomous"}
     assert {d["decisions_mode"] for d in decided(documents)} == {"autonomous"}
 
 
-def test_a_dry_run_tells_one_pulse_and_fires_nothing(engine, four, documents, fired):
-    report = engine(write(*four, shots=5, oversight=Oversight("dry-run"))).plan_result
+def test_a_dry_run_tells_one_pulse_and_fires_nothing(engine, beamline, documents, fired):
+    report = engine(write(beamline, shots=5, oversight=Oversight("dry-run"))).plan_result
     (decision,) = decided(documents)
     assert decision["decisions_guard_answer"] == "allowed"
     assert decision["decisions_approved"] == 0
@@ -54,14 +54,14 @@ def test_a_dry_run_tells_one_pulse_and_fires_nothing(engine, four, documents, fi
     assert fired == []
 
 
-def test_a_shadow_proposes_after_each_look_and_fires_nothing(engine, four, documents, fired):
-    report = engine(write(*four, shots=3, oversight=Oversight("shadow"))).plan_result
+def test_a_shadow_proposes_after_each_look_and_fires_nothing(engine, beamline, documents, fired):
+    report = engine(write(beamline, shots=3, oversight=Oversight("shadow"))).plan_result
     assert len(decided(documents)) == len(report.proposed) == 3
     assert documents.counts()["looks"] == 4
     assert fired == []
 
 
-def test_each_pulse_is_asked_for(engine, four, documents, fired):
+def test_each_pulse_is_asked_for(engine, beamline, documents, fired):
     asked = []
 
     def approve(request):
@@ -69,17 +69,17 @@ def test_each_pulse_is_asked_for(engine, four, documents, fired):
         asked.append(request)
         return yes(request)
 
-    engine(write(*four, shots=3, oversight=Oversight("approve-each", approve)))
+    engine(write(beamline, shots=3, oversight=Oversight("approve-each", approve)))
     assert [request.shot for request in asked] == fired
     assert [request.shots for request in asked] == [1, 1, 1]
     assert {d["decisions_approver"] for d in decided(documents)} == {"Ada"}
     assert str(asked[0]).startswith("write: fire ")
 
 
-def test_one_yes_is_good_for_a_batch(engine, four, documents, fired):
+def test_one_yes_is_good_for_a_batch(engine, beamline, documents, fired):
     asked = []
     oversight = Oversight("approve-batch", lambda r: (asked.append(r), yes(r))[1], batch=2)
-    engine(write(*four, shots=3, oversight=oversight))
+    engine(write(beamline, shots=3, oversight=oversight))
     assert len(fired) == 3
     assert [request.shot for request in asked] == [fired[0], fired[2]]
     assert asked[0].shots == 2
@@ -102,8 +102,10 @@ def broken(request):
     ids=["no", "silence", "error", "a bare yes", "nobody's yes"],
 )
 @pytest.mark.parametrize("mode", ["approve-each", "approve-batch"])
-def test_nothing_is_fired_without_a_yes(engine, four, documents, fired, mode, approver, said):
-    report = engine(write(*four, oversight=Oversight(mode, approver, timeout_s=0.05))).plan_result
+def test_nothing_is_fired_without_a_yes(engine, beamline, documents, fired, mode, approver, said):
+    report = engine(
+        write(beamline, oversight=Oversight(mode, approver, timeout_s=0.05))
+    ).plan_result
     assert fired == []
     assert said in report.reason
     (decision,) = decided(documents)
@@ -112,7 +114,7 @@ def test_nothing_is_fired_without_a_yes(engine, four, documents, fired, mode, ap
     assert documents.named("stop")[0]["exit_status"] == "success"
 
 
-def test_the_guard_is_asked_again_after_a_yes_that_took_long(engine, beamline, four, fired):
+def test_the_guard_is_asked_again_after_a_yes_that_took_long(engine, beamline, fired):
     closed = []
     beamline.pulser.interlocks.append(lambda: "the shutter is closed" if closed else "")
 
@@ -120,12 +122,12 @@ def test_the_guard_is_asked_again_after_a_yes_that_took_long(engine, beamline, f
         closed.append(True)
         return yes(request)
 
-    report = engine(write(*four, oversight=Oversight("approve-each", slow))).plan_result
+    report = engine(write(beamline, oversight=Oversight("approve-each", slow))).plan_result
     assert "the shutter is closed" in report.reason
     assert fired == []
 
 
-def test_a_pause_while_somebody_is_asked_asks_once_and_fires_once(engine, four, fired):
+def test_a_pause_while_somebody_is_asked_asks_once_and_fires_once(engine, beamline, fired):
     asked, paused = [], threading.Event()
 
     def approve(request):
@@ -135,14 +137,14 @@ def test_a_pause_while_somebody_is_asked_asks_once_and_fires_once(engine, four, 
         return yes(request)
 
     with pytest.raises(RunEngineInterrupted):
-        engine(write(*four, shots=1, oversight=Oversight("approve-each", approve)))
+        engine(write(beamline, shots=1, oversight=Oversight("approve-each", approve)))
     assert fired == []
     paused.set()
     engine.resume()
     assert len(asked) == len(fired) == 1
 
 
-def test_an_abort_while_somebody_is_asked_fires_nothing(engine, four, fired):
+def test_an_abort_while_somebody_is_asked_fires_nothing(engine, beamline, fired):
     aborted = threading.Event()
 
     def approve(request):
@@ -151,7 +153,7 @@ def test_an_abort_while_somebody_is_asked_fires_nothing(engine, four, fired):
         return yes(request)
 
     with pytest.raises(RunEngineInterrupted):
-        engine(write(*four, oversight=Oversight("approve-each", approve)))
+        engine(write(beamline, oversight=Oversight("approve-each", approve)))
     engine.abort()
     aborted.set()
     assert fired == []
@@ -171,18 +173,18 @@ def test_an_oversight_that_cannot_work_is_refused(wrong, message):
         Oversight(**wrong)
 
 
-def test_a_desk_takes_the_answer_for_what_is_asked_now_only(engine, four, fired):
+def test_a_desk_takes_the_answer_for_what_is_asked_now_only(engine, beamline, fired):
     desk = ApprovalDesk()
     with pytest.raises(LookupError, match="no answer is waited for"):
         desk.answer("a", Answer(True, "Ada"))
     thread = threading.Thread(target=answer_wrongly_then_rightly, args=(desk,))
     thread.start()
-    report = engine(write(*four, shots=1, oversight=Oversight("approve-each", desk))).plan_result
+    report = engine(write(beamline, shots=1, oversight=Oversight("approve-each", desk))).plan_result
     thread.join()
     assert (report.pulses, len(fired)) == (1, 1)
     assert desk.pending is None
     silent = Oversight("approve-each", desk, timeout_s=0.05)
-    report = engine(write(*four, oversight=silent)).plan_result
+    report = engine(write(beamline, oversight=silent)).plan_result
     assert "no answer within" in report.reason
     assert len(fired) == 1
 
@@ -196,17 +198,17 @@ def answer_wrongly_then_rightly(desk):
     desk.answer(desk.pending.shot, Answer(True, "Ada"))
 
 
-def test_a_dry_run_of_a_settled_plan_tells_pulses_and_dose(engine, three, fired):
-    found = dry_run(classify_shot(*three, NUDGE))
+def test_a_dry_run_of_a_settled_plan_tells_pulses_and_dose(engine, beamline, fired):
+    found = dry_run(classify_shot(beamline, NUDGE))
     assert found.pulses == (NUDGE,)
     assert found.dose_T2ps == NUDGE.dose_T2ps
     with pytest.raises((PulseRefused, LimitError), match="width_ps"):
-        dry_run(classify_shot(*three, Pulse(width_ps=500)))
+        dry_run(classify_shot(beamline, Pulse(width_ps=500)))
     assert fired == []
 
 
-def test_a_task_can_be_walked_through_without_an_engine_run(engine, four, fired):
-    assert dry_run(write(*four)).pulses == ()  # it sees no film, so it knows no pulse
+def test_a_task_can_be_walked_through_without_an_engine_run(engine, beamline, fired):
+    assert dry_run(write(beamline)).pulses == ()  # it sees no film, so it knows no pulse
     assert fired == []
 
 

@@ -13,10 +13,10 @@ from ophyd import Signal
 from typer.testing import CliRunner
 
 from skyctl.agents.seeker import Bracket, PulseMemory
+from skyctl.beamline import simulated_beamline
 from skyctl.cli import app
 from skyctl.demo import DOCUMENTS, first_guesses
 from skyctl.devices.guard import Envelope
-from skyctl.devices.simulated import simulated_beamline
 from skyctl.errors import RecordingError
 from skyctl.plans import classify_shot, cycle, write
 from skyctl.plans.characterise import characterise
@@ -42,7 +42,7 @@ def record(folder, plan, *, interrupt_after=None, **beamline):
     engine.subscribe(interrupt)
     with simulated_beamline(folder, **beamline) as line:
         try:
-            engine(plan(line.pulser, line.camera, line.classifier, line.decisions))
+            engine(plan(line))
         except RunEngineInterrupted:
             engine.abort()
         return line.camera.recording
@@ -67,7 +67,7 @@ def run(tmp_path_factory):
     """A task with an approver and a spent budget before it."""
     folder = tmp_path_factory.mktemp("run")
     oversight = Oversight("approve-each", approving)
-    return record(folder, lambda *four: write(*four, memory=weak(), oversight=oversight))
+    return record(folder, lambda line: write(line, memory=weak(), oversight=oversight))
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_documents_that_were_changed_differ(copy, reading):
 
 
 def test_a_guard_that_refused_refuses_again(tmp_path):
-    run = record(tmp_path, lambda *four: write(*four, memory=weak()), envelope=Envelope(slew_T=0.1))
+    run = record(tmp_path, lambda line: write(line, memory=weak()), envelope=Envelope(slew_T=0.1))
     report = replayed(run)
     assert (report.decisions, report.differences) == (3, ())  # it was asked once more
     last = read_documents(tmp_path / DOCUMENTS, run.name).decisions[-1]
@@ -132,7 +132,7 @@ def test_documents_of_another_run_are_refused(run, tmp_path):
     with pytest.raises(RecordingError, match=r"no run with frames in other\.h5"):
         read_documents(run.parent / DOCUMENTS, "other.h5")
     nudge = Pulse(width_ps=4.0)
-    other = record(tmp_path, lambda p, c, k, _: classify_shot(p, c, k, nudge))
+    other = record(tmp_path, lambda line: classify_shot(line, nudge))
     with pytest.raises(RecordingError, match="classify_shot has no agent"):
         replayed(other)
 
@@ -162,7 +162,7 @@ def test_the_command_says_whether_they_agree(run, copy, tmp_path):
 
 def test_a_map_s_decisions_come_out(tmp_path):
     cells = {"widths_ps": (5.0, 8.0), "rows": (1.0, 2.0), "shots": 2}
-    run = record(tmp_path, lambda *four: map_process_diagram(*four, **cells), start="skyrmion")
+    run = record(tmp_path, lambda line: map_process_diagram(line, **cells), start="skyrmion")
     report = replayed(run)
     assert (report.decisions, report.differences, report.ended) == (2, (), "")
 
@@ -170,9 +170,8 @@ def test_a_map_s_decisions_come_out(tmp_path):
 def test_a_map_over_what_a_device_set_is_refused(tmp_path):
     cells = {"widths_ps": (5.0, 8.0), "rows": (0.3, 0.4), "shots": 1, "row_setting": "damping"}
 
-    def plan(pulser, camera, classifier, decisions):
-        devices = pulser, camera, classifier, decisions
-        return map_process_diagram(*devices, row_device=Signal(name="damping"), **cells)
+    def plan(line):
+        return map_process_diagram(line, row_device=Signal(name="damping"), **cells)
 
     with pytest.raises(RecordingError, match="a map over damping"):
         replayed(record(tmp_path, plan, start="skyrmion"))
@@ -180,7 +179,7 @@ def test_a_map_over_what_a_device_set_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_characterisation_s_decisions_come_out(tmp_path):
-    run = record(tmp_path, lambda *four: characterise(*four, twin_mean_sz))
+    run = record(tmp_path, lambda line: characterise(line, twin_mean_sz))
     report = replayed(run)
     assert (report.decisions, report.differences, report.ended) == (3, (), "")
 
@@ -189,7 +188,7 @@ def test_a_characterisation_s_decisions_come_out(tmp_path):
 @pytest.mark.parametrize("seed", [0, 3])
 def test_a_whole_cycle_of_the_demonstration_comes_out_as_recorded(tmp_path, seed):
     memory, centre = first_guesses(seed)
-    run = record(tmp_path, lambda *four: cycle(*four, shots=24, memory=memory, centre=centre))
+    run = record(tmp_path, lambda line: cycle(line, shots=24, memory=memory, centre=centre))
     report = replayed(run)
     assert report.decisions >= 3
     assert (report.differences, report.ended) == ((), "")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from skyctl.agents.library import Evidence, SwitchBelief
-from skyctl.agents.outcome import NOT_SEEN, OUTCOMES
+from skyctl.agents.outcome import NOT_SEEN, OUTCOMES, certain
 from skyctl.agents.seeker import PulseMemory
+from skyctl.beamline import simulated_beamline
 from skyctl.devices.guard import Envelope
-from skyctl.devices.simulated import simulated_beamline
 from skyctl.plans import classify_shot, switch, write
 from skyctl.plans.modes import Oversight
 from skyctl.pulse import Pulse
@@ -26,22 +26,17 @@ def beamline(tmp_path):
         yield line
 
 
-@pytest.fixture
-def real(beamline):
-    return beamline.pulser, beamline.camera
-
-
-def test_a_right_guess_predicts_pulses_and_outcome_of_the_real_run(engine, beamline, four, real):
+def test_a_right_guess_predicts_pulses_and_outcome_of_the_real_run(engine, beamline):
     arguments = {"shots": 3}
-    (told,) = rehearse(write, arguments, *real, [Sample(SMALL)]).runs
-    report = engine(write(*four, **arguments)).plan_result
+    (told,) = rehearse(write, arguments, beamline, [Sample(SMALL)]).runs
+    report = engine(write(beamline, **arguments)).plan_result
     assert told.pulses == beamline.pulser.guard.fired == tuple(report.proposed)
     assert len(told.pulses) > 1
     assert told.outcome == report.reason
     assert told.dose_T2ps == pytest.approx(beamline.pulser.guard.spent.dose_T2ps)
 
 
-def test_nothing_real_moves_and_the_memory_stays_as_it_was(beamline, real, fired, monkeypatch):
+def test_nothing_real_moves_and_the_memory_stays_as_it_was(beamline, fired, monkeypatch):
     def moved(*_, **__):
         raise AssertionError("a real device was used")
 
@@ -52,15 +47,15 @@ def test_nothing_real_moves_and_the_memory_stays_as_it_was(beamline, real, fired
     memory = PulseMemory()
     before = memory.as_json()
     asks = Oversight("approve-each", moved)
-    rehearse(switch, {"shots": 2, "memory": memory, "oversight": asks}, *real, [Sample(SMALL)])
+    rehearse(switch, {"shots": 2, "memory": memory, "oversight": asks}, beamline, [Sample(SMALL)])
     assert memory.as_json() == before
     assert fired == []
     assert beamline.pulser.guard.shots_fired == 0
 
 
-def test_a_plan_that_its_limits_forbid_runs_on_no_twin(real):
+def test_a_plan_that_its_limits_forbid_runs_on_no_twin(beamline):
     strong = Pulse(amplitude_T=5.0, width_ps=4.0)
-    report = rehearse(classify_shot, {"pulse": strong}, *real, guesses(2, film=SMALL))
+    report = rehearse(classify_shot, {"pulse": strong}, beamline, guesses(2, film=SMALL))
     assert "amplitude_T = 5" in report.refused
     assert report.runs == ()
     assert report.success == 0
@@ -73,15 +68,15 @@ def test_twins_have_the_real_guard_s_envelope_and_what_is_left_of_its_budget(tmp
     ) as line:
         line.camera.duration_ps.put(20.0)
         line.pulser.guard.book("before", NUDGE)
-        report = rehearse(write, {"shots": 8}, line.pulser, line.camera, [Sample(SMALL)])
+        report = rehearse(write, {"shots": 8}, line, [Sample(SMALL)])
     assert [len(run.pulses) for run in report.runs] == [2]
     assert "shot budget of 3" in report.runs[0].outcome
 
 
-def test_the_report_tells_the_spread_over_the_guesses(real):
+def test_the_report_tells_the_spread_over_the_guesses(beamline):
     seen = []
     report = rehearse(
-        classify_shot, {"pulse": NUDGE}, *real, guesses(3, film=SMALL), progress=seen.append
+        classify_shot, {"pulse": NUDGE}, beamline, guesses(3, film=SMALL), progress=seen.append
     )
     told = report.as_json()
     assert seen == list(report.runs)
@@ -96,7 +91,7 @@ def test_guesses_follow_what_the_shots_said():
     highest = belief.library.samples[:, 0].argmax()
     for pulse in range(8):
         outcome = OUTCOMES[int(belief.library.chances[highest, pulse].argmax())]
-        belief.saw(Evidence(pulse, outcome, NOT_SEEN))
+        belief.saw(Evidence(pulse, tuple(certain(outcome)), NOT_SEEN))
     damping, deviation = belief.estimate()["damping"]
     drawn = np.array([sample.parameters.damping for sample in guesses(400, belief=belief)])
     assert drawn.mean() == pytest.approx(damping, abs=4 * deviation / 20)

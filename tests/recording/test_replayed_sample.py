@@ -6,9 +6,8 @@ import pytest
 from bluesky import RunEngine
 
 from skyctl.agents.seeker import Bracket, PulseMemory
+from skyctl.beamline import replayed_beamline, simulated_beamline
 from skyctl.devices.guard import Envelope
-from skyctl.devices.replayed import replayed_beamline
-from skyctl.devices.simulated import simulated_beamline
 from skyctl.errors import PulseRefused, StreamError
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import classify_shot, erase, write
@@ -34,17 +33,14 @@ def run(beamline, plan, *args, **kwargs):
 
     engine = RunEngine(call_returns_result=True)
     engine.subscribe(document)
-    devices = [beamline.pulser, beamline.camera, beamline.classifier]
-    if plan is not classify_shot:
-        devices.append(beamline.decisions)
-    result = engine(plan(*devices, *args, **kwargs)).plan_result
+    result = engine(plan(beamline, *args, **kwargs)).plan_result
     return result, decisions, beamline.camera.recording
 
 
-def weak_write(*devices, **kwargs):
+def weak_write(beamline, **kwargs):
     """``write`` with a first guess that writes nothing (4 T), so that there is more to decide."""
     memory = PulseMemory(write_T=Bracket(1.0, 12.0, 4.0, 0.3))
-    return write(*devices, memory=memory, **kwargs)
+    return write(beamline, memory=memory, **kwargs)
 
 
 @pytest.fixture(scope="module")

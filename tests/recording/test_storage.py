@@ -226,7 +226,7 @@ def test_tiled_finds_the_frames_of_several_files_through_the_documents(tmp_path)
     from tiled.client import from_uri
     from tiled.server import SimpleTiledServer
 
-    from skyctl.devices.simulated import simulated_beamline
+    from skyctl.beamline import simulated_beamline
     from skyctl.plans import classify_shot
     from skyctl.pulse import Pulse
 
@@ -238,8 +238,7 @@ def test_tiled_finds_the_frames_of_several_files_through_the_documents(tmp_path)
         engine = RunEngine()
         engine.subscribe(TiledWriter(client))
         with simulated_beamline(tmp_path, storage=Storage("bslz4", 20)) as line:
-            three = (line.pulser, line.camera, line.classifier)
-            (uid,) = engine(classify_shot(*three, Pulse(amplitude_T=2.0, width_ps=4.0)))
+            (uid,) = engine(classify_shot(line, Pulse(amplitude_T=2.0, width_ps=4.0)))
             path = line.camera.recording
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Tiled server does not support remote")

@@ -1,6 +1,5 @@
 """A hub with a source on loopback, and a subscriber that can be waited for."""
 
-import contextlib
 import threading
 
 import numpy as np
@@ -72,12 +71,6 @@ def new_events():
 @pytest.fixture
 def events():
     return Events()
-
-
-@pytest.fixture
-def cleanup():
-    with contextlib.ExitStack() as stack:
-        yield stack
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import urllib.request
 import numpy as np
 import pytest
 
-from skyctl.devices.simulated import simulated_beamline
+from skyctl.beamline import simulated_beamline
 from skyctl.errors import StreamError
 from skyctl.stream.accounting import LatencyHistogram
 from skyctl.stream.metrics import KINDS, HubCollector, MetricsServer, read_accounting

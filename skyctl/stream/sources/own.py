@@ -18,6 +18,9 @@ class OwnParser:
     def __init__(self) -> None:
         self._layout: wire.ImageLayout | None = None
 
+    def expect(self, start: ShotStart) -> None:
+        """Nothing to do: each shot comes with its start."""
+
     def parse(self, message: list[memoryview], received_ns: int) -> tuple[Event]:
         """The one event of a message, as ``wire.decode``."""
         if len(message) != 1:

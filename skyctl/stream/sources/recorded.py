@@ -40,6 +40,9 @@ class RecordedParser:
 
     names_shots = True
 
+    def expect(self, start: ShotStart) -> None:
+        """Nothing to do: each shot comes with its start."""
+
     def parse(self, message: Event, received_ns: int) -> tuple[Event]:
         """The event, a frame with its ``received_ns``."""
         if isinstance(message, Frame):

@@ -44,6 +44,10 @@ class Parser(Protocol):
 
     names_shots: bool
 
+    def expect(self, start: ShotStart) -> None:
+        """The shot that comes next; called before the source begins to send it."""
+        ...
+
     def parse(self, message: Any, received_ns: int) -> Sequence[Event]:
         """The events of a message. The counts of a ShotEnd are empty: counting is the hub's.
 

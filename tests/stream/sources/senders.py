@@ -1,7 +1,8 @@
 """Detectors in a process of their own: they send what their makers' documents say, with their own
 encoders, and know nothing of skyctl.
 
-python senders.py KIND OPTIONS(JSON): says where it is (JSON), waits for a line, sends, waits.
+python senders.py KIND OPTIONS(JSON): says where it is (JSON), waits for a line, sends, waits. The
+line may say how many images to send.
 """
 
 import io
@@ -119,7 +120,7 @@ def dectris(
     """``repeat`` series; the images in ``lose`` are not sent, the end ``ends`` times."""
     socket = push()
     for number in range(series, series + repeat):
-        wait()
+        images = wait(images)
         socket.send(dectris_start(number, shape, images, list(channels)))
         for index in range(images):
             data = {
@@ -141,7 +142,7 @@ def array10(dtype="<u2", shape=(6, 9), frames=8, word="endianness", kind="push",
     name = np.dtype(dtype).name
     order = "big" if dtype.startswith(">") else "little"
     for _ in range(repeat):
-        wait()
+        frames = wait(frames)
         for index in set(range(frames)) - set(lose):
             header = {"htype": "array-1.0", "tags": [], "source": "", "shape": shape}
             header |= {"frame": index, "type": name, word: order}
@@ -209,7 +210,7 @@ def ntndarray(dtype="u2", codec="", shape=(16, 20), frames=8, rate_hz=1000, lose
         say({key: val for key, val in server.conf().items() if isinstance(val, str)})
         count = 0
         for _ in range(repeat):
-            wait()
+            frames = wait(frames)
             for index in range(frames):
                 count += 1
                 if index in lose:
@@ -225,8 +226,8 @@ def say(what):
     sys.stdout.flush()
 
 
-def wait():
-    sys.stdin.readline()
+def wait(images=0):
+    return int(sys.stdin.readline().strip() or images)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,12 @@
+"""Beamlines: pulser, camera, classifier, decisions and stream, assembled around one sample.
+
+>>> from skyctl.beamline import simulated_beamline
+>>> with simulated_beamline("runs") as beamline:
+...     print(beamline)
+"""
+
+from skyctl.beamline.beamline import Beamline, assemble
+from skyctl.beamline.replayed import replayed_beamline
+from skyctl.beamline.simulated import simulated_beamline
+
+__all__ = ["Beamline", "assemble", "replayed_beamline", "simulated_beamline"]

@@ -1,0 +1,104 @@
+"""A beamline around a simulated film."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from skyctl.beamline.beamline import Beamline, assemble
+from skyctl.devices.guard import Envelope, Spent
+from skyctl.devices.simulated import SETTLE_PS, SETTLED_T, SimulatedSample
+from skyctl.inference.model import MovieClassifier
+from skyctl.pulse import Pulse
+from skyctl.recording.files import Storage
+from skyctl.simulators.film import Film, FilmParameters
+from skyctl.simulators.imaging import Imaging
+from skyctl.simulators.sample_film import SampleFilm
+from skyctl.stream.publisher import Publisher
+
+_SMALL = 8
+"""Sites along each side of the film that only compiles the kernels."""
+
+
+def simulated_beamline(
+    folder: Path | str,
+    *,
+    parameters: FilmParameters | None = None,
+    start: Literal["empty", "skyrmion"] = "empty",
+    model: MovieClassifier | None = None,
+    envelope: Envelope | None = None,
+    ledger: Path | None = None,
+    spent: Spent | None = None,
+    address: str = "tcp://127.0.0.1:*",
+    device: Literal["cpu", "cuda"] = "cpu",
+    imaging: Imaging | None = None,
+    field_calibration: float = 1.0,
+    anisotropy_map: np.ndarray | None = None,
+    seed: int = 0,
+    film: SampleFilm | None = None,
+    component: Literal["sz", "spins"] = "sz",
+    settle_ps: float = SETTLE_PS,
+    storage: Storage | None = None,
+    metrics_port: int | None = None,
+    timeout_s: float = 60.0,
+) -> Beamline[SimulatedSample]:
+    """Build a beamline around a simulated film; recordings go to ``folder``.
+
+    ``film`` is a film of one's own (a ``TorqueFilm``, say), as it stands; left out, a ``Film`` is
+    made of ``parameters``, ``start``, ``device``, ``anisotropy_map`` and ``seed``. The sample's
+    are ``component`` and ``settle_ps``.
+    ``imaging`` and ``field_calibration`` are the sample's, as in SimulatedSample; a Sample drawn
+    from skyctl.simulators.spread.SampleSpread has parameters and calibration. ``anisotropy_map``
+    (pinning defects) and ``seed`` (thermal noise) are the film's. ``spent`` is what was fired
+    before, besides what the ledger says. The rest is as in `assemble`.
+
+    Raises StreamError (port in use), ModelError (no such model), PulseRefused (bad ledger) or
+    ValueError (a calibration that is not positive).
+    """
+    model = model or MovieClassifier()
+    if film is None:
+        film = _film(parameters or FilmParameters(), start, device, anisotropy_map, seed)
+    publisher = Publisher(address)
+    try:
+        sample = SimulatedSample(
+            film, publisher, component=component, settle_ps=settle_ps, imaging=imaging,
+            field_calibration=field_calibration,
+        )  # fmt: skip
+    except ValueError:
+        publisher.close()
+        raise
+    return assemble(
+        sample, publisher, folder, model=model, envelope=envelope, ledger=ledger, spent=spent,
+        storage=storage, metrics_port=metrics_port, timeout_s=timeout_s,
+    )  # fmt: skip
+
+
+def _film(
+    parameters: FilmParameters,
+    start: Literal["empty", "skyrmion"],
+    device: Literal["cpu", "cuda"],
+    anisotropy_map: np.ndarray | None,
+    seed: int,
+) -> Film:
+    small = Film(
+        replace(parameters, rows=_SMALL, columns=_SMALL), precision="f4", device=device, threads=2
+    )
+    _compile(small)
+    film = Film(
+        parameters, precision="f4", device=device, threads=2, seed=seed,
+        anisotropy_map=anisotropy_map,
+    )  # fmt: skip
+    if start == "skyrmion":
+        film.set_skyrmion()
+    else:
+        film.relax(torque_T=SETTLED_T)  # the DMI tilts its edges
+    return film
+
+
+def _compile(film: SampleFilm) -> None:
+    """Have a film do all that a shot does, so that its kernels are compiled before one begins."""
+    for _ in film.frames(Pulse(width_ps=0.01, peak_ps=0.0), [0.0, 0.02]):
+        pass
+    film.relax(0.02, SETTLED_T)
+    film.charge()

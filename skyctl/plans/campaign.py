@@ -1,0 +1,287 @@
+"""The one loop of all plans that decide: a `Campaign` carried out by bluesky's messages."""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import bluesky.plan_stubs as bps
+from bluesky.utils import FailedStatus, Msg
+
+from skyctl.agents.campaign import Campaign, Fire, Look, Step, Stop
+from skyctl.agents.tasks import Proposal
+from skyctl.belief import Belief
+from skyctl.decision import Decision, probabilities_of
+from skyctl.errors import PulseRefused
+from skyctl.plans import stubs
+from skyctl.plans.modes import Answer, Oversight, Permission, Request
+from skyctl.plans.protocols import Beamline
+from skyctl.plans.threads import PATIENCE_S, in_thread
+from skyctl.pulse import Exposure, Pulse
+from skyctl.verdict import ShotResult
+
+DECISIONS = "decisions"
+BETWEEN_LOOKS_S = 1.0
+"""Before another look at a film that could not be seen, or while fire is held."""
+
+
+@dataclass
+class TaskReport:
+    """How a task ended.
+
+    reached : whether the film is believed to be what the task wants; pulses : how many were fired
+    reason : why it was not reached, or ""
+    gave_up : the agent had nothing left to try, or no shots left
+    before, after : the belief at the first decision, and at the end
+    frames : how many were read, of looks and of movies
+    shots : results of what was to be fired, in order; proposed : what the agent proposed, fired or
+        not
+    """
+
+    task: str
+    reached: bool = False
+    pulses: int = 0
+    reason: str = ""
+    gave_up: bool = False
+    before: Belief | None = None
+    after: Belief | None = None
+    frames: int = 0
+    shots: list[ShotResult] = field(default_factory=list)
+    proposed: list[Pulse] = field(default_factory=list)
+
+    @property
+    def proposed_dose_T2ps(self) -> float:
+        """∫B² dt of all that was proposed, T²·ps."""
+        return sum(pulse.dose_T2ps for pulse in self.proposed)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "task": self.task,
+            "reached": self.reached,
+            "reason": self.reason,
+            "pulses": self.pulses,
+            "frames": self.frames,
+            "proposed": [str(pulse) for pulse in self.proposed],
+            "proposed_dose_T2ps": self.proposed_dose_T2ps,
+        }
+
+
+def pursue(
+    beamline: Beamline,
+    campaign: Campaign,
+    oversight: Oversight | None = None,
+    devices: Mapping[str, Any] | None = None,
+) -> Generator[Msg, Any, TaskReport]:
+    """Do what a campaign says until it stops: look, ask guard and approver, write down, fire.
+
+    oversight : the mode, and who approves; None is autonomous
+    devices : what sets the settings that proposals have beside the pulse, by name
+
+    The pulser is armed as soon as guard and approver agree, and before anything is written; the
+    decision is written down before the pulse is fired. The agent is asked in a thread of its own.
+
+    A movie that lost frames, or never came, and a pulse that was refused are no reason to stop: the
+    film is looked at again, and the agent learns nothing of that shot. Two in a row are.
+    """
+    course = _Course(
+        beamline, campaign, Permission(oversight or Oversight()), devices or {},
+        TaskReport(campaign.agent.task),
+    )  # fmt: skip
+    while True:
+        belief, held = beamline.streaming.belief, beamline.pulser.hold_reason()
+        step, _ = yield from in_thread(
+            partial(campaign.step, belief, held),
+            patience_s=PATIENCE_S,
+            meanwhile=course.write_down,
+        )
+        if isinstance(step, Fire):
+            yield from course.fire(step.proposal, belief)
+        elif isinstance(step, Look):
+            yield from course.look(wait=step.attempt > 1 and bool(held or course.unseen))
+        if isinstance(step, Stop) or course.nobody_runs:
+            yield from course.write_down()
+            return course.ended(step, belief)
+
+
+@dataclass
+class _Course:
+    """Where a campaign stands among the devices.
+
+    last : what the next decision is made from: the last shot, or the look before the first
+    unseen : why the last look showed nothing, or ""
+    nobody_runs : the plan's messages are walked through and not run
+    """
+
+    beamline: Beamline
+    campaign: Campaign
+    permission: Permission
+    devices: Mapping[str, Any]
+    report: TaskReport
+    last: ShotResult | None = None
+    unseen: str = ""
+    nobody_runs: bool = False
+    _unwritten: Exposure | None = None
+
+    def look(self, wait: bool) -> stubs.Plan:
+        """Film the film at rest. wait : first"""
+        yield from self.write_down()
+        if wait:
+            yield from bps.checkpoint()
+            yield from bps.sleep(BETWEEN_LOOKS_S)
+        exposure = Exposure(shot=stubs.new_shot(), pulsed=False)
+        seen = yield from self._film(exposure)
+        if seen is None:
+            return
+        self.unseen = seen.problem or seen.unreadable
+        self.campaign.looked(seen)
+        if self.report.pulses == 0 and not self.report.shots:
+            self.last = seen
+
+    def fire(self, proposal: Proposal, belief: Belief) -> stubs.Plan:
+        """Ask whether a proposal may be fired, write down what was said, fire it if it may."""
+        if self.permission.oversight.mode != "autonomous":  # somebody may take his time to answer
+            yield from self.write_down()
+        self.report.before = self.report.before or belief
+        self.report.proposed.append(proposal.pulse)
+        agent = self.campaign.agent
+        request = self.permission.request(
+            agent.task, agent.name, stubs.new_shot(), proposal.pulse,
+            f"{proposal.action}: {proposal.reason}", str(belief), proposal.candidates,
+        )  # fmt: skip
+        refusal, answer = yield from self._ask(request, proposal)
+        decision = self._decision(request, proposal, belief, refusal, answer)
+        if lost := (yield from self.write_down(decision)):
+            yield from bps.stop(self.beamline.pulser)  # it may be armed
+            refusal = refusal or lost
+        mode = self.permission.oversight.mode
+        if refusal:
+            self._refused(request, proposal, refusal)
+        elif answer.approved:
+            yield from self._fire(request, proposal, belief)
+        elif mode == "shadow":
+            self.campaign.proposed_only(proposal)
+        else:
+            self.campaign.declined(proposal, str(answer))
+
+    def write_down(self, decision: Decision | None = None) -> Generator[Msg, Any, str]:
+        """Write the last movie's event, and a decision; why that movie is not on disk, or ""."""
+        lost, documents = "", []
+        if exposure := self._unwritten:
+            lost = yield from stubs.on_disk(self.beamline)
+            self._unwritten = None
+            if not lost:
+                documents.append(stubs.event_of(self.beamline, exposure.pulsed))
+        if decision:
+            documents.append(_written(self.beamline, decision))
+        if documents:
+            yield from stubs.in_one_go(*documents)
+        return lost
+
+    def ended(self, step: Step | None, belief: Belief) -> TaskReport:
+        """The report, once the campaign says stop; or when there is nobody to go on for."""
+        report = self.report
+        report.before, report.after = report.before or belief, belief
+        report.pulses = self.campaign.pulses
+        if isinstance(step, Stop):
+            report.reached, report.reason, report.gave_up = step.reached, step.reason, step.gave_up
+        else:
+            report.reason = "nothing was looked at: nobody runs the plan"
+        return report
+
+    def _film(self, exposure: Exposure) -> Generator[Msg, Any, ShotResult | None]:
+        filmed = yield from stubs.film(self.beamline, exposure)
+        if filmed is None:
+            self.nobody_runs = True
+            return None
+        if filmed.whole:
+            self._unwritten = exposure
+        else:  # nobody saw what became of the film
+            streaming = self.beamline.streaming
+            streaming.belief = streaming.belief.forget_film()
+        self.report.frames += filmed.result.counts.received
+        return filmed.result
+
+    def _ask(self, request: Request, proposal: Proposal) -> Generator[Msg, Any, tuple[str, Answer]]:
+        """What guard and approver say: (the guard's refusal, or ""; the approver's answer).
+
+        Where both agree the pulser is armed.
+        """
+        mode, answer = self.permission.oversight.mode, Answer(False, "")
+        if mode != "autonomous":
+            if refusal := self.beamline.pulser.refusal(request.pulse, request.shot):
+                return refusal, answer
+            answer = yield from self.permission.ask(request)
+            if not answer.approved:
+                return "", answer
+        refusal = yield from self._arm(request, proposal)  # which asks the guard (once more)
+        if mode == "autonomous" and not refusal:
+            answer = yield from self.permission.ask(request)
+        return refusal, answer
+
+    def _arm(self, request: Request, proposal: Proposal) -> Generator[Msg, Any, str]:
+        """Arm the pulser; why it refuses, or ""."""
+        # A shot's event holds the pulser's settings: it is written before they change.
+        if self._unwritten and self._unwritten.pulsed and (lost := (yield from self.write_down())):
+            return lost
+        yield from bps.checkpoint()
+        for name, value in proposal.settings.items():
+            yield from bps.abs_set(self.devices[name], value, wait=True)
+        try:
+            yield from bps.abs_set(self.beamline.pulser, request.pulse, shot=request.shot)
+        except (PulseRefused, FailedStatus) as error:
+            return str(error)
+        return ""
+
+    def _fire(self, request: Request, proposal: Proposal, belief: Belief) -> stubs.Plan:
+        exposure = Exposure(shot=request.shot, pulse=request.pulse)
+        try:
+            result = yield from self._film(exposure)
+        except PulseRefused as error:
+            yield from stubs.give_up_movie(self.beamline)
+            self._refused(request, proposal, str(error))
+            return
+        if result is None:
+            return
+        self.report.shots.append(result)
+        self.last = result
+        self.campaign.fired(proposal, belief, result)
+
+    def _refused(self, request: Request, proposal: Proposal, refusal: str) -> None:
+        if self.permission.oversight.mode == "dry-run":
+            self.campaign.declined(proposal, refusal)
+            return
+        self.last = stubs.no_result(request.shot, refusal)
+        self.report.shots.append(self.last)
+        self.campaign.refused(proposal, refusal)
+
+    def _decision(
+        self, request: Request, proposal: Proposal, belief: Belief, refusal: str, answer: Answer
+    ) -> Decision:
+        agent, last = self.campaign.agent, self.last or stubs.no_result("", "")
+        return Decision(
+            task=request.task,
+            agent=request.agent,
+            seed=agent.seed,
+            shot=request.shot,
+            from_shot=last.shot,
+            from_label=last.label,
+            from_probabilities=probabilities_of(last),
+            belief=belief,
+            from_state=request.film,
+            reason=request.reason,
+            proposal=request.pulse,
+            candidates=proposal.candidates,
+            guard_answer=refusal or "allowed",
+            mode=self.permission.oversight.mode,
+            approver=answer.approver,
+            approval=str(answer),
+            approved=answer.approved,
+            model_sha256=str(self.beamline.classifier.model_sha256.get()),
+            library_sha256=agent.library_sha256,
+        )
+
+
+def _written(beamline: Beamline, decision: Decision) -> stubs.Plan:
+    yield from bps.abs_set(beamline.decisions, decision)
+    yield from stubs.write_event(DECISIONS, beamline.decisions)
