@@ -661,7 +661,7 @@ class Calibration:
     """What `skyctl train reader` fitted: how evidence became truth in films made for it.
 
     weights : for each kind that the islands say, (3, inputs), of a softmax over STATES
-    background : (2,), of a logistic function of the film's reversed share
+    background_weights : (2,), of a logistic function of the film's reversed share
     floor : least probability that is ever given
     """
 
@@ -674,6 +674,14 @@ class Calibration:
         given = special.softmax(self.weights[evidence.kind] @ evidence.inputs())
         given = np.maximum(given, self.floor)
         return tuple(float(p) for p in given / given.sum())
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it stands in the file."""
+        return {
+            "weights": self.weights.tolist(),
+            "background_weights": self.background_weights.tolist(),
+            "floor": self.floor,
+        }
 
     def background(self, evidence: Evidence) -> float:
         """Probability that the background's sign is right."""
