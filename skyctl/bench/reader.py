@@ -16,7 +16,6 @@ from skyctl.inference.features import background_sign
 from skyctl.inference.reader import find_skyrmions, read_film
 from skyctl.models.reader_calibration import settled_films
 from skyctl.simulators.imaging import Imaging
-from skyctl.simulators.topology import EMPTY, ONE, OTHER
 
 NOISES = (0.05, 0.2, 0.5, 1.0, 1.5)
 KERR_HELD_OUT = 15
@@ -70,7 +69,7 @@ def _read(image: np.ndarray) -> str:
         state = read_film(image)
     except FilmUnreadable:
         return "unreadable"
-    return EMPTY if state.is_empty else ONE if state.has_one_skyrmion else OTHER
+    return "empty" if state.is_empty else "one" if state.has_one_skyrmion else "other"
 
 
 def _threshold(image: np.ndarray) -> str:
@@ -81,11 +80,11 @@ def _threshold(image: np.ndarray) -> str:
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     large = np.flatnonzero(sizes[1:] >= max(1, round(_SMALLEST_SHARE * image.size))) + 1
     if not len(large):
-        return EMPTY
+        return "empty"
     island = labels == large[0]
     whole: Any = ndimage.binary_fill_holes(island)
     rim = island[0].any() or island[-1].any() or island[:, 0].any() or island[:, -1].any()
-    return OTHER if len(large) > 1 or rim or not np.array_equal(whole, island) else ONE
+    return "other" if len(large) > 1 or rim or not np.array_equal(whole, island) else "one"
 
 
 def _filtered(image: np.ndarray) -> str:

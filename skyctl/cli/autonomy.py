@@ -60,8 +60,9 @@ def bench_autonomy(
 
     network: lives of the loop with the classifier, with its answers replaced, and with its looks
     blinded; forty minutes of two cores. guard: verdict to armed pulser, stop to disarmed, unsafe
-    proposals that get through; two minutes. seeking: pulses to write, switch and erase on samples never seen; an hour of a core.
-    mapping: shots to a process diagram of 44 × 40 cells; half an hour of a core.
+    proposals that get through; two minutes. seeking: pulses to write, switch and erase on samples
+    never seen; an hour of a core. mapping: shots to a process diagram of 44 × 40 cells; half an
+    hour of a core.
 
     Ends with 1 when an unsafe proposal gets through. --png draws a map that the mapper made.
     """
