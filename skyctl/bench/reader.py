@@ -60,7 +60,7 @@ def _films(pairs: int, say: Callable[[str], None]) -> list[tuple[np.ndarray, str
     films: list[tuple[np.ndarray, str]] = []
     for seed in range(_FIRST_SEED, _FIRST_SEED + pairs):
         say(f"simulating sample {len(films) // 2 + 1} of {pairs}")
-        films += [(f.sz, f.state) for f in settled_films(seed, _SIDE) if f.state != OTHER]
+        films += [(f.sz, f.state) for f in settled_films(seed, _SIDE) if f.state != "other"]
     return films
 
 
