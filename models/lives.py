@@ -41,6 +41,13 @@ FRAME_PS = 1.0
 LABEL_AFTER_PEAK_PS = 125.0
 """Movies end this long after the peak; what they led to is what the film then settles to."""
 SHOTS = 10
+BROAD = 600
+"""The first lives are broad: any film, any pulse. The others are narrow: samples and pulses of the
+loop as it is, and a skyrmion that was changed is put back more often than not, so that what a pulse
+makes of one is seen often enough."""
+_BROAD_PULSES = 0.12
+_NARROW_BEGUN = 0.85
+_AGAIN: dict[Kind, float] = {"one": 0.65, "empty": 0.1, "other": 0.2}
 _THERMAL_PS = 20.0
 _SIDES = (50, 60, 70, 80, 90, 120, 150, 200)
 _SIDE_SHARES = (0.22, 0.16, 0.16, 0.15, 0.13, 0.10, 0.05, 0.03)
@@ -69,15 +76,17 @@ def on_cells(sz: np.ndarray) -> np.ndarray:
     return np.rint((cells + 1) * 127).astype(np.uint8)
 
 
-def live(seed: int) -> list[LifeShot]:
-    """The life of ``seed``."""
+def live(seed: int, narrow: bool = False) -> list[LifeShot]:
+    """The life of ``seed``, broad or narrow."""
     rng = np.random.default_rng([VERSION, seed])
-    sample = _sample(rng)
+    sample = _narrow_sample(rng) if narrow else _sample(rng)
     film = Film(sample.parameters, precision="f4", threads=1, seed=seed)
-    _begin(film, rng)
+    _begin(film, rng, _NARROW_BEGUN if narrow else 0.5)
     state, shots = film_truth(film.spins), []
     for _ in range(SHOTS):
-        pulse = draw_pulse(rng, state, film.parameters.rows)
+        at_first, spins = state, film.spins
+        broad = not narrow or rng.random() < _BROAD_PULSES
+        pulse = (draw_pulse if broad else draw_loops_pulse)(rng, state, film.parameters.rows)
         frames = int(np.floor((pulse.peak_ps + LABEL_AFTER_PEAK_PS) / FRAME_PS)) + 1
         times = [i * FRAME_PS for i in range(frames)]
         movie = film.frames(sample.delivered(pulse), times)
@@ -88,7 +97,15 @@ def live(seed: int) -> list[LifeShot]:
         if film.parameters.temperature_K > 0:
             film.advance(_THERMAL_PS)  # relaxing took the heat out
         shots.append(LifeShot(pulse, cells, before, state, rest))
+        if narrow and rng.random() < _AGAIN[before[0]]:
+            film.spins, state = spins, at_first
     return shots
+
+
+def _narrow_sample(rng: np.random.Generator) -> Sample:
+    temperature_K = float(rng.uniform(0, 1.5)) if rng.random() < 0.12 else 0.0
+    film = FilmParameters(temperature_K=temperature_K)
+    return SampleSpread().draw(int(rng.integers(2**31)), film)
 
 
 def _sample(rng: np.random.Generator) -> Sample:
@@ -99,9 +116,10 @@ def _sample(rng: np.random.Generator) -> Sample:
     return SampleSpread(damping=None).draw(int(rng.integers(2**31)), film)
 
 
-def _begin(film: Film, rng: np.random.Generator) -> None:
-    """An empty film or one with a skyrmion off the centre; turned over in half of the lives."""
-    begun = rng.random() < 0.5
+def _begin(film: Film, rng: np.random.Generator, share: float) -> None:
+    """An empty film or, in this share of the lives, one with a skyrmion off the centre; turned over
+    in half of them."""
+    begun = rng.random() < share
     if begun:
         film.set_skyrmion()
     film.settle()
@@ -154,6 +172,32 @@ def draw_pulse(rng: np.random.Generator, state: tuple[Kind, int], side: int) -> 
         amplitude_T=amplitude_T, width_ps=width_ps, theta_deg=theta_deg, phi_deg=phi_deg,
         peak_ps=peak_ps, spot=spot,
     )  # fmt: skip
+
+
+def draw_loops_pulse(rng: np.random.Generator, state: tuple[Kind, int], side: int) -> Pulse:
+    """A pulse that the target seeker may well fire at a film of ``side`` sites in this state."""
+    kind, background = state
+    draw = rng.uniform
+    theta_deg, width_ps, spot = draw(25, 68), draw(10, 28), None
+    amplitude_T = draw(2, 3)
+    which = rng.random()
+    if kind == "one" and which < 0.15:  # the paper's
+        amplitude_T, theta_deg, width_ps = 2.0, draw(20, 60), draw(4, 48)
+    elif kind == "one" and which < 0.22:  # a probe
+        amplitude_T, theta_deg, width_ps = draw(0.2, 1.2), 60.0, 10.0
+    elif (kind == "one" and which < 0.34) or (kind == "empty" and which < 0.12) or kind == "other":
+        amplitude_T, theta_deg, width_ps = 3.0, 20.0, draw(8, 60)
+        if rng.random() < 0.7:
+            theta_deg = 180 - theta_deg
+    elif kind == "empty" and which < 0.22:
+        amplitude_T, theta_deg, width_ps = 0.3, 60.0, 10.0
+    elif kind == "empty":
+        amplitude_T, theta_deg, width_ps = draw(2, 12), 40.0, 16.0
+        x, y = (side - 1) / 2 + draw(-0.25, 0.25, 2) * side
+        spot = Spot(x=x, y=y, sigma=6.0)
+    if background > 0:
+        theta_deg = 180 - theta_deg
+    return Pulse(amplitude_T=amplitude_T, width_ps=width_ps, theta_deg=theta_deg, spot=spot)
 
 
 class Lives:
@@ -283,7 +327,7 @@ def fill_lives(
 
 
 def _live_into(path: Path, seed: int, number: int) -> None:
-    shots = live(seed * 1_000_000 + number)
+    shots = live(seed * 1_000_000 + number, narrow=number >= BROAD)
     check_room(path.parent)
     replace_whole(path, lambda file: _write_life(file, seed, shots))
 
