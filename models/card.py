@@ -52,7 +52,8 @@ skyrmions off the centre, local pulses at films with a skyrmion, films that begi
 skyrmions or domains; damping 0.03–0.6, one life in five 50² to 200² sites, one in eight warm (to
 1.5 K). Each time a movie is learned from, another random camera: noise to 1.6, blur to 2.8 sites,
 a pixel of one to four sites, gain 0.6–1.1 that drifts, offset to 0.12; a frame every 4 to 20 ps,
-the first up to the pulse's peak. Truth is the film once it has settled (`topology.film_truth`).
+the first up to 10 ps before the pulse's peak. Truth is the film once it has settled
+(`topology.film_truth`).
 
 **Held out**: {results["calibration_movies"]} movies of other lives to calibrate with,
 {test["movies"]} to test, each once by one such random camera. {test["accuracy"]:.1%} right,
@@ -86,7 +87,7 @@ may be).
 calibration movies). A foreign movie is never named.
 
 **Valid** for frames {valid.interval_ps[0]:g} to {valid.interval_ps[1]:g} ps apart, the first
-{valid.first_after_peak_ps:g} ps after the pulse's peak at the latest, pixel noise up to
+{-valid.first_after_peak_ps:g} ps before the pulse's peak at the latest, pixel noise up to
 {valid.noise:g}, {valid.pixels} pixels or more each way. That is checked at run time; of any other
 movie the network says nothing.
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from skyctl.inference.features import CLOCK_NUMBERS, GRID
-from skyctl.process import TRANSITIONS
+from skyctl.process import KINDS, TRANSITIONS
 
 _FARTHEST = 8.0
 """Standard deviations; a number farther out than that says no more."""
@@ -69,6 +69,8 @@ class FilmWatcher(nn.Module):
     counted islands cannot.
 
     seen : numbers that the convolutions make of a frame; hidden : carried from frame to frame
+    state : reads (kind, turned) of a film at rest off one frame: for training alone, which
+        so teaches the convolutions what a film holds
     temperature : what the logits are divided by (arXiv:1706.04599); 1 until it is fitted
     mean, deviation : of what ``look`` gives, for the novelty; 0 and 1 until they are measured
     """
@@ -80,12 +82,13 @@ class FilmWatcher(nn.Module):
         self.seen, self.hidden = seen, hidden
         self.eye = nn.Sequential(
             nn.Conv2d(1, 8, 5, stride=2, padding=2), nn.ReLU(),
-            nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(),
-            nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True),
+            nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True),
             nn.Flatten(), nn.Linear(32 * 7 * 7, seen), nn.ReLU(),
         )  # fmt: skip
         self.recurrent = nn.GRU(seen + CLOCK_NUMBERS, hidden, batch_first=True)
-        self.output = nn.Linear(hidden, TRANSITIONS)
+        self.output = nn.Linear(hidden + seen + CLOCK_NUMBERS, TRANSITIONS)
+        self.state = nn.Linear(seen, 2 * len(KINDS))
         self.temperature: Tensor
         self.mean: Tensor
         self.deviation: Tensor
@@ -105,16 +108,22 @@ class FilmWatcher(nn.Module):
     def step(self, features: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """One frame: (B, features), (B, hidden) → logits (B, TRANSITIONS), hidden (B, hidden)."""
         unit: Any = self.recurrent
-        x = linear(self.look(features), unit.weight_ih_l0, unit.bias_ih_l0)
+        looked = self.look(features)
+        x = linear(looked, unit.weight_ih_l0, unit.bias_ih_l0)
         h = linear(hidden, unit.weight_hh_l0, unit.bias_hh_l0)
         x_reset, x_update, x_new = x.chunk(3, dim=1)
         h_reset, h_update, h_new = h.chunk(3, dim=1)
         update = torch.sigmoid(x_update + h_update)
         new = torch.tanh(x_new + torch.sigmoid(x_reset + h_reset) * h_new)
         hidden = new + update * (hidden - new)
-        return self.output(hidden) / self.temperature, hidden
+        return self.output(torch.cat([hidden, looked], dim=1)) / self.temperature, hidden
 
     def forward(self, movies: Tensor) -> Tensor:
         """Movies (B, T, features) → logits after every frame (B, T, TRANSITIONS)."""
+        return self.watch(movies)[0]
+
+    def watch(self, movies: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``forward``, and the logits of ``state`` in each frame, (B, T, 2 kinds)."""
         looked = self.look(movies.flatten(0, 1)).unflatten(0, movies.shape[:2])
-        return self.output(self.recurrent(looked)[0]) / self.temperature
+        remembered = torch.cat([self.recurrent(looked)[0], looked], dim=2)
+        return self.output(remembered) / self.temperature, self.state(looked[..., : self.seen])

@@ -18,6 +18,7 @@ from skyctl.models.classifier import FilmWatcher
 from skyctl.models.export import export_classifier
 from skyctl.models.lives import Lives, Movies
 from skyctl.models.training import (
+    LATEST_PS,
     Batch,
     Settings,
     draw_batch,
@@ -28,7 +29,7 @@ from skyctl.process import PROCESS_OF, PROCESSES, TRANSITIONS, process_probabili
 
 NOISES = (0.0, 0.2, 0.5, 1.0, 1.5)
 """Of a camera's pixels; what a model does is told for each."""
-VALID = Validity(interval_ps=(0.1, 20.5), first_after_peak_ps=0.0, noise=1.7, pixels=20)
+VALID = Validity(interval_ps=(0.1, 20.5), first_after_peak_ps=-LATEST_PS, noise=1.7, pixels=20)
 _BATCH = 64
 _NOVELTY_FRAMES = 10_000
 """First ones, and others."""
