@@ -71,6 +71,7 @@ class FilmCamera(Device):
 
     duration_ps = Component(LimitedSignal, value=165.0, units="ps", kind=Kind.config)
     interval_ps = Component(LimitedSignal, value=5.0, units="ps", kind=Kind.config)
+    quiet_ps = Component(LimitedSignal, value=0.0, units="ps", kind=Kind.config)
     ends_early = Component(SwitchSignal, value=1, kind=Kind.config)
     shot = Component(StateSignal, value="", dtype_numpy="<U64")
     frames_promised = Component(StateSignal, value=0, dtype_numpy="<i8", doc="of a whole movie")
@@ -97,6 +98,7 @@ class FilmCamera(Device):
         super().__init__(prefix, name=name, **kwargs)
         self.duration_ps.set_limits((0.0, 10_000.0))
         self.interval_ps.set_limits((0.1, 1_000.0))
+        self.quiet_ps.set_limits((0.0, 10_000.0))
         self.frames = FrameStream(f"{name}_frames", driver.shape)
         self._driver, self._hub, self._folder = driver, hub, folder
         self._classifier = classifier
@@ -113,7 +115,14 @@ class FilmCamera(Device):
         """What is filmed after a pulse."""
         duration: Any = self.duration_ps.get()
         interval: Any = self.interval_ps.get()
-        return Movie(duration_ps=duration, interval_ps=interval)
+        quiet: Any = self.quiet_ps.get()
+        return Movie(duration_ps=duration, interval_ps=interval, quiet_ps=quiet)
+
+    def film_like(self, movie: Movie) -> None:
+        """Film as in this movie from now on."""
+        self.duration_ps.put(movie.duration_ps)
+        self.interval_ps.put(movie.interval_ps)
+        self.quiet_ps.put(movie.quiet_ps)
 
     @property
     def recording(self) -> Path | None:

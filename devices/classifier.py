@@ -232,10 +232,17 @@ def distrust(belief: Belief, reliability: Reliability) -> str:
     """Why the network is not to be trusted, or ""."""
     if belief.unsound < UNTRUSTED:
         return ""
-    agreed, contradicted = belief.told
+    told = belief.told
+    faults = {
+        f"looks contradicted it {told.contradicted} times in {told.agreed + told.contradicted}": (
+            told.contradicted
+        ),
+        f"it contradicted itself {told.itself} times": told.itself,
+        f"it named nothing {told.unnamed} times": told.unnamed,
+    }
+    found = ", ".join(fault for fault, times in faults.items() if times)
     return (
-        f"the classifier is not to be trusted here: looks contradicted it {contradicted} times in "
-        f"{agreed + contradicted}, or it contradicted itself or named nothing, where its card "
-        f"allows {reliability.wrong:.1%} wrong and {reliability.abstains:.0%} not named. See what "
-        "the camera shows, and whether the model is made for it"
+        f"the classifier is not to be trusted here: {found}, and its card allows "
+        f"{reliability.wrong:.1%} wrong and {reliability.abstains:.0%} not named. See what the "
+        "camera shows, and whether the model is made for it"
     )

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,12 +26,15 @@ from skyctl.models.cameras import Cameras
 from skyctl.models.classifier import FilmWatcher
 from skyctl.models.lives import FRAME_PS, Movies
 from skyctl.process import KINDS, TRANSITIONS
+from skyctl.pulse import QUIET_INTERVAL_PS
 
 INTERVALS_PS = (4, 5, 6, 8, 10, 12, 15, 20)
 _INTERVAL_SHARES = (0.1, 0.34, 0.08, 0.1, 0.16, 0.06, 0.1, 0.06)
 _LATE = 0.12
 """Share of movies whose first frame is late: up to LATEST_PS before the pulse's peak."""
 LATEST_PS = 10.0
+_QUIET = 0.5
+"""Share of movies with few frames before the pulse."""
 _BEFORE_PEAK_WEIGHT = 0.15
 _STATE_WEIGHT = 0.25
 _RARE = 0.6
@@ -59,37 +62,34 @@ class Batch:
 
 def make_batch(
     movies: Movies,
-    interval_ps: int,
-    first_ps: np.ndarray,
+    taken_ps: Sequence[np.ndarray],
     cameras: Cameras,
     generator: torch.Generator,
     turns: np.ndarray | None = None,
 ) -> Batch:
-    """What cameras show of movies, a frame every ``interval_ps`` from ``first_ps`` (B,) on.
+    """What cameras show of movies.
 
+    taken_ps : of each movie, when its frames are taken, (frames,), whole FRAME_PS
     turns : (B,) 0 … 7, how the lattice is turned and mirrored, all of it symmetries of the film
         (with the film's half turn about x); None leaves it
     """
     pulses = [shot.pulse for shot in movies.shots]
-    step = round(interval_ps / FRAME_PS)
-    firsts = np.rint(first_ps / FRAME_PS).astype(int)
-    counts = np.array(
-        [(len(s.cells) - 1 - f) // step + 1 for s, f in zip(movies.shots, firsts, strict=True)]
-    )
+    counts = np.array([len(times) for times in taken_ps])
     size, longest = len(movies), int(counts.max())
     cells = np.zeros((size, longest + 1, GRID, GRID), np.uint8)  # the last one is the settled film
     clocks = np.zeros((size, longest, CLOCK_NUMBERS), np.float32)
-    times_ps = firsts[:, None] * FRAME_PS + interval_ps * np.arange(longest)
+    times_ps = np.full((size, longest), np.inf)
     for i, shot in enumerate(movies.shots):
-        taken = np.concatenate([shot.cells[firsts[i] :: step], shot.rest[None]])
+        index = np.rint(taken_ps[i] / FRAME_PS).astype(int)
+        times_ps[i, : counts[i]] = taken_ps[i]
+        taken = np.concatenate([shot.cells[index], shot.rest[None]])
         if turns is not None:
             taken = np.rot90(taken, turns[i] % 4, (1, 2))
             taken = taken[:, ::-1] if turns[i] >= 4 else taken
         cells[i, : counts[i]] = taken[:-1]
         cells[i, counts[i] :] = taken[-1]
-        for t in range(longest):
-            since = float(interval_ps) if t else 0.0
-            clocks[i, t] = clock(times_ps[i, t], since, pulses[i].peak_ps, pulses[i].width_ps)
+        for t, since in enumerate(np.diff(taken_ps[i], prepend=taken_ps[i][0])):
+            clocks[i, t] = clock(taken_ps[i][t], since, pulses[i].peak_ps, pulses[i].width_ps)
     sz = torch.from_numpy(cells).float() / 127 - 1
     images = cameras.show(sz, generator)
     # As at run time: turned and scaled by what the first frame shows.
@@ -221,9 +221,23 @@ def draw_batch(
     peaks = np.array([shot.pulse.peak_ps for shot in movies.shots])
     late = rng.random(len(movies)) < _LATE
     first_ps = np.where(late, np.floor(rng.uniform(0, peaks - LATEST_PS)), 0.0)
+    quiet_ps = np.where(rng.random(len(movies)) < _QUIET, peaks - rng.uniform(0, 10), 0.0)
+    taken_ps = [
+        frame_times(first, quiet, interval_ps, (len(shot.cells) - 1) * FRAME_PS)
+        for first, quiet, shot in zip(first_ps, quiet_ps, movies.shots, strict=True)
+    ]
     cameras = Cameras.draw(len(movies), generator, noise)
     turns = rng.integers(0, 8, len(movies))
-    return make_batch(movies, interval_ps, first_ps, cameras, generator, turns)
+    return make_batch(movies, taken_ps, cameras, generator, turns)
+
+
+def frame_times(first_ps: float, quiet_ps: float, interval_ps: int, end_ps: float) -> np.ndarray:
+    """When frames are taken, (frames,): every ``interval_ps`` to ``end_ps``, but until ``quiet_ps``
+    as a `skyctl.pulse.Movie` has it."""
+    wide_ps = max(QUIET_INTERVAL_PS, interval_ps)
+    before = np.arange(first_ps, np.floor(quiet_ps), wide_ps)
+    begin_ps = max(np.floor(quiet_ps), first_ps)
+    return np.concatenate([before, np.arange(begin_ps, end_ps + 1e-6, interval_ps)])
 
 
 def _refuse_lacking(counts: np.ndarray) -> None:

@@ -8,7 +8,7 @@ film a movie begins with is the one the movie before left), and loses it by cont
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,14 @@ _NEVER_SEEN = 0.5
 _ABSTAINS_UNSOUND = 0.3
 _EXPECTED = 0.9
 """A state this likely, should the network be sound, is what the next look is expected to show."""
+HARMLESS_T2PS = 2.0
+"""∫B² dt up to which a pulse leaves a film as it is (0.3 T for 10 ps did, at 80 of 80 films)."""
 _CHANGES = 0.005
 """That a film is no longer what it was, from one movie to the next, whatever the reason."""
+
+
+_KEPT = np.zeros((len(KINDS), len(KINDS), 2))
+_KEPT[range(len(KINDS)), range(len(KINDS)), 0] = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,21 +65,35 @@ class Reliability:
         return base / base.sum()
 
 
+class Told(NamedTuple):
+    """What spoke for the network and against it, counted.
+
+    agreed, contradicted : looks that bore out what was believed, and looks that contradicted it
+    itself : movies that began with another film than the network had said the last one left
+    unnamed : movies that it did not name
+    """
+
+    agreed: int = 0
+    contradicted: int = 0
+    itself: int = 0
+    unnamed: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Belief:
     """Probabilities of the film's states, and of the network being sound; immutable.
 
     film : (2, states) joint probabilities, for a network that is sound and for one that is not
-    told : looks that bore out what was believed, and looks that contradicted it
+    told : what spoke for the network so far, and against it
     """
 
     film: np.ndarray = field(default_factory=lambda: _unknown(_NEVER_SEEN))
-    told: tuple[int, int] = (0, 0)
+    told: Told = field(default_factory=Told)
 
     @classmethod
-    def unknown(cls, unsound: float = _NEVER_SEEN, told: tuple[int, int] = (0, 0)) -> "Belief":
+    def unknown(cls, unsound: float = _NEVER_SEEN, told: Told | None = None) -> "Belief":
         """Of a film that nobody has seen. ``unsound`` : what was learned of the network before."""
-        return cls(_unknown(unsound), told)
+        return cls(_unknown(unsound), told or Told())
 
     @classmethod
     def certain(cls, kind: Kind, background: int) -> "Belief":
@@ -144,12 +164,13 @@ class Belief:
         # A film may change between two looks (it drifts, somebody else pulses it).
         film = (1 - _CHANGES) * self.film + _CHANGES * self.film.sum(1, keepdims=True) / len(STATES)
         film = film * seen
-        agreed, contradicted = self.told
-        sound = self.film[0]
+        told, sound = self.told, self.film[0]
         if sound.max() >= _EXPECTED * sound.sum():
             bore_out = int(seen.argmax() == sound.argmax())
-            agreed, contradicted = agreed + bore_out, contradicted + 1 - bore_out
-        return Belief(film / film.sum(), (agreed, contradicted))
+            told = told._replace(
+                agreed=told.agreed + bore_out, contradicted=told.contradicted + 1 - bore_out
+            )
+        return Belief(film / film.sum(), told)
 
     def after_shot(
         self,
@@ -158,6 +179,7 @@ class Belief:
         reliability: Reliability,
         *,
         named: bool,
+        harmless: bool = False,
     ) -> "Belief":
         """After a movie.
 
@@ -165,14 +187,21 @@ class Belief:
             is not made for, lost frames): anything may have happened then
         background : of the movie's first frame, +1 or -1, which transitions are counted from
         named : whether the network names the process; an abstention speaks against it
+        harmless : the pulse was too weak to change a film
         """
         base = reliability._base
         follows = base / base.sum(axis=(1, 2), keepdims=True)
+        if harmless:
+            follows = _CHANGES * follows + (1 - _CHANGES) * _KEPT
         prior = self._kinds(background)  # (2, kinds)
         spread = np.einsum("ri,ijt->rjt", prior, follows)
         if transitions is None:
             return Belief(_by_state(spread, background), self.told)
         said = np.asarray(transitions, float).reshape(base.shape)
+        told = self.told._replace(unnamed=self.told.unnamed + (not named))
+        expected, begins = prior[0], said.sum(axis=(1, 2))
+        if expected.max() >= _EXPECTED * prior[0].sum() and begins.argmax() != expected.argmax():
+            told = told._replace(itself=told.itself + 1)
         said = (1 - reliability.wrong) * said + reliability.wrong * base
         ratio = said / base
         joint = prior[0][:, None, None] * follows * ratio  # of a sound network's verdict
@@ -183,7 +212,7 @@ class Belief:
         abstains = reliability.abstains
         sound = sound * ((1 - abstains) if named else abstains)
         unsound = unsound * ((1 - _ABSTAINS_UNSOUND) if named else _ABSTAINS_UNSOUND)
-        return Belief(_by_state(np.stack([sound, unsound]), background), self.told)
+        return Belief(_by_state(np.stack([sound, unsound]), background), told)
 
     def _kinds(self, background: int) -> np.ndarray:
         """(2, kinds) probabilities of the film before a shot whose first frame shows this

@@ -15,7 +15,7 @@ from bluesky.utils import Msg
 
 from skyctl.agents.seeker import PulseMemory
 from skyctl.beamline import replayed_beamline
-from skyctl.belief import Belief
+from skyctl.belief import Belief, Told
 from skyctl.decision import NAMES
 from skyctl.devices.guard import Envelope, Spent
 from skyctl.errors import RecordingError, SkyctlError
@@ -170,7 +170,7 @@ def replay_decisions(
         ) as line,
     ):
         believed = start["belief"]
-        line.streaming.belief = Belief(np.array(believed["film"]), tuple(believed["told"]))
+        line.streaming.belief = Belief(np.array(believed["film"]), Told(*believed["told"]))
         oversight = Oversight(start["mode"], _Recorded(recorded.decisions), batch=1)
         plan = _PLANS[start["plan_name"]]
         try:

@@ -54,22 +54,45 @@ class Pulse(BaseModel):
         return f"{self.amplitude_T:g} T {self.width_ps:g} ps θ={self.theta_deg:g}°{place}"
 
 
+QUIET_INTERVAL_PS = 20.0
+"""Time between frames while nothing happens; classifiers take no longer one."""
+
+
 class Movie(BaseModel):
     """When the camera looks: frames at 0, interval, 2·interval … duration.
 
-    The default is the paper's: 8 frames, every 15 ps to 105 ps.
+    The default is the paper's: 8 frames, every 15 ps to 105 ps. Before ``quiet_ps``, where a pulse
+    with its peak there has done little yet, a frame every QUIET_INTERVAL_PS does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     duration_ps: FiniteFloat = Field(default=105.0, ge=0)
     interval_ps: FiniteFloat = Field(default=15.0, gt=0)
+    quiet_ps: FiniteFloat = Field(default=0.0, ge=0)
 
     @property
     def times_ps(self) -> list[float]:
         """Movie time of each frame, ps."""
-        frames = math.floor(self.duration_ps / self.interval_ps + 1e-9) + 1
-        return [i * self.interval_ps for i in range(frames)]
+        quiet_ps = min(self.quiet_ps, self.duration_ps)
+        frames = math.floor((self.duration_ps - quiet_ps) / self.interval_ps + 1e-9) + 1
+        return [self.time_ps(i) for i in range(self._quiet_frames + frames)]
+
+    def time_ps(self, index: int) -> float:
+        """Movie time of a frame, ps."""
+        quiet = self._quiet_frames
+        if index < quiet:
+            return index * self._quiet_interval_ps
+        return min(self.quiet_ps, self.duration_ps) + (index - quiet) * self.interval_ps
+
+    @property
+    def _quiet_interval_ps(self) -> float:
+        return max(QUIET_INTERVAL_PS, self.interval_ps)
+
+    @property
+    def _quiet_frames(self) -> int:
+        quiet_ps = min(self.quiet_ps, self.duration_ps)
+        return math.ceil(quiet_ps / self._quiet_interval_ps - 1e-9)
 
 
 class Exposure(BaseModel):

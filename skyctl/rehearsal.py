@@ -24,7 +24,7 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.plans.mapping import MapReport
 from skyctl.plans.modes import dry_run
 from skyctl.plans.protocols import Beamline as AnyBeamline
-from skyctl.pulse import Movie, Pulse
+from skyctl.pulse import Pulse
 from skyctl.simulators.empty_film import empty_film_mean_sz
 from skyctl.simulators.film import FilmParameters
 from skyctl.simulators.spread import Sample
@@ -180,17 +180,13 @@ def rehearse(
                 seed=seed + number,
             ) as twin,
         ):  # fmt: skip
-            _same_movie(twin, beamline.camera.movie)
+            twin.camera.film_like(beamline.camera.movie)
+            twin.camera.ends_early.put(beamline.camera.ends_early.get())
             if not runs and (refused := _refusal(plan, twin, settings)):
                 return Rehearsal(plan.__name__, refused, ())
             runs.append(_run(plan, twin, settings, str(sample)))
         progress(runs[-1])
     return Rehearsal(plan.__name__, "", tuple(runs))
-
-
-def _same_movie(twin: Beamline[SimulatedSample], movie: Movie) -> None:
-    twin.camera.duration_ps.put(movie.duration_ps)
-    twin.camera.interval_ps.put(movie.interval_ps)
 
 
 def _call(

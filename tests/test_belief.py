@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyctl.belief import STATES, SURE, UNTRUSTED, Belief, Reliability
+from skyctl.belief import STATES, SURE, UNTRUSTED, Belief, Reliability, Told
 from skyctl.process import TRANSITIONS, transition
 
 WORTH = Reliability(wrong=0.005, abstains=0.08)
@@ -75,8 +75,8 @@ def test_trust_is_earned_by_agreeing_and_lost_by_contradicting():
         bad = shot(bad, verdict("empty", "one")).after_look(looks_like("empty", -1))
     assert good.unsound < 0.01
     assert bad.unsound > UNTRUSTED
-    assert good.told == (4, 0)
-    assert bad.told[1] > 0
+    assert good.told == Told(agreed=4)
+    assert bad.told.contradicted > 0
 
 
 def test_a_network_contradicts_itself_where_it_forgets_what_it_left():
@@ -85,6 +85,7 @@ def test_a_network_contradicts_itself_where_it_forgets_what_it_left():
     for _ in range(10):
         belief = shot(belief, verdict("empty", "one"))
     assert belief.unsound > UNTRUSTED
+    assert belief.told.itself > 2
 
 
 def test_agreement_with_itself_earns_trust_where_looks_show_nothing():
@@ -102,6 +103,19 @@ def test_a_network_that_never_names_anything_is_noticed():
         belief = shot(belief, np.full(TRANSITIONS, 1 / TRANSITIONS), named=False)
         belief = belief.after_look(looks_like("one", -1))
     assert belief.unsound > UNTRUSTED
+    assert belief.told.unnamed == 5
+
+
+def test_weak_pulses_tell_what_a_film_is_together():
+    """Each verdict is no surer than 90 %; a film that nothing changed is known after a few."""
+    alone = together = Belief.unknown()
+    for _ in range(6):
+        said = verdict("one", "one", p=0.9)
+        alone = shot(alone, said)
+        together = together.after_shot(said, -1, WORTH, named=True, harmless=True)
+    assert not alone.is_sure
+    assert together.is_sure
+    assert together.likeliest == ("one", -1)
 
 
 def test_random_verdicts_are_noticed_and_hardly_ever_make_sure_of_what_is_not():

@@ -88,3 +88,12 @@ def test_a_movie_ends_before_its_duration_when_the_interval_does_not_divide_it()
 def test_names_that_a_file_could_garble_are_refused(name):
     with pytest.raises(ValidationError):
         Exposure(shot=name)
+
+
+def test_a_movie_has_few_frames_before_the_pulse_where_it_may():
+    movie = Movie(duration_ps=60, interval_ps=5, quiet_ps=40)
+    assert movie.times_ps == [0, 20, 40, 45, 50, 55, 60]
+    assert [movie.time_ps(i) for i in range(7)] == movie.times_ps
+    assert Movie(duration_ps=60, interval_ps=5).times_ps == [5.0 * i for i in range(13)]
+    assert Movie(duration_ps=30, interval_ps=10, quiet_ps=50).times_ps == [0, 20, 30]
+    assert Movie(duration_ps=60, interval_ps=30, quiet_ps=50).times_ps == [0, 30, 50]

@@ -43,7 +43,6 @@ def replayed_beamline(
         storage=storage,
     )  # fmt: skip
     if starts := [shot.start for shot in shots if shot.start.pulse]:
-        beamline.camera.duration_ps.put(starts[0].movie.duration_ps)
-        beamline.camera.interval_ps.put(starts[0].movie.interval_ps)
+        beamline.camera.film_like(starts[0].movie)
         beamline.camera.ends_early.put(int(starts[0].may_end_early))
     return beamline

@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 from skyctl.agents.campaign import Campaign
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.agents.tasks import Task
-from skyctl.bench.rig import Conditions, Rig, filmed, run_campaign
+from skyctl.bench.rig import MOVIE, SPARING, Conditions, Rig, filmed, run_campaign
 from skyctl.bench.seeking import AT_MOST, TASKS
 from skyctl.inference.model import MovieClassifier
 from skyctl.process import (
@@ -33,9 +33,16 @@ from skyctl.simulators.film import Film
 from skyctl.simulators.spread import PulseSpread, SampleSpread
 
 Variant = Literal[
-    "network", "whole movies", "random labels", "uniform", "another shot's", "looks blinded"
+    "network",
+    "every frame",
+    "whole movies",
+    "random labels",
+    "uniform",
+    "another shot's",
+    "looks blinded",
 ]
-"""network: the loop as it is. whole movies: no movie ends early, and a look follows each.
+"""network: the loop as it is, with few frames before the pulse's peak. every frame: one each 5 ps
+there as well. whole movies: that, no movie ends early, and a look follows each.
 random labels, uniform, another shot's: the network is replaced by one that names a transition at
 random with p = 0.99, by one that finds all alike, or by one that says what it said of another shot.
 looks blinded: the network is kept, and every look is a blank image."""
@@ -148,6 +155,7 @@ def live(variant: Variant, noise: float, sample_seed: int) -> LifeReport:
         model=make(sample_seed) if make else None,
         ends_early=variant != "whole movies",
         blind=variant == "looks blinded",
+        movie=MOVIE if variant in ("every frame", "whole movies") else SPARING,
     ) as rig:
         return _lived(rig, variant, noise, sample_seed)
 

@@ -27,6 +27,8 @@ from skyctl.simulators.topology import film_truth, topological_charge
 from skyctl.verdict import ShotResult, Verdict
 
 MOVIE = Movie(duration_ps=165.0, interval_ps=5.0)
+SPARING = MOVIE.model_copy(update={"quiet_ps": 40.0})
+"""As MOVIE, with few frames before the pulse's peak."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Rig:
     """One film under camera and classifier. ``fire`` and ``look`` give what a plan would get.
 
     model : the network, or what stands in its place; ends_early : a sure verdict ends the movie
-    blind : looks show nothing
+    blind : looks show nothing; movie : what is filmed after a pulse
 
     frames : read so far; held : why a plan's pulser would hold fire now, or ""
     fired : every shot, with what truly happened; said : the transitions that the network gave them
@@ -96,6 +98,7 @@ class Rig:
         model: MovieClassifier | None = None,
         ends_early: bool = True,
         blind: bool = False,
+        movie: Movie = MOVIE,
     ) -> None:
         parameters = replace(sample.parameters, temperature_K=conditions.temperature_K)
         self.sample, self.film = sample, Film(parameters, precision="f4", seed=seed)
@@ -107,7 +110,7 @@ class Rig:
         self._driver = SimulatedSample(
             self.film, publisher, imaging=noisy, field_calibration=sample.field_calibration
         )
-        self._ends_early = ends_early
+        self._ends_early, self._movie = ends_early, movie
         self._shots = 0
         self._hold = ""
         self.frames = 0
@@ -165,7 +168,7 @@ class Rig:
         exposure = Exposure(
             shot=shot, pulsed=pulse is not None, ends_early=self._ends_early and not whole_movie
         )
-        self._driver.expose("bench", exposure, MOVIE)
+        self._driver.expose("bench", exposure, self._movie)
         if pulse:
             self._driver.fire(shot, pulse)
         self._driver.wait_settled()

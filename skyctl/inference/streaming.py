@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from skyctl.belief import STATES, Belief
+from skyctl.belief import HARMLESS_T2PS, STATES, Belief
 from skyctl.errors import FilmUnreadable
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
@@ -188,6 +188,7 @@ class StreamingClassifier:
             self._background or self.belief.background,
             self.model.card.reliability,
             named=verdict is not None and verdict.label is not None,
+            harmless=start.pulse.dose_T2ps <= HARMLESS_T2PS,
         )
 
 

@@ -52,7 +52,7 @@ def frame(
         run=start.run,
         shot=start.shot,
         index=index,
-        movie_time_ps=index * start.movie.interval_ps,
+        movie_time_ps=start.movie.time_ps(index),
         source_time_ns=source_time_ns,
         data=image,
         received_ns=received_ns,
