@@ -1,5 +1,6 @@
 """FilmCamera: films the sample; its frames go to a file, its readings to the event."""
 
+import logging
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,16 +12,18 @@ from ophyd import Component, Device, Kind
 from ophyd.status import Status
 
 from skyctl.devices.pending import PendingShots
-from skyctl.devices.signals import LimitedSignal, StateSignal
+from skyctl.devices.signals import LimitedSignal, StateSignal, SwitchSignal
 from skyctl.errors import StreamError
-from skyctl.frame import ShotEnd, ShotStart
+from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, Movie
 from skyctl.recording import layout
 from skyctl.recording.files import Storage
 from skyctl.recording.writer import Recorder
 from skyctl.stream.hub import Consumer, Hub
+from skyctl.verdict import ShotResult, Verdict
 
+_log = logging.getLogger(__name__)
 _CLOSE_TIMEOUT_S = 15.0
 _NOT_MEASURED = (float("nan"), float("nan"))
 
@@ -38,6 +41,13 @@ class CameraDriver(Protocol):
         """Stop waiting for a pulse that has not come; the shot that is not filmed, or ""."""
         ...
 
+    def finish(self, shot: str) -> None:
+        """Expose no more of this movie; what its pulse does to the sample goes on.
+
+        From any thread; it may take its time. Nothing for a movie that is over, or is not this one.
+        """
+        ...
+
     def describe(self) -> dict[str, Any]:
         """Plain facts of the sample and camera, for the file's header."""
         ...
@@ -50,6 +60,9 @@ class FilmCamera(Device):
     the camera and is done when every frame of that movie is on disk or known to be lost. The frames
     are documents of the stream ``frames``: collect ``camera.frames``.
 
+    With ``ends_early`` on, the first verdict of a movie that is certain ends its exposure: frames
+    cost beam time. ``frames_exposed`` of ``frames_promised`` were then exposed.
+
     driver : what exposes; hub : where its frames arrive
     folder : where recordings go; classifier : its verdicts are recorded with the frames
     timeout_s : longest wait for a movie
@@ -58,7 +71,11 @@ class FilmCamera(Device):
 
     duration_ps = Component(LimitedSignal, value=165.0, units="ps", kind=Kind.config)
     interval_ps = Component(LimitedSignal, value=5.0, units="ps", kind=Kind.config)
+    ends_early = Component(SwitchSignal, value=1, kind=Kind.config)
     shot = Component(StateSignal, value="", dtype_numpy="<U64")
+    frames_promised = Component(StateSignal, value=0, dtype_numpy="<i8", doc="of a whole movie")
+    frames_exposed = Component(StateSignal, value=0, dtype_numpy="<i8", doc="came, or missing")
+    ended_early = Component(StateSignal, value=0, dtype_numpy="<i8", doc="1: by a certain verdict")
     received = Component(StateSignal, value=0, dtype_numpy="<i8")
     missing = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.hinted)
     duplicates = Component(StateSignal, value=0, dtype_numpy="<i8")
@@ -88,6 +105,8 @@ class FilmCamera(Device):
         self._exposure: Exposure | None = None
         self._recorder: Recorder | None = None
         self._consumer: Consumer | None = None
+        self._ender: Consumer | None = None
+        self._may_end = ""
 
     @property
     def movie(self) -> Movie:
@@ -139,12 +158,12 @@ class FilmCamera(Device):
             storage=self._storage,
         )
         self._run = run
-        self._consumer = Consumer(
-            "recorder", self._recorder.handle, self._recorder.flush, self._movies.fail
-        )
+        self._consumer = Consumer("recorder", self._record, self._recorder.flush, self._movies.fail)
+        self._ender = Consumer("camera-finish", self._end_exposure)
         self._hub.subscribe(self._consumer)
         if classifier:
             classifier.subscribe(self._consumer.put)
+            classifier.subscribe(self._end_if_certain)
         self.frames.begin(self._recorder)
 
     def unstage(self) -> list[object]:
@@ -160,9 +179,12 @@ class FilmCamera(Device):
         if self._consumer and self._recorder:
             if self._classifier:
                 self._classifier.unsubscribe(self._consumer.put)
+                self._classifier.unsubscribe(self._end_if_certain)
             self._hub.unsubscribe(self._consumer)
             self._consumer.close()
             self._consumer = None
+            if self._ender:
+                self._ender.close()
             self._recorder.close()
 
     def stop(self, *, success: bool = False) -> None:
@@ -189,8 +211,11 @@ class FilmCamera(Device):
         super().resume()
 
     def prepare(self, value: Exposure) -> Status:
-        """Name the next movie, and say whether it waits for a pulse."""
-        self._exposure = value
+        """Name the next movie, and say whether it waits for a pulse. Whether it may end early is
+        the camera's to say."""
+        may = value.pulsed and not value.whole and self._classifier is not None
+        ends_early = may and bool(self.ends_early.get())
+        self._exposure = value.model_copy(update={"ends_early": ends_early})
         self.shot.update(value.shot)
         status = Status(self)
         status.set_finished()
@@ -210,9 +235,31 @@ class FilmCamera(Device):
             raise self._consumer.error
         exposure = self._exposure
         if not self._movies.knows(exposure.shot):
+            self._may_end = exposure.shot if exposure.ends_early else ""
             self._hub.expect(self._start(exposure))
             self._driver.expose(self._run, exposure, self.movie)
         return self._movies.expect(exposure.shot, self._timeout_s, self._hub.address)
+
+    def _end_if_certain(self, news: Verdict | ShotResult) -> None:
+        """Have the exposure ended, once a movie. The classifier's thread does not wait for it."""
+        if not (isinstance(news, Verdict) and news.early and news.shot == self._may_end):
+            return
+        self._may_end = ""
+        if self._ender:
+            self._ender.put(news.shot)
+
+    def _end_exposure(self, shot: str) -> None:
+        self._hub.finish(shot)
+        try:
+            self._driver.finish(shot)
+        except Exception:  # noqa: BLE001 - the movie then has all its frames, which is no harm
+            _log.exception("%s: shot %s could not be ended early", self.name, shot)
+
+    def _record(self, event: ShotStart | Frame | ShotEnd | Verdict | ShotResult) -> None:
+        if isinstance(event, ShotStart) and event.run == self._run:
+            self.frames_promised.update(event.expected_frames)
+        if self._recorder:
+            self._recorder.handle(event)
 
     def _start(self, exposure: Exposure) -> ShotStart:
         if exposure.pulsed and exposure.pulse is None and not self._hub.names_shots:
@@ -223,10 +270,18 @@ class FilmCamera(Device):
             )
         frames = len(self.movie.times_ps) if exposure.pulsed else 1
         return ShotStart(
-            self._run, exposure.shot, exposure.pulse, self.movie, frames, self._driver.shape
+            self._run,
+            exposure.shot,
+            exposure.pulse,
+            self.movie,
+            frames,
+            self._driver.shape,
+            may_end_early=exposure.ends_early,
         )
 
     def _movie_written(self, end: ShotEnd) -> None:
+        self.frames_exposed.update(end.counts.received + end.counts.missing)
+        self.ended_early.update(int(end.ended_early))
         for name, value in vars(end.counts).items():
             getattr(self, name).update(value)
         for signal, value in zip(

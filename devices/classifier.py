@@ -12,8 +12,8 @@ from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import StateSignal
 from skyctl.errors import ModelError
 from skyctl.inference.streaming import StreamingClassifier
+from skyctl.process import MIXED
 from skyctl.pulse import Exposure
-from skyctl.simulators.topology import MIXED
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.verdict import ShotResult, Verdict
 

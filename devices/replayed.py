@@ -3,10 +3,12 @@
 import logging
 import queue
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from skyctl.errors import PulseRefused, StreamError
+from skyctl.frame import ShotStart
 from skyctl.pulse import Exposure, Movie, Pulse
 from skyctl.recording.reader import Recording
 from skyctl.recording.replay import Clock, Pace, RecordedShot, recorded_shots
@@ -39,6 +41,9 @@ class ReplayedSample:
     in the recorded order, under new names. Another pulse, another movie, a look where a pulse was
     recorded, or anything after the last shot is a divergence, kept in ``divergences``.
 
+    A movie that might end early when it was recorded is sent as it then came out. Another one ends
+    when the camera is told to, if this is asked for.
+
     recording : stays open as long as this does; publisher : where frames go
     pace : when frames are sent, see Pace
     diverging : "refuse" raises StreamError, which ends the plan, and answers nothing.
@@ -64,7 +69,8 @@ class ReplayedSample:
         self._clock = Clock(pace)
         self._left = list(recorded_shots(recording))
         self._armed: tuple[str, Exposure, Movie] | None = None
-        self._jobs: queue.Queue[tuple[RecordedShot, str, str] | None] = queue.Queue()
+        self._sending = self._finished = ""
+        self._jobs: queue.Queue[tuple[RecordedShot, ShotStart] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="skyctl-replayed", daemon=True)
         self._thread.start()
 
@@ -83,12 +89,17 @@ class ReplayedSample:
         if exposure.pulsed:
             self._armed = (run, exposure, movie)
             return
-        self._jobs.put((self._next(exposure.shot, None, None), run, exposure.shot))
+        self._send(self._next(exposure.shot, None, None), run, exposure)
 
     def cancel(self) -> str:
         """Camera: stop waiting for a pulse; the shot it waited for, or ""."""
         armed, self._armed = self._armed, None
         return armed[1].shot if armed else ""
+
+    def finish(self, shot: str) -> None:
+        """Camera: send no more frames of this movie, if it is the one under way."""
+        if shot == self._sending:
+            self._finished = shot
 
     def fire(self, shot: str, pulse: Pulse) -> None:
         """Pulser: send the movie of the recorded pulse; nothing where no camera was readied.
@@ -102,10 +113,15 @@ class ReplayedSample:
             )
         if self._armed is None or self._armed[1].shot != shot:
             return
-        run, _, movie = self._armed
+        run, exposure, movie = self._armed
         recorded = self._next(shot, pulse, movie)
         self._armed = None
-        self._jobs.put((recorded, run, shot))
+        self._send(recorded, run, exposure)
+
+    def _send(self, recorded: RecordedShot, run: str, exposure: Exposure) -> None:
+        may_end_early = exposure.ends_early or recorded.start.may_end_early
+        start = replace(recorded.start, run=run, shot=exposure.shot, may_end_early=may_end_early)
+        self._jobs.put((recorded, start))
 
     def wait_settled(self) -> None:
         """Return when all movies that were asked for are sent."""
@@ -145,15 +161,21 @@ class ReplayedSample:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            shot, run, name = job
+            recorded, start = job
+            as_it_was = recorded.start.may_end_early
+            self._sending, self._finished = "" if as_it_was else start.shot, ""
             try:
-                shot.send(self._publisher, self._clock, run=run, shot=name)
+                told = partial(self._is_finished, start.shot)
+                recorded.send(self._publisher, self._clock, start, told)
             except Exception as error:  # noqa: BLE001 - kept; the next fire() is refused with it
                 _log.exception("replayed sample stopped")
                 self.error = error
             finally:
                 self._jobs.task_done()
         self._jobs.task_done()
+
+    def _is_finished(self, shot: str) -> bool:
+        return self._finished == shot
 
 
 def _words(pulse: Pulse | None, movie: Movie | None) -> str:

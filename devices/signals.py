@@ -48,6 +48,22 @@ class LimitedSignal(Signal):
         return description
 
 
+class SwitchSignal(Signal):
+    """On (1) or off (0)."""
+
+    def put(self, value: Any, **kwargs: Any) -> None:
+        """Switch it; True and False are 1 and 0. Raises LimitError for anything else."""
+        if not (isinstance(value, int) and value in (0, 1)):
+            raise LimitError(f"{self.name} = {value!r}: give 1 (on) or 0 (off). Nothing was set.")
+        super().put(int(value), **kwargs)
+
+    def describe(self) -> dict[str, Any]:
+        """The data key."""
+        description = super().describe()
+        description[self.name].update(dtype="integer", dtype_numpy="<i8")
+        return description
+
+
 class StateSignal(Signal):
     """A value that only its own device changes (`update`); its data key is fixed at the start.
 

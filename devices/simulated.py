@@ -73,6 +73,7 @@ class SimulatedSample:
         self.error: Exception | None = None
         self._film, self._publisher, self._settle_ps = film, publisher, settle_ps
         self._armed: tuple[str, Exposure, Movie] | None = None
+        self._filming = self._finished = ""
         self._jobs: queue.Queue[tuple[Pulse | None, tuple[str, Exposure, Movie] | None] | None]
         self._jobs = queue.Queue()
         self._lock = threading.Lock()
@@ -100,6 +101,11 @@ class SimulatedSample:
         """Camera: stop waiting for a pulse; the shot it waited for, or ""."""
         armed, self._armed = self._armed, None
         return armed[1].shot if armed else ""
+
+    def finish(self, shot: str) -> None:
+        """Camera: expose no more frames of this movie, if it is the one under way."""
+        if shot == self._filming:
+            self._finished = shot
 
     def fire(self, shot: str, pulse: Pulse) -> None:
         """Pulser: send the pulse; the camera films it if it was readied for this shot."""
@@ -161,8 +167,9 @@ class SimulatedSample:
     def _film_movie(self, pulse: Pulse | None, run: str, exposure: Exposure, movie: Movie) -> None:
         times = movie.times_ps if pulse else [0.0]
         shot = exposure.shot
-        # A movie may be shorter than its pulse, which acts to its end all the same.
+        # A movie may end before its pulse, which acts to its end all the same.
         unfilmed = [_pulse_end_ps(pulse)] if pulse and _pulse_end_ps(pulse) > times[-1] else []
+        self._filming, self._finished = shot, ""
         self._publisher.start(
             ShotStart(
                 run=run,
@@ -171,13 +178,16 @@ class SimulatedSample:
                 movie=movie,
                 expected_frames=len(times),
                 shape=self.shape,
+                may_end_early=exposure.ends_early,
             )
         )
         delivered = self._sample.delivered(pulse) if pulse else None
         number, self._movies = self._movies, self._movies + 1
-        for index, spins in enumerate(self._film.frames(delivered, times + unfilmed)):
-            if index == len(times):
+        film, exposed = self._film.frames(delivered, times + unfilmed), 0
+        for index, (time_ps, spins) in enumerate(zip(times, film, strict=False)):
+            if self._finished == shot:
                 break
+            exposed += 1
             if self._imaging and not self._imaging.arrives(shot=number, frame=index):
                 continue
             self._publisher.frame(
@@ -185,12 +195,15 @@ class SimulatedSample:
                     run=run,
                     shot=shot,
                     index=index,
-                    movie_time_ps=times[index],
+                    movie_time_ps=time_ps,
                     source_time_ns=time.time_ns(),
-                    data=self._image(spins, number, index, times[index]),
+                    data=self._image(spins, number, index, time_ps),
                 )
             )
-        self._publisher.end(run, shot, len(times))
+        self._filming = ""
+        self._publisher.end(run, shot, exposed, ended_early=exposed < len(times))
+        for _ in film:  # to the end of movie and pulse: what the film does is not the camera's
+            pass
 
     def _image(self, spins: np.ndarray, movie: int, index: int, time_ps: float) -> np.ndarray:
         if self._imaging:

@@ -12,11 +12,11 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 from scipy.stats import binom
 
-COVERAGE = 0.95
-EARLY_GAP = 0.01
+from skyctl.process import PROCESS_OF, process_probabilities
+
+COVERAGE = 0.97
+EARLY_WRONG = 0.004
 CONFIDENCE = 0.95
-EARLY_AFTER_PS = 10.0
-"""After the peak: before it is over, a pulse may still do more than it has."""
 _NOVELTY_SHARE = 0.99
 _BINS = 15
 
@@ -68,78 +68,86 @@ class Early:
     """What a stopping rule does to movies.
 
     threshold : probability it stops at; None where it never may
+    stopped : share of the movies that it stops; wrong : share of all movies that it stops with a
+        wrong transition
     accuracy, accuracy_of_whole : of its verdicts, and of those at the ends of the movies
-    gap : share of movies that are right at the end and wrong where it stopped
     read : share of the frames after the pulse's peak that it reads, on average
     """
 
     threshold: float | None
+    stopped: float
+    wrong: float
     accuracy: float
     accuracy_of_whole: float
-    gap: float
     read: float
 
 
+@dataclass(frozen=True)
+class Watched:
+    """What a network says of movies.
+
+    transitions : (n, T, TRANSITIONS) probabilities after each frame; labels : (n,) the truth
+    frames : (n,) of each movie; first : (n,) index of the first frame at the pulse's peak or later
+    """
+
+    transitions: np.ndarray
+    labels: np.ndarray
+    frames: np.ndarray
+    first: np.ndarray
+
+    @property
+    def last(self) -> np.ndarray:
+        """Probabilities at the end of each movie, (n, TRANSITIONS)."""
+        return self.transitions[np.arange(len(self.labels)), self.frames - 1]
+
+
 def stop_at(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    frames: np.ndarray,
-    first: np.ndarray,
-    allowed: np.ndarray,
-    floors: tuple[float, ...],
-    threshold: float | None,
-) -> Early:
-    """Stop each movie at its first frame from ``allowed`` on where a class is alone in its
-    conformal set with ``threshold`` or more; else at its end.
+    watched: Watched, floors: tuple[float, ...], threshold: float | None
+) -> tuple[Early, np.ndarray]:
+    """Stop each movie at its first frame from the pulse's peak on whose process is named and where
+    one transition, of that process, has ``threshold`` or more; else at its end.
 
-    probabilities : (n, T, C); frames : (n,) of each movie
-    first, allowed : (n,) index of the first frame after the peak, and of the first to stop at
+    Returns the rule's figures, and the index of each movie's last frame that is read, (n,).
     """
-    n, steps, _ = probabilities.shape
+    n, steps, _ = watched.transitions.shape
     index = np.arange(steps)
-    whole = probabilities[np.arange(n), frames - 1].argmax(axis=1)
-    inside = probabilities >= np.asarray(floors)
-    best = probabilities.max(axis=2)
-    # A lone class that is not the likeliest would be named all the same: it must not stop a movie.
-    named = (inside.sum(axis=2) == 1) & np.take_along_axis(
-        inside, probabilities.argmax(axis=2)[..., None], axis=2
-    )[..., 0]
+    best = watched.transitions.max(axis=2)
+    likeliest = watched.transitions.argmax(axis=2)
+    inside = process_probabilities(watched.transitions) >= np.asarray(floors)
+    alone = inside.sum(axis=2) == 1
+    named = alone & np.take_along_axis(inside, PROCESS_OF[likeliest][..., None], axis=2)[..., 0]
     stops = named & (best >= (2.0 if threshold is None else threshold))
-    stops &= (index >= allowed[:, None]) & (index < frames[:, None])
-    at = np.where(stops.any(axis=1), stops.argmax(axis=1), frames - 1)
-    answer = probabilities[np.arange(n), at].argmax(axis=1)
-    right, right_whole = answer == labels, whole == labels
-    return Early(
+    stops &= (index >= watched.first[:, None]) & (index < watched.frames[:, None])
+    stopped = stops.any(axis=1)
+    at = np.where(stopped, stops.argmax(axis=1), watched.frames - 1)
+    right = likeliest[np.arange(n), at] == watched.labels
+    whole = likeliest[np.arange(n), watched.frames - 1] == watched.labels
+    after = np.maximum(watched.frames - watched.first, 1)
+    early = Early(
         threshold=threshold,
+        stopped=float(stopped.mean()),
+        wrong=float((stopped & ~right).mean()),
         accuracy=float(right.mean()),
-        accuracy_of_whole=float(right_whole.mean()),
-        gap=float((right_whole & ~right).mean()),
-        read=float(((at - first + 1) / (frames - first)).mean()),
+        accuracy_of_whole=float(whole.mean()),
+        read=float((np.maximum(at - watched.first + 1, 0) / after).mean()),
     )
+    return early, at
 
 
-def fit_early(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    frames: np.ndarray,
-    first: np.ndarray,
-    allowed: np.ndarray,
-    floors: tuple[float, ...],
-    gap: float = EARLY_GAP,
-    confidence: float = CONFIDENCE,
-) -> Early:
-    """The lowest threshold whose accuracy gap is certified; arguments as ``stop_at``'s.
+def fit_early(watched: Watched, floors: tuple[float, ...]) -> Early:
+    """The lowest threshold that is certified to stop few movies with a wrong verdict.
 
-    Learn then test (arXiv:2110.01052) as arXiv:2402.00857 uses it for early verdicts. Each
-    threshold is the hypothesis that it costs more than ``gap``; they are tested from the strictest
-    down (fixed sequence) with exact binomial p-values, until one is not rejected. So with
-    probability ``confidence`` over the calibration movies, no rejected one costs more.
+    Learn then test (arXiv:2110.01052), as arXiv:2402.00857 uses it for early verdicts. Each
+    threshold is the hypothesis that it stops more than EARLY_WRONG of all movies with a wrong
+    transition; they are tested from the strictest down (fixed sequence) with exact binomial
+    p-values, until one is not rejected. So with probability CONFIDENCE over the calibration movies,
+    no rejected one is wrong more often.
     """
-    certified = stop_at(probabilities, labels, frames, first, allowed, floors, None)
-    n = len(labels)
-    for threshold in 1 - np.geomspace(1e-4, 0.6, 80):
-        early = stop_at(probabilities, labels, frames, first, allowed, floors, float(threshold))
-        if binom.cdf(round(early.gap * n), n, gap) > 1 - confidence:
+    certified, _ = stop_at(watched, floors, None)
+    n = len(watched.labels)
+    for threshold in 1 - np.geomspace(1e-4, 0.5, 80):
+        early, _ = stop_at(watched, floors, float(threshold))
+        if binom.cdf(round(early.wrong * n), n, EARLY_WRONG) > 1 - CONFIDENCE:
             break
         certified = early
     return certified

@@ -1,4 +1,4 @@
-"""The recurrent movie classifiers: the paper's network (arXiv:1907.01814), and a gated one."""
+"""The recurrent movie classifiers: the paper's network (arXiv:1907.01814), and one that sees."""
 
 from typing import Any, Protocol
 
@@ -6,13 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from skyctl.inference.features import CLOCK_NUMBERS, GRID
+from skyctl.process import TRANSITIONS
+
 _FARTHEST = 8.0
-"""Standard deviations; a feature farther out than that says no more to the network."""
+"""Standard deviations; a number farther out than that says no more."""
 
 
 class MovieNetwork(Protocol):
-    """What training and export need of a network: ``features`` inputs, ``hidden`` numbers carried
-    from frame to frame, and the methods of ``ProcessClassifier``."""
+    """What export needs of a network: ``features`` inputs, ``hidden`` numbers carried from frame to
+    frame, and the methods of ``ProcessClassifier``."""
 
     features: int
     hidden: int
@@ -57,40 +60,52 @@ class ProcessClassifier(nn.Module):
         return torch.stack(logits, dim=1)
 
 
-class GatedClassifier(nn.Module):
-    """A gated recurrent unit (arXiv:1406.1078) on standardised features, and a linear output.
+class FilmWatcher(nn.Module):
+    """Convolutions that look at a frame, and a gated recurrent unit (arXiv:1406.1078) that watches.
 
-    Gates keep what an early frame showed for as long as it matters, which the paper's sigmoid units
-    forget in a few frames.
+    A frame is S_z on GRID² cells and a clock of CLOCK_NUMBERS (`skyctl.inference.features`); what
+    comes out are the logits of TRANSITIONS: what the film was, and what it becomes. Convolutions
+    average a camera's noise away where it is noise and not elsewhere, which sorted spins and
+    counted islands cannot.
 
-    features, hidden, classes : as ``ProcessClassifier``'s
-    mean, deviation : (features,) of each feature; None until they are loaded with the weights
+    seen : numbers that the convolutions make of a frame; hidden : carried from frame to frame
     temperature : what the logits are divided by (arXiv:1706.04599); 1 until it is fitted
+    mean, deviation : of what ``look`` gives, for the novelty; 0 and 1 until they are measured
     """
 
-    def __init__(
-        self, features: int, hidden: int, classes: int,
-        mean: Tensor | None = None, deviation: Tensor | None = None,
-    ) -> None:  # fmt: skip
+    features = GRID * GRID + CLOCK_NUMBERS
+
+    def __init__(self, seen: int = 96, hidden: int = 128) -> None:
         super().__init__()
-        self.features, self.hidden = features, hidden
-        self.recurrent = nn.GRU(features, hidden, batch_first=True)
-        self.output = nn.Linear(hidden, classes)
+        self.seen, self.hidden = seen, hidden
+        self.eye = nn.Sequential(
+            nn.Conv2d(1, 8, 5, stride=2, padding=2), nn.ReLU(),
+            nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),
+            nn.Flatten(), nn.Linear(32 * 7 * 7, seen), nn.ReLU(),
+        )  # fmt: skip
+        self.recurrent = nn.GRU(seen + CLOCK_NUMBERS, hidden, batch_first=True)
+        self.output = nn.Linear(hidden, TRANSITIONS)
+        self.temperature: Tensor
         self.mean: Tensor
         self.deviation: Tensor
-        self.temperature: Tensor
-        self.register_buffer("mean", torch.zeros(features) if mean is None else mean)
-        self.register_buffer("deviation", torch.ones(features) if deviation is None else deviation)
         self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("mean", torch.zeros(seen + CLOCK_NUMBERS))
+        self.register_buffer("deviation", torch.ones(seen + CLOCK_NUMBERS))
 
     def standardised(self, features: Tensor) -> Tensor:
-        """Features (…, features) as the unit takes them."""
-        return ((features - self.mean) / self.deviation).clamp(-_FARTHEST, _FARTHEST)
+        """What ``look`` makes of frames, each number against its mean and deviation."""
+        return ((self.look(features) - self.mean) / self.deviation).clamp(-_FARTHEST, _FARTHEST)
+
+    def look(self, features: Tensor) -> Tensor:
+        """Frames (N, features) as the recurrent unit takes them, (N, seen + CLOCK_NUMBERS)."""
+        cells, clock = features[:, : GRID * GRID], features[:, GRID * GRID :]
+        return torch.cat([self.eye(cells.reshape(-1, 1, GRID, GRID)), clock], dim=1)
 
     def step(self, features: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """One frame: (B, features), (B, hidden) → logits (B, classes), hidden (B, hidden)."""
+        """One frame: (B, features), (B, hidden) → logits (B, TRANSITIONS), hidden (B, hidden)."""
         unit: Any = self.recurrent
-        x = linear(self.standardised(features), unit.weight_ih_l0, unit.bias_ih_l0)
+        x = linear(self.look(features), unit.weight_ih_l0, unit.bias_ih_l0)
         h = linear(hidden, unit.weight_hh_l0, unit.bias_hh_l0)
         x_reset, x_update, x_new = x.chunk(3, dim=1)
         h_reset, h_update, h_new = h.chunk(3, dim=1)
@@ -100,5 +115,6 @@ class GatedClassifier(nn.Module):
         return self.output(hidden) / self.temperature, hidden
 
     def forward(self, movies: Tensor) -> Tensor:
-        """Movies (B, T, features) → logits after every frame (B, T, classes)."""
-        return self.output(self.recurrent(self.standardised(movies))[0]) / self.temperature
+        """Movies (B, T, features) → logits after every frame (B, T, TRANSITIONS)."""
+        looked = self.look(movies.flatten(0, 1)).unflatten(0, movies.shape[:2])
+        return self.output(self.recurrent(looked)[0]) / self.temperature

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from skyctl.belief import Reliability
 from skyctl.errors import ModelError
 from skyctl.inference import features as preprocessings
 from skyctl.inference.features import Preprocessing
 from skyctl.inference.model import SHIPPED, MovieClassifier
-from skyctl.inference.rules import Rules
+from skyctl.inference.rules import Rules, Validity
 from skyctl.models.calibration import FIRST_MARK, Novelty
 from skyctl.models.classifier import MovieNetwork
 from skyctl.models.onnx_file import write_onnx
+from skyctl.process import TRANSITIONS, process_probabilities
 
 THRESHOLD = 0.8
 """Probability from which a class is named where there are no rules (arXiv:1907.01814)."""
@@ -26,8 +29,8 @@ _STEPS = 50
 
 
 class ExportedStep(nn.Module):
-    """What the ONNX file holds: one frame in; probabilities, the next hidden state and, of a model
-    with ``novelty``, how foreign the frame is, out."""
+    """What the ONNX file holds: one frame in; probabilities of classes and the next hidden state
+    out; of a model with ``novelty``, that of transitions and how foreign the frame is as well."""
 
     def __init__(self, network: Any, novelty: Novelty | None = None) -> None:
         super().__init__()
@@ -44,12 +47,14 @@ class ExportedStep(nn.Module):
                 "means": np.einsum("mk,mkj->mj", novelty.means, novelty.factors).reshape(1, -1),
                 "offsets": novelty.offsets,
             }
+            constants["processes"] = process_probabilities(np.eye(TRANSITIONS))
             for name, value in constants.items():
                 self.register_buffer(name, torch.from_numpy(value).float())
             self.normals, self.rest = normals, float(novelty.rest)
 
     def forward(self, features: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
-        """(B, features), (B, hidden) → probabilities (B, C), hidden (B, hidden), novelty (B, 1)."""
+        """(B, features), (B, hidden) → probabilities (B, C), hidden (B, hidden), transitions
+        (B, TRANSITIONS), novelty (B, 1)."""
         logits, carried = self.network.step(features, hidden)
         probabilities = torch.softmax(logits, dim=1)
         if not self.has_novelty:
@@ -57,7 +62,7 @@ class ExportedStep(nn.Module):
         # Only a movie's first frame meets the empty state.
         first = (hidden.abs().sum(1, keepdim=True) == 0).float()
         x = torch.cat([self.network.standardised(features), FIRST_MARK * first], dim=1)
-        return probabilities, carried, self._surprise(x)
+        return probabilities @ self.processes, carried, probabilities, self._surprise(x)
 
     def _surprise(self, x: Tensor) -> Tensor:
         """``Novelty.surprise``, (B, 1)."""
@@ -80,23 +85,27 @@ def export_classifier(
     preprocessing: Preprocessing,
     data_sha256: str,
     name: str = SHIPPED,
-    version: str = "2",
+    version: str = "3",
     threshold: float = THRESHOLD,
     rules: Rules | None = None,
     novelty: Novelty | None = None,
+    valid: Validity | None = None,
+    reliability: Reliability | None = None,
 ) -> float:
     """Write ``network`` as a one-frame step with carried state; returns the largest difference
     between torch and ONNX Runtime over 50 carried steps.
 
-    data_sha256 : of the movies it was trained on (``MovieSet.content_sha256``)
-    rules : with ``novelty``, or neither
+    data_sha256 : of the movies it was trained on (``content_sha256``)
+    rules : with ``novelty``, and then of a network of transitions; or neither
+    valid, reliability : what it is made for, and how far it can be trusted
 
     Raises ModelError when that difference is above 1e-5; then no file is left behind.
     """
     if (rules is None) != (novelty is None):
         raise ValueError(f"model {path}: rules need a novelty, and a novelty rules")
     step = ExportedStep(network, novelty).eval()
-    outputs = ["probabilities", "next_hidden"] + ["novelty"] * (novelty is not None)
+    outputs = ["probabilities", "next_hidden"]
+    outputs += ["transitions", "novelty"] if novelty else []
     batch = torch.export.Dim("batch")
     metadata: dict[str, Any] = {
         "name": name,
@@ -112,6 +121,10 @@ def export_classifier(
     }
     if rules:
         metadata["rules"] = rules.as_json()
+    if valid:
+        metadata["valid"] = valid.as_json()
+    if reliability:
+        metadata["reliability"] = json.dumps(asdict(reliability))
     frame, hidden = torch.zeros(2, network.features), torch.zeros(2, network.hidden)
     shapes = {"features": {0: batch}, "hidden": {0: batch}}
     write_onnx(step, {"features": frame, "hidden": hidden}, outputs, shapes, metadata, path)

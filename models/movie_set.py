@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -26,15 +26,14 @@ from skyctl.pulse import Pulse
 from skyctl.recording.files import check_room, let_go
 from skyctl.recording.salvage import health
 from skyctl.simulators.engines import Integrator
-from skyctl.simulators.film import Film, FilmParameters
-from skyctl.simulators.movies import Shot
+from skyctl.simulators.film import FilmParameters
+from skyctl.simulators.movies import Shot, process_in
 from skyctl.simulators.state import StateError, open_to_write, replace_whole
-from skyctl.simulators.topology import process_label, topological_charge
+from skyctl.simulators.topology import topological_charge
 
-PHYSICS = 1
+PHYSICS = 2
 """Counted up whenever a change of the simulators changes their movies: older sets then no longer
 fit (a test holds the movies of this number)."""
-_CALM_PS = 50.0
 _FORMAT = "skyctl movie set"
 _UNIT = 32767
 _DIGEST = "S64"
@@ -49,8 +48,8 @@ class FilmedMovie:
     sz : (frames, rows, columns) int16, S_z in units of 1/32767: exact to 1.6e-5
     charge : (frames,), topological charge (Berg–Lüscher)
     mean_spin : (frames, 3)
-    label : what the film did from the first frame to the last (``topology.process_label``); the
-        last state of a warm film is relaxed for it, without noise
+    label : what the film did from the first frame to what it settles to after the last
+        (``movies.process_in``)
     """
 
     sz: np.ndarray
@@ -84,15 +83,8 @@ def film_movie(shot: Shot, frames: Iterator[np.ndarray]) -> FilmedMovie:
         after = spins
         if (spins := next(frames, None)) is None:
             break
-    if shot.parameters.temperature_K > 0:
-        # Noise adds charge of its own, up to 0.3 at 1.5 K.
-        calm = Film(replace(shot.parameters, temperature_K=0.0), anisotropy_map=shot.anisotropy_map)
-        calm.spins = after
-        calm.relax(_CALM_PS)
-        after = calm.spins
-    return FilmedMovie(
-        np.stack(sz), np.array(charge), np.stack(mean_spin), process_label(before, after)
-    )
+    label = process_in(shot, before, after)
+    return FilmedMovie(np.stack(sz), np.array(charge), np.stack(mean_spin), label)
 
 
 class MovieSet:
@@ -237,7 +229,7 @@ class MovieSet:
 
     @property
     def labels(self) -> np.ndarray:
-        """What happened in each row (``topology.process_label``), str (rows,); "" if not done."""
+        """What happened in each row (``movies.process_in``), str (rows,); "" if not done."""
         return np.where(self.done, self._labels[:].astype(str), "")
 
     @property

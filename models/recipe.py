@@ -1,264 +1,228 @@
-"""From a full movie set to a model file and its card: examples, training, calibration, test."""
+"""From lives to a model file and its card: training, calibration, test."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import softmax
+import torch
 
+from skyctl.belief import Reliability
 from skyctl.inference.model import MovieClassifier
-from skyctl.inference.rules import Rules
+from skyctl.inference.rules import Rules, Validity
 from skyctl.models import calibration
-from skyctl.models.calibration import Early, Novelty
+from skyctl.models.calibration import Early, Novelty, Watched
 from skyctl.models.card import model_card
-from skyctl.models.classifier import GatedClassifier
+from skyctl.models.classifier import FilmWatcher
 from skyctl.models.export import export_classifier
-from skyctl.models.movie_set import MovieSet
-from skyctl.models.shots import FRAME_PS
+from skyctl.models.lives import Lives, Movies
 from skyctl.models.training import (
-    CLASSES,
-    Examples,
+    Batch,
     Settings,
-    all_logits,
-    make_examples,
+    draw_batch,
+    probabilities,
     train_classifier,
 )
+from skyctl.process import PROCESS_OF, PROCESSES, TRANSITIONS, process_probabilities
 
-SHORT_AFTER_PEAK_PS = 65.0
-"""Where the paper's movies end: 105 ps, for a peak at 40 ps."""
-_SURE = 0.8
-_NOVELTY_FRAMES = 8000
+NOISES = (0.0, 0.2, 0.5, 1.0, 1.5)
+"""Of a camera's pixels; what a model does is told for each."""
+VALID = Validity(interval_ps=(0.1, 20.5), first_after_peak_ps=0.0, noise=1.7, pixels=20)
+_BATCH = 64
+_NOVELTY_FRAMES = 10_000
 """First ones, and others."""
+_LEAST_WRONG = 0.002
 
 
-@dataclass(frozen=True)
-class Watched:
-    """Movies as a camera of some frame interval sees them, and what the network says.
-
-    logits : (n, T, C) after each frame; frames : (n,) how many there are; first : (n,) index of the
-        first frame at or after the pulse's peak, allowed : and of the first that may end a movie
-    labels : (n,)
-    """
-
-    logits: np.ndarray
-    frames: np.ndarray
-    first: np.ndarray
-    allowed: np.ndarray
-    labels: np.ndarray
-
-    @property
-    def probabilities(self) -> np.ndarray:
-        """(n, T, C)."""
-        return softmax(self.logits, axis=2)
-
-    @property
-    def last(self) -> np.ndarray:
-        """Logits at the end of each movie, (n, C)."""
-        return self.logits[np.arange(len(self.labels)), self.frames - 1]
+def batches(
+    movies: Movies, seed: int, noise: float | None = None
+) -> Iterator[tuple[np.ndarray, Batch]]:
+    """Each movie once, by a random camera at a random interval: (index (B,), batch)."""
+    rng = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
+    order = rng.permutation(len(movies))
+    for start in range(0, len(order), _BATCH):
+        chosen = order[start : start + _BATCH]
+        yield chosen, draw_batch(movies.at(chosen), rng, generator, noise)
 
 
-def watch(
-    network: GatedClassifier, examples: Examples, strides: np.ndarray, short: np.ndarray
-) -> Watched:
-    """Show ``examples`` to the network.
-
-    strides : (n,) frame interval of each, in units of FRAME_PS
-    short : (n,) bool, those that end SHORT_AFTER_PEAK_PS after the peak
-    """
-    until_ps = np.where(short, examples.peak_ps + SHORT_AFTER_PEAK_PS, np.inf)
-    whole = np.minimum(examples.frames, np.floor(until_ps / FRAME_PS) + 1).astype(int)
-    logits = np.zeros((len(examples), examples.features.shape[1], len(CLASSES)), np.float32)
-    for stride in np.unique(strides):
-        those = np.flatnonzero(strides == stride)
-        seen = all_logits(network, examples.at(those), int(stride))
-        logits[those, : seen.shape[1]] = seen
-    interval_ps = strides * FRAME_PS
-    allowed_ps = examples.peak_ps + calibration.EARLY_AFTER_PS
-    return Watched(
-        logits,
-        frames=(whole - 1) // strides + 1,
-        first=np.ceil(examples.peak_ps / interval_ps).astype(int),
-        allowed=np.ceil(allowed_ps / interval_ps).astype(int),
-        labels=examples.labels,
-    )
-
-
-def one_a_movie(examples: Examples) -> Examples:
-    """One view of each movie, a different one from row to row: guarantees need movies that are
-    independent."""
-    views = int(examples.views.max()) + 1
-    return examples.at(examples.views == examples.rows % views)
+def watch(network: FilmWatcher, movies: Movies, seed: int, noise: float | None = None) -> Watched:
+    """Show each movie to the network once; ``seed`` and ``noise`` as ``batches``'s."""
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    for chosen, batch in batches(movies, seed, noise):
+        first = (batch.times_ps < batch.peak_ps[:, None]).sum(axis=1)
+        parts.append((chosen, probabilities(network, batch), batch.there.sum(axis=1), first))
+    longest = max(p.shape[1] for _, p, _, _ in parts)
+    transitions = np.zeros((len(movies), longest, TRANSITIONS), np.float32)
+    frames, firsts = np.zeros((2, len(movies)), int)
+    for chosen, p, count, first in parts:
+        transitions[chosen, : p.shape[1]] = p
+        frames[chosen], firsts[chosen] = count, first
+    return Watched(transitions, movies.labels, frames, np.minimum(firsts, frames - 1))
 
 
 def calibrate(
-    network: GatedClassifier, training: Examples, held_out: Examples
-) -> tuple[Rules, Novelty, Early]:
-    """Fit temperature (in ``network``), conformal sets, early stopping and novelty.
-
-    Movies of ``held_out`` at 5, 10 and 15 ps, whole and cut off where the paper's end.
-    """
-    movies = one_a_movie(held_out)
-    strides, short = 1 + movies.rows % 3, movies.rows // 3 % 2 == 0
-    seen = watch(network, movies, strides, short)
-    network.temperature.fill_(calibration.fit_temperature(seen.last, seen.labels))
-    # The least that a class gets at any interval and either length: its set then holds at each.
-    least = np.minimum.reduce(
-        [
-            softmax(watch(network, movies, np.full_like(strides, stride), ends).last, axis=1)
-            for stride in (1, 2, 3)
-            for ends in (np.zeros_like(short), np.ones_like(short))
-        ]
+    network: FilmWatcher, training: Movies, held_out: Movies
+) -> tuple[Rules, Novelty, Early, Reliability]:
+    """Fit temperature (in ``network``), conformal sets, early stopping, novelty, and what a verdict
+    is worth. Each movie of ``held_out`` counts once, by one camera."""
+    seen = watch(network, held_out, seed=1)
+    network.temperature.fill_(
+        calibration.fit_temperature(np.log(np.maximum(seen.last, 1e-12)), seen.labels)
     )
-    floors = calibration.conformal_floors(least, movies.labels)
-    whole = watch(network, movies, strides, np.zeros_like(short))
-    early = calibration.fit_early(
-        whole.probabilities, whole.labels, whole.frames, whole.first, whole.allowed, floors
-    )
-    novelty = fit_novelty(network, training, movies)
+    seen = watch(network, held_out, seed=1)
+    processes = PROCESS_OF[seen.labels]
+    floors = calibration.conformal_floors(process_probabilities(seen.last), processes)
+    early = calibration.fit_early(seen, floors)
+    novelty = fit_novelty(network, training, held_out)
     rules = Rules(
         least=floors,
         coverage=calibration.COVERAGE,
         early=early.threshold,
-        early_after_ps=calibration.EARLY_AFTER_PS,
-        early_gap=calibration.EARLY_GAP,
+        early_wrong=calibration.EARLY_WRONG,
         confidence=calibration.CONFIDENCE,
         novelty=novelty.limit,
     )
-    return rules, novelty, early
+    return rules, novelty, early, reliability(seen, rules, training)
 
 
-def fit_novelty(network: GatedClassifier, training: Examples, held_out: Examples) -> Novelty:
-    """Learn what frames look like from ``training``, and how far ``held_out`` movies go."""
-    rng = np.random.default_rng(0)
-    there = filled(training)
-    first = np.zeros_like(there)
-    first[:, 0] = True
-    # First frames are few, and have to be known best.
-    chosen = np.concatenate(
-        [
-            rng.permutation(np.flatnonzero(those))[:_NOVELTY_FRAMES]
-            for those in (first, there & ~first)
-        ]
+def reliability(seen: Watched, rules: Rules, training: Movies) -> Reliability:
+    """What verdicts of calibration movies are worth, and how often each transition was learned."""
+    _, at = calibration.stop_at(seen, rules.least, rules.early)
+    p = seen.transitions[np.arange(len(at)), at]
+    inside = process_probabilities(p) >= np.array(rules.least)
+    named = inside.sum(axis=1) == 1
+    wrong = p[named].argmax(axis=1) != seen.labels[named]
+    counts = np.bincount(training.labels, minlength=TRANSITIONS) + 1.0
+    return Reliability(
+        wrong=max(float((wrong.sum() + 1) / (named.sum() + 2)), _LEAST_WRONG),
+        abstains=float(((~named).sum() + 1) / (len(named) + 2)),
+        base=tuple((counts / counts.sum()).tolist()),
     )
-    frames = standardised(network, training).reshape(-1, training.features.shape[2])
-    novelty = Novelty.fit(frames[chosen], first.ravel()[chosen])
+
+
+def fit_novelty(network: FilmWatcher, training: Movies, held_out: Movies) -> Novelty:
+    """Learn what frames look like from ``training``, and how far ``held_out`` movies go."""
+    looked = [_looked(network, batch) for _, batch in batches(training, seed=2)]
+    frames = np.concatenate([x[there] for x, there in looked])
+    network.mean.copy_(torch.from_numpy(frames.mean(axis=0)))
+    network.deviation.copy_(torch.from_numpy(np.maximum(frames.std(axis=0), 0.05)))
+    first = np.concatenate([_firsts(there)[there] for _, there in looked])
+    rng = np.random.default_rng(0)
+    chosen = np.concatenate(
+        [rng.permutation(np.flatnonzero(those))[:_NOVELTY_FRAMES] for those in (first, ~first)]
+    )
+    novelty = Novelty.fit(_standardised(network, frames[chosen]), first[chosen])
     return novelty.limited(most_novel(network, novelty, held_out))
 
 
-def most_novel(network: GatedClassifier, novelty: Novelty, examples: Examples) -> np.ndarray:
+def most_novel(network: FilmWatcher, novelty: Novelty, movies: Movies) -> np.ndarray:
     """The surprise of the most surprising frame of each movie, (n,)."""
-    there = filled(examples)
-    surprise = np.full(there.shape, -np.inf)
+    most = np.zeros(len(movies))
+    for chosen, batch in batches(movies, seed=3):
+        looked, there = _looked(network, batch)
+        surprise = np.full(there.shape, -np.inf)
+        x = _standardised(network, looked[there])
+        surprise[there] = novelty.surprise(x, _firsts(there)[there])
+        most[chosen] = surprise.max(axis=1)
+    return most
+
+
+@torch.no_grad()
+def _looked(network: FilmWatcher, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """What the convolutions make of each frame, (B, T, k), and which are there."""
+    features = batch.features
+    looked = network.look(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+    return looked.numpy(), batch.there
+
+
+@torch.no_grad()
+def _standardised(network: FilmWatcher, looked: np.ndarray) -> np.ndarray:
+    x = (torch.from_numpy(looked) - network.mean) / network.deviation
+    return x.clamp(-8.0, 8.0).numpy()
+
+
+def _firsts(there: np.ndarray) -> np.ndarray:
     first = np.zeros_like(there)
     first[:, 0] = True
-    surprise[there] = novelty.surprise(standardised(network, examples)[there], first[there])
-    return surprise.max(axis=1)
+    return first
 
 
-def standardised(network: GatedClassifier, examples: Examples) -> np.ndarray:
-    """The features as the network takes them, (n, T, features)."""
-    import torch
+def judge(network: FilmWatcher, rules: Rules, novelty: Novelty, test: Movies) -> dict[str, Any]:
+    """What a calibrated network does on lives it never met, for card and ``--json``.
 
-    return network.standardised(torch.from_numpy(examples.features)).numpy()
-
-
-def filled(examples: Examples) -> np.ndarray:
-    """Which frames are there, bool (n, T)."""
-    return np.arange(examples.features.shape[1]) < examples.frames[:, None]
-
-
-def judge(
-    network: GatedClassifier, rules: Rules, novelty: Novelty, test: Examples
-) -> dict[str, Any]:
-    """What a calibrated network does on movies it never met, for card and ``--json``.
-
-    Whole movies at 15 ps, but for ``accuracy_short`` (SHORT_AFTER_PEAK_PS); early stopping at 5, 10
-    and 15 ps, every view, as it was calibrated.
+    Random intervals, first frames and cameras; and the same at each of NOISES.
     """
-    views = [test.at(test.views == 0), test.at(test.views > 0)]
-    film, cameras = (_watch_all(network, part) for part in views)
-    short = _watch_all(network, views[0], short=True)
-    p = softmax(film.last, axis=1)
-    named_as, truth = p.argmax(axis=1), film.labels
-    size = len(CLASSES)
-    confusion = np.zeros((size, size), int)
-    np.add.at(confusion, (truth, named_as), 1)
-    sets = p >= np.array(rules.least)
-    named = sets.sum(axis=1) == 1
-    right_named = sets[named].argmax(axis=1) == truth[named]
-    every_view = _watch_all(network, test)
-    inside = softmax(every_view.last, axis=1) >= np.array(rules.least)
-    mixed = watch(network, test, 1 + test.rows % 3, np.zeros(len(test), bool))
-    stopping = (mixed.probabilities, mixed.labels, mixed.frames)
-    first, allowed = mixed.first, mixed.allowed
-    early = calibration.stop_at(*stopping, first, allowed, rules.least, rules.early)
-    naive = calibration.stop_at(*stopping, first, first, (_SURE,) * size, _SURE)
-    everything = np.concatenate([softmax(part.last, axis=1) for part in (film, cameras)])
-
-    def by_class(values: np.ndarray) -> dict[str, float]:
-        return dict(zip(CLASSES, values.tolist(), strict=True))
-
+    seen = watch(network, test, seed=4)
     return {
-        "movies": len(truth),
-        "accuracy": _accuracy(film),
-        "accuracy_cameras": _accuracy(cameras),
-        "accuracy_short": _accuracy(short),
-        "recall": by_class(confusion.diagonal() / np.maximum(confusion.sum(axis=1), 1)),
-        "precision": by_class(confusion.diagonal() / np.maximum(confusion.sum(axis=0), 1)),
-        "confusion": confusion.tolist(),
-        "calibration_error": calibration.calibration_error(
-            everything, np.concatenate([film.labels, cameras.labels])
-        ),
-        "coverage": by_class(
-            np.array([inside[every_view.labels == c, c].mean() for c in range(size)])
-        ),
-        "named": float(named.mean()),
-        "accuracy_named": float(right_named.mean()) if named.any() else 1.0,
-        "early": {**asdict(early), "naive_gap": naive.gap, "naive_read": naive.read},
+        "movies": len(test),
+        **_figures(seen, rules),
         "novel": float((most_novel(network, novelty, test) > rules.novelty).mean()),
+        "by_noise": {
+            f"{noise:g}": _figures(watch(network, test, seed=5, noise=noise), rules)
+            for noise in NOISES
+        },
     }
 
 
-def _watch_all(network: GatedClassifier, examples: Examples, short: bool = False) -> Watched:
-    size = len(examples)
-    return watch(network, examples, np.full(size, 3), np.full(size, short))
+def _figures(seen: Watched, rules: Rules) -> dict[str, Any]:
+    p = process_probabilities(seen.last)
+    truth = PROCESS_OF[seen.labels]
+    size = len(PROCESSES)
+    inside = p >= np.array(rules.least)
+    named = inside.sum(axis=1) == 1
+    says = np.where(named, inside.argmax(axis=1), -1)
+    confusion = np.zeros((size, size + 1), int)
+    np.add.at(confusion, (truth, says), 1)
+    right = says == truth
+    early, _ = calibration.stop_at(seen, rules.least, rules.early)
 
+    def by_class(values: np.ndarray) -> dict[str, float]:
+        return dict(zip(PROCESSES, values.tolist(), strict=True))
 
-def _accuracy(watched: Watched) -> float:
-    return float((watched.last.argmax(axis=1) == watched.labels).mean())
+    counts = np.bincount(truth, minlength=size)
+    return {
+        "accuracy": float((p.argmax(axis=1) == truth).mean()),
+        "transitions_right": float((seen.last.argmax(axis=1) == seen.labels).mean()),
+        "named": float(named.mean()),
+        "accuracy_named": float(right[named].mean()) if named.any() else 1.0,
+        "recall": by_class(confusion.diagonal() / np.maximum(counts, 1)),
+        "recall_of_named": by_class(
+            confusion.diagonal() / np.maximum(confusion[:, :size].sum(axis=1), 1)
+        ),
+        "coverage": by_class(
+            np.array([inside[truth == c, c].mean() if counts[c] else 1.0 for c in range(size)])
+        ),
+        "confusion": confusion.tolist(),
+        "calibration_error": calibration.calibration_error(p, truth),
+        "early": {**asdict(early), "wrong_of_stopped": early.wrong / max(early.stopped, 1e-9)},
+    }
 
 
 def make_classifier(
-    movies: MovieSet,
+    lives: Lives,
     out: Path,
     *,
     settings: Settings | None = None,
-    quantiles: int = 96,
-    views: int = 3,
     device: Literal["cpu", "cuda"] = "cpu",
     command: str = "skyctl train classifier",
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> dict[str, Any]:
-    """Train on the movies of a full set, calibrate, test, and write ``out`` (.onnx) and its card.
+    """Train on lives, calibrate, test, and write ``out`` (.onnx) and its card.
 
     A checkpoint lies beside ``out`` until it is written: run again after a kill, it goes on.
     ``progress`` gets what is done, how much of it, and of how much.
 
     Raises ModelError for a model that ONNX Runtime computes differently, or a foreign checkpoint,
-    ValueError for a set with movies or classes missing.
+    ValueError for lives that lack a kind of film.
     """
     settings = settings or Settings()
-    looked = 0
-
-    def another() -> None:
-        nonlocal looked
-        looked += 1
-        progress("looking at movies", looked, len(movies))
-
-    examples = make_examples(movies, quantiles, views, settings.seed, progress=another)
-    training, held_out, test = (examples.of(part) for part in ("training", "calibration", "test"))
+    progress("reading lives", 0, len(lives))
+    movies = Movies.read(lives)
+    training, held_out, test = (
+        movies.part("training"), movies.part("calibration"), movies.part("test")
+    )  # fmt: skip
     checkpoint = out.with_suffix(".checkpoint")
     network, report = train_classifier(
         training, settings, device=device, checkpoint=checkpoint,
@@ -266,22 +230,24 @@ def make_classifier(
             f"training ({accuracy:.1%} of held-out movies)", epoch, settings.epochs
         ),
     )  # fmt: skip
-    rules, novelty, early = calibrate(network, training, held_out)
+    rules, novelty, early, worth = calibrate(network, training, held_out)
     parity = export_classifier(
-        network, out, classes=CLASSES, preprocessing="shape",
-        data_sha256=movies.content_sha256, rules=rules, novelty=novelty,
+        network, out, classes=PROCESSES, preprocessing="cells", data_sha256=movies.content_sha256,
+        rules=rules, novelty=novelty, valid=VALID, reliability=worth,
     )  # fmt: skip
     card = MovieClassifier(out).card
-    labels = [CLASSES[label] for label in examples.labels[examples.views == 0]]
+    truth = PROCESS_OF[movies.labels]
     results = {
         "settings": asdict(settings),
-        "views": views,
-        "movies": {name: labels.count(name) for name in CLASSES},
-        "training_movies": len(training) // views,
-        "calibration_movies": len(held_out) // views,
-        "chosen_epoch": report.best_epoch,
+        "lives": len(lives),
+        "movies": {name: int((truth == i).sum()) for i, name in enumerate(PROCESSES)},
+        "training_movies": len(training),
+        "calibration_movies": len(held_out),
+        "training": asdict(report),
         "temperature": float(network.temperature),
         "rules": asdict(rules),
+        "valid": asdict(VALID),
+        "reliability": asdict(worth),
         "early_on_calibration": asdict(early),
         "test": judge(network, rules, novelty, test),
         "parity": parity,
@@ -289,6 +255,6 @@ def make_classifier(
         "data_sha256": card.data_sha256,
         "command": command,
     }
-    out.with_suffix(".md").write_text(model_card(card, movies, results, CLASSES))
+    out.with_suffix(".md").write_text(model_card(card, results))
     checkpoint.unlink(missing_ok=True)
     return results

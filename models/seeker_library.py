@@ -28,13 +28,13 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from skyctl import __version__
 from skyctl.agents.outcome import OUTCOMES, likeliest, outcome_of, signals
 from skyctl.belief import Belief
-from skyctl.inference.discs import film_state
 from skyctl.process import Kind
 from skyctl.pulse import Movie, Pulse
 from skyctl.simulators.film import Film
 from skyctl.simulators.movies import Shot, simulate_batch
 from skyctl.simulators.spread import PulseSpread, Sample, SampleSpread
 from skyctl.simulators.state import MovieFile
+from skyctl.simulators.topology import film_truth
 from skyctl.verdict import FilmState
 
 FIRST_SEED = 1_000_000_000
@@ -130,7 +130,7 @@ def watch(shot: Shot, frames: Iterator[np.ndarray]) -> tuple[np.ndarray, FilmSta
         trace.append(float(sz.mean()))
         if states and time_ps < weak_ps:
             continue
-        states.append(film_state(sz))
+        states.append(_state(spins))
         domains = states[-1].reversed_sites > _LARGE_SITES
         if len(states) > 1 and (
             states[-1].is_empty or (domains and time_ps >= max(over_ps, MOVIE.duration_ps))
@@ -139,6 +139,17 @@ def watch(shot: Shot, frames: Iterator[np.ndarray]) -> tuple[np.ndarray, FilmSta
     kept = trace[: len(MOVIE.times_ps)]
     kept += kept[-1:] * (len(MOVIE.times_ps) - len(kept))
     return np.array(kept), states[0], states[-1]
+
+
+def _state(spins: np.ndarray) -> FilmState:
+    """What a perfect camera would see of a film, (3, H, W)."""
+    state, background = film_truth(spins)
+    return FilmState(
+        background=background,
+        discs=int(state == "one"),
+        domains=int(state == "other"),
+        reversed_sites=int(np.count_nonzero(spins[2] * background < 0)),
+    )
 
 
 def _known(film: FilmState) -> Belief:

@@ -1,131 +1,118 @@
-"""Train a movie classifier on the movies of a set, each as several cameras show it."""
+"""Train the movie classifier on lives (`skyctl.models.lives`), each movie by another camera each
+time it is seen."""
 
 import hashlib
 import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy.special import log_softmax
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from skyctl.errors import ModelError
-from skyctl.inference.features import SHAPE_NUMBERS, Preprocessing
-from skyctl.models.classifier import GatedClassifier
-from skyctl.models.movie_set import MovieSet
-from skyctl.models.shots import FRAME_PS, part_of
-from skyctl.models.truth import truth_of
-from skyctl.models.views import PERFECT, View, movie_features
-from skyctl.simulators.topology import (
-    BREATHING,
-    COLLAPSE,
-    MIXED,
-    NOTHING,
-    NUCLEATION,
-    SWITCHING,
+from skyctl.inference.features import (
+    CLOCK_NUMBERS,
+    GRID,
+    background_level,
+    clock,
 )
+from skyctl.models.cameras import Cameras
+from skyctl.models.classifier import FilmWatcher
+from skyctl.models.lives import FRAME_PS, Movies
+from skyctl.process import KINDS, TRANSITIONS
 
-CLASSES = (BREATHING, SWITCHING, COLLAPSE, NUCLEATION, NOTHING, MIXED)
-_CHOSEN_BY = 10
-"""One in so many training movies chooses the epoch."""
-_STRIDES = (1, 2, 3)
-"""Frame intervals that are trained on, in units of FRAME_PS: 5, 10 and 15 ps."""
-_SHORTEST_AFTER_PEAK_PS = 45.0
-"""A movie is cut at random, but no earlier than this after the peak."""
-_BEFORE_PEAK_WEIGHT = 0.1
-_LEAST_DEVIATION = 0.05
+INTERVALS_PS = (4, 5, 6, 8, 10, 12, 15, 20)
+_INTERVAL_SHARES = (0.1, 0.34, 0.08, 0.1, 0.16, 0.06, 0.1, 0.06)
+_LATE = 0.15
+"""Share of movies whose first frame is late, by up to the time of the pulse's peak."""
+_BEFORE_PEAK_WEIGHT = 0.15
+_RARE = 0.5
+"""Transitions are drawn by this power of how often they are there."""
+_CHOSEN_BY = 12
+"""One in so many training lives chooses the epoch."""
 
 
 @dataclass(frozen=True)
-class Examples:
-    """Movies as a network gets them.
+class Batch:
+    """Movies as the network gets them.
 
-    features : (examples, frames, count) float32, a frame every FRAME_PS from 0; zeros at the end
-        of shorter movies
-    frames : (examples,) how many frames each has; peak_ps : (examples,) time of the pulse's peak
-    labels : (examples,) index into CLASSES, by ``truth.truth_of``
-    rows : (examples,) of the movie set; views : (examples,) 0 is the film itself
-    content_sha256 : of the movie set
+    features : (B, T, features); times_ps, peak_ps : (B, T), (B,)
+    there : (B, T) whether a movie has this frame; labels : (B,)
     """
 
-    features: np.ndarray
-    frames: np.ndarray
+    features: Tensor
+    times_ps: np.ndarray
     peak_ps: np.ndarray
-    labels: np.ndarray
-    rows: np.ndarray
-    views: np.ndarray
-    content_sha256: str
-
-    def of(self, part: str) -> "Examples":
-        """Those of one part of the set (``shots.part_of``)."""
-        return self.at(np.flatnonzero([part_of(int(row)) == part for row in self.rows]))
-
-    def at(self, chosen: np.ndarray) -> "Examples":
-        """Some of them, by index or mask."""
-        return replace(
-            self,
-            **{
-                name: getattr(self, name)[chosen]
-                for name in ("features", "frames", "peak_ps", "labels", "rows", "views")
-            },
-        )
-
-    def __len__(self) -> int:
-        return len(self.labels)
+    there: np.ndarray
+    labels: Tensor
 
 
-def make_examples(
-    movies: MovieSet,
-    quantiles: int = 96,
-    views: int = 3,
-    seed: int = 0,
-    kind: Preprocessing = "shape",
-    progress: Callable[[], None] = lambda: None,
-) -> Examples:
-    """The features of a full set, each movie as it is and in ``views`` - 1 random cameras.
+def make_batch(
+    movies: Movies,
+    interval_ps: int,
+    first_ps: np.ndarray,
+    cameras: Cameras,
+    generator: torch.Generator,
+    turns: np.ndarray | None = None,
+) -> Batch:
+    """What cameras show of movies, a frame every ``interval_ps`` from ``first_ps`` (B,) on.
 
-    A row's cameras depend on ``seed`` and the row alone; ``progress`` is called after each row.
-    Raises ValueError where movies are missing.
+    turns : (B,) 0 … 7, how the lattice is turned and mirrored, all of it symmetries of the film
+        (with the film's half turn about x); None leaves it
     """
-    if movies.missing():
-        raise ValueError(f"{movies.path}: {len(movies.missing())} movies are missing; fill it")
-    count = quantiles + SHAPE_NUMBERS if kind == "shape" else quantiles
-    most = max(len(movies.times_ps(row)) for row in range(len(movies)))
-    size = len(movies) * views
-    features = np.zeros((size, most, count), np.float32)
-    frames, peak_ps = np.zeros(size, int), np.zeros(size)
-    for row in range(len(movies)):
-        sz, shot = movies.sz(row), movies.shot(row)
-        for view in range(views):
-            rng = np.random.default_rng([seed, row, view])
-            camera = View.draw(rng, sz.shape[1]) if view else PERFECT
-            i = row * views + view
-            frames[i], peak_ps[i] = len(sz), shot.pulse.peak_ps if shot.pulse else 0.0
-            features[i, : len(sz)] = movie_features(sz, count, kind, camera)
-        progress()
-    labels = np.array([CLASSES.index(label) for label in truth_of(movies)])
-    return Examples(
-        features, frames, peak_ps, labels.repeat(views),
-        rows=np.arange(len(movies)).repeat(views), views=np.tile(np.arange(views), len(movies)),
-        content_sha256=movies.content_sha256,
-    )  # fmt: skip
+    pulses = [shot.pulse for shot in movies.shots]
+    step = round(interval_ps / FRAME_PS)
+    firsts = np.rint(first_ps / FRAME_PS).astype(int)
+    counts = np.array(
+        [(len(s.cells) - 1 - f) // step + 1 for s, f in zip(movies.shots, firsts, strict=True)]
+    )
+    size, longest = len(movies), int(counts.max())
+    cells = np.zeros((size, longest, GRID, GRID), np.uint8)
+    clocks = np.zeros((size, longest, CLOCK_NUMBERS), np.float32)
+    times_ps = firsts[:, None] * FRAME_PS + interval_ps * np.arange(longest)
+    for i, shot in enumerate(movies.shots):
+        taken = shot.cells[firsts[i] :: step]
+        if turns is not None:
+            taken = np.rot90(taken, turns[i] % 4, (1, 2))
+            taken = taken[:, ::-1] if turns[i] >= 4 else taken
+        cells[i, : counts[i]] = taken
+        cells[i, counts[i] :] = cells[i, counts[i] - 1]
+        for t in range(longest):
+            since = float(interval_ps) if t else 0.0
+            clocks[i, t] = clock(times_ps[i, t], since, pulses[i].peak_ps, pulses[i].width_ps)
+    sz = torch.from_numpy(cells).float() / 127 - 1
+    images = cameras.show(sz, generator)
+    # As at run time: turned and scaled by what the first frame shows.
+    first = images[:, 0].flatten(1)
+    sign = torch.where(first.median(dim=1).values > 0, -1.0, 1.0)
+    level = torch.tensor([background_level(image) for image in first.numpy()])
+    images = images * (sign / level)[:, None, None, None]
+    features = torch.cat([images.flatten(2), torch.from_numpy(clocks)], dim=2).float()
+    return Batch(
+        features,
+        times_ps,
+        np.array([pulse.peak_ps for pulse in pulses]),
+        np.arange(longest) < counts[:, None],
+        torch.from_numpy(movies.labels),
+    )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train: ``hidden`` units, ``epochs``, examples a ``batch``, highest ``learning_rate``
+    """How to train: ``hidden`` units, ``epochs``, movies a ``batch``, highest ``learning_rate``
     (one cycle, arXiv:1708.07120), ``weight_decay``, and the ``seed`` of it all."""
 
     hidden: int = 128
-    epochs: int = 15
-    batch: int = 64
+    epochs: int = 16
+    batch: int = 32
     learning_rate: float = 2e-3
-    weight_decay: float = 0.1
+    weight_decay: float = 0.02
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -135,9 +122,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """How a training went, by the movies that chose the epoch (every view, 15 ps).
+    """How a training went, by the lives that chose the epoch (random cameras and intervals).
 
-    surprise : mean -log p of the true class over the frames after the peak; accuracy : at the end
+    surprise : mean -log p of the true transition over the frames after the peak; accuracy : of the
+        likeliest at the end of the movies
     """
 
     surprise: float
@@ -148,39 +136,34 @@ class TrainingReport:
 
 
 def train_classifier(
-    examples: Examples,
+    movies: Movies,
     settings: Settings | None = None,
     *,
     device: Literal["cpu", "cuda"] = "cpu",
     checkpoint: Path | None = None,
     progress: Callable[[int, float], None] = lambda epoch, accuracy: None,
-) -> tuple[GatedClassifier, TrainingReport]:
-    """Train on ``examples`` (the training part of a set); one movie in ten chooses the epoch.
+) -> tuple[FilmWatcher, TrainingReport]:
+    """Train on ``movies``; one life in twelve chooses the epoch.
 
-    Every batch has its movies at a random frame interval and length. All frames are learned from,
-    those before the peak little, so that the probabilities of a movie that is not over are honest.
+    Every batch has its frame interval, every movie its camera, its first frame and its place in the
+    symmetries of the film. All frames are learned from, those before the peak little, so that the
+    probabilities of a movie that is not over are honest.
 
     checkpoint : written after every epoch; where it exists, training goes on from it and ends with
         the same weights as one that was not stopped
     progress : gets each epoch and its accuracy
 
-    Raises ValueError for examples that lack a class, ModelError for a checkpoint of other examples
+    Raises ValueError for movies that lack a transition, ModelError for a checkpoint of other movies
     or settings, RuntimeError where there is no CUDA device.
     """
     settings = settings or Settings()
+    lives = np.random.default_rng(settings.seed).permutation(np.unique(movies.lives))
+    chooses = np.isin(movies.lives, lives[: max(1, len(lives) // _CHOSEN_BY)])
+    training, held_out = movies.at(~chooses), movies.at(chooses)
+    counts = np.bincount(training.labels, minlength=TRANSITIONS)
+    _refuse_lacking(counts)
     torch.manual_seed(settings.seed)
-    rng = np.random.default_rng(settings.seed)
-    rows = rng.permutation(np.unique(examples.rows))
-    chooses = np.isin(examples.rows, rows[: max(1, len(rows) // _CHOSEN_BY)])
-    training, held_out = np.flatnonzero(~chooses), examples.at(chooses)
-    counts = np.bincount(examples.labels[training], minlength=len(CLASSES))
-    if not counts.all():
-        lacking = ", ".join(name for name, n in zip(CLASSES, counts, strict=True) if n == 0)
-        raise ValueError(f"training data: no movie of class {lacking}; simulate more shots")
-    mean, deviation = _moments(examples.at(training))
-    network = GatedClassifier(
-        examples.features.shape[2], settings.hidden, len(CLASSES), mean, deviation
-    ).to(device)
+    network = FilmWatcher(hidden=settings.hidden).to(device)
     optimizer = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
     )
@@ -188,15 +171,18 @@ def train_classifier(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.epochs * batches
     )
-    run = _Run(network, optimizer, schedule, rng)
-    key = _key(examples, settings)
+    shares = counts[training.labels] ** (_RARE - 1.0)
+    run = _Run(network, optimizer, schedule)
+    key = _key(movies, settings)
     if checkpoint and checkpoint.exists():
         run.load(checkpoint, key)
     while run.epoch < settings.epochs:
+        rng = np.random.default_rng([settings.seed, run.epoch])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         network.train()
-        order = rng.permutation(training)
+        order = rng.choice(len(training), len(training), p=shares / shares.sum())
         for start in range(0, len(order), settings.batch):
-            batch = _cut(examples, order[start : start + settings.batch], rng)
+            batch = draw_batch(training.at(order[start : start + settings.batch]), rng, generator)
             loss = _loss(network, batch, device)
             optimizer.zero_grad()
             loss.backward()
@@ -211,49 +197,70 @@ def train_classifier(
     network.load_state_dict(run.best_state)
     network.to("cpu").eval()
     report = TrainingReport(
-        run.best, run.accuracy, len(np.unique(held_out.rows)), settings.epochs, run.best_epoch
+        run.best, run.accuracy, len(np.unique(held_out.lives)), settings.epochs, run.best_epoch
     )
     return network, report
 
 
+def draw_batch(
+    movies: Movies,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+    noise: float | None = None,
+) -> Batch:
+    """``movies`` at one random frame interval, each by a random camera from a random first frame.
+
+    noise : of the cameras; None draws it
+    """
+    interval_ps = int(rng.choice(INTERVALS_PS, p=_INTERVAL_SHARES))
+    peaks = np.array([shot.pulse.peak_ps for shot in movies.shots])
+    late = rng.random(len(movies)) < _LATE
+    first_ps = np.where(late, np.floor(rng.uniform(0, peaks)), 0.0)
+    cameras = Cameras.draw(len(movies), generator, noise)
+    turns = rng.integers(0, 8, len(movies))
+    return make_batch(movies, interval_ps, first_ps, cameras, generator, turns)
+
+
+def _refuse_lacking(counts: np.ndarray) -> None:
+    """A transition that hardly ever happens may be lacking; a process may not."""
+    starts = counts.reshape(len(KINDS), -1).sum(axis=1)
+    if not starts.all():
+        lacking = ", ".join(kind for kind, n in zip(KINDS, starts, strict=True) if n == 0)
+        raise ValueError(f"training data: no movie of a film that begins {lacking}; more lives")
+
+
 @torch.no_grad()
-def all_logits(network: GatedClassifier, examples: Examples, stride: int = 1) -> np.ndarray:
-    """Logits after every ``stride``-th frame, (examples, frames, classes)."""
+def probabilities(network: FilmWatcher, batch: Batch) -> np.ndarray:
+    """Of each transition after every frame, (B, T, TRANSITIONS)."""
     network.eval()
     device = next(network.parameters()).device
-    parts = [
-        network(torch.from_numpy(examples.features[i : i + 256, ::stride]).to(device)).cpu().numpy()
-        for i in range(0, len(examples), 256)
-    ]
-    return np.concatenate(parts)
+    return torch.softmax(network(batch.features.to(device)), dim=2).cpu().numpy()
 
 
-def last_logits(network: GatedClassifier, examples: Examples, stride: int = 3) -> np.ndarray:
-    """Logits at the end of each movie, of which every ``stride``-th frame is seen."""
-    last = (examples.frames - 1) // stride
-    return all_logits(network, examples, stride)[np.arange(len(examples)), last]
-
-
-def _judge(network: GatedClassifier, examples: Examples, stride: int = 3) -> tuple[float, float]:
-    """Surprise and accuracy as ``TrainingReport``'s."""
-    logits = all_logits(network, examples, stride)
-    labels, last = examples.labels, (examples.frames - 1) // stride
-    index = np.arange(logits.shape[1])
-    after_peak = index * stride * FRAME_PS >= examples.peak_ps[:, None]
-    counts = after_peak & (index <= last[:, None])
-    surprise = -np.take_along_axis(log_softmax(logits, axis=2), labels[:, None, None], axis=2)
-    accuracy = (logits[np.arange(len(labels)), last].argmax(axis=1) == labels).mean()
-    return float(surprise[..., 0][counts].mean()), float(accuracy)
+def _judge(network: FilmWatcher, movies: Movies) -> tuple[float, float]:
+    """Surprise and accuracy as ``TrainingReport``'s; the same cameras each time."""
+    rng = np.random.default_rng(0)
+    generator = torch.Generator().manual_seed(0)
+    surprises, right = [], []
+    for start in range(0, len(movies), 64):
+        some = movies.at(np.arange(start, min(start + 64, len(movies))))
+        batch = draw_batch(some, rng, generator)
+        p = probabilities(network, batch)
+        after = batch.there & (batch.times_ps >= batch.peak_ps[:, None])
+        truth = np.take_along_axis(p, some.labels[:, None, None], axis=2)[..., 0]
+        surprises.append(-np.log(np.maximum(truth[after], 1e-12)))
+        last = batch.there.sum(axis=1) - 1
+        right.append(p[np.arange(len(some)), last].argmax(axis=1) == some.labels)
+    return float(np.concatenate(surprises).mean()), float(np.concatenate(right).mean())
 
 
 @dataclass
 class _Run:
     """A training under way: all that a checkpoint must hold."""
 
-    network: GatedClassifier
+    network: FilmWatcher
     optimizer: torch.optim.Optimizer
     schedule: Any
-    rng: np.random.Generator
     epoch: int = 0
     best: float = math.inf
     accuracy: float = 0.0
@@ -262,7 +269,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.best_state = self._weights()
 
-    def _weights(self) -> dict[str, torch.Tensor]:
+    def _weights(self) -> dict[str, Tensor]:
         return {name: value.cpu().clone() for name, value in self.network.state_dict().items()}
 
     def finish_epoch(self, surprise: float, accuracy: float) -> None:
@@ -272,20 +279,18 @@ class _Run:
             self.best_epoch, self.best_state = self.epoch, self._weights()
 
     def save(self, path: Path, key: str) -> None:
-        """Replaces the file as a whole: a kill leaves the one before."""
         state = {
             "key": key,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "best_state": self.best_state,
             "epoch": self.epoch,
             "best": self.best,
             "accuracy": self.accuracy,
             "best_epoch": self.best_epoch,
-            "best_state": self.best_state,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "rng": self.rng.bit_generator.state,
         }
-        written = path.with_name(path.name + ".new")
+        written = path.with_name(path.name + ".part")
         torch.save(state, written)
         os.replace(written, path)
 
@@ -303,56 +308,18 @@ class _Run:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.rng.bit_generator.state = state["rng"]
 
 
-@dataclass(frozen=True)
-class _Batch:
-    movies: np.ndarray  # (B, T, features)
-    weight: np.ndarray  # (B, T), 0 where a frame does not count; sums to 1 in each movie
-    labels: np.ndarray  # (B,)
+def _loss(network: FilmWatcher, batch: Batch, device: str) -> Tensor:
+    before = batch.times_ps < batch.peak_ps[:, None]
+    weight = np.where(before, _BEFORE_PEAK_WEIGHT, 1.0) * batch.there
+    weight = torch.from_numpy(weight / weight.sum(axis=1, keepdims=True)).float().to(device)
+    logits = network(batch.features.to(device))
+    labels = batch.labels.to(device).repeat_interleave(logits.shape[1])
+    losses = cross_entropy(logits.flatten(0, 1), labels, reduction="none")
+    return (losses.view(weight.shape) * weight).sum() / len(batch.labels)
 
 
-def _cut(examples: Examples, chosen: np.ndarray, rng: np.random.Generator) -> _Batch:
-    """Some examples at one random frame interval, half of them cut at a random frame."""
-    stride = int(rng.choice(_STRIDES))
-    peak_ps = examples.peak_ps[chosen]
-    shortest = np.ceil((peak_ps + _SHORTEST_AFTER_PEAK_PS) / FRAME_PS).astype(int) + 1
-    whole = examples.frames[chosen]
-    shortest = np.minimum(shortest, whole)
-    cut = rng.integers(shortest, whole + 1)
-    frames = np.where(rng.random(len(chosen)) < 0.5, cut, whole)
-    seen = (frames - 1) // stride + 1
-    movies = examples.features[chosen, ::stride][:, : seen.max()]
-    index = np.arange(movies.shape[1])
-    before_peak = index * stride * FRAME_PS < peak_ps[:, None]
-    weight = np.where(before_peak, _BEFORE_PEAK_WEIGHT, 1.0) * (index < seen[:, None])
-    weight = (weight / weight.sum(1, keepdims=True)).astype(np.float32)
-    return _Batch(movies, weight, examples.labels[chosen])
-
-
-def _loss(network: GatedClassifier, batch: _Batch, device: str) -> torch.Tensor:
-    movies, weight, labels = (
-        torch.from_numpy(array).to(device) for array in (batch.movies, batch.weight, batch.labels)
-    )
-    logits = network(movies)
-    losses = cross_entropy(
-        logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]), reduction="none"
-    )
-    return (losses.view(weight.shape) * weight).sum() / len(labels)
-
-
-def _moments(examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation of each feature over all frames; no deviation is tiny, or a feature that
-    hardly ever changes would rule the day that it does."""
-    there = np.arange(examples.features.shape[1]) < examples.frames[:, None]
-    values = examples.features[there]
-    deviation = np.maximum(values.std(axis=0), _LEAST_DEVIATION)
-    return torch.from_numpy(values.mean(axis=0)), torch.from_numpy(deviation)
-
-
-def _key(examples: Examples, settings: Settings) -> str:
-    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
-    digest.update(examples.content_sha256.encode())
-    digest.update(np.ascontiguousarray(examples.features).tobytes())
-    return digest.hexdigest()
+def _key(movies: Movies, settings: Settings) -> str:
+    text = json.dumps(asdict(settings), sort_keys=True) + movies.content_sha256 + str(len(movies))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import Any, Literal, TypeVar
 
@@ -14,6 +14,7 @@ from skyctl.pulse import Pulse
 from skyctl.simulators.engines import Integrator, make_engine, noise_key
 from skyctl.simulators.film import Film, FilmParameters, longest_step_ps, make_stretch
 from skyctl.simulators.sample_film import check_times
+from skyctl.simulators.topology import process_label
 
 Result = TypeVar("Result")
 _HOST_BYTES = 2**30
@@ -47,6 +48,19 @@ class Shot:
         elif self.start != "empty":
             raise ValueError(f"start {self.start!r}: give 'skyrmion', 'empty' or spins")
         return film
+
+
+def process_in(shot: Shot, before: np.ndarray, after: np.ndarray) -> str:
+    """The process of a movie of ``shot`` between two of its frames, (3, rows, columns) each.
+
+    before : of a film at rest; after : of one that need not be: what it settles to counts, without
+        noise or pulse (`topology.process_label`)
+    """
+    calm = replace(shot.parameters, temperature_K=0.0)
+    film = Film(calm, precision="f4", anisotropy_map=shot.anisotropy_map)
+    film.spins = after
+    film.settle()
+    return process_label(before, film.spins)
 
 
 def simulate(shot: Shot, *, max_step_ps: float | None = None, **options: Any) -> np.ndarray:

@@ -9,6 +9,9 @@ import numpy as np
 
 from skyctl.pulse import Pulse
 
+SETTLE_PS, SETTLED_T = 600.0, 0.01
+"""How long a film is given to settle, at most, and the torque at which it has."""
+
 
 class SampleFilm(ABC):
     """A film that is pulsed, filmed and relaxed.
@@ -47,6 +50,10 @@ class SampleFilm(ABC):
 
         Stops when no spin feels a torque above ``torque_T``, or after ``max_ps``.
         """
+
+    def settle(self) -> None:
+        """Let the film come to rest as between two shots: precession damps out."""
+        self.relax(SETTLE_PS, SETTLED_T)
 
     def frames(
         self,

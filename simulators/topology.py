@@ -1,12 +1,13 @@
-"""What a spin texture is: topological charge, and the truth label of a movie."""
+"""What a spin texture is: topological charge, the state of a film, and the label of a movie."""
+
+from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
-BREATHING, SWITCHING, COLLAPSE = "breathing", "switching", "collapse"
-NUCLEATION, NOTHING, MIXED = "nucleation", "nothing", "mixed"
+from skyctl.process import Kind, process_of
 
 _CHARGE_TOLERANCE = 0.3
-_UNIFORM_SZ = 0.85
 
 
 def topological_charge(spins: np.ndarray) -> float:
@@ -32,27 +33,39 @@ def _solid_angle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     return 2 * np.arctan2(triple, dots)
 
 
-def process_label(before: np.ndarray, after: np.ndarray) -> str:
-    """Name the process between two relaxed states, each (3, H, W), from topology.
+def film_truth(spins: np.ndarray) -> tuple[Kind, int]:
+    """What a settled film is (`skyctl.process.KINDS`), and its background, +1 or -1.
 
-    From a film with one skyrmion: *breathing* keeps Q and the sign of <S_z>, *switching* reverses
-    both, *collapse* leaves |Q| near 0 and |<S_z>| > 0.85. From an empty film: *nucleation* leaves
-    one skyrmion, *nothing* leaves none. Everything else is *mixed*.
+    spins : (3, H, W), unit vectors without camera or noise
+
+    Charge and picture must agree. Empty: |Q| near 0 and no site reversed. One: |Q| near 1 and the
+    reversed sites are a single island (4-connected) that touches no edge and has no hole. So
+    domains whose charges add up to 0 or 1 are other, and so is a skyrmion with a domain beside it.
 
     This is the simulator's truth: for reports, training and tests, never for a decision.
     """
-    q0, q1 = topological_charge(before), topological_charge(after)
-    m0, m1 = float(np.mean(before[2])), float(np.mean(after[2]))
-    empty_after = abs(q1) < _CHARGE_TOLERANCE and abs(m1) > _UNIFORM_SZ
-    one_after = abs(abs(q1) - 1) < _CHARGE_TOLERANCE
-    if abs(q0) < _CHARGE_TOLERANCE and abs(m0) > _UNIFORM_SZ:
-        return NUCLEATION if one_after else NOTHING if empty_after else MIXED
-    if abs(abs(q0) - 1) >= _CHARGE_TOLERANCE:
-        return MIXED
-    if empty_after:
-        return COLLAPSE
-    if one_after and abs(q1 - q0) < _CHARGE_TOLERANCE and m0 * m1 > 0:
-        return BREATHING
-    if one_after and abs(q1 + q0) < _CHARGE_TOLERANCE and m0 * m1 < 0:
-        return SWITCHING
-    return MIXED
+    sz = np.asarray(spins)[2]
+    background = 1 if np.median(sz) > 0 else -1
+    charge = abs(topological_charge(spins))
+    reversed_ = np.asarray(sz * background < 0)
+    if not reversed_.any():
+        return ("empty" if charge < _CHARGE_TOLERANCE else "other"), background
+    one = abs(charge - 1) < _CHARGE_TOLERANCE and _is_one_disc(reversed_)
+    return ("one" if one else "other"), background
+
+
+def _is_one_disc(reversed_: np.ndarray) -> bool:
+    """One island, inside, without a hole: what surrounds it is in one piece with every edge."""
+    islands: Any = ndimage.label(reversed_)
+    around: Any = ndimage.label(~reversed_, np.ones((3, 3)))
+    edges = (reversed_[0], reversed_[-1], reversed_[:, 0], reversed_[:, -1])
+    return islands[1] == 1 and around[1] == 1 and not any(edge.any() for edge in edges)
+
+
+def process_label(before: np.ndarray, after: np.ndarray) -> str:
+    """Name the process between two settled states, each (3, H, W): see `film_truth`.
+
+    This is the simulator's truth: for reports, training and tests, never for a decision.
+    """
+    (start, sign), (end, sign_after) = film_truth(before), film_truth(after)
+    return process_of(start, end, sign != sign_after)

@@ -27,7 +27,7 @@ _NEVER_SEEN = 0.5
 _ABSTAINS_UNSOUND = 0.3
 _EXPECTED = 0.9
 """A state this likely, should the network be sound, is what the next look is expected to show."""
-_CHANGES = 0.02
+_CHANGES = 0.005
 """That a film is no longer what it was, from one movie to the next, whatever the reason."""
 
 

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import MovieSet
 from skyctl.models.scale_out import fill
 from skyctl.pulse import Movie, Pulse
 from skyctl.simulators.film import FilmParameters
-from skyctl.simulators.movies import Shot
-from skyctl.simulators.topology import process_label
+from skyctl.simulators.movies import Shot, process_in
 
 TRUTH_PS = 165.0
 """Movie time at which topology names the process."""
@@ -53,25 +51,21 @@ class Diagram:
 
 
 def classify_movie(
-    frames: Iterator[np.ndarray], model: MovieClassifier
+    frames: Iterator[np.ndarray], shot: Shot, model: MovieClassifier
 ) -> tuple[str, str | None, list[np.ndarray]]:
     """Name what a film does: (truth, classifier's label or None, the frames it saw).
 
-    frames : (3, H, W) each, the first at 0 ps; the last is for the truth alone
+    frames : (3, H, W) each, of ``shot``, the first at 0 ps; the last is for the truth alone
     """
     *seen, last = frames
-    label = _classify((spins[2] for spins in seen), model)
-    return process_label(seen[0], last), label, seen
+    label = _classify((spins[2] for spins in seen), shot, model)
+    return process_in(shot, seen[0], last), label, seen
 
 
-def _classify(images: Iterable[np.ndarray], model: MovieClassifier) -> str | None:
+def _classify(images: Iterable[np.ndarray], shot: Shot, model: MovieClassifier) -> str | None:
     """The classifier's label at the end of a movie; images of S_z, (H, W)."""
-    probabilities = np.zeros(len(model.card.classes))
-    for index, sz in enumerate(images):
-        if index == 0:
-            model.reset(-background_sign(sz))
-        probabilities = model.step(sz)
-    return model.label(probabilities)
+    *_, last = model.watch(images, shot.times_ps, shot.pulse)
+    return model.label(last)
 
 
 def filmed_shot(damping: float, pulse: Pulse, movie: Movie) -> Shot:
@@ -115,7 +109,7 @@ def process_diagram(
             fill(movies, scheduler=scheduler, progress=progress)
             truth = [LETTERS.get(label, "M") for label in movies.labels]
             named = [
-                LETTERS.get(_classify(movies.sz(row)[:-1], classifier) or "", "M")
+                LETTERS.get(_classify(movies.sz(row)[:-1], shots[row], classifier) or "", "M")
                 for row in range(len(movies))
             ]
     return Diagram(

@@ -29,6 +29,10 @@ class RecordingError(SkyctlError):
     """A recording cannot be written or read."""
 
 
+class FilmUnreadable(SkyctlError):
+    """An image that says nothing of the film, which is not the same as an empty film."""
+
+
 class PulseRefused(SkyctlError):
     """The pulser's guard refused to fire. Nothing was sent.
 

@@ -16,6 +16,8 @@ class ShotStart:
     expected_frames : how many frames will follow
     shape : of each frame; (H, W) is S_z, (3, H, W) the spins
     number : 1, 2, 3 … of the shots that its source sent; 0 where it does not count
+    may_end_early : a certain verdict ends the movie; then it is the movie's verdict, and later
+        frames are not asked
     """
 
     run: str
@@ -25,6 +27,7 @@ class ShotStart:
     expected_frames: int
     shape: tuple[int, ...]
     number: int = field(default=0, compare=False)
+    may_end_early: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,9 @@ class Counts:
 class ShotEnd:
     """A movie is over.
 
-    sent_frames : the source's count, None when the end never came
+    sent_frames : the source's count, None when the end never came or the source does not count
+    ended_early : the camera ended the movie on purpose before all that was promised was exposed:
+        what is then not there is not missing
     transit_ms : median and longest way of its frames from the source to the hub, ms; None where
         that was not measured
     """
@@ -103,3 +108,4 @@ class ShotEnd:
     sent_frames: int | None
     counts: Counts = field(default_factory=Counts)
     transit_ms: tuple[float, float] | None = field(default=None, compare=False)
+    ended_early: bool = False

@@ -1,4 +1,4 @@
-"""Process names, and the transitions they stand for: what a film was, and what a shot made of it."""
+"""Process names, and the transitions they stand for: what a film was, what a shot made of it."""
 
 from typing import Literal
 
@@ -57,6 +57,6 @@ def transition_probabilities(classes: tuple[str, ...], probabilities: np.ndarray
     """
     shared = np.zeros(TRANSITIONS)
     for name, probability in zip(classes, probabilities, strict=True):
-        those = PROCESS_OF == PROCESSES.index(name)
+        those = PROCESSES.index(name) == PROCESS_OF
         shared[those] += probability / those.sum()
     return shared

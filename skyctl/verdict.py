@@ -51,6 +51,11 @@ class FilmState:
     discs : reversed round islands inside the film, each a skyrmion to this camera
     domains : reversed regions that are no disc: they touch an edge, or have a hole
     reversed_sites : how many sites point against the background
+    likelihood : probability of the image under each of `skyctl.process.KINDS`, in this background,
+        up to a common factor: normalised to 1, so that it is P(state | image) where all were
+        equally likely before. () where nobody gave one
+    background_probability : that the background is the one said
+    places : (x, y, area) of each disc, in sites and sites², from the centre of the first site
     noise : of a pixel, standard deviation in units of S_z
     """
 
@@ -58,6 +63,9 @@ class FilmState:
     discs: int
     domains: int
     reversed_sites: int
+    likelihood: tuple[float, ...] = ()
+    background_probability: float = 1.0
+    places: tuple[tuple[float, float, float], ...] = ()
     noise: float = 0.0
 
     @property
@@ -90,6 +98,8 @@ class ShotResult:
     mean_sz : (movie time in ps, mean S_z of the film) of each good frame
     belief : about the film and the network, from all movies of the run to this one
     ended_early : the verdict was certain before the movie was over, and ended it
+    unreadable : why the last frame, though it came whole, shows nothing of the film, or ""
+    frames_read : up to the one that the result is from
     """
 
     shot: str
@@ -102,6 +112,8 @@ class ShotResult:
     mean_sz: tuple[tuple[float, float], ...] = ()
     belief: Belief = field(default_factory=Belief)
     ended_early: bool = False
+    unreadable: str = ""
+    frames_read: int = 0
 
     @property
     def label(self) -> str:

@@ -158,10 +158,11 @@ class Campaign:
         return self._spent_up(belief) or self._suggest(belief)
 
     def looked(self, look: ShotResult) -> None:
-        """A look is over; its ``problem`` says why nothing could be seen, or ""."""
+        """A look is over; its ``problem``, or what makes it ``unreadable``, says why nothing could
+        be seen."""
         self._look_due = False
-        self._unseen_why = look.problem
-        if not look.problem:
+        self._unseen_why = look.problem or look.unreadable
+        if not self._unseen_why:
             self._unseen = False
             self.agent.saw(look)
 

@@ -42,7 +42,8 @@ def replayed_beamline(
         sample, publisher, folder, model=model, envelope=envelope, ledger=ledger, spent=spent,
         storage=storage,
     )  # fmt: skip
-    if movies := [shot.start.movie for shot in shots if shot.start.pulse]:
-        beamline.camera.duration_ps.put(movies[0].duration_ps)
-        beamline.camera.interval_ps.put(movies[0].interval_ps)
+    if starts := [shot.start for shot in shots if shot.start.pulse]:
+        beamline.camera.duration_ps.put(starts[0].movie.duration_ps)
+        beamline.camera.interval_ps.put(starts[0].movie.interval_ps)
+        beamline.camera.ends_early.put(int(starts[0].may_end_early))
     return beamline

@@ -1,5 +1,6 @@
 """Benchmark of classifiers: accuracy on movies nobody has seen, and how long a frame takes."""
 
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,17 +12,17 @@ import numpy as np
 
 from skyctl.bench.machine import machine
 from skyctl.errors import ModelError
-from skyctl.inference.features import background_sign, frame_features
+from skyctl.inference.features import frame_features, on_grid
 from skyctl.inference.model import SHIPPED, MovieClassifier, shipped_model
-from skyctl.models.movie_set import MovieSet
-from skyctl.models.scale_out import fill
-from skyctl.models.shots import classifier_shots
-from skyctl.models.truth import truth_of
-from skyctl.models.views import View
+from skyctl.models.lives import FRAME_PS, Movies, fill_lives
+from skyctl.process import PROCESS_OF, PROCESSES
+from skyctl.pulse import Pulse
 
 RATE = 100.0
 """Frames a second of the duty cycle: between two of them the caches are somebody else's."""
-_STRIDE = 3
+_STRIDE = 15
+_NOISE = 0.5
+_INTERVAL_PS = 5.0
 _BLOCK = 25
 _SEED = 77
 _WARM_UP = 20
@@ -29,14 +30,15 @@ _WARM_UP = 20
 
 def classifier_table(
     models: Sequence[Path],
-    movies: int = 140,
+    lives: int = 14,
     frames: int = 500,
     say: Callable[[str], None] = lambda what: None,
 ) -> dict[str, Any]:
     """A row for each model: the shipped ones, ``models``, and each with 8-bit weights as well.
 
-    movies : how many are simulated to measure the accuracy; a model is asked for those of its own
-        classes and size, a frame every 15 ps, as the film is and at 10 % noise and 4 × binning
+    lives : how many are simulated to measure the accuracy (`skyctl.models.lives`), ten movies each;
+        a model is asked for those of its own classes, a frame every 15 ps, on 50 × 50 cells, as the
+        film is and at a noise of 0.5 a cell
     frames : timed at RATE, and in a hot loop
 
     Latency is one frame of 100 × 100 sites, features and ONNX Runtime, on one thread. The variants
@@ -46,21 +48,18 @@ def classifier_table(
         tempfile.TemporaryDirectory(prefix="skyctl-") as folder,
         _variants(models, Path(folder)) as variants,
     ):
-        say(f"simulating {movies} movies")
-        with MovieSet.plan(
-            Path(folder) / "movies.h5", list(classifier_shots(movies, _SEED))
-        ) as set_:
-            fill(set_)
-            say("accuracy")
-            rows = [
-                {"model": name, "kB": model.path.stat().st_size // 1000, **_accuracy(model, set_)}
-                for name, model in variants.items()
-            ]
+        say(f"simulating {lives} lives")
+        movies = Movies.read(fill_lives(Path(folder) / "lives", lives, _SEED))
+        say("accuracy")
+        rows = [
+            {"model": name, "kB": model.path.stat().st_size // 1000, **_accuracy(model, movies)}
+            for name, model in variants.items()
+        ]
         say("latency")
         timed = _latency(list(variants.values()), frames)
     for row, latency in zip(rows, timed, strict=True):
         row.update(latency)
-    return {"machine": machine(), "rate": RATE, "movies": movies, "results": rows}
+    return {"machine": machine(), "rate": RATE, "movies": len(movies), "results": rows}
 
 
 @contextmanager
@@ -94,33 +93,28 @@ def _shipped() -> list[Path]:
     return classifiers
 
 
-def _accuracy(model: MovieClassifier, movies: MovieSet) -> dict[str, float | None]:
-    from skyctl.simulators.imaging import Imaging
-
-    truth = truth_of(movies)
-    right: dict[str, list[bool]] = {"accuracy": [], "accuracy_binned": []}
-    for row in range(len(movies)):
-        sz = movies.sz(row)[::_STRIDE]
-        side = sz.shape[1]
-        sorts = model.card.preprocessing == "sorted"
-        if truth[row] not in model.card.classes or (sorts and sz[0].size != model.card.features):
+def _accuracy(model: MovieClassifier, movies: Movies) -> dict[str, float | None]:
+    right: dict[str, list[bool]] = {"accuracy": [], "accuracy_noisy": []}
+    for i, shot in enumerate(movies.shots):
+        truth = PROCESSES[PROCESS_OF[movies.labels[i]]]
+        if truth not in model.card.classes or model.card.preprocessing == "sorted":
             continue
-        right["accuracy"].append(_named(model, sz) == truth[row])
-        if not sorts:
-            imaging = Imaging(pixels=(side // 4, side // 4), gaussian_noise=0.1, seed=row)
-            images = np.stack(list(View(imaging).images(sz)))
-            right["accuracy_binned"].append(_named(model, images) == truth[row])
+        sz = shot.cells[::_STRIDE].astype(np.float32) / 127 - 1
+        times_ps = np.arange(len(sz)) * _STRIDE * FRAME_PS
+        right["accuracy"].append(_named(model, sz, times_ps, shot.pulse) == truth)
+        noise = np.random.default_rng(i).normal(0, _NOISE, sz.shape)
+        noisy = np.clip(sz + noise, -1, 1).astype(np.float32)
+        right["accuracy_noisy"].append(_named(model, noisy, times_ps, shot.pulse) == truth)
     return {
         "asked": len(right["accuracy"]),
         **{name: float(np.mean(got)) if got else None for name, got in right.items()},
     }
 
 
-def _named(model: MovieClassifier, sz: np.ndarray) -> str:
+def _named(model: MovieClassifier, sz: np.ndarray, times_ps: np.ndarray, pulse: Pulse) -> str:
     """The likeliest class at the end of a movie."""
-    model.reset(-background_sign(sz[0]))
-    probabilities = [model.step(frame) for frame in sz]
-    return model.card.classes[int(np.argmax(probabilities[-1]))]
+    *_, last = model.watch(sz, times_ps.tolist(), pulse)
+    return model.card.classes[int(np.argmax(last))]
 
 
 def _latency(models: list[MovieClassifier], frames: int) -> list[dict[str, float]]:
@@ -128,15 +122,21 @@ def _latency(models: list[MovieClassifier], frames: int) -> list[dict[str, float
     rng = np.random.default_rng(0)
     sz = np.clip(rng.normal(-0.9, 0.1, (100, 100)), -1, 1).astype(np.float32)
 
+    clock = itertools.count()
+
     def step(model: MovieClassifier) -> float:
+        time_ps = next(clock) * _INTERVAL_PS
         start = time.perf_counter_ns()
-        model.step(sz)
+        model.step(sz, time_ps)
         return (time.perf_counter_ns() - start) / 1e3
 
     def extract(model: MovieClassifier) -> float:
         card = model.card
         start = time.perf_counter_ns()
-        frame_features(sz, card.features, card.preprocessing, 1.0)
+        if card.preprocessing == "cells":
+            on_grid(sz)
+        else:
+            frame_features(sz, card.features, card.preprocessing, 1.0)
         return (time.perf_counter_ns() - start) / 1e3
 
     hot = [[step(model) for _ in range(_WARM_UP + frames)][_WARM_UP:] for model in models]

@@ -39,9 +39,8 @@ from skyctl.agents.mapper import Axis, BoundaryMapper, MapAgent
 from skyctl.diagram import LETTERS, TRUTH_PS
 from skyctl.pulse import Movie, Pulse
 from skyctl.simulators.film import FilmParameters
-from skyctl.simulators.movies import Shot, simulate_batch
+from skyctl.simulators.movies import Shot, process_in, simulate_batch
 from skyctl.simulators.spread import Sample, SampleSpread
-from skyctl.simulators.topology import process_label
 
 WIDTHS_PS = tuple(float(w) for w in range(5, 49))
 """Columns of a truth map: 44, as many as the paper's Fig. 3 has (it does not print them)."""
@@ -121,11 +120,11 @@ def simulate_truth(
     """A truth map, a shot a cell in single precision: five minutes of a core and more."""
     shots = [truth_shot(theta_deg, sample, d, w) for d in DAMPINGS for w in WIDTHS_PS]
 
-    def name(_: Shot, frames: Iterator[np.ndarray]) -> int:
+    def name(shot: Shot, frames: Iterator[np.ndarray]) -> int:
         first = last = next(frames).copy()
         for spins in frames:
             last = spins
-        return CLASSES.index(LETTERS.get(process_label(first, last), "M"))
+        return CLASSES.index(LETTERS.get(process_in(shot, first, last), "M"))
 
     labels = []
     for label in simulate_batch(shots, name, threads=threads):

@@ -120,9 +120,9 @@ class _Direct:
         self._frames += 1
         self._handle(frame)
 
-    def end(self, run: str, shot: str, frames: int) -> None:
+    def end(self, run: str, shot: str, frames: int, *, ended_early: bool = False) -> None:
         counts = Counts(received=self._frames, missing=frames - self._frames)
-        self._handle(ShotEnd(run, shot, frames, counts))
+        self._handle(ShotEnd(run, shot, frames, counts, ended_early=ended_early))
 
 
 class Rig:

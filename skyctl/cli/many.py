@@ -47,10 +47,9 @@ def movies(
     """
     from skyctl.pulse import Movie
     from skyctl.simulators.film import FilmParameters
-    from skyctl.simulators.movies import Shot, simulate_batch
+    from skyctl.simulators.movies import Shot, process_in, simulate_batch
     from skyctl.simulators.spread import PulseSpread, SampleSpread
     from skyctl.simulators.state import MovieFile
-    from skyctl.simulators.topology import process_label
 
     try:
         times_ps = Movie(duration_ps=duration, interval_ps=interval).times_ps
@@ -59,9 +58,9 @@ def movies(
         raise typer.BadParameter(faults(error)) from error
     attributes = {"seed": seed, "times_ps": times_ps, "temperature_K": temperature}
 
-    def look(_: Shot, frames: Iterator[np.ndarray]) -> tuple[np.ndarray, str]:
+    def look(shot: Shot, frames: Iterator[np.ndarray]) -> tuple[np.ndarray, str]:
         movie = list(frames)
-        return np.stack([spins[2] for spins in movie]), process_label(movie[0], movie[-1])
+        return np.stack([spins[2] for spins in movie]), process_in(shot, movie[0], movie[-1])
 
     with (
         explained(),

@@ -98,7 +98,7 @@ def replay(
         table.add_row(
             str(shot.number),
             shot.result.shot[:8],
-            str(shot.result.counts.received),
+            f"{shot.result.counts.received} of {shot.promised}",
             shot.recorded_label or "(look)",
             shot.result.label or "(look)",
             f"{shot.identical} of {shot.recorded_verdicts}",
@@ -120,6 +120,8 @@ def replay(
             film_strip(recorded_strips(recording), png)
         write_json(json_file, report.as_json())
     _show_jitter(report.frames, report.seconds, report.jitter_ms)
+    if report.frames < report.frames_promised:
+        console.print(f"{report.frames_promised} frames were promised")
     if not report.identical:
         _show_differences(report)
         complaints.print("[bold red]the verdicts differ from the recorded ones[/]")

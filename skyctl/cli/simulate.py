@@ -135,7 +135,6 @@ def simulate(
     from skyctl.simulators.imaging import Imaging
     from skyctl.simulators.spread import Sample, SampleSpread
     from skyctl.simulators.state import check_target, load_film, save_film
-    from skyctl.simulators.topology import process_label
 
     try:
         place = None
@@ -191,8 +190,8 @@ def simulate(
             film.set_skyrmion()
         before = film.spins
         rows, images = _filmed(film, sample.delivered(pulse), movie, imaging, str(pulse))
-        label = process_label(before, film.spins)
-        console.print(f"[bold]{label}[/], from the last frame")
+        label = _process(film, before)
+        console.print(f"[bold]{label}[/], once the film has settled")
         if save:
             save_film(film, save)
             console.print(f"film saved to {save}", soft_wrap=True)
@@ -215,6 +214,14 @@ def simulate(
         )
         if png:
             film_strip([Strip(f"{pulse}\n{label}", images, _captions(movie))], png)
+
+
+def _process(film: Any, before: Any) -> str:
+    """What the movie did to a film that was ``before``."""
+    from skyctl.simulators.movies import Shot, process_in
+
+    shot = Shot(film.parameters, [0.0], anisotropy_map=film.anisotropy_map)
+    return process_in(shot, before, film.spins)
 
 
 def _filmed(

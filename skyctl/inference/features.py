@@ -11,6 +11,10 @@ averaged on about CELLS² square cells and smoothed, then read as quantiles, few
 the regions above and below each of LEVELS (their boundary, how many there are inside the film and
 at its edge, how large): the Minkowski functionals of a plane figure and what they are made of. How
 rough the pixels are, which the cells hide, tells a noisy camera from a film that is none.
+
+``cells`` is the film itself on GRID² cells, for a network that looks, and a clock beside it: when
+the frame was taken, against the pulse. Grey values are counted from the first frame's background,
+so that a camera's gain does not matter.
 """
 
 import math
@@ -19,9 +23,17 @@ from typing import Literal
 
 import numpy as np
 
-from skyctl.inference.kernels_shape import NUMBERS_A_LEVEL, film_shape
+from skyctl.inference.kernels_shape import NUMBERS_A_LEVEL, film_shape, resample
 
-Preprocessing = Literal["quantiles", "sorted", "shape"]
+Preprocessing = Literal["quantiles", "sorted", "shape", "cells"]
+
+GRID = 50
+"""Cells of ``cells``, each way: two sites of the paper's film."""
+CLOCK_NUMBERS = 4
+LEAST_INTERVAL_PS = 4.0
+"""Frames that follow closer than this on one that was looked at are passed over by ``cells``."""
+_LEAST_LEVEL = 0.3
+_FARTHEST = 4.0
 
 CELLS = 48
 """Cells a square film is averaged on, each way: two sites of the paper's film."""
@@ -35,6 +47,8 @@ _LEVELS = np.array(LEVELS, np.float32)
 
 def parameters(kind: Preprocessing) -> dict[str, object]:
     """What else decides the features of a ``kind``: a model file carries it, and must agree."""
+    if kind == "cells":
+        return {"grid": GRID, "clock": CLOCK_NUMBERS, "least_interval_ps": LEAST_INTERVAL_PS}
     if kind != "shape":
         return {}
     return {"cells": CELLS, "levels": list(LEVELS), "smallest_region": SMALLEST_REGION}
@@ -43,6 +57,29 @@ def parameters(kind: Preprocessing) -> dict[str, object]:
 def background_sign(sz: np.ndarray) -> float:
     """+1 or -1: where most of the film points. ``sz`` is (H, W)."""
     return 1.0 if np.median(sz) > 0 else -1.0
+
+
+def background_level(cells: np.ndarray) -> float:
+    """|S_z| that a film's first frame shows as its background, no less than _LEAST_LEVEL: half of a
+    film of two halves must not become noise."""
+    return max(abs(float(np.median(cells))), _LEAST_LEVEL)
+
+
+def on_grid(image: np.ndarray) -> np.ndarray:
+    """An image (H, W) on the cells of ``cells``, float32 (GRID, GRID)."""
+    return resample(np.ascontiguousarray(image, np.float32), GRID, GRID)
+
+
+def clock(time_ps: float, since_ps: float, peak_ps: float, width_ps: float) -> np.ndarray:
+    """When a frame was taken, as CLOCK_NUMBERS of about one, float32.
+
+    since_ps : since the frame before, 0 for the first; peak_ps, width_ps : of the pulse
+    """
+    after_ps = time_ps - peak_ps
+    phase = min(max(after_ps / width_ps, -_FARTHEST), _FARTHEST)
+    return np.array(
+        [after_ps / 50, since_ps / 20, math.log(width_ps / 10), phase / _FARTHEST], np.float32
+    )
 
 
 def frame_features(

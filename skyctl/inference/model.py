@@ -4,23 +4,36 @@ import hashlib
 import importlib.resources
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from skyctl.belief import Reliability
 from skyctl.errors import ModelError
 from skyctl.inference import features
-from skyctl.inference.features import Preprocessing, frame_features
-from skyctl.inference.rules import Rules
+from skyctl.inference.features import (
+    LEAST_INTERVAL_PS,
+    Preprocessing,
+    background_level,
+    background_sign,
+    clock,
+    frame_features,
+    on_grid,
+)
+from skyctl.inference.rules import Rules, Validity
+from skyctl.process import PROCESS_OF, PROCESSES, TRANSITIONS, transition_probabilities
+from skyctl.pulse import Pulse
 
 SHIPPED = "skyrmion-process"
 """Name of the classifier that comes with skyctl."""
 
 _INPUTS = {"features", "hidden"}
 _OUTPUTS = {"probabilities", "next_hidden"}
+_TRANSITIONS = "transitions"
+"""An output that a model may have: what the film was, and what it becomes (`skyctl.process`)."""
 _NOVELTY = "novelty"
 """An output that a model may have: how unlike all it has learned from this frame is."""
 
@@ -31,6 +44,8 @@ class ModelCard:
 
     threshold : probability from which a class is named, where there are no ``rules``
     rules : when its verdicts may be acted on; None for a model without
+    valid : the movies it is made for; None where that is not known
+    reliability : how far its verdicts can be trusted
     """
 
     name: str
@@ -43,6 +58,8 @@ class ModelCard:
     data_sha256: str
     file_sha256: str
     rules: Rules | None = None
+    valid: Validity | None = None
+    reliability: Reliability = field(default_factory=Reliability)
 
 
 class MovieClassifier:
@@ -68,34 +85,74 @@ class MovieClassifier:
         self.provider: str = self.session.get_providers()[0]
         self.card = _read_card(self.session, self.path, hashlib.sha256(content).hexdigest())
         _try_one_step(self.session, self.card, self.path)
+        there = {output.name for output in self.session.get_outputs()}
         self.outputs = ["probabilities", "next_hidden"]
-        if self.card.rules:
-            self.outputs.append(_NOVELTY)
-        self.reset(1.0)
+        self.outputs += [name for name in (_TRANSITIONS, _NOVELTY) if name in there]
+        self._probabilities = np.full(len(self.card.classes), 1 / len(self.card.classes))
+        self.begin(-np.ones((self._least_pixels, self._least_pixels), np.float32))
 
-    def reset(self, orientation: float) -> None:
-        """Forget the movie; ``orientation`` (±1) turns the film so that its background is down."""
-        self._orientation = orientation
+    @property
+    def _least_pixels(self) -> int:
+        return self.card.valid.pixels if self.card.valid else 2
+
+    def begin(self, first: np.ndarray, pulse: Pulse | None = None) -> None:
+        """Forget the movie; the next one has this first frame, S_z (H, W).
+
+        The film is turned so that the background of that frame is down.
+        pulse : whose movie it is; a model that reads the clock counts from its peak
+        """
+        self.background = int(background_sign(first))
+        self._movie = _Movie(self.card, first, pulse)
         self._hidden = np.zeros((1, self.card.hidden), np.float32)
         self.novelty = -math.inf
         """Of the most foreign frame of the movie so far; -infinity where the model has none."""
+        self.transitions = np.full(TRANSITIONS, 1 / TRANSITIONS)
+        """What the film was and what it becomes (`skyctl.process`), as of the last frame."""
+        self.outside = ""
+        """Why the movie is none that the model is valid for, or ""."""
 
-    def step(self, sz: np.ndarray) -> np.ndarray:
-        """Probabilities, (classes,), after one more frame of S_z, (H, W), finite."""
-        card = self.card
-        seen = frame_features(sz, card.features, card.preprocessing, self._orientation)
-        probabilities, self._hidden, *novelty = self.session.run(
-            self.outputs, {"features": seen[None], "hidden": self._hidden}
+    def step(self, sz: np.ndarray, time_ps: float = 0.0) -> np.ndarray:
+        """Probabilities, (classes,), after one more frame of S_z, (H, W), finite.
+
+        time_ps : of the frame, in the movie. A frame that comes too soon after the last one that
+        was looked at (``LEAST_INTERVAL_PS``) is passed over by a model that reads the clock.
+        """
+        movie = self._movie
+        fault, due = movie.admits(sz, time_ps)
+        self.outside = self.outside or fault
+        if not due:
+            return self._probabilities
+        outputs = self.session.run(
+            self.outputs,
+            {"features": movie.features(sz, time_ps)[None], "hidden": self._hidden},
         )
-        if novelty:
-            self.novelty = max(self.novelty, float(novelty[0][0, 0]))
-        return probabilities[0]
+        found = dict(zip(self.outputs, outputs, strict=True))
+        self._hidden = found["next_hidden"]
+        if _NOVELTY in found:
+            self.novelty = max(self.novelty, float(found[_NOVELTY][0, 0]))
+        self._probabilities = found["probabilities"][0]
+        self.transitions = (
+            found[_TRANSITIONS][0]
+            if _TRANSITIONS in found
+            else transition_probabilities(self.card.classes, self._probabilities)
+        )
+        return self._probabilities
+
+    def watch(
+        self, images: Iterable[np.ndarray], times_ps: Iterable[float], pulse: Pulse | None = None
+    ) -> Iterator[np.ndarray]:
+        """Probabilities, (classes,), after each frame of a whole movie; arguments as ``begin``'s
+        and ``step``'s."""
+        for index, (sz, time_ps) in enumerate(zip(images, times_ps, strict=False)):
+            if index == 0:
+                self.begin(sz, pulse)
+            yield self.step(sz, time_ps)
 
     @property
     def is_novel(self) -> bool:
         """Whether the movie so far is none the network can know."""
         rules = self.card.rules
-        return rules is not None and not self.novelty <= rules.novelty
+        return bool(self.outside) or (rules is not None and not self.novelty <= rules.novelty)
 
     def label(self, probabilities: np.ndarray) -> str | None:
         """The class that these probabilities name, or None: the network abstains.
@@ -112,14 +169,54 @@ class MovieClassifier:
 
     def may_stop(self, probabilities: np.ndarray, after_peak_ps: float) -> bool:
         """Whether a frame ``after_peak_ps`` after the pulse's peak with these probabilities need
-        wait for no other: its class is named, and so likely that the rules let it stand."""
+        wait for no other: its class is named, and one transition so likely that the rules let it
+        stand."""
         rules = self.card.rules
-        if rules is None or rules.early is None or after_peak_ps < rules.early_after_ps:
+        if rules is None or rules.early is None or after_peak_ps < 0:
             return False
-        best = int(np.argmax(probabilities))
-        return (
-            bool(probabilities[best] >= rules.early)
-            and self.label(probabilities) == self.card.classes[best]
+        best = int(self.transitions.argmax())
+        return bool(self.transitions[best] >= rules.early) and (
+            self.label(probabilities) == PROCESSES[PROCESS_OF[best]]
+        )
+
+
+class _Movie:
+    """Where a model is in a movie: what its features depend on beside the frame."""
+
+    def __init__(self, card: ModelCard, first: np.ndarray, pulse: Pulse | None) -> None:
+        self._card = card
+        self._orientation = -background_sign(first)
+        self._clocked = card.preprocessing == "cells"
+        self._scale = self._orientation
+        if self._clocked:
+            self._scale = self._orientation / background_level(on_grid(first))
+        self._peak_ps, self._width_ps = (pulse.peak_ps, pulse.width_ps) if pulse else (0.0, 1.0)
+        self._before_ps: float | None = None
+        self._looked_ps: float | None = None
+
+    def admits(self, sz: np.ndarray, time_ps: float) -> tuple[str, bool]:
+        """Why this frame makes the movie none for the model, or "", and whether to look at it."""
+        if not self._clocked:
+            return "", True
+        valid, before = self._card.valid, self._before_ps
+        self._before_ps = time_ps
+        if before is None:
+            fault = valid.refuses_first(sz, time_ps - self._peak_ps) if valid else ""
+            return fault, True
+        fault = valid.refuses_interval(time_ps - before) if valid else ""
+        looked = self._looked_ps
+        return fault, looked is None or time_ps - looked >= LEAST_INTERVAL_PS - 1e-6
+
+    def features(self, sz: np.ndarray, time_ps: float) -> np.ndarray:
+        """What the network gets of a frame that is looked at, float32 (features,)."""
+        card = self._card
+        if not self._clocked:
+            return frame_features(sz, card.features, card.preprocessing, self._orientation)
+        since_ps = 0.0 if self._looked_ps is None else time_ps - self._looked_ps
+        self._looked_ps = time_ps
+        cells = np.float32(self._scale) * on_grid(sz)
+        return np.concatenate(
+            [cells.ravel(), clock(time_ps, since_ps, self._peak_ps, self._width_ps)]
         )
 
 
@@ -133,38 +230,41 @@ class MovieBatch:
 
     def __init__(self, model: MovieClassifier, streams: int) -> None:
         self._model = model
-        self._orientation = np.ones(streams, np.float32)
+        self._movies: list[_Movie | None] = [None] * streams
         self._hidden = np.zeros((streams, model.card.hidden), np.float32)
         self.novelty = np.full(streams, -np.inf)
 
-    def reset(self, stream: int, orientation: float) -> None:
-        """Forget the movie of one stream, as ``MovieClassifier.reset``."""
-        self._orientation[stream] = orientation
+    def begin(self, stream: int, first: np.ndarray, pulse: Pulse | None = None) -> None:
+        """Forget the movie of one stream, as ``MovieClassifier.begin``."""
+        self._movies[stream] = _Movie(self._model.card, first, pulse)
         self._hidden[stream] = 0
         self.novelty[stream] = -np.inf
 
-    def step(self, frames: Sequence[np.ndarray | None]) -> np.ndarray:
+    def step(self, frames: Sequence[np.ndarray | None], time_ps: float = 0.0) -> np.ndarray:
         """Probabilities, (streams, classes), after one more frame of S_z of each, (H, W).
 
         A stream whose frame is None stays where it is; its probabilities are NaN.
+        Raises ValueError for a frame of a stream that was not begun.
         """
         card = self._model.card
-        those = [i for i, frame in enumerate(frames) if frame is not None]
         probabilities = np.full((len(self._hidden), len(card.classes)), np.nan, np.float32)
+        those, seen = [], []
+        for i, (frame, movie) in enumerate(zip(frames, self._movies, strict=True)):
+            if frame is None:
+                continue
+            if movie is None:
+                raise ValueError(f"stream {i}: a frame before `begin`")
+            those.append(i)
+            seen.append(movie.features(frame, time_ps))
         if not those:
             return probabilities
-        seen = np.stack(
-            [
-                frame_features(sz, card.features, card.preprocessing, self._orientation[i])
-                for i, sz in enumerate(frames)
-                if sz is not None
-            ]
+        outputs = self._model.session.run(
+            self._model.outputs, {"features": np.stack(seen), "hidden": self._hidden[those]}
         )
-        probabilities[those], self._hidden[those], *novelty = self._model.session.run(
-            self._model.outputs, {"features": seen, "hidden": self._hidden[those]}
-        )
-        if novelty:
-            self.novelty[those] = np.maximum(self.novelty[those], novelty[0][:, 0])
+        found = dict(zip(self._model.outputs, outputs, strict=True))
+        probabilities[those], self._hidden[those] = found["probabilities"], found["next_hidden"]
+        if _NOVELTY in found:
+            self.novelty[those] = np.maximum(self.novelty[those], found[_NOVELTY][:, 0])
         return probabilities
 
 
@@ -233,7 +333,7 @@ def open_session(
 
 def _preprocessing(meta: dict[str, str]) -> Preprocessing:
     name = meta["preprocessing"]
-    if name != "quantiles" and name != "sorted" and name != "shape":
+    if name != "quantiles" and name != "sorted" and name != "shape" and name != "cells":
         raise ValueError(f"preprocessing {name!r}")
     wanted = features.parameters(name)
     if json.loads(meta.get("preprocessing_parameters", "{}")) != wanted:
@@ -251,6 +351,13 @@ def _rules(meta: dict[str, str], classes: tuple[str, ...], has_novelty: bool) ->
     return rules
 
 
+def _reliability(meta: dict[str, str]) -> Reliability:
+    if "reliability" not in meta:
+        return Reliability()
+    plain = json.loads(meta["reliability"])
+    return Reliability(**{**plain, "base": tuple(float(p) for p in plain["base"])})
+
+
 def _classes(text: str) -> tuple[str, ...]:
     names = json.loads(text)
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
@@ -264,8 +371,12 @@ def _try_one_step(session: Any, card: ModelCard, path: Path) -> None:
         "features": np.zeros((1, card.features), np.float32),
         "hidden": np.zeros((1, card.hidden), np.float32),
     }
-    if card.preprocessing == "shape":  # compiles its loops, seconds that no movie should wait for
-        frame["features"][0] = frame_features(np.zeros((4, 4), np.float32), card.features, "shape")
+    # Compiles the loops of the features, seconds that no movie should wait for.
+    blank = -np.ones((50, 50), np.float32)
+    if card.preprocessing == "shape":
+        frame["features"][0] = frame_features(blank, card.features, "shape")
+    elif card.preprocessing == "cells":
+        frame["features"][0] = _Movie(card, blank, None).features(blank, 0.0)
     try:
         probabilities, hidden = session.run(["probabilities", "next_hidden"], frame)
         fits = probabilities.shape == (1, len(card.classes)) and hidden.shape == (1, card.hidden)
@@ -281,7 +392,7 @@ def _try_one_step(session: Any, card: ModelCard, path: Path) -> None:
 def _read_card(session: Any, path: Path, file_sha256: str) -> ModelCard:
     inputs = {i.name: i.shape for i in session.get_inputs()}
     outputs = {o.name: o.shape for o in session.get_outputs()}
-    if set(inputs) != _INPUTS or set(outputs) - {_NOVELTY} != _OUTPUTS:
+    if set(inputs) != _INPUTS or set(outputs) - {_NOVELTY, _TRANSITIONS} != _OUTPUTS:
         raise ModelError(
             f"model {path}: inputs {sorted(inputs)} and outputs {sorted(outputs)}; a classifier "
             f"step has inputs {sorted(_INPUTS)} and outputs {sorted(_OUTPUTS)}. Export it with "
@@ -301,6 +412,8 @@ def _read_card(session: Any, path: Path, file_sha256: str) -> ModelCard:
             data_sha256=meta["data_sha256"],
             file_sha256=file_sha256,
             rules=_rules(meta, classes, _NOVELTY in outputs),
+            valid=Validity.from_json(meta["valid"]) if "valid" in meta else None,
+            reliability=_reliability(meta),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError(
@@ -313,6 +426,7 @@ def _read_card(session: Any, path: Path, file_sha256: str) -> ModelCard:
         "probabilities": len(card.classes),
         "next_hidden": card.hidden,
         _NOVELTY: 1,
+        _TRANSITIONS: TRANSITIONS,
     }
     for name, shape in {**inputs, **outputs}.items():
         if len(shape) != 2 or shape[1] != sizes[name]:

@@ -5,22 +5,23 @@ from collections.abc import Callable
 
 import numpy as np
 
-from skyctl.belief import STATES, Belief, Reliability
+from skyctl.belief import STATES, Belief
+from skyctl.errors import FilmUnreadable
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
-from skyctl.inference.discs import film_state
-from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
-from skyctl.process import PROCESSES, Kind, transition_probabilities
+from skyctl.inference.reader import read_film
+from skyctl.inference.rules import noise_of
+from skyctl.process import KINDS
 from skyctl.stream.accounting import LatencyHistogram
 from skyctl.verdict import FilmState, ShotResult, Verdict
 
 Listener = Callable[[Verdict | ShotResult], None]
 
-_LONGEST_SPIN = 1.01
+_LONGEST_SPIN = 1.25
+"""Of an S_z that a camera shows: its gain may be off."""
+_NOISE_REACH = 6.0
 _SATURATED = 0.99
 """Share of pixels. Noise that is cut off at ±1 puts half of a uniform film there."""
-_SEEN = 0.998
-"""Likelihood of what a look shows; the other states share the rest."""
 
 
 class StreamingClassifier:
@@ -28,7 +29,8 @@ class StreamingClassifier:
 
     model : the network; its state is carried through a movie and reset at each start
     latency, age : of all verdicts, since their frame was received and since it left its source
-    belief : about film and network, from all movies so far; whoever knows more may replace it
+    belief : about film and network, from all movies so far; whoever knows more may replace it:
+        a run that begins, say, to which the film is unknown
 
     Whoever subscribes gets a Verdict after each good frame of a pulsed movie and a ShotResult at
     the end of every movie.
@@ -37,6 +39,10 @@ class StreamingClassifier:
     follows a pulse. A bad frame (NaN, values that are no S_z, another shape, blank, saturated, or
     the one before again while the pulse is on) never reaches the network, whose hidden state it
     would poison; it marks the whole movie instead.
+
+    In a movie that may end early the first verdict that is ``early`` is the movie's: what was on
+    its way when the camera was told to stop reaches nothing, so that the result is the same however
+    many frames that were, and when they are replayed.
     """
 
     def __init__(self, model: MovieClassifier) -> None:
@@ -44,7 +50,6 @@ class StreamingClassifier:
         self.latency = LatencyHistogram()
         self.age = LatencyHistogram()
         self.belief = Belief()
-        self._reliability = Reliability()
         self._listeners: tuple[Listener, ...] = ()
         self._start: ShotStart | None = None
         self._begin(None)
@@ -79,23 +84,24 @@ class StreamingClassifier:
         self._mean_sz: list[tuple[float, float]] = []
         self._seen_ns = 0
         self._background = 0
+        """Of the film in the first frame; 0 before there was one."""
 
     def _frame(self, frame: Frame) -> None:
         start = self._start
-        if start is None or frame.shot != start.shot or self._bad_frame:
+        if start is None or frame.shot != start.shot or self._bad_frame or self._certain:
             return
         self._bad_frame = _fault(frame, start, self._last_frame)
         if self._bad_frame or (self._last_frame and frame.index < self._last_frame.index):
             return
         if self._last_frame is None:
-            self._background = 1 if background_sign(frame.sz) > 0 else -1
-            self.model.reset(-background_sign(frame.sz))
+            self.model.begin(frame.sz, start.pulse)
+            self._background = self.model.background
         self._last_frame = frame
         self._seen_ns = frame.left_source_ns
         self._mean_sz.append((frame.movie_time_ps, float(frame.sz.mean(dtype=np.float64))))
         if start.pulse is None:
             return
-        probabilities = self.model.step(frame.sz)
+        probabilities = self.model.step(frame.sz, frame.movie_time_ps)
         self._verdict = Verdict(
             shot=frame.shot,
             index=frame.index,
@@ -107,17 +113,27 @@ class StreamingClassifier:
             decided_ns=time.monotonic_ns(),
             early=self.model.may_stop(probabilities, frame.movie_time_ps - start.pulse.peak_ps),
             novelty=self.model.novelty,
+            transitions=tuple(float(p) for p in self.model.transitions),
+            background=self._background,
+            outside=self.model.outside,
         )
         self._latencies_ms.append(self._verdict.latency_ms)
         self.latency.add(self._verdict.latency_ms)
         self.age.add((self._verdict.decided_ns - frame.left_source_ns) / 1e6)
         self._tell(self._verdict)
 
+    @property
+    def _certain(self) -> bool:
+        """Whether the movie has its verdict, whatever frames may follow."""
+        start, verdict = self._start, self._verdict
+        return bool(start and start.may_end_early and verdict and verdict.early)
+
     def _end(self, end: ShotEnd) -> None:
         start = self._start
         if start is None or end.shot != start.shot:
             return
-        state, problem = self._state(), self._bad_frame or _loss(end.counts)
+        state, unreadable = self._read()
+        problem = self._bad_frame or _loss(end.counts) or self._cut_short(end)
         self.belief = self._believe(start, state, problem)
         self._tell(
             ShotResult(
@@ -126,13 +142,35 @@ class StreamingClassifier:
                 state=state,
                 counts=end.counts,
                 problem=problem,
+                unreadable=unreadable,
                 latencies_ms=tuple(self._latencies_ms),
                 seen_ns=self._seen_ns,
                 mean_sz=tuple(self._mean_sz),
                 belief=self.belief,
+                ended_early=self._certain and self._seen_frames < start.expected_frames,
+                frames_read=self._seen_frames,
             )
         )
         self._begin(None)
+
+    @property
+    def _seen_frames(self) -> int:
+        return self._last_frame.index + 1 if self._last_frame else 0
+
+    def _cut_short(self, end: ShotEnd) -> str:
+        """Why a movie that was ended early must not be acted on, or ""."""
+        if not end.ended_early or self._certain:
+            return ""
+        return f"ended early, after {self._seen_frames} frames, and no verdict was certain"
+
+    def _read(self) -> tuple[FilmState | None, str]:
+        """What the last frame shows of the film, or None and why it shows nothing."""
+        if self._bad_frame or self._last_frame is None:
+            return None, ""
+        try:
+            return read_film(self._last_frame.sz), ""
+        except FilmUnreadable as error:
+            return None, str(error)
 
     def _believe(self, start: ShotStart, state: FilmState | None, problem: str) -> Belief:
         """The belief after this movie."""
@@ -141,24 +179,22 @@ class StreamingClassifier:
                 return self.belief
             return self.belief.after_look(_likelihood(state))
         verdict = self._verdict
-        said = None
-        if verdict and not problem and set(verdict.classes) <= set(PROCESSES):
-            said = transition_probabilities(verdict.classes, np.array(verdict.probabilities))
-        named = verdict is not None and verdict.label is not None
-        background = self._background or self.belief.background
-        return self.belief.after_shot(said, background, self._reliability, named=named)
-
-    def _state(self) -> FilmState | None:
-        if self._bad_frame or self._last_frame is None:
-            return None
-        return film_state(self._last_frame.sz)
+        said = verdict and not problem and not self.model.is_novel
+        return self.belief.after_shot(
+            np.array(verdict.transitions) if verdict and said else None,
+            self._background or self.belief.background,
+            self.model.card.reliability,
+            named=verdict is not None and verdict.label is not None,
+        )
 
 
 def _likelihood(film: FilmState) -> tuple[float, ...]:
-    """(states,) of a look that shows this film."""
-    kind: Kind = "empty" if film.is_empty else "one" if film.has_one_skyrmion else "other"
-    rest = (1 - _SEEN) / (len(STATES) - 1)
-    return tuple(_SEEN if each == (kind, film.background) else rest for each in STATES)
+    """(states,) of the image of a look."""
+    signs = {film.background: film.background_probability}
+    return tuple(
+        film.likelihood[KINDS.index(kind)] * signs.get(sign, 1 - film.background_probability)
+        for kind, sign in STATES
+    )
 
 
 def _fault(frame: Frame, start: ShotStart, before: Frame | None) -> str:
@@ -168,12 +204,12 @@ def _fault(frame: Frame, start: ShotStart, before: Frame | None) -> str:
     low, high = frame.data.min(), frame.data.max()  # of which NaN makes NaN
     if not (np.isfinite(low) and np.isfinite(high)):
         return f"frame {frame.index} holds a NaN or an infinity"
-    if max(-low, high) > _LONGEST_SPIN:
+    if max(-low, high) > _LONGEST_SPIN + _NOISE_REACH * noise_of(frame.sz):
         return f"frame {frame.index} holds values beyond ±1: not S_z"
     pulse = start.pulse
     met = pulse is not None and frame.movie_time_ps >= pulse.peak_ps
     # A film at rest may be uniform; one that met a pulse has a rim at least, or noise.
-    if low == high and (met or abs(low) < 1):
+    if low == high and (met or (pulse is not None and abs(low) < 1)):
         return f"frame {frame.index} is blank: every pixel holds {low:g}"
     if pulse is None or not met:
         return ""

@@ -133,7 +133,7 @@ class _Course:
         seen = yield from self._film(exposure)
         if seen is None:
             return
-        self.unseen = seen.problem
+        self.unseen = seen.problem or seen.unreadable
         self.campaign.looked(seen)
         if self.report.pulses == 0 and not self.report.shots:
             self.last = seen
@@ -234,7 +234,7 @@ class _Course:
         return ""
 
     def _fire(self, request: Request, proposal: Proposal, belief: Belief) -> stubs.Plan:
-        exposure = Exposure(shot=request.shot, pulse=request.pulse)
+        exposure = Exposure(shot=request.shot, pulse=request.pulse, whole=proposal.whole_movie)
         try:
             result = yield from self._film(exposure)
         except PulseRefused as error:

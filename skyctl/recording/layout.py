@@ -59,6 +59,7 @@ ENDS = np.dtype(
         *((name, "i4") for name in COUNTS),
         ("transit_p50_ms", "f8"),  # from the source to the hub; NaN where not measured
         ("transit_max_ms", "f8"),
+        ("ended_early", "i4"),  # the camera was told to expose no more: not missing
     ]
 )
 RESULTS = np.dtype(
@@ -71,6 +72,7 @@ RESULTS = np.dtype(
         ("domains", "i4"),
         ("reversed_sites", "i4"),
         ("stale", "i4"),  # frames that the classifier passed over
+        ("ended_early", "i4"),  # the verdict was certain before the movie was over
     ]
 )
 

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from skyctl.errors import RecordingError
-from skyctl.frame import Frame, ShotStart
+from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.pulse import Movie, Pulse
 from skyctl.recording import layout
 from skyctl.recording.files import Storage
@@ -83,6 +83,19 @@ class Recording:
         return len(self.rows)
 
     @property
+    def frames_promised(self) -> int:
+        """How many frames the movies would have had, had none ended early."""
+        return int(self.starts["expected_frames"].sum())
+
+    @property
+    def frames_exposed(self) -> int:
+        """How many frames were exposed, as far as is known: what came and what is missing of each
+        movie, and what is here of one whose end is not recorded."""
+        ended = self.ends["shot_number"]
+        unended = ~np.isin(self.columns()["shot_number"], ended)
+        return int((self.ends["received"] + self.ends["missing"]).sum() + unended.sum())
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Of a frame, (H, W) or (3, H, W)."""
         if self.storage.frames_per_file:  # HDF5 opens all data files to know a view's shape
@@ -115,27 +128,29 @@ class Recording:
         """The frames' columns without the images, each (frames,)."""
         return {n: _rows(self._camera[n], self.rows) for n in layout.FRAME_COLUMNS}
 
-    def shots(self) -> Iterator[tuple[ShotStart, Iterator[Frame], int | None]]:
-        """Each shot: its start, its frames, and how many the source sent (None when unknown)."""
+    def shots(self) -> Iterator[tuple[ShotStart, Iterator[Frame], ShotEnd]]:
+        """Each shot: its start, its frames, and its end as the source told it, without counts;
+        ``sent_frames`` is None where that is not recorded."""
         columns = self.columns()
-        sent = {int(row["shot_number"]): int(row["sent_frames"]) for row in self.ends}
+        ends = {int(row["shot_number"]): row for row in self.ends}
         for row in self.starts:
             number = int(row["shot_number"])
             start = self._start(row)
             rows = np.flatnonzero(columns["shot_number"] == number)
-            count = sent.get(number, -1)
-            yield start, self._frames(start, rows, columns), None if count < 0 else count
+            end = _end(start, ends.get(number))
+            yield start, self._frames(start, rows, columns), end
 
     def _start(self, row: np.void) -> ShotStart:
         try:
-            pulse, movie, shape = parse_header(bytes(row["header"]))
+            pulse, movie, shape, may_end_early = parse_header(bytes(row["header"]))
             shot = bytes(row["shot"]).decode()
         except (RecordingError, UnicodeDecodeError) as error:
             raise RecordingError(
                 f"recording {self.path}: shot {row['shot_number']} has a damaged header ({error}). "
                 "Copy the file again, or replay the other shots (--shots)."
             ) from error
-        return ShotStart(self.run, shot, pulse, movie, int(row["expected_frames"]), shape)
+        promised = int(row["expected_frames"])
+        return ShotStart(self.run, shot, pulse, movie, promised, shape, may_end_early=may_end_early)
 
     def _frames(
         self, start: ShotStart, rows: np.ndarray, columns: dict[str, np.ndarray]
@@ -151,8 +166,18 @@ class Recording:
             )
 
 
-def parse_header(text: bytes) -> tuple[Pulse | None, Movie, tuple[int, ...]]:
-    """A shot's pulse, movie and frame shape from the JSON in its row.
+def _end(start: ShotStart, row: np.void | None) -> ShotEnd:
+    """The end of a shot from its row, None where there is none."""
+    if row is None:
+        return ShotEnd(start.run, start.shot, None)
+    sent = int(row["sent_frames"])
+    ended_early = "ended_early" in row.dtype.names and bool(row["ended_early"])  # older: never
+    return ShotEnd(start.run, start.shot, None if sent < 0 else sent, ended_early=ended_early)
+
+
+def parse_header(text: bytes) -> tuple[Pulse | None, Movie, tuple[int, ...], bool]:
+    """A shot's pulse, movie and frame shape, and whether it may end early, from the JSON in its
+    row; in older recordings none may.
 
     Raises RecordingError for what no recorder wrote.
     """
@@ -162,10 +187,14 @@ def parse_header(text: bytes) -> tuple[Pulse | None, Movie, tuple[int, ...]]:
         shape = tuple(sides)
         if len(shape) not in (2, 3) or not all(type(n) is int and n > 0 for n in shape):
             raise ValueError(f"shape {str(sides)[:32]}")
+        may_end_early = header.get("may_end_early", False)
+        if type(may_end_early) is not bool:
+            raise ValueError(f"may_end_early {str(may_end_early)[:32]}")
         return (
             Pulse.model_validate(pulse) if pulse else None,
             Movie.model_validate(header["movie"]),
             shape,
+            may_end_early,
         )
     # pydantic's ValidationError, json's and Unicode's errors are ValueErrors
     except (ValueError, TypeError, LookupError, RecursionError) as error:

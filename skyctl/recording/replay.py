@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from skyctl.errors import RecordingError, StreamError
-from skyctl.frame import Frame, ShotStart
+from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.recording.reader import Recording
@@ -65,27 +65,41 @@ class Clock:
 
 @dataclass(frozen=True)
 class RecordedShot:
-    """A shot of a recording; ``sent_frames`` is None where its end was not recorded."""
+    """A shot of a recording; ``end`` has no ``sent_frames`` where it was not recorded."""
 
     number: int
     start: ShotStart
     frames: Iterator[Frame]
-    sent_frames: int | None
+    end: ShotEnd
 
-    def send(self, publisher: Publisher, clock: Clock, **renamed: str) -> int:
+    def send(
+        self,
+        publisher: Publisher,
+        clock: Clock,
+        start: ShotStart | None = None,
+        told_to_end: Callable[[], bool] = lambda: False,
+    ) -> int:
         """Publish it in the recorded order; how many frames.
 
-        renamed : another ``run`` and ``shot``. The source's time of a frame is that of now, so that
-        latencies are of today; frames that were lost when it was recorded are lost again.
+        start : to send in place of the recorded one: another run, another name
+        told_to_end : asked before each frame, whether this and later ones are to be left out
+
+        The source's time of a frame is that of now, so that latencies are of today; frames that
+        were lost when it was recorded are lost again, and those never exposed are not there.
         """
-        start = replace(self.start, **renamed)
+        start = start or self.start
         publisher.start(start)
-        count = 0
+        end, exposed, count = self.end, 0, 0
         for frame in self.frames:
             clock.wait(frame.source_time_ns)
-            publisher.frame(replace(frame, source_time_ns=time.time_ns(), **renamed))
+            if told_to_end():
+                end = replace(end, sent_frames=exposed, ended_early=True)
+                break
+            now = time.time_ns()
+            publisher.frame(replace(frame, run=start.run, shot=start.shot, source_time_ns=now))
+            exposed = max(exposed, frame.index + 1)
             count += 1
-        publisher.end(start.run, start.shot, self.sent_frames)
+        publisher.end(start.run, start.shot, end.sent_frames, ended_early=end.ended_early)
         return count
 
 
@@ -108,9 +122,9 @@ def recorded_shots(
             f"recording {recording.path}: no shot {', '.join(map(str, unknown))}. Choose from "
             f"{there[0]} to {there[-1]}."
         )
-    for number, (start, frames, sent) in zip(there, recording.shots(), strict=True):
+    for number, (start, frames, end) in zip(there, recording.shots(), strict=True):
         if number in wanted:
-            yield RecordedShot(number, start, frames, sent)
+            yield RecordedShot(number, start, frames, end)
 
 
 @dataclass(frozen=True)
@@ -162,9 +176,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class ReplayedShot:
-    """One shot, replayed: its result, and how many verdicts agree with the recorded ones."""
+    """One shot, replayed: its result, and how many verdicts agree with the recorded ones.
+
+    promised : frames that it would have had, had it not ended early
+    """
 
     number: int
+    promised: int
     result: ShotResult
     recorded_label: str
     verdicts: int
@@ -197,6 +215,11 @@ class ReplayReport:
         """Whether every verdict came out as recorded, bit for bit."""
         return all(shot.agrees for shot in self.shots)
 
+    @property
+    def frames_promised(self) -> int:
+        """How many frames these movies would have had, had none ended early."""
+        return sum(shot.promised for shot in self.shots)
+
     def as_json(self) -> dict[str, Any]:
         """Plain numbers and strings, with every verdict that differs."""
         return {
@@ -204,6 +227,8 @@ class ReplayReport:
             "same_model": self.same_model,
             "shots": len(self.shots),
             "frames": self.frames,
+            "frames_promised": self.frames_promised,
+            "ended_early": [shot.result.ended_early for shot in self.shots],
             "verdicts": sum(shot.verdicts for shot in self.shots),
             "labels": [shot.result.label for shot in self.shots],
             "recorded_labels": [shot.recorded_label for shot in self.shots],
@@ -269,7 +294,7 @@ def replay(
                     f"replay of {recording.path}: shot {shot.start.shot} cannot be classified "
                     f"({result}). Give the model that the recording was made with."
                 ) from result
-            report.shots.append(_compare(recording, shot.number, result, verdicts))
+            report.shots.append(_compare(recording, shot, result, verdicts))
             progress(report.shots[-1])
     finally:
         hub.close()
@@ -280,8 +305,9 @@ def replay(
 
 
 def _compare(
-    recording: Recording, number: int, result: ShotResult, verdicts: list[Verdict]
+    recording: Recording, shot: RecordedShot, result: ShotResult, verdicts: list[Verdict]
 ) -> ReplayedShot:
+    number = shot.number
     rows = recording.verdicts[recording.verdicts["shot_number"] == number]
     recorded = {
         int(row["frame_index"]): Said(
@@ -293,6 +319,7 @@ def _compare(
     labels = recording.results[recording.results["shot_number"] == number]["label"]
     return ReplayedShot(
         number=number,
+        promised=shot.start.expected_frames,
         result=result,
         recorded_label=bytes(labels[0]).decode() if len(labels) else "",
         verdicts=len(verdicts),

@@ -140,7 +140,8 @@ class Recorder:
             counts = asdict(event.counts)
             sent = -1 if event.sent_frames is None else event.sent_frames
             transit = event.transit_ms or (np.nan, np.nan)
-            self._rows["ends"].append((number, sent, *(counts[n] for n in layout.COUNTS), *transit))
+            counted = (counts[name] for name in layout.COUNTS)
+            self._rows["ends"].append((number, sent, *counted, *transit, event.ended_early))
         elif isinstance(event, Verdict):
             label = (event.label or "").encode()
             times = (event.received_ns, event.decided_ns)
@@ -172,6 +173,7 @@ def _start_row(number: int, start: ShotStart) -> tuple[Any, ...]:
         "pulse": pulse.model_dump() if pulse else None,
         "movie": start.movie.model_dump(),
         "shape": start.shape,
+        "may_end_early": start.may_end_early,
     }
     fields = ("amplitude_T", "width_ps", "theta_deg", "phi_deg", "peak_ps")
     values = (getattr(pulse, name) if pulse else np.nan for name in fields)
@@ -187,4 +189,5 @@ def _result_row(number: int, result: ShotResult) -> tuple[Any, ...]:
         else (0, -1, -1, -1)
     )
     problem = result.problem.encode()[:160]
-    return (number, result.label.encode(), problem, *seen, result.counts.stale)
+    counts = result.counts
+    return (number, result.label.encode(), problem, *seen, counts.stale, result.ended_early)

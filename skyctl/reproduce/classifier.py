@@ -15,7 +15,7 @@ from skyctl.inference.features import frame_features
 from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import MovieSet
 from skyctl.models.scale_out import Device
-from skyctl.reproduce.judge import ENDS_PS, PAPER_END_PS, Judgement, judge, truth_of
+from skyctl.reproduce.judge import ENDS_PS, PAPER_END_PS, Judgement, judge
 from skyctl.reproduce.movies import (
     INTERVAL_SET,
     PAPER_K,
@@ -106,7 +106,7 @@ def reproduce_classifier(
         path.mkdir(parents=True, exist_ok=True)
 
     with closing(library.filled("selection", selection_shots(preset))) as movies:
-        selection = truth_of(movies)
+        selection = movies.labels
     shots = training_shots(preset, selection, seed)
     with closing(library.filled("training", shots)) as movies:
         training = train_and_export(
@@ -162,7 +162,7 @@ def train_and_export(
     from skyctl.models.export import export_classifier
     from skyctl.reproduce.paper_network import train_paper_network
 
-    rows = training_rows(truth_of(movies), movies_per_class)
+    rows = training_rows(movies.labels, movies_per_class)
     labels = np.repeat(np.arange(len(PROCESSES)), movies_per_class)
     seen = int((movies.times_ps(0) <= PAPER_END_PS).sum())
     sites = movies.sz_int16(0)[0].size

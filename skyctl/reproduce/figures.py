@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import MovieSet
 from skyctl.pictures import Strip, film_strip
-from skyctl.reproduce.judge import ENDS_PS, PAPER_END_PS, Judgement, truth_of, watch
+from skyctl.reproduce.judge import ENDS_PS, PAPER_END_PS, Judgement, watch
 from skyctl.reproduce.movies import (
     EXAMPLE_DAMPING,
     EXAMPLE_WIDTHS_PS,
@@ -105,11 +105,10 @@ def steps(path: Path, model: MovieClassifier, examples: MovieSet) -> None:
     for row, column in enumerate(grid.T):
         times_ps = examples.times_ps(row)
         shown = times_ps <= PAPER_END_PS
-        sz = examples.sz(row)
         for axes, interval_ps, end_ps in (
             (column[0], 15.0, PAPER_END_PS), (column[3], 5.0, _SHORT_PS),
         ):  # fmt: skip
-            due_ps, outputs = _watched(model, sz, times_ps, interval_ps)
+            due_ps, outputs = _watched(model, examples, row, interval_ps)
             for name in PROCESSES:
                 axes.plot(
                     due_ps[due_ps <= end_ps],
@@ -136,7 +135,7 @@ def warm(path: Path, examples: MovieSet) -> None:
 
     examples : the set of ``movies.example_shots``
     """
-    strips, truth = [], truth_of(examples)
+    strips, truth = [], examples.labels
     for row in range(len(EXAMPLE_WIDTHS_PS), len(examples)):
         shot, times_ps, sz = examples.shot(row), examples.times_ps(row), examples.sz(row)
         seen = int((times_ps <= PAPER_END_PS).sum())
@@ -157,7 +156,7 @@ def widths(path: Path, model: MovieClassifier, movies: MovieSet) -> None:
     movies : the set of ``movies.width_shots``
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
-    half, truth = len(movies) // 2, truth_of(movies)
+    half, truth = len(movies) // 2, movies.labels
     panels = figure.subplots(2, 1, sharex=True)
     for part, axes in enumerate(panels):
         rows = range(part * half, (part + 1) * half)
@@ -165,7 +164,7 @@ def widths(path: Path, model: MovieClassifier, movies: MovieSet) -> None:
         widths_ps = [shot.pulse.width_ps for shot in shots if shot.pulse]
         ends = []
         for row in rows:
-            times_ps, outputs = _watched(model, movies.sz(row), movies.times_ps(row), 15.0)
+            times_ps, outputs = _watched(model, movies, row, 15.0)
             ends.append(outputs[times_ps <= PAPER_END_PS][-1])
         for name in PROCESSES:
             values = np.array(ends)[:, model.card.classes.index(name)]
@@ -198,7 +197,7 @@ def conditions(path: Path, preset: Preset, tables: dict[str, Any]) -> None:
     )
     for axes, (name, sets) in zip(figure.subplots(1, 4, sharey=True), panels, strict=True):
         for end_ps, colour in zip(ENDS_PS, ("#994455", "#004488"), strict=True):
-            for where, line in (("whole", "-"), ("inside", "--"), ("whole_by_charge", ":")):
+            for where, line in (("whole", "-"), ("inside", "--")):
                 shares = [tables[key][f"{end_ps:g}_ps"][where] for key in sets.values()]
                 known = np.array(shares, dtype=float)  # None becomes NaN, which is not drawn
                 axes.plot(
@@ -214,10 +213,11 @@ def conditions(path: Path, preset: Preset, tables: dict[str, Any]) -> None:
 
 
 def _watched(
-    model: MovieClassifier, sz: np.ndarray, times_ps: np.ndarray, interval_ps: float
+    model: MovieClassifier, movies: MovieSet, row: int, interval_ps: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Times of the frames shown, (T,), ps, and the outputs after each, (T, classes)."""
-    shown = list(watch(model, sz, times_ps, interval_ps))
+    pulse = movies.shot(row).pulse
+    shown = list(watch(model, movies.sz(row), movies.times_ps(row), interval_ps, pulse))
     return np.array([time_ps for time_ps, _ in shown]), np.array([p for _, p in shown])
 
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyctl.inference.features import background_sign
 from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import MovieSet
-from skyctl.models.truth import truth_of
+from skyctl.process import MIXED
+from skyctl.pulse import Pulse
 from skyctl.reproduce.process_map import PEAK_PS, Agreement, Grid
-from skyctl.simulators.topology import MIXED
 
 PAPER_END_PS = 105.0
 """The paper's movies end here, though a wide pulse and what it does is not over yet."""
@@ -23,35 +22,36 @@ _NEVER_PS = 1e-6
 
 
 def watch(
-    model: MovieClassifier, sz: np.ndarray, times_ps: np.ndarray, interval_ps: float
+    model: MovieClassifier,
+    sz: np.ndarray,
+    times_ps: np.ndarray,
+    interval_ps: float,
+    pulse: Pulse | None,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Show ``model`` a movie, a frame every ``interval_ps`` from 0; after each, its time in ps and
     the probabilities, (classes,).
 
-    sz : (frames, rows, columns); times_ps : (frames,), from 0.
+    sz : (frames, rows, columns); times_ps : (frames,), from 0; pulse : whose movie it is.
     Raises ValueError when there is no frame at a time that is due.
     """
     due_ps = np.arange(0.0, times_ps[-1] + _NEVER_PS, interval_ps)
     shown = np.searchsorted(times_ps, due_ps - _NEVER_PS)
     if np.abs(times_ps[shown] - due_ps).max() > _NEVER_PS:
         raise ValueError(f"movie with frames at {times_ps} ps: not one every {interval_ps:g} ps")
-    model.reset(-background_sign(sz[0]))
-    for time_ps, k in zip(due_ps.tolist(), shown, strict=True):
-        yield time_ps, model.step(sz[k])
+    yield from zip(due_ps.tolist(), model.watch(sz[shown], due_ps.tolist(), pulse), strict=True)
 
 
 @dataclass(frozen=True)
 class Judgement:
     """What a classifier made of each movie of a set.
 
-    truth : (movies,) str, at 165 ps (``truth_of``); by_charge : the same without the paper's rule
+    truth : (movies,) str (``MovieSet.labels``)
     named : for each of ENDS_PS the labels of the movies that end there, (movies,) str; "" where
         the classifier abstains
     likeliest : for each of ENDS_PS the classes of highest probability
     """
 
     truth: np.ndarray
-    by_charge: np.ndarray
     named: dict[float, np.ndarray]
     likeliest: dict[float, np.ndarray]
 
@@ -69,10 +69,9 @@ class Judgement:
 
     def table(self, grid: Grid) -> dict[str, dict[str, float | int | None]]:
         """For each end: how the labels stand to the truth, over the whole map and inside its areas,
-        the same where the classifier may not abstain, and against the truth by charge alone, and
-        what it makes of mixed movies. A share of no cells is None."""
+        the same where the classifier may not abstain, and what it makes of mixed movies.
+        A share of no cells is None."""
         inside, mixed = grid.inside(self.truth), self.truth == MIXED
-        inside_by_charge = grid.inside(self.by_charge)
         table: dict[str, dict[str, float | int | None]] = {}
         for end_ps, named in self.named.items():
             whole, core = self.agreement(end_ps), self.agreement(end_ps, inside)
@@ -86,8 +85,6 @@ class Judgement:
                 "inside_cells": core.cells,
                 "whole_likeliest": Agreement.count(self.truth, likeliest).share,
                 "inside_likeliest": Agreement.count(self.truth, likeliest, inside).share,
-                "whole_by_charge": Agreement.count(self.by_charge, named).share,
-                "inside_by_charge": Agreement.count(self.by_charge, named, inside_by_charge).share,
                 "mixed_cells": int(mixed.sum()),
                 "mixed_named_mixed": int((named[mixed] == MIXED).sum()),
                 "mixed_unnamed": int((named[mixed] == "").sum()),
@@ -112,11 +109,11 @@ def judge(
     for row in range(len(movies)):
         pulse = movies.shot(row).pulse
         later_ps = pulse.peak_ps - PEAK_PS if pulse else 0.0
-        for time_ps, p in watch(model, movies.sz(row), movies.times_ps(row), interval_ps):
+        for time_ps, p in watch(model, movies.sz(row), movies.times_ps(row), interval_ps, pulse):
             # Asked now: a label may depend on all that the model has seen, and on nothing later.
             label, best = model.label(p), model.card.classes[int(np.argmax(p))]
             for end_ps in ENDS_PS:
                 if time_ps <= end_ps + later_ps:
                     named[end_ps][row], likeliest[end_ps][row] = label or "", best
         progress()
-    return Judgement(truth_of(movies), movies.labels, named, likeliest)
+    return Judgement(movies.labels, named, likeliest)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from skyctl.process import BREATHING, COLLAPSE, SWITCHING
 from skyctl.pulse import Pulse
 from skyctl.simulators.film import FilmParameters
 from skyctl.simulators.movies import Shot
-from skyctl.simulators.topology import BREATHING, COLLAPSE, SWITCHING
 
 PROCESSES = (BREATHING, SWITCHING, COLLAPSE)
 """The paper's classes, in the order of its network's outputs."""

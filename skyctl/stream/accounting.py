@@ -102,23 +102,33 @@ class ShotAccount:
         """How many distinct frames came so far."""
         return self._received
 
-    def missing(self, sent_frames: int | None) -> int:
+    def missing(self, sent_frames: int | None, *, ended_early: bool = False) -> int:
         """How many frames never came, when the source says it sent ``sent_frames``.
 
-        A source that sends fewer frames than it promised lost them itself: they are missing too.
-        One that numbers more than it promised is held to its numbers.
+        A source that sends fewer frames than it promised lost them itself: they are missing too,
+        unless it was made to end early, on purpose. One that numbers more than it promised is held
+        to its numbers.
         """
-        expected = self.start.expected_frames if self.start else 0
-        return max(sent_frames or 0, expected, self._last + 1) - self._received
+        return self._expected(sent_frames, ended_early) - self._received
 
-    def close(self, sent_frames: int | None) -> ShotEnd:
+    def _expected(self, sent_frames: int | None, ended_early: bool) -> int:
+        promised = 0 if ended_early else self._promised
+        return max(sent_frames or 0, promised, self._last + 1)
+
+    @property
+    def _promised(self) -> int:
+        return self.start.expected_frames if self.start else 0
+
+    def close(self, sent_frames: int | None, *, ended_early: bool = False) -> ShotEnd:
         """The end of the shot, with its counts; ``sent_frames`` is None when no end message came.
 
+        ended_early : the camera was told to; it may have been told too late
         Raises ValueError for a shot without a start.
         """
         if self.start is None:
             raise ValueError("a shot without a start has no end to tell of")
-        counts = Counts(received=self._received, missing=self.missing(sent_frames), **self._counts)
+        missing = self.missing(sent_frames, ended_early=ended_early)
+        counts = Counts(received=self._received, missing=missing, **self._counts)
         transit = self._transit
         return ShotEnd(
             run=self.start.run,
@@ -126,4 +136,5 @@ class ShotAccount:
             sent_frames=sent_frames,
             counts=counts,
             transit_ms=(transit.quantile(0.5), transit.largest_ms) if transit.total else None,
+            ended_early=ended_early and self._expected(sent_frames, True) < self._promised,
         )

@@ -23,6 +23,8 @@ _POLL_MS = 50
 _AT_ONCE = 64
 _BYTES_AT_ONCE = 2**20
 """So much is handed on while it is in the processor's cache."""
+_LAST_FRAME_S = 1.0
+"""What was exposed before the camera was told to stop is here by then."""
 _CLOCK_EVERY_S = 30.0
 _REMEMBERED_SHOTS = 256
 _NOBODYS_CLOCK_NS = 86_400 * 1_000_000_000
@@ -76,6 +78,7 @@ class Hub:
         self._upstream_dropped = 0
         self._shot_number = 0
         self._last_message = 0.0
+        self._told_to_end = ""
         self._outbox: list[Event] = []
         self._taken_bytes = 0
         self._stop = threading.Event()
@@ -126,6 +129,18 @@ class Hub:
         """Whether the receiving thread runs."""
         return self._thread.is_alive() and not self._stop.is_set()
 
+    def finish(self, shot: str) -> None:
+        """The camera is about to be told to expose no more of this movie: what it then never
+        exposes is not missing. From any thread; tell the hub first, or the end may come before.
+
+        For sources that cannot say it. Their movie is over with their end, or when nothing came for
+        a second, and what is expected are the numbers that came: nobody knows of a lost tail. A
+        source that says it itself is held to its own count. A movie that is over, or another than
+        the one under way, is let be.
+        """
+        if not self._source.parser.names_shots:
+            self._told_to_end = shot
+
     def close(self) -> None:
         """Stop receiving. An open movie is closed as incomplete."""
         self._stop.set()
@@ -138,13 +153,21 @@ class Hub:
             while not self._stop.is_set():
                 self._receive()
                 self._hand_on()
-                if self._account and time.monotonic() - self._last_message > self._stall_s:
-                    _log.warning("shot %s: no message for %g s", self._shot, self._stall_s)
-                    self._finish(None)
+                self._end_silent_movie()
             self._finish(None)
             self._hand_on()
         finally:
             self._source.transport.close()
+
+    def _end_silent_movie(self) -> None:
+        if self._account is None:
+            return
+        silence_s = time.monotonic() - self._last_message
+        if self._shot == self._told_to_end and silence_s > min(_LAST_FRAME_S, self._stall_s):
+            self._finish(None)
+        elif silence_s > self._stall_s:
+            _log.warning("shot %s: no message for %g s", self._shot, self._stall_s)
+            self._finish(None)
 
     @property
     def _shot(self) -> str:
@@ -191,7 +214,7 @@ class Hub:
         elif self._account is None or not self._account.owns(event):
             self._sort_out_of_place(event)
         elif isinstance(event, ShotEnd):
-            self._finish(event.sent_frames)
+            self._finish(event.sent_frames, event.ended_early)
         else:
             if self._account.accept(event):
                 self.totals["received"] += 1
@@ -261,13 +284,15 @@ class Hub:
         if self._account:
             self._account.note(what)
 
-    def _finish(self, sent_frames: int | None) -> None:
+    def _finish(self, sent_frames: int | None, ended_early: bool = False) -> None:
         if self._account is None or self._account.start is None:
             return
         # Some senders count anew for each movie.
         dropped = self._source.transport.upstream_dropped - self._upstream_dropped
         self._account.note("upstream_dropped", max(0, dropped))
-        end = self._account.close(sent_frames)
+        if self._shot == self._told_to_end:  # whose count repeats its promise, if it has one
+            sent_frames, ended_early = None, True
+        end = self._account.close(sent_frames, ended_early=ended_early)
         self._account = None
         self._over.append((end.run, end.shot))
         for what in ("missing", "duplicates", "reordered", "upstream_dropped"):

@@ -131,12 +131,16 @@ class Publisher:
         self._sent += 1
         self._frames += 1
 
-    def end(self, run: str, shot: str, frames: int | None = None) -> None:
+    def end(
+        self, run: str, shot: str, frames: int | None = None, *, ended_early: bool = False
+    ) -> None:
         """Close the movie with the number of frames that were sent.
 
         frames : the true number, from a camera that knows of frames lost before they got here
+        ended_early : the camera was told to expose no more; what it promised besides is not lost
         """
-        self._send(wire.encode_end(run, shot, self._sent if frames is None else frames))
+        sent = self._sent if frames is None else frames
+        self._send(wire.encode_end(run, shot, sent, ended_early=ended_early))
         self._watch()
 
     def _watch(self) -> None:

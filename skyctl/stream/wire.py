@@ -70,6 +70,7 @@ class _StartData(_UserData):
     expected_frames: int = Field(strict=True, ge=0, le=MOST_FRAMES)
     shape: tuple[_Side, _Side] | tuple[Literal[3], _Side, _Side]
     number: int = Field(default=0, strict=True, ge=0, lt=2**63)
+    may_end_early: bool = Field(default=False, strict=True)
 
 
 class _ImageData(_UserData):
@@ -80,6 +81,7 @@ class _ImageData(_UserData):
 
 class _EndData(_UserData):
     frames: int = Field(strict=True, ge=0, le=MOST_FRAMES)
+    ended_early: bool = Field(default=False, strict=True)
 
 
 def describe_start(start: ShotStart) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def describe_start(start: ShotStart) -> dict[str, Any]:
         "expected_frames": start.expected_frames,
         "shape": list(start.shape),
         "number": start.number,
+        "may_end_early": start.may_end_early,
     }
 
 
@@ -108,6 +111,7 @@ def read_start(user_data: Mapping[Any, Any]) -> ShotStart:
         expected_frames=start.expected_frames,
         shape=start.shape,
         number=start.number,
+        may_end_early=start.may_end_early,
     )
 
 
@@ -235,9 +239,12 @@ def image_layout(run: str, shot: str, shape: tuple[int, ...]) -> ImageLayout | N
     return ImageLayout(run, shot, shape)
 
 
-def encode_end(run: str, shot: str, sent_frames: int) -> bytes:
-    """The end message of a shot; it carries the count, so that a lost tail shows."""
-    return _encode("end", run, shot, {"frames": sent_frames})
+def encode_end(run: str, shot: str, sent_frames: int, *, ended_early: bool = False) -> bytes:
+    """The end message of a shot; it carries the count, so that a lost tail shows.
+
+    ended_early : on purpose; the count and not the promise of the start is then what is to come
+    """
+    return _encode("end", run, shot, {"frames": sent_frames, "ended_early": ended_early})
 
 
 def _encode(kind: str, run: str, shot: str, user_data: dict[str, Any], **fields: Any) -> bytes:
@@ -347,7 +354,9 @@ def _decode(
                 received_ns=received_ns,
             )
         end = _EndData.model_validate(dict(user_data))
-        return ShotEnd(run=end.run, shot=end.shot, sent_frames=end.frames)
+        return ShotEnd(
+            run=end.run, shot=end.shot, sent_frames=end.frames, ended_early=end.ended_early
+        )
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

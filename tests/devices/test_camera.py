@@ -1,16 +1,20 @@
 """The camera: every frame of a movie is on disk before it is done, and it never waits for ever."""
 
+import threading
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
-from ophyd.utils import RedundantStaging
+from ophyd.utils import LimitError, RedundantStaging
 
 from skyctl.beamline import simulated_beamline
 from skyctl.devices.camera import FilmCamera
 from skyctl.errors import PulseRefused, RecordingError, StreamError
 from skyctl.pulse import Exposure, Pulse
 from skyctl.recording.reader import Recording
+from skyctl.recording.replay import replay
+from skyctl.verdict import Verdict
 
 PULSE = Pulse(amplitude_T=2.0, width_ps=8.0)
 LOOK = Exposure(shot="look", pulsed=False)
@@ -22,16 +26,20 @@ class BlindDriver:
     shape = (4, 4)
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.exposures, self.finished = [], [], []
         self.armed = ""
 
     def expose(self, _run, exposure, _movie):
         self.asked.append(exposure.shot)
+        self.exposures.append(exposure)
         self.armed = exposure.shot if exposure.pulsed else ""
 
     def cancel(self):
         armed, self.armed = self.armed, ""
         return armed
+
+    def finish(self, shot):
+        self.finished.append(shot)
 
     def describe(self):
         return {}
@@ -72,6 +80,7 @@ def film(beamline, exposure: Exposure) -> None:
 
 
 def test_the_frames_of_a_movie_are_on_disk_when_it_is_done(beamline):
+    beamline.camera.ends_early.put(0)
     beamline.camera.stage()
     film(beamline, LOOK)
     film(beamline, Exposure(shot="shot"))
@@ -79,7 +88,7 @@ def test_the_frames_of_a_movie_are_on_disk_when_it_is_done(beamline):
     assert beamline.camera.received.get() == frames
     assert beamline.camera.missing.get() == 0
     with Recording(beamline.camera.recording) as recording:  # while it is still open
-        counted = {s.shot: (len(list(f)), n) for s, f, n in recording.shots()}
+        counted = {s.shot: (len(list(f)), end.sent_frames) for s, f, end in recording.shots()}
         assert [int(row["received"]) for row in recording.ends] == [1, frames]
     assert counted == {"look": (1, 1), "shot": (frames, frames)}
     beamline.camera.unstage()
@@ -159,6 +168,7 @@ def test_time_counts_again_after_a_pause(blind):
 
 
 def test_a_movie_under_way_is_recorded_to_its_end_when_unstaged(beamline):
+    beamline.camera.ends_early.put(0)
     camera = beamline.camera
     camera.stage()
     film(beamline, LOOK)
@@ -244,6 +254,7 @@ def test_a_port_in_use_is_named(beamline, tmp_path):
 
 
 def test_a_lost_frame_is_counted_and_holds_fire(beamline, monkeypatch):
+    beamline.camera.ends_early.put(0)
     beamline.camera.stage()
     film(beamline, LOOK)
     send = beamline.publisher.frame
@@ -265,6 +276,7 @@ def test_a_lost_frame_is_counted_and_holds_fire(beamline, monkeypatch):
 
 
 def test_a_frame_that_comes_late_is_recorded_and_holds_fire(beamline, monkeypatch):
+    beamline.camera.ends_early.put(0)
     beamline.camera.stage()
     film(beamline, LOOK)
     send = beamline.publisher.frame
@@ -287,3 +299,120 @@ def test_a_frame_that_comes_late_is_recorded_and_holds_fire(beamline, monkeypatc
     beamline.camera.unstage()
     with Recording(beamline.camera.recording) as recording:
         assert recording.frame_count == 1 + len(beamline.camera.movie.times_ps)
+
+
+def test_a_certain_verdict_ends_the_movie_and_event_and_file_say_so(beamline):
+    camera = beamline.camera
+    camera.stage()
+    film(beamline, LOOK)
+    film(beamline, Exposure(shot="shot"))
+    result, promised = beamline.classifier.result, len(camera.movie.times_ps)
+    documents = list(camera.frames.collect_asset_docs())
+    camera.unstage()
+    assert result.verdict.early
+    assert result.ended_early
+    assert result.problem == ""
+    exposed = camera.frames_exposed.get()
+    assert len(result.latencies_ms) <= exposed < promised == camera.frames_promised.get()
+    assert (camera.received.get(), camera.missing.get()) == (exposed, 0)
+    assert camera.ended_early.get() == 1
+    assert documents[-1][1]["indices"] == {"start": 0, "stop": 1 + exposed}
+    with Recording(camera.recording) as recording:
+        look, shot = recording.shots()
+        assert [frame.index for frame in shot[1]] == list(range(exposed))
+        assert (shot[0].may_end_early, shot[0].expected_frames) == (True, promised)
+        assert (shot[2].sent_frames, shot[2].ended_early) == (exposed, True)
+        assert not look[0].may_end_early
+        assert (recording.frames_exposed, recording.frames_promised) == (1 + exposed, 1 + promised)
+        report = replay(recording, beamline.streaming.model)
+    assert report.identical
+    again = report.shots[1].result
+    assert again.verdict.probabilities == result.verdict.probabilities
+    assert (again.label, again.state, again.ended_early) == (result.label, result.state, True)
+
+
+def test_the_same_movie_filmed_whole_has_the_same_verdicts_up_to_there(beamline, tmp_path):
+    def verdicts(ends_early, line):
+        line.camera.ends_early.put(ends_early)
+        line.camera.stage()
+        film(line, LOOK)
+        film(line, Exposure(shot="shot"))
+        line.camera.unstage()
+        line.sample.wait_settled()
+        with Recording(line.camera.recording) as recording:
+            return recording.verdicts["probabilities"].tolist(), line.sample.spins()
+
+    with simulated_beamline(tmp_path / "whole") as other:
+        whole, spins = verdicts(0, other)
+        assert other.camera.frames_exposed.get() == len(whole) == 34
+        assert other.camera.ended_early.get() == 0
+        assert not other.classifier.result.ended_early
+    early, spins_early = verdicts(1, beamline)
+    assert 0 < len(early) < 34
+    assert early == whole[: len(early)]
+    np.testing.assert_array_equal(spins_early, spins)
+
+
+def verdict(shot: str, early: bool = True) -> Verdict:
+    return Verdict(shot, 3, 15.0, ("a", "b"), (1.0, 0.0), "a", early=early)
+
+
+def test_the_camera_is_told_once_of_the_movie_under_way(beamline, blind):
+    blind.prepare(Exposure(shot="armed"))
+    status = blind.trigger()
+    tell = beamline.streaming._tell
+    for news in (verdict("armed", early=False), verdict("other")):
+        tell(news)
+    for _ in range(3):
+        tell(verdict("armed"))
+    blind.trigger()  # the same movie again, as after a pause
+    tell(verdict("armed"))
+    blind._ender.close()  # it has done all it was told
+    assert blind._driver.finished == ["armed"]
+    status.exception(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("ends_early", "pulsed"), [(0, True), (False, True), (1, False), (True, False)]
+)
+def test_a_camera_that_ends_nothing_early_and_a_look_are_not_told(
+    beamline, blind, ends_early, pulsed
+):
+    blind.ends_early.put(ends_early)
+    blind.prepare(Exposure(shot="armed", pulsed=pulsed, ends_early=True))  # the camera's to say
+    status = blind.trigger()
+    assert not blind._driver.exposures[-1].ends_early
+    beamline.streaming._tell(verdict("armed"))
+    blind._ender.close()
+    assert blind._driver.finished == []
+    status.exception(timeout=30)
+
+
+def test_the_classifier_does_not_wait_for_a_slow_camera_whose_failure_is_logged(
+    beamline, blind, monkeypatch, caplog
+):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(_shot):
+        asked.set()
+        assert go_on.wait(20)
+        raise OSError("no answer")
+
+    monkeypatch.setattr(blind._driver, "finish", slow)
+    blind.prepare(Exposure(shot="armed"))
+    status = blind.trigger()
+    beamline.streaming._tell(verdict("armed"))  # comes back though the camera has not answered
+    assert asked.wait(20)
+    go_on.set()
+    blind._ender.close()
+    assert "shot armed could not be ended early" in caplog.text
+    assert blind.hold_reason() == ""
+    status.exception(timeout=30)
+
+
+@pytest.mark.parametrize("value", [2, -1, 0.5, "on", None])
+def test_ending_early_is_on_or_off(beamline, value):
+    with pytest.raises(LimitError, match="camera_ends_early"):
+        beamline.camera.ends_early.put(value)
+    configuration = beamline.camera.read_configuration()
+    assert configuration["camera_ends_early"]["value"] == 1

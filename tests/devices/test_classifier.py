@@ -70,6 +70,7 @@ def test_an_abstention_after_arming_holds_fire_too(staged):
 
 
 def test_a_pulsed_movie_gives_a_verdict_with_probabilities_and_latency(staged):
+    staged.camera.ends_early.put(0)
     look(staged, "look")
     assert staged.classifier.label.get() == ""
     for device in (staged.camera, staged.classifier):

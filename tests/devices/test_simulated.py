@@ -25,6 +25,7 @@ class NotingPublisher:
 
     def __init__(self):
         self.frames, self.ends, self.promised = [], [], []
+        self.ended_early = []
 
     def start(self, start):
         self.open = start
@@ -32,9 +33,10 @@ class NotingPublisher:
     def frame(self, frame):
         self.frames.append(frame)
 
-    def end(self, _run, shot, frames=None):
+    def end(self, _run, shot, frames=None, *, ended_early=False):
         self.ends.append(shot)
         self.promised.append(frames)
+        self.ended_early.append(ended_early)
 
 
 @pytest.fixture
@@ -247,3 +249,85 @@ def test_a_camera_or_calibration_that_cannot_be_is_refused(options, fault):
 def test_a_bad_calibration_builds_no_beamline(tmp_path):
     with pytest.raises(ValueError, match="field calibration"):
         simulated_beamline(tmp_path, field_calibration=-1.0)
+
+
+class EndsAt(NotingPublisher):
+    """Has the movie ended while a frame of this index is on its way."""
+
+    def __init__(self, index, shot="a"):
+        super().__init__()
+        self.index, self.shot = index, shot
+
+    def frame(self, frame):
+        super().frame(frame)
+        if frame.index == self.index:
+            self.sample.finish(self.shot)
+
+
+@pytest.fixture
+def pulsed():
+    """Makes a sample that is pulsed and filmed once; the pulse is at its peak at 20 ps, the film is
+    watched to 45 ps."""
+    made = []
+
+    def film(publisher, temperature_K=0.0):
+        parameters = FilmParameters(rows=20, columns=30, temperature_K=temperature_K)
+        sample = SimulatedSample(Film(parameters, precision="f4"), publisher, settle_ps=5.0)
+        publisher.sample = sample
+        made.append(sample)
+        exposure = Exposure(shot="a", ends_early=True)
+        sample.expose("run", exposure, Movie(duration_ps=45.0, interval_ps=5.0))
+        sample.fire("a", Pulse(amplitude_T=4.0, width_ps=8.0, peak_ps=20.0))
+        sample.wait_settled()
+        return sample
+
+    yield film
+    for sample in made:
+        sample.close()
+
+
+def test_a_movie_that_is_ended_exposes_no_more_and_says_so(pulsed):
+    publisher = EndsAt(3)
+    pulsed(publisher)
+    assert [frame.index for frame in publisher.frames] == [0, 1, 2, 3]
+    assert (publisher.promised, publisher.ended_early) == ([4], [True])
+    assert (publisher.open.expected_frames, publisher.open.may_end_early) == (10, True)
+
+
+@pytest.mark.parametrize("temperature_K", [0.0, 10.0])
+@pytest.mark.parametrize("index", [0, 3, 8])
+def test_the_film_does_not_care_when_its_movie_was_ended(pulsed, index, temperature_K):
+    whole, early = NotingPublisher(), EndsAt(index)
+    watched = pulsed(whole, temperature_K)
+    ended = pulsed(early, temperature_K)
+    assert len(early.frames) == index + 1 < len(whole.frames) == 10
+    np.testing.assert_array_equal(ended.spins(), watched.spins())
+    for one, other in zip(early.frames, whole.frames, strict=False):
+        np.testing.assert_array_equal(one.data, other.data)
+
+
+@pytest.mark.parametrize("publisher", [EndsAt(9), EndsAt(3, shot="another")])
+def test_a_movie_told_too_late_or_another_one_told_is_whole(pulsed, publisher):
+    sample = pulsed(publisher)
+    assert len(publisher.frames) == 10
+    assert (publisher.promised, publisher.ended_early) == ([10], [False])
+    sample.finish("a")  # it is over
+    sample.expose("run", Exposure(shot="b"), Movie(duration_ps=10.0, interval_ps=5.0))
+    sample.fire("b", Pulse(width_ps=2.0, peak_ps=5.0))
+    sample.wait_settled()
+    assert (publisher.promised, publisher.ended_early) == ([10, 3], [False, False])
+
+
+def test_frames_that_the_camera_lost_are_missing_of_a_movie_that_was_ended():
+    imaging = Imaging(dropped=0.3, seed=1)
+    seen = [index for index in range(9) if imaging.arrives(frame=index)]
+    assert seen[-1] >= len(seen), "one before the last was lost"
+    publisher = EndsAt(seen[-1])
+    film = Film(FilmParameters(rows=20, columns=30), precision="f4")
+    publisher.sample = sample = SimulatedSample(film, publisher, settle_ps=5.0, imaging=imaging)
+    sample.expose("run", Exposure(shot="a"), Movie(duration_ps=45.0, interval_ps=5.0))
+    sample.fire("a", Pulse(width_ps=4.0, peak_ps=20.0))
+    sample.wait_settled()
+    sample.close()
+    assert publisher.promised == [seen[-1] + 1]
+    assert [frame.index for frame in publisher.frames] == seen

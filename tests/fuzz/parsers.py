@@ -246,7 +246,8 @@ def _recording() -> Target:
 
     pulse = {"amplitude_T": 0.1, "width_ps": 8, "spot": {"x": 1, "y": 2, "sigma": 3}}
     header = {"pulse": pulse, "movie": {"duration_ps": 165, "interval_ps": 5}, "shape": [3, 4, 5]}
-    seeds = [json.dumps(header).encode(), json.dumps({**header, "pulse": None}).encode()]
+    headers = (header, {**header, "pulse": None}, {**header, "may_end_early": True})
+    seeds = [json.dumps(each).encode() for each in headers]
     return Target(parse_header, (RecordingError,), seeds, 0.15)
 
 

@@ -11,7 +11,8 @@ from onnx import TensorProto, helper
 
 from skyctl.errors import ModelError
 from skyctl.inference.model import SHIPPED, MovieBatch, MovieClassifier, shipped_model
-from skyctl.inference.rules import Rules
+from skyctl.inference.rules import Rules, Validity, noise_of
+from skyctl.pulse import Pulse
 
 FEATURES, CLASSES = 6, 3
 CLASS_NAMES = ("breathing", "switching", "collapse", "nucleation", "nothing", "mixed")
@@ -175,15 +176,20 @@ def test_the_shipped_model_says_what_it_is(model):
     card = model.card
     assert card.classes == CLASS_NAMES
     assert card.threshold == 0.8
-    assert card.preprocessing == "shape"
+    assert card.preprocessing == "cells"
+    assert card.valid.interval_ps == (0.1, 20.5)
+    assert 0 < card.reliability.wrong < 0.05
     assert 0.5 < card.rules.early < 1
     assert len(card.data_sha256) == len(card.file_sha256) == 64
     assert model.provider == "CPUExecutionProvider"
 
 
-def verdicts(model, images, orientation=1.0):
-    model.reset(orientation)
-    return np.array([model.step(sz) for sz in images])
+PULSE = Pulse(width_ps=28)
+
+
+def verdicts(model, images, interval_ps=5.0):
+    times_ps = [interval_ps * index for index in range(len(images))]
+    return np.array(list(model.watch(images, times_ps, PULSE)))
 
 
 def test_probabilities_sum_to_one(model, movie):
@@ -210,7 +216,7 @@ def test_the_state_is_carried_as_the_graph_says(write):
     weights = np.linspace(-1, 1, 18, dtype=np.float32).reshape(6, 3)
     rng = np.random.default_rng(0)
     hidden = np.zeros(3)
-    model.reset(1.0)
+    model.begin(-np.ones((2, 3)))
     for _ in range(5):
         sz = np.sort(rng.uniform(-1, 1, 6)).astype(np.float32)
         lower = np.quantile(
@@ -222,7 +228,7 @@ def test_the_state_is_carried_as_the_graph_says(write):
 
 
 def test_a_film_turned_over_gets_the_same_verdicts(model, movie):
-    turned = verdicts(model, [-sz for sz in movie], orientation=-1.0)
+    turned = verdicts(model, [-sz for sz in movie])
     assert turned.tobytes() == verdicts(model, movie).tobytes()
 
 
@@ -241,7 +247,7 @@ def test_without_rules_a_class_is_named_from_the_threshold_on(write, probabiliti
     assert MovieClassifier(write()).label(np.array(probabilities)) == label
 
 
-RULES = Rules((0.3, 0.6, 0.9), 0.95, 0.8, 10.0, 0.01, 0.95, 5.0)
+RULES = Rules((0.3, 0.6, 0.9), 0.95, 0.8, 0.004, 0.95, 5.0)
 
 
 @pytest.mark.parametrize(
@@ -272,24 +278,28 @@ def test_rules_that_cannot_be_are_refused(change):
 def test_many_movies_at_once_get_what_each_gets_alone(model, movie):
     images = [movie, [-sz for sz in movie], [sz[:50] for sz in movie]]
     together = MovieBatch(model, streams=3)
-    for stream, orientation in enumerate((1.0, -1.0, 1.0)):
-        together.reset(stream, orientation)
+    for stream in range(3):
+        together.begin(stream, images[stream][0], PULSE)
     for t in range(len(movie)):
-        probabilities = together.step([images[0][t], images[1][t], images[2][t]])
-    for stream, orientation in enumerate((1.0, -1.0, 1.0)):
-        alone = verdicts(model, images[stream], orientation)[-1]
+        probabilities = together.step([images[0][t], images[1][t], images[2][t]], 5.0 * t)
+    for stream in range(3):
+        alone = verdicts(model, images[stream])[-1]
         np.testing.assert_allclose(probabilities[stream], alone, atol=1e-5)
         assert together.novelty[stream] == pytest.approx(model.novelty, rel=1e-4)
 
 
 def test_a_stream_without_a_frame_stays_where_it_is(model, movie):
     together = MovieBatch(model, streams=2)
-    for sz in movie[:4]:
-        together.step([sz, None])
-    probabilities = together.step([None, movie[0]])
+    with pytest.raises(ValueError, match="stream 1: a frame before `begin`"):
+        together.step([None, movie[0]])
+    for stream in range(2):
+        together.begin(stream, movie[0], PULSE)
+    for t, sz in enumerate(movie[:4]):
+        together.step([sz, None], 5.0 * t)
+    probabilities = together.step([None, movie[0]], 0.0)
     np.testing.assert_allclose(probabilities[1], verdicts(model, movie[:1])[0], atol=1e-5)
     assert np.isnan(probabilities[0]).all()
-    again = together.step([movie[4], None])
+    again = together.step([movie[4], None], 20.0)
     np.testing.assert_allclose(again[0], verdicts(model, movie[:5])[-1], atol=1e-5)
 
 
@@ -298,7 +308,58 @@ def test_a_gpu_gives_what_the_cpu_gives(model, movie):
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("needs an NVIDIA GPU and an onnxruntime with CUDA")
     batch = MovieBatch(MovieClassifier(provider="cuda"), streams=8)
-    for sz in movie:
-        probabilities = batch.step([sz] * 8)
+    for stream in range(8):
+        batch.begin(stream, movie[0], PULSE)
+    for t, sz in enumerate(movie):
+        probabilities = batch.step([sz] * 8, 5.0 * t)
     expected = np.tile(verdicts(model, movie)[-1], (8, 1))
     np.testing.assert_allclose(probabilities, expected, atol=1e-3)
+
+
+VALID = Validity(interval_ps=(0.1, 20.5), first_after_peak_ps=0.0, noise=1.7, pixels=20)
+
+
+@pytest.mark.parametrize(
+    ("images", "times_ps", "why"),
+    [
+        ([(100, 100)] * 3, [0, 25, 50], "frames 25 ps apart"),
+        ([(100, 100)] * 2, [60, 65], "the first frame is 20 ps after the pulse's peak"),
+        ([(15, 15)] * 2, [0, 5], "frames of 15 x 15 pixels"),
+    ],
+)
+def test_a_movie_that_the_model_is_not_made_for_is_not_named(model, images, times_ps, why):
+    frames = [np.full(shape, -0.97, np.float32) for shape in images]
+    for probabilities in model.watch(frames, times_ps, PULSE):
+        label = model.label(probabilities)
+    assert why in model.outside
+    assert label is None
+    assert not model.may_stop(probabilities, 50.0)
+    assert list(model.watch([-np.ones((30, 30), np.float32)], [0.0], PULSE))
+    assert model.outside == ""
+
+
+def test_too_noisy_a_camera_is_outside():
+    rng = np.random.default_rng(0)
+    film = np.full((100, 100), -0.97)
+    assert VALID.refuses_first(film + rng.normal(0, 1.5, film.shape), -40) == ""
+    assert "pixel noise of 2.5" in VALID.refuses_first(film + rng.normal(0, 2.5, film.shape), -40)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.1, 1.0])
+def test_noise_is_told_from_a_film(film, disc, sigma):
+    rng = np.random.default_rng(1)
+    image = film(disc(50, 50, 5)) + rng.normal(0, sigma, (100, 100))
+    assert noise_of(image) == pytest.approx(sigma, rel=0.05, abs=0.01)
+
+
+def test_what_a_model_is_valid_for_survives_being_written_down():
+    assert Validity.from_json(VALID.as_json()) == VALID
+
+
+def test_frames_that_come_too_soon_are_passed_over(model, movie):
+    """A frame a picosecond, of a film at rest between its frames, is a frame every four."""
+    often = [movie[index // 4] for index in range(4 * len(movie))]
+    fast = np.array(list(model.watch(often, range(len(often)), PULSE)))
+    slow = verdicts(model, movie, interval_ps=4.0)
+    assert fast[::4].tobytes() == slow.tobytes()
+    assert fast[1::4].tobytes() == slow.tobytes()

@@ -1,5 +1,7 @@
 """The streaming classifier: a verdict a frame, a result a movie, and what must not be acted on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,9 +36,11 @@ def test_a_movie_has_a_verdict_a_frame_and_one_result(classifier, play, movie):
 
 def test_verdicts_are_the_models_own(classifier, play, movie, model):
     verdicts, _ = play(classifier, movie, counts=WHOLE)
-    model.reset(1.0)
+    model.begin(movie[0], Pulse(width_ps=8))
     for verdict, sz in zip(verdicts, movie, strict=True):
-        assert verdict.probabilities == tuple(map(float, model.step(sz)))
+        expected = model.step(sz, verdict.movie_time_ps)
+        assert verdict.probabilities == tuple(map(float, expected))
+        assert verdict.transitions == tuple(map(float, model.transitions))
 
 
 def test_a_movie_does_not_remember_the_one_before(classifier, play, movie):
@@ -205,18 +209,17 @@ def test_a_verdict_may_be_early_after_the_peak_only_and_only_where_a_class_is_na
     early = [verdict for verdict in told if verdict.early]
     assert early
     for verdict in early:
-        assert verdict.movie_time_ps >= 40 + classifier.model.card.rules.early_after_ps
+        assert verdict.movie_time_ps >= 40
         assert verdict.label == "breathing"
-        assert max(verdict.probabilities) >= classifier.model.card.rules.early
+        assert max(verdict.transitions) >= classifier.model.card.rules.early
 
 
 @pytest.mark.parametrize("pixels", [(25, 25), (50, 70)])
 def test_a_noisy_camera_of_few_pixels_gets_the_same_answer(classifier, pulsed, pixels):
     imaging = Imaging(pixels=pixels, gaussian_noise=0.1)
     model = classifier.model
-    model.reset(1.0)
-    for index, sz in enumerate(pulsed):
-        probabilities = model.step(imaging.image(sz, frame=index))
+    images = [imaging.image(sz, frame=index) for index, sz in enumerate(pulsed)]
+    *_, probabilities = model.watch(images, Movie(duration_ps=165).times_ps, Pulse(width_ps=8))
     assert model.label(probabilities) == "breathing"
 
 
@@ -253,3 +256,110 @@ def test_who_unsubscribed_is_told_no_more(classifier, play, movie):
     classifier.unsubscribe(told.append)
     play(classifier, movie[:2], counts=Counts(received=2))
     assert told == []
+
+
+class ThirdFrameIsSure:
+    """A model that is certain at the third frame, and only there; the rest is the real one's."""
+
+    def __init__(self, model):
+        self._model = model
+        self.seen = 0
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+    def reset(self, orientation):
+        self.seen = 0
+        self._model.reset(orientation)
+
+    def step(self, sz):
+        self.seen += 1
+        return self._model.step(sz)
+
+    def may_stop(self, _probabilities, _after_peak_ps):
+        return self.seen == 3
+
+
+@pytest.fixture
+def stream(model):
+    """Gives a movie of 12 promised frames to a classifier that is sure of its third one."""
+
+    def run(images, *, may_end_early, ended_early, counts=None):
+        told = []
+        classifier = StreamingClassifier(ThirdFrameIsSure(model))
+        classifier.subscribe(told.append)
+        start = ShotStart("run", "s", Pulse(width_ps=8), Movie(), 12, (100, 100))
+        classifier.handle(replace(start, may_end_early=may_end_early))
+        for index, data in enumerate(images):
+            classifier.handle(Frame("run", "s", index, 5.0 * index, 1, data, 7))
+        counts = counts or Counts(received=len(images))
+        classifier.handle(ShotEnd("run", "s", len(images), counts, ended_early=ended_early))
+        assert classifier.model.seen == len(told) - 1, "the network sees what it gives a verdict on"
+        return told[:-1], told[-1]
+
+    return run
+
+
+def timeless(result):
+    """What a result says, without how long it took."""
+    return replace(
+        result,
+        verdict=replace(result.verdict, decided_ns=0),
+        latencies_ms=(),
+        counts=Counts(),
+        belief=None,
+    )
+
+
+def test_the_first_certain_verdict_is_the_movies_however_many_frames_follow(stream, movie):
+    results = []
+    for frames in (3, 4, 7, 12):
+        verdicts, result = stream(movie[:frames], may_end_early=True, ended_early=frames < 12)
+        assert [verdict.index for verdict in verdicts] == [0, 1, 2]
+        assert result.verdict is verdicts[-1]
+        assert result.problem == ""
+        assert result.ended_early
+        results.append(timeless(result))
+    assert results == [results[0]] * 4
+
+
+def test_what_was_on_its_way_when_the_movie_had_its_verdict_can_spoil_nothing(stream, movie):
+    _, clean = stream(movie[:3], may_end_early=True, ended_early=True)
+    _, result = stream([*movie[:3], spoil(np.nan)(movie[3])], may_end_early=True, ended_early=True)
+    assert timeless(result) == timeless(clean)
+
+
+def test_a_frame_lost_of_a_movie_that_ended_early_holds_it_all_the_same(stream, movie):
+    counts = Counts(received=4, missing=1)
+    _, result = stream(movie[:4], may_end_early=True, ended_early=True, counts=counts)
+    assert result.problem == "1 of 5 frames missing"
+
+
+def test_a_certain_verdict_on_the_last_frame_ends_nothing_early(model, play, movie):
+    classifier = StreamingClassifier(ThirdFrameIsSure(model))
+    told = []
+    classifier.subscribe(told.append)
+    start = ShotStart("run", "s", Pulse(width_ps=8), Movie(), 3, (100, 100), may_end_early=True)
+    classifier.handle(start)
+    for index in range(3):
+        classifier.handle(Frame("run", "s", index, 5.0 * index, 1, movie[index], 7))
+    classifier.handle(ShotEnd("run", "s", 3, Counts(received=3)))
+    assert told[-2].early
+    assert not told[-1].ended_early
+
+
+def test_where_movies_do_not_end_early_every_frame_is_asked(stream, movie):
+    verdicts, result = stream(movie, may_end_early=False, ended_early=False)
+    assert [verdict.index for verdict in verdicts if verdict.early] == [2]
+    assert len(verdicts) == 12
+    assert result.verdict is verdicts[-1]
+    assert not result.ended_early
+
+
+@pytest.mark.parametrize(("may_end_early", "frames"), [(True, 2), (False, 5)])
+def test_a_movie_ended_before_its_verdict_was_certain_must_not_be_acted_on(
+    stream, movie, may_end_early, frames
+):
+    _, result = stream(movie[:frames], may_end_early=may_end_early, ended_early=True)
+    assert result.problem == f"ended early, after {frames} frames, and no verdict was certain"
+    assert not result.ended_early

@@ -1,17 +1,22 @@
 """Calibration: each guarantee checked on fresh draws of a world whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import softmax
 
 from skyctl.models.calibration import (
+    EARLY_WRONG,
     Novelty,
+    Watched,
     calibration_error,
     conformal_floors,
     fit_early,
     fit_temperature,
     stop_at,
 )
+from skyctl.process import PROCESSES, TRANSITIONS, transition
 
 
 def world(n, seed, sharpness=1.0, classes=4):
@@ -56,52 +61,69 @@ def test_a_class_with_too_few_movies_is_in_every_set():
     assert conformal_floors(p, np.array([0] * 30 + [1] * 5), 0.95) == (0.9, 0.0)
 
 
+BREATHES, SWITCHES = transition("one", "one", False), transition("one", "one", True)
+FLOORS = (0.5,) * len(PROCESSES)
+
+
 def movies(n, seed, late=0.02):
-    """Two classes; p of the true one grows with time, and a few movies change their mind."""
+    """Two transitions; p of the true one grows with time, and a few movies change their mind."""
     rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, n)
+    labels = np.where(rng.random(n) < 0.5, BREATHES, SWITCHES)
     p_true = np.clip(rng.beta(4, 2, (n, 1)) * np.linspace(0.6, 2, 12), 0.02, 0.98)
     misled = rng.random(n) < late
     p_true[misled, 4:9] = 1 - np.maximum(p_true[misled, 4:9], 0.9)
-    p = np.stack([1 - p_true, p_true], axis=2)
-    return np.where(labels[:, None, None] == 1, p, p[..., ::-1]), labels
+    p = np.zeros((n, 12, TRANSITIONS))
+    others = np.where(labels == BREATHES, SWITCHES, BREATHES)
+    p[np.arange(n), :, labels], p[np.arange(n), :, others] = p_true, 1 - p_true
+    return Watched(p, labels, np.full(n, 12), np.full(n, 3))
 
 
-def timing(n):
-    return np.full(n, 12), np.full(n, 3), np.full(n, 3)
+def watched(p_of_switching, label, frames, first):
+    p = np.zeros((1, len(p_of_switching), TRANSITIONS))
+    p[0, :, SWITCHES], p[0, :, BREATHES] = p_of_switching, 1 - np.array(p_of_switching)
+    return Watched(p, np.array([label]), np.array([frames]), np.array([first]))
 
 
 def test_stopping_reads_and_answers_what_it_says():
-    p = np.array([[[0.5, 0.5], [0.9, 0.1], [0.2, 0.8], [0.1, 0.9]]])
-    frames, first, floors = np.array([4]), np.array([1]), (0.6, 0.6)
-    early = stop_at(p, np.array([1]), frames, first, first, floors, 0.85)
-    assert (early.accuracy, early.accuracy_of_whole, early.gap) == (0, 1, 1)
+    one = watched([0.5, 0.1, 0.8, 0.9], SWITCHES, frames=4, first=1)
+    early, at = stop_at(one, FLOORS, 0.85)
+    assert (early.accuracy, early.accuracy_of_whole, early.wrong, early.stopped) == (0, 1, 1, 1)
     assert early.read == pytest.approx(1 / 3)
-    strict = stop_at(p, np.array([1]), frames, first, first, floors, 0.95)
-    assert (strict.gap, strict.read) == (0, 1)
-    too_early = stop_at(p, np.array([1]), frames, first, np.array([2]), floors, 0.75)
-    assert too_early.accuracy == 1
-    assert too_early.read == pytest.approx(2 / 3)
+    assert at == [1]
+    strict, at = stop_at(one, FLOORS, 0.95)
+    assert (strict.wrong, strict.stopped, strict.read) == (0, 0, 1)
+    assert at == [3]
+    later, _ = stop_at(replace(one, first=np.array([2])), FLOORS, 0.75)
+    assert (later.accuracy, later.read) == (1, 0.5)
 
 
-def test_early_stopping_costs_no_more_than_certified_in_fresh_movies():
+def test_a_movie_stops_only_where_its_process_is_named():
+    one = watched([0.1, 0.97, 0.97], SWITCHES, frames=3, first=0)
+    unnamed = tuple(0.99 if name == "switching" else 0.5 for name in PROCESSES)
+    assert stop_at(one, unnamed, 0.95)[0].stopped == 0
+    # One process that two transitions share names it; neither is sure of what it leaves.
+    shared = np.zeros((1, 2, TRANSITIONS))
+    for turned in (False, True):
+        shared[..., transition("one", "empty", turned)] = 0.5
+    both = Watched(shared, np.array([transition("one", "empty", True)]), *np.array([[2], [0]]))
+    assert stop_at(both, FLOORS, 0.9)[0].stopped == 0
+
+
+def test_early_stopping_is_wrong_no_more_often_than_certified_in_fresh_movies():
     """The guarantee fails in at most 5 % of calibrations; the naive rule fails in all of them."""
-    fresh, truth = movies(20_000, 999)
+    fresh = movies(20_000, 999)
     failed = naive = stopped = 0
     for seed in range(40):
-        p, labels = movies(800, seed)
-        early = fit_early(p, labels, *timing(800), (0.5, 0.5), gap=0.01)
-        there = stop_at(fresh, truth, *timing(20_000), (0.5, 0.5), early.threshold)
-        failed += there.gap > 0.01
+        early = fit_early(movies(3000, seed, late=0.01), FLOORS)
+        failed += stop_at(fresh, FLOORS, early.threshold)[0].wrong > EARLY_WRONG
         stopped += early.threshold is not None
-        naive += stop_at(fresh, truth, *timing(20_000), (0.5, 0.5), 0.8).gap > 0.01
+        naive += stop_at(fresh, FLOORS, 0.8)[0].wrong > EARLY_WRONG
     assert failed <= 4
     assert stopped == naive == 40
 
 
 def test_too_few_movies_certify_nothing():
-    p, labels = movies(200, 0, late=0.0)
-    early = fit_early(p, labels, *timing(200), (0.5, 0.5), gap=0.01)
+    early = fit_early(movies(200, 0, late=0.0), FLOORS)
     assert early.threshold is None
     assert early.read == 1
 

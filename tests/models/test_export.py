@@ -8,17 +8,20 @@ import onnx
 import pytest
 import torch
 
+from skyctl.belief import Reliability
 from skyctl.errors import ModelError
-from skyctl.inference.features import SHAPE_NUMBERS
 from skyctl.inference.model import MovieClassifier
-from skyctl.inference.rules import Rules
+from skyctl.inference.rules import Rules, Validity
 from skyctl.models.calibration import Novelty
-from skyctl.models.classifier import GatedClassifier, ProcessClassifier
+from skyctl.models.classifier import FilmWatcher, ProcessClassifier
 from skyctl.models.export import ExportedStep, export_classifier, quantise
-from skyctl.models.training import CLASSES
+from skyctl.process import PROCESSES, process_probabilities
+from skyctl.pulse import Pulse
 
-COUNT = 16 + SHAPE_NUMBERS
+COUNT = FilmWatcher.features
 SHA = "5" * 64
+VALID = Validity((1.0, 20.0), 0.0, 1.5, 20)
+WORTH = Reliability(wrong=0.01, abstains=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +29,15 @@ def parts():
     """A network that was never trained, and rules and a novelty to go with it."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    network = GatedClassifier(COUNT, 12, len(CLASSES), torch.rand(COUNT), torch.rand(COUNT) + 0.5)
+    network = FilmWatcher(seen=16, hidden=12)
     network.temperature.fill_(1.7)
-    frames = network.standardised(torch.from_numpy(rng.uniform(-1, 1, (900, COUNT))).float())
+    network.mean.uniform_(-0.2, 0.2)
+    network.deviation.uniform_(0.5, 1.5)
+    with torch.no_grad():
+        frames = network.standardised(torch.from_numpy(rng.uniform(-1, 1, (900, COUNT))).float())
     novelty = Novelty.fit(frames.numpy(), np.arange(900) < 300, axes=8, normals=3)
-    least = tuple(np.linspace(0.2, 0.7, len(CLASSES)))
-    rules = Rules(least, 0.95, 0.9, 10.0, 0.01, 0.95, 40.0)
+    least = tuple(np.linspace(0.2, 0.7, len(PROCESSES)))
+    rules = Rules(least, 0.95, 0.9, 0.004, 0.95, 40.0)
     return network.eval(), rules, replace(novelty, limit=40.0)
 
 
@@ -41,11 +47,13 @@ def write(parts, path, **changes):
         network,
         path,
         **{
-            "classes": CLASSES,
-            "preprocessing": "shape",
+            "classes": PROCESSES,
+            "preprocessing": "cells",
             "data_sha256": SHA,
             "rules": rules,
             "novelty": novelty,
+            "valid": VALID,
+            "reliability": WORTH,
             **changes,
         },
     )
@@ -61,8 +69,9 @@ def path(parts, tmp_path_factory):
 def test_the_file_describes_itself_and_nothing_else(parts, path):
     _, rules, _ = parts
     card = MovieClassifier(path).card
-    assert card.classes == CLASSES
-    assert (card.preprocessing, card.features, card.hidden) == ("shape", COUNT, 12)
+    assert card.classes == PROCESSES
+    assert (card.preprocessing, card.features, card.hidden) == ("cells", COUNT, 12)
+    assert (card.valid, card.reliability) == (VALID, WORTH)
     assert card.data_sha256 == SHA
     assert card.rules == rules
     content = path.read_bytes()
@@ -75,16 +84,18 @@ def test_a_batch_of_movies_gets_what_torch_computes(parts, path):
     session = MovieClassifier(path).session
     x, h = torch.randn(7, COUNT), torch.rand(7, 12)
     h[3] = 0  # a first frame among others
-    p, hidden, surprise = session.run(
-        ["probabilities", "next_hidden", "novelty"], {"features": x.numpy(), "hidden": h.numpy()}
+    names = ["probabilities", "next_hidden", "transitions", "novelty"]
+    p, hidden, transitions, surprise = session.run(
+        names, {"features": x.numpy(), "hidden": h.numpy()}
     )
     with torch.no_grad():
         expected = ExportedStep(network, novelty)(x, h)
         logits, _ = network.step(x, h)
-    np.testing.assert_allclose(p, torch.softmax(logits, 1), atol=1e-5)
+    np.testing.assert_allclose(transitions, torch.softmax(logits, 1), atol=1e-5)
+    np.testing.assert_allclose(p, process_probabilities(transitions), atol=1e-5)
     np.testing.assert_allclose(hidden, expected[1], atol=1e-5)
     first = np.arange(7) == 3
-    ours = novelty.surprise(network.standardised(x).numpy(), first)
+    ours = novelty.surprise(network.standardised(x).detach().numpy(), first)
     np.testing.assert_allclose(surprise[:, 0], ours, rtol=1e-4, atol=1e-3)
 
 
@@ -92,7 +103,7 @@ def test_the_papers_network_has_neither_rules_nor_novelty(tmp_path):
     path = tmp_path / "paper.onnx"
     network = ProcessClassifier(100, 8, 3)
     parity = export_classifier(
-        network, path, classes=CLASSES[:3], preprocessing="sorted", data_sha256=SHA, name="paper"
+        network, path, classes=PROCESSES[:3], preprocessing="sorted", data_sha256=SHA, name="paper"
     )
     assert parity < 1e-5
     model = MovieClassifier(path)
@@ -121,8 +132,10 @@ def test_a_model_that_differs_from_torch_is_not_kept(parts, tmp_path, monkeypatc
         ("rules", "{}", "least"),
         ("rules", "no json", "Expecting value"),
         ("rules", json.dumps({"least": [0.5, 0.5]}), "coverage"),
-        ("preprocessing_parameters", json.dumps({"cells": 32}), "cells"),
-        ("preprocessing_parameters", "{}", "cells"),
+        ("preprocessing_parameters", json.dumps({"grid": 32}), "grid"),
+        ("preprocessing_parameters", "{}", "grid"),
+        ("valid", json.dumps({"interval_ps": [1]}), "unpack"),
+        ("reliability", json.dumps({"wrong": 0.1, "abstains": 0.1, "base": [1]}), "shares"),
         ("features", str(COUNT + 1), "features has shape"),
     ],
 )
@@ -148,9 +161,12 @@ def test_eight_bits_are_a_smaller_file_of_nearly_the_same_verdicts(path, tmp_pat
     assert small.stat().st_size < path.stat().st_size
     rng = np.random.default_rng(0)
     whole, eight = MovieClassifier(path), MovieClassifier(small)
-    for _ in range(8):
-        sz = rng.uniform(-1, 1, (40, 40)).astype(np.float32)
-        np.testing.assert_allclose(whole.step(sz), eight.step(sz), atol=0.05)
+    movie = rng.uniform(-1, 1, (8, 40, 40)).astype(np.float32)
+    times_ps = [5.0 * index for index in range(8)]
+    for one, other in zip(
+        *(model.watch(movie, times_ps, Pulse(width_ps=8)) for model in (whole, eight)), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=0.05)
 
 
 def test_the_shipped_model_and_its_card_belong_together():

@@ -33,6 +33,15 @@ class Documents:
         streams = {d["uid"]: d["name"] for d in self.named("descriptor")}
         return Counter(streams[event["descriptor"]] for event in self.named("event"))
 
+    def seen(self):
+        """How many frames arrived, by the camera's events; movies end early."""
+        events = [e["data"] for e in self.named("event") if "camera_received" in e["data"]]
+        for data in events:
+            exposed = data["camera_received"] + data["camera_missing"]
+            assert data["camera_frames_exposed"] == exposed <= data["camera_frames_promised"]
+            assert data["camera_ended_early"] == (exposed < data["camera_frames_promised"])
+        return sum(data["camera_received"] for data in events)
+
     def frames(self):
         """(indices, seq_nums) of each stretch of frames documented of the image."""
         resource = self.named("stream_resource")[0]["uid"]

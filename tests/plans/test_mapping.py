@@ -101,6 +101,7 @@ def test_shadow_proposes_and_fires_nothing(engine, beamline, documents, damping,
 
 
 def test_two_movies_with_a_gap_end_the_map(engine, beamline, damping, monkeypatch):
+    beamline.camera.ends_early.put(0)
     send = beamline.publisher.frame
     monkeypatch.setattr(beamline.publisher, "frame", lambda frame: frame.index == 7 or send(frame))
     report = engine(map_process_diagram(beamline, row_device=damping, **QUIET)).plan_result

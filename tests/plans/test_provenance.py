@@ -93,7 +93,7 @@ def test_every_decision_comes_out_as_recorded(run):
 def test_other_frames_make_other_decisions(copy):
     with h5py.File(copy, "r+") as file:
         frames = file["/entry/instrument/camera/data"]
-        frames[20:35] = -1.0 * frames[20:35][:, ::-1, :] * 0 + 1.0
+        frames[6:12] = 1.0  # of the first movie, before its verdict is certain
     report = replayed(copy)
     assert not report.identical
     assert {"from_probabilities"} <= {each.reading for each in report.differences}

@@ -28,6 +28,20 @@ def frame(index, shot="s", shape=SHAPE):
     return Frame("run", shot, index, 5.0 * index, 1_000 + index, data, 2_000 + index)
 
 
+def early(shot="s", frames=8, promised=34):
+    """The events of a shot that its camera ended early."""
+    begin = ShotStart("run", shot, PULSE, Movie(), promised, SHAPE, may_end_early=True)
+    images = [frame(index, shot) for index in range(frames)]
+    return [begin, *images, ShotEnd("run", shot, frames, Counts(received=frames), ended_early=True)]
+
+
+class SureModel(MovieClassifier):
+    """The shipped network, certain of its 7th frame and those after."""
+
+    def may_stop(self, probabilities, after_peak_ps):
+        return after_peak_ps >= 30.0 - PULSE.peak_ps
+
+
 def movie(shot="s", frames=8, pulse=PULSE):
     """The events of a whole shot."""
     images = [frame(index, shot) for index in range(frames)]
@@ -43,6 +57,7 @@ class Events:
     start = staticmethod(start)
     frame = staticmethod(frame)
     movie = staticmethod(movie)
+    early = staticmethod(early)
 
 
 @pytest.fixture(scope="session")
@@ -62,20 +77,38 @@ def recorder(tmp_path):
     recorder.close()
 
 
-@pytest.fixture
-def recorded(tmp_path, model):
-    """A recording of a shot, a look and a shot with a gap, with the classifier's verdicts."""
-    path = tmp_path / "recorded.h5"
+@pytest.fixture(scope="session")
+def sure_model():
+    return SureModel()
+
+
+def record(path, model, events):
+    """Events in a file, with what the classifier says of them."""
     card = model.card
     header = {"model": asdict(card), "seed": 3}
     recorder = Recorder(path, "run", SHAPE, classes=card.classes, header=header)
     classifier = StreamingClassifier(model)
     classifier.subscribe(recorder.handle)
-    gap = movie("gap")
-    del gap[4]
-    gap[-1] = ShotEnd("run", "gap", 8, Counts(received=7, missing=1))
-    for event in [*movie("a", 25), *movie("look", 1, None), *gap]:
+    for event in events:
         recorder.handle(event)
         classifier.handle(event)
     recorder.close()
     return path
+
+
+@pytest.fixture
+def recorded(tmp_path, model):
+    """A recording of a shot, a look and a shot with a gap, with the classifier's verdicts."""
+    gap = movie("gap")
+    del gap[4]
+    gap[-1] = ShotEnd("run", "gap", 8, Counts(received=7, missing=1))
+    events = [*movie("a", 25), *movie("look", 1, None), *gap]
+    return record(tmp_path / "recorded.h5", model, events)
+
+
+@pytest.fixture
+def recorded_early(tmp_path, sure_model):
+    """A recording of a movie of 34 frames that ended after 9, of which the 7th was certain, a look
+    and a movie of 34 of which no frame was."""
+    events = [*early("early", 9), *movie("look", 1, None), *movie("whole", 34)]
+    return record(tmp_path / "early.h5", sure_model, events)

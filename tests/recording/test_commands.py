@@ -32,6 +32,15 @@ def test_replay_of_some_shots_as_recorded(recorded, tmp_path):
     assert "off their time by" in done.output
 
 
+def test_a_movie_that_ended_early_counts_its_frames(recorded_early, tmp_path):
+    out = tmp_path / "r.json"
+    done = invoke("replay", recorded_early, "--shots", "0", "--json", out)
+    assert "9 of 34" in done.output
+    assert "34 frames were promised" in done.output
+    result = json.loads(out.read_text())
+    assert (result["frames"], result["frames_promised"]) == (9, 34)
+
+
 @pytest.mark.parametrize("pace", [["--max"], ["--rate", "2000"], []])
 def test_every_pace_gives_the_recorded_verdicts(recorded, pace):
     done = invoke("replay", recorded, *pace)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from skyctl.errors import RecordingError
+from skyctl.frame import Counts, ShotEnd
 from skyctl.recording.reader import Recording
 
 
@@ -18,12 +19,12 @@ def refusal(path):
 
 def test_shots_come_back_as_they_were(recorded, make):
     with Recording(recorded) as recording:
-        shots = [(start, list(frames), sent) for start, frames, sent in recording.shots()]
-    (a, a_frames, a_sent), (look, look_frames, _), (gap, gap_frames, gap_sent) = shots
+        shots = [(start, list(frames), end) for start, frames, end in recording.shots()]
+    (a, a_frames, a_end), (look, look_frames, _), (gap, gap_frames, gap_end) = shots
     assert a == make.start("a", 25)
     assert look == make.start("look", 1, None)
     assert gap == make.start("gap", 8)
-    assert (a_sent, gap_sent) == (25, 8)
+    assert (a_end, gap_end) == (ShotEnd("run", "a", 25), ShotEnd("run", "gap", 8))
     assert [frame.index for frame in a_frames] == list(range(25))
     assert [frame.index for frame in gap_frames] == [0, 1, 2, 4, 5, 6, 7]
     for frame in a_frames:
@@ -107,3 +108,24 @@ def test_columns_of_different_length_give_the_frames_that_all_have(recorded):
         assert recording.frame_count == 20
         assert {len(column) for column in recording.columns().values()} == {20}
         assert sum(1 for _, frames, _ in recording.shots() for _ in frames) == 20
+
+
+def test_a_movie_that_ended_early_comes_back_as_one(recorded_early):
+    with Recording(recorded_early) as recording:
+        (start, frames, end), _, (whole, _, whole_end) = recording.shots()
+        assert [frame.index for frame in frames] == list(range(9))
+        assert (recording.frames_exposed, recording.frames_promised) == (44, 69)
+        assert recording.results["ended_early"].tolist() == [1, 0, 0]
+    assert (start.may_end_early, start.expected_frames) == (True, 34)
+    assert end == ShotEnd("run", "early", 9, ended_early=True)
+    assert not whole.may_end_early
+    assert not whole_end.ended_early
+
+
+def test_frames_of_a_movie_without_its_end_count_as_exposed(recorder, make):
+    lost = [*make.movie("a", 8)[:-1], ShotEnd("run", "a", 8, Counts(received=6, missing=2))]
+    for event in [*lost, *make.movie("open", 8)[:4]]:
+        recorder.handle(event)
+    recorder.close()
+    with Recording(recorder.path) as recording:
+        assert (recording.frames_exposed, recording.frames_promised) == (8 + 3, 16)

@@ -1,6 +1,7 @@
 """Recovery: writers that are really killed, copies that are cut, and files that are none."""
 
 import hashlib
+import json
 import subprocess
 import sys
 
@@ -193,15 +194,40 @@ def test_a_data_file_that_is_missing_or_cut_costs_its_frames_only(tmp_path):
     assert_plain_and_right(tmp_path / "out.h5", 55)
 
 
+def test_a_movie_that_ended_early_is_recovered_as_one(recorder, make, tmp_path):
+    for event in [*make.early("early", 9), *make.movie("whole", 8)]:
+        recorder.handle(event)
+    killed = tmp_path / "killed.h5"
+    killed.write_bytes(recorder.path.read_bytes())
+    result = recover(killed)
+    assert (result.state, result.whole_shots, result.cut_shots) == ("killed", 2, ())
+    with Recording(result.recovered) as recording:
+        (early, _, end), (whole, _, whole_end) = recording.shots()
+    assert (early.may_end_early, end.sent_frames, end.ended_early) == (True, 9, True)
+    assert (whole.may_end_early, whole_end.ended_early) == (False, False)
+
+
 def test_an_older_recording_is_read_and_recovered(recorded, tmp_path):
-    """Before the counts of late frames, the axes and the data files."""
+    """Before the counts of late frames, the axes, the data files and early ends."""
     with h5py.File(recorded, "r+", libver="latest") as file:
         shots = file["entry/shots"]
-        names = [n for n in shots["ends"].dtype.names if n not in ("late", "transit_p50_ms")]
+        newer = ("late", "transit_p50_ms", "ended_early")
+        names = [n for n in shots["ends"].dtype.names if n not in newer]
         rows = shots["ends"][()][names]
         del shots["ends"], file["entry/instrument/camera/sequence_number"]
         shots.create_dataset("ends", data=np.array(rows), maxshape=(None,), chunks=(64,))
+        starts = shots["starts"][()]
+        for row in starts:
+            row["header"] = json.dumps(
+                {
+                    name: value
+                    for name, value in json.loads(row["header"]).items()
+                    if name != "may_end_early"
+                }
+            )
+        shots["starts"][...] = starts
     with Recording(recorded) as recording:
+        assert not any(s.may_end_early or e.ended_early for s, _, e in recording.shots())
         assert sum(1 for _, frames, _ in recording.shots() for _ in frames) == 33
     content = recorded.read_bytes()
     old = tmp_path / "old.h5"
@@ -210,3 +236,4 @@ def test_an_older_recording_is_read_and_recovered(recorded, tmp_path):
     with Recording(tmp_path / "old-recovered.h5") as recording:
         assert set(layout.COUNTS) <= set(recording.ends.dtype.names)
         assert [row["received"] for row in recording.ends][:1] == [25]
+        assert not recording.ends["ended_early"].any()

@@ -257,5 +257,55 @@ def test_nobody_to_take_a_recording_is_said(recorded):
 
 def test_recorded_shots_come_in_the_recorded_order(recorded):
     with Recording(recorded) as recording:
-        shots = [(s.number, s.start.shot, s.sent_frames) for s in recorded_shots(recording)]
+        shots = [(s.number, s.start.shot, s.end.sent_frames) for s in recorded_shots(recording)]
     assert shots == [(0, "a", 25), (1, "look", 1), (2, "gap", 8)]
+
+
+def test_a_movie_that_ended_early_is_replayed_bit_for_bit(recorded_early, sure_model):
+    report = replayed(recorded_early, sure_model)
+    assert report.identical
+    early, _, whole = report.shots
+    assert (early.verdicts, early.result.ended_early, early.result.problem) == (7, True, "")
+    assert early.result.counts.received == 9
+    assert (whole.verdicts, whole.result.ended_early) == (34, False)
+    assert (report.frames, report.frames_promised) == (44, 69)
+    assert report.as_json()["ended_early"] == [True, False, False]
+
+
+def test_a_movie_that_ended_early_is_not_enough_for_a_network_that_is_not_certain(
+    recorded_early, model
+):
+    early = replayed(recorded_early, model).shots[0]
+    assert early.verdicts == 9
+    assert "ended early, after 9 frames" in early.result.problem
+
+
+@pytest.mark.parametrize("stop_at", [0, 3, 25])
+def test_a_shot_that_is_stopped_sends_no_more_and_says_so(recorded, stop_at):
+    publisher = Publisher()
+    hub, events = Hub(publisher.address), []
+    over = threading.Event()
+
+    def take(event):
+        events.append(event)
+        if isinstance(event, ShotEnd):
+            over.set()
+
+    consumer = Consumer("test", take)
+    hub.subscribe(consumer)
+    asked = []
+
+    def told_to_end():
+        asked.append(None)
+        return len(asked) > stop_at
+
+    with Recording(recorded) as recording:
+        (shot,) = recorded_shots(recording, [0])
+        assert shot.send(publisher, Clock("max"), told_to_end=told_to_end) == stop_at
+    assert over.wait(20)
+    hub.close()
+    consumer.close()
+    publisher.close()
+    end = events[-1]
+    assert (end.sent_frames, end.ended_early) == (stop_at, stop_at < 25)
+    assert (end.counts.received, end.counts.missing) == (stop_at, 0)

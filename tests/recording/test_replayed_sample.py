@@ -16,6 +16,8 @@ from skyctl.recording.files import Storage
 from skyctl.recording.reader import Recording
 
 WEAK = Pulse(amplitude_T=2.0, width_ps=4.0)
+CERTAIN = Pulse(amplitude_T=2.0, width_ps=8.0)
+"""The network is certain of what it does long before the movie is over."""
 VERDICT = ["shot_number", "frame_index", "label", "probabilities"]
 RESULT = ["shot_number", "label", "problem", "background", "discs", "domains", "reversed_sites"]
 
@@ -190,3 +192,57 @@ def test_nothing_is_fired_when_the_recording_s_folder_is_deleted(tmp_path, quiet
             line.pulser.set(WEAK, shot="a")
         assert fired == []
         line.camera.unstage()
+
+
+@pytest.fixture(scope="module")
+def filmed_whole(tmp_path_factory):
+    """A shot of which no movie was to end early: (result, path)."""
+    with simulated_beamline(tmp_path_factory.mktemp("whole")) as line:
+        line.camera.ends_early.put(0)
+        result, _, path = run(line, classify_shot, CERTAIN)
+        return result, path
+
+
+def test_a_movie_that_ended_early_is_sent_as_it_was(tmp_path):
+    with simulated_beamline(tmp_path / "live") as line:
+        first, _, path = run(line, classify_shot, CERTAIN)
+        exposed = line.camera.frames_exposed.get()
+    assert first.ended_early
+    assert exposed < 34
+    with Recording(path) as recording, replayed_beamline(recording, tmp_path / "re") as line:
+        assert line.camera.ends_early.get() == 1
+        second, _, again = run(line, classify_shot, CERTAIN)
+        assert line.camera.frames_exposed.get() == exposed
+        assert (line.camera.ended_early.get(), line.camera.missing.get()) == (1, 0)
+        with Recording(again) as copy:
+            images = [r.images(0, r.frame_count).tobytes() for r in (recording, copy)]
+        assert images[0] == images[1]
+    assert second.verdict.probabilities == first.verdict.probabilities
+    assert (second.ended_early, second.state, second.problem) == (True, first.state, "")
+
+
+def test_a_movie_that_was_not_to_end_early_is_replayed_whole(filmed_whole, tmp_path):
+    first, path = filmed_whole
+    with Recording(path) as recording, replayed_beamline(recording, tmp_path) as line:
+        assert line.camera.ends_early.get() == 0
+        second, _, _ = run(line, classify_shot, CERTAIN)
+        assert line.camera.frames_exposed.get() == 34
+    assert second.verdict.probabilities == first.verdict.probabilities
+    assert not second.ended_early
+
+
+def test_a_whole_movie_ends_early_where_that_is_asked_for(filmed_whole, tmp_path):
+    _, path = filmed_whole
+    with (
+        Recording(path) as recording,
+        replayed_beamline(recording, tmp_path, pace=200.0) as line,
+    ):
+        line.camera.ends_early.put(1)
+        second, _, again = run(line, classify_shot, CERTAIN)
+        exposed = line.camera.frames_exposed.get()
+        assert (line.camera.ended_early.get(), line.camera.missing.get()) == (1, 0)
+        certain = [bool(r) for r in (second.ended_early, second.verdict.early)]
+    assert certain == [True, True]
+    assert second.verdict.index < exposed < 34
+    with Recording(again) as copy:
+        assert len(copy.verdicts) == second.verdict.index + 1

@@ -150,7 +150,7 @@ def test_verdicts_and_results_are_kept(tmp_path, make):
         assert (row["received_ns"], row["decided_ns"]) == (11, 12)
         assert row["probabilities"].tolist() == [0.125, 0.875]
         (row,) = recording.results
-        assert row.tolist() == (0, b"b", b"one frame missing", -1, 2, 1, 99, 0)
+        assert row.tolist() == (0, b"b", b"one frame missing", -1, 2, 1, 99, 0, 0)
 
 
 def test_a_shot_that_starts_anew_does_not_share_its_number(recorder, make):
@@ -249,8 +249,8 @@ def test_a_killed_writer_loses_at_most_ten_frames(writing, tmp_path, frames):
     with Recording(tmp_path / "run.h5") as recording:
         assert frames - FLUSH_FRAMES < recording.frame_count <= frames
         if recording.frame_count:
-            ((start, kept, sent),) = recording.shots()
-            assert (start.shot, sent) == ("s", None)
+            ((start, kept, end),) = recording.shots()
+            assert (start.shot, end.sent_frames) == ("s", None)
             for index, frame in enumerate(kept):
                 assert frame.index == index
                 assert (frame.data == np.float32(index / 1000)).all()

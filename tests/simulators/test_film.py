@@ -5,18 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from skyctl.process import BREATHING, COLLAPSE, NUCLEATION, SWITCHING
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators import llg
 from skyctl.simulators.engines import INTEGRATORS, stable_turn
 from skyctl.simulators.film import MAX_STEP_PS, Film, FilmParameters, bloch_skyrmion
-from skyctl.simulators.topology import (
-    BREATHING,
-    COLLAPSE,
-    NUCLEATION,
-    SWITCHING,
-    process_label,
-    topological_charge,
-)
+from skyctl.simulators.movies import Shot, process_in
+from skyctl.simulators.topology import process_label, topological_charge
 
 MAP = {
     0.04: "BmmmmmmCCCmC",
@@ -42,7 +37,7 @@ def process(damping, width_ps, theta_deg=40.0):
     film.set_skyrmion()
     before = film.spins
     after = run(film, 165.0, Pulse(width_ps=width_ps, theta_deg=theta_deg))
-    return process_label(before, after)
+    return process_in(Shot(film.parameters, [0.0]), before, after)
 
 
 @pytest.mark.parametrize(

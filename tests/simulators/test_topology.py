@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from skyctl.simulators.film import bloch_skyrmion
-from skyctl.simulators.topology import process_label, topological_charge
+from skyctl.simulators.film import Film, FilmParameters, bloch_skyrmion
+from skyctl.simulators.topology import film_truth, process_label, topological_charge
 
 
 def uniform(sign):
@@ -77,3 +77,51 @@ def test_charge_changes_sign_in_a_mirror_and_with_the_spins_but_not_by_turning()
 )
 def test_a_process_is_named_by_its_ends(before, after, label):
     assert process_label(before, after) == label
+
+
+def with_sz(sz):
+    """Spins with this S_z, canted along x where it is not whole."""
+    return np.stack([np.sqrt(1 - sz**2), np.zeros_like(sz), sz])
+
+
+@pytest.mark.parametrize("background", [-1, 1])
+def test_truth_of_films_of_known_content(background):
+    assert film_truth(uniform(background)) == ("empty", background)
+    assert film_truth(skyrmion(background)) == ("one", background)
+    assert film_truth(edge_twisted(background)) == ("one", background)
+    assert film_truth(two_skyrmions(background)) == ("other", background)
+
+
+@pytest.mark.parametrize("sides", [(30, 30), (100, 100), (60, 90)])
+@pytest.mark.parametrize("background", [-1, 1])
+def test_truth_of_relaxed_films(sides, background):
+    film = Film(FilmParameters(*sides), precision="f4")
+    film.set_uniform(background)
+    film.relax()
+    assert film_truth(film.spins) == ("empty", background)
+    film.set_skyrmion(background)
+    assert film_truth(film.spins) == ("one", background)
+
+
+def test_a_skyrmion_with_a_domain_beside_it_is_other():
+    spins = skyrmion(-1)
+    spins[:, :5, :5] = with_sz(np.ones((5, 5)))
+    assert film_truth(spins) == ("other", -1)
+
+
+def test_a_reversed_edge_without_charge_is_other():
+    sz = -np.ones((40, 40))
+    sz[:, :4] = 1
+    assert film_truth(with_sz(sz)) == ("other", -1)
+
+
+def test_a_ring_is_other_whatever_its_charge():
+    spins = skyrmion(-1)
+    spins[:, 28:32, 28:32] = with_sz(-np.ones((4, 4)))
+    assert film_truth(spins) == ("other", -1)
+
+
+def test_half_and_half_is_other():
+    sz = -np.ones((40, 40))
+    sz[:, :20] = 1
+    assert film_truth(with_sz(sz))[0] == "other"

@@ -9,14 +9,24 @@ from skyctl.stream.accounting import ShotAccount
 
 
 @pytest.fixture
-def count(shots):
+def count(closed):
     """Counts of a shot of 4 promised frames whose frames came with these indices."""
 
     def of(indices, sent=4, promised=4):
+        return closed(indices, sent, promised).counts
+
+    return of
+
+
+@pytest.fixture
+def closed(shots):
+    """The end of a shot whose frames came with these indices."""
+
+    def of(indices, sent=4, promised=4, ended_early=False):
         account = ShotAccount(shots.start(frames=promised))
         passed = [index for index in indices if account.accept(shots.frame(index))]
         assert passed == list(dict.fromkeys(indices)), "each frame goes on once, in order of coming"
-        return account.close(sent).counts
+        return account.close(sent, ended_early=ended_early)
 
     return of
 
@@ -70,6 +80,31 @@ def test_a_count_that_cannot_be_true_is_closed_without_counting_up_to_it(count):
     assert count([0], sent=10**15) == Counts(received=1, missing=10**15 - 1)
 
 
+def test_frames_that_a_movie_ended_early_never_exposed_are_not_missing(closed):
+    end = closed([0, 1], sent=2, ended_early=True)
+    assert end.counts == Counts(received=2)
+    assert end.counts.complete
+    assert end.ended_early
+
+
+def test_a_lost_tail_of_a_movie_ended_early_shows(closed):
+    end = closed(range(15), sent=16, promised=34, ended_early=True)
+    assert end.counts == Counts(received=15, missing=1)
+    assert end.ended_early
+
+
+def test_a_movie_ended_early_too_late_is_a_whole_movie(closed):
+    end = closed([0, 1, 2, 3], sent=4, ended_early=True)
+    assert end.counts == Counts(received=4)
+    assert not end.ended_early
+
+
+def test_a_movie_ended_early_by_a_source_that_does_not_count_has_the_numbers_that_came(closed):
+    end = closed([0, 2], sent=None, ended_early=True)
+    assert end.counts == Counts(received=2, missing=1)
+    assert end.ended_early
+
+
 def test_messages_that_are_no_frames_are_counted_by_name(shots):
     account = ShotAccount(shots.start(frames=0))
     for what in ("stray", "foreign", "foreign", "undecodable"):
@@ -89,17 +124,22 @@ def test_an_account_owns_its_shot_of_its_run(shots):
     indices=st.lists(st.integers(0, 9), max_size=20),
     sent=st.none() | st.integers(0, 12),
     promised=st.integers(0, 12),
+    ended_early=st.booleans(),
 )
-def test_counts_agree_with_a_naive_model(indices, sent, promised):
+def test_counts_agree_with_a_naive_model(indices, sent, promised, ended_early):
     from skyctl.frame import Frame, ShotStart
     from skyctl.pulse import Movie
 
     account = ShotAccount(ShotStart("r", "s", None, Movie(), promised, (1, 1)))
     for index in indices:
         account.accept(Frame("r", "s", index, 0.0, 0, None))
-    counts = account.close(sent).counts
+    end = account.close(sent, ended_early=ended_early)
+    counts = end.counts
 
-    known = set(range(promised)) | set(range(sent or 0)) | set(range(max(indices, default=-1) + 1))
+    known = set(range(sent or 0)) | set(range(max(indices, default=-1) + 1))
+    assert end.ended_early == (ended_early and len(known) < promised)
+    if not ended_early:
+        known |= set(range(promised))
     firsts = [i for at, i in enumerate(indices) if i not in indices[:at]]
     assert counts.received == len(set(indices))
     assert counts.duplicates == len(indices) - len(set(indices))

@@ -1,5 +1,6 @@
 """Hub and consumers over real sockets: what arrives, what is lost, and who is told."""
 
+import queue
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from skyctl.errors import StreamError
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
 from skyctl.stream import wire
 from skyctl.stream.hub import Consumer, Hub
+from skyctl.stream.sources.source import Source
 
 PATIENCE_S = 20
 SENDS_UNTIL_KILLED = """
@@ -504,3 +506,130 @@ def test_a_consumer_with_nothing_to_do_is_called_idle():
     assert called.wait(PATIENCE_S)
     consumer.close()
     assert consumer.error is None
+
+
+def test_a_movie_that_its_camera_ended_early_misses_nothing(publisher, listen, events, shots):
+    hub = listen(publisher.address, events.take)
+    publisher.start(shots.start(frames=34))
+    for index in range(16):
+        publisher.frame(shots.frame(index))
+    publisher.end("run", "s", ended_early=True)
+    shots.send(publisher, "next")
+    first, second = events.ends(2)
+    assert first == ShotEnd("run", "s", 16, Counts(received=16), ended_early=True)
+    assert second == ShotEnd("run", "next", 3, Counts(received=3))
+    assert hub.totals["missing"] == 0
+
+
+def test_a_tail_lost_of_a_movie_that_was_ended_early_is_missing(publisher, listen, events, shots):
+    hub = listen(publisher.address, events.take)
+    publisher.start(shots.start(frames=34))
+    for index in range(15):
+        publisher.frame(shots.frame(index))
+    publisher.end("run", "s", 16, ended_early=True)
+    (end,) = events.ends()
+    assert end.counts == Counts(received=15, missing=1)
+    assert end.ended_early
+    assert hub.totals["missing"] == 1
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_source_that_says_its_ends_itself_is_held_to_what_it_says(
+    publisher, listen, events, shots, told
+):
+    hub = listen(publisher.address, events.take)
+    publisher.start(shots.start(frames=8))
+    publisher.frame(shots.frame(0))
+    events.wait(lambda events: events.of(Frame))
+    if told:
+        hub.finish("s")
+    publisher.end("run", "s")
+    (end,) = events.ends()
+    assert end == ShotEnd("run", "s", 1, Counts(received=1, missing=7))
+
+
+class Detector:
+    """A transport whose messages are events; it numbers its frames and counts none, as detectors
+    do."""
+
+    address, upstream_dropped, names_shots = "detector", 0, False
+
+    def __init__(self):
+        self._events = queue.Queue()
+        self.send = self._events.put
+
+    def receive(self, timeout_ms):
+        try:
+            return self._events.get(timeout=timeout_ms / 1000)
+        except queue.Empty:
+            return None
+
+    def close(self):
+        pass
+
+    def parse(self, message, _received_ns):
+        return (message,)
+
+
+@pytest.fixture
+def detector():
+    return Detector()
+
+
+@pytest.fixture
+def filmed(detector, listen, events, shots):
+    """A hub that has two of eight frames from a detector."""
+    hub = listen(Source(detector, detector), events.take)
+    detector.send(shots.start(frames=8))
+    for index in range(2):
+        detector.send(shots.frame(index))
+    events.wait(lambda events: len(events.of(Frame)) == 2)
+    return hub
+
+
+EARLY = ShotEnd("run", "s", None, Counts(received=2), ended_early=True)
+
+
+def test_a_detector_that_was_told_to_end_misses_what_it_did_not_expose(detector, filmed, events):
+    filmed.finish("s")
+    detector.send(ShotEnd("run", "s", 8))  # a detector repeats the promise, whatever it sent
+    assert events.ends() == [EARLY]
+
+
+def test_a_detector_that_sends_no_end_has_ended_when_nothing_more_comes(
+    detector, filmed, events, shots, monkeypatch
+):
+    monkeypatch.setattr("skyctl.stream.hub._LAST_FRAME_S", 0.2)
+    filmed.finish("s")
+    detector.send(shots.frame(2))  # it was on its way
+    assert events.ends() == [replace(EARLY, counts=Counts(received=3))]
+
+
+def test_a_gap_before_the_end_of_a_detector_that_was_told_shows(detector, filmed, events, shots):
+    filmed.finish("s")
+    detector.send(shots.frame(4))
+    detector.send(ShotEnd("run", "s", 8))
+    assert events.ends() == [replace(EARLY, counts=Counts(received=3, missing=2))]
+
+
+def test_a_detector_that_was_told_when_its_movie_was_over_has_ended_nothing_early(
+    detector, filmed, events, shots
+):
+    filmed.finish("another")
+    detector.send(ShotEnd("run", "s", 8))
+    assert events.ends() == [ShotEnd("run", "s", 8, Counts(received=2, missing=6))]
+    filmed.finish("s")
+    detector.send(shots.start("next", frames=2))
+    detector.send(shots.frame(0, "next"))
+    detector.send(ShotEnd("run", "next", 2))
+    assert events.ends(2)[1] == ShotEnd("run", "next", 2, Counts(received=1, missing=1))
+
+
+def test_a_detector_told_while_its_last_frame_was_on_its_way_sent_a_whole_movie(
+    detector, filmed, events, shots
+):
+    filmed.finish("s")
+    for index in range(2, 8):
+        detector.send(shots.frame(index))
+    detector.send(ShotEnd("run", "s", 8))
+    assert events.ends() == [ShotEnd("run", "s", None, Counts(received=8))]

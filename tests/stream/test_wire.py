@@ -37,6 +37,7 @@ starts = st.builds(
     movie=movies,
     expected_frames=st.integers(0, 10_000_000),
     shape=shapes,
+    may_end_early=st.booleans(),
 )
 frames = st.builds(
     Frame,
@@ -347,3 +348,23 @@ def test_a_message_over_the_limit_is_refused_unread():
 
 def test_deep_nesting_is_refused():
     assert decode_or_refuse(b"\x81" * 100_000 + b"\x00") is None
+
+
+@pytest.mark.parametrize("ended_early", [True, False])
+def test_an_end_says_whether_the_movie_was_ended_early(ended_early):
+    message = wire.encode_end("run", "shot", 7, ended_early=ended_early)
+    assert wire.decode(message) == ShotEnd("run", "shot", 7, ended_early=ended_early)
+
+
+@pytest.mark.parametrize(
+    ("message", "field"), [(MESSAGES[0], "may_end_early"), (MESSAGES[2], "ended_early")]
+)
+def test_a_source_of_before_movies_ended_early_ends_none_and_nonsense_is_refused(message, field):
+    content = cbor2.loads(message)
+    user_data = dict(content["user_data"])
+    content["user_data"] = {k: v for k, v in user_data.items() if k != field}
+    assert getattr(wire.decode(cbor2.dumps(content)), field) is False
+    for nonsense in (1, "yes", None):
+        content["user_data"] = {**user_data, field: nonsense}
+        with pytest.raises(UndecodableMessage, match=field):
+            wire.decode(cbor2.dumps(content))

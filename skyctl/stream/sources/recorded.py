@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.stream.sources.source import Event, Source
 
-Shots = Iterable[tuple[ShotStart, Iterable[Frame], int | None]]
-"""What ``Recording.shots()`` gives: start, frames, and how many the source sent."""
+Shots = Iterable[tuple[ShotStart, Iterable[Frame], ShotEnd]]
+"""What ``Recording.shots()`` gives: start, frames, and the end as its source told it."""
 
 
 class RecordedTransport:
@@ -56,7 +56,7 @@ def recorded_source(shots: Shots, address: str) -> Source:
 
 
 def _events(shots: Shots) -> Iterator[Event]:
-    for start, frames, sent_frames in shots:
+    for start, frames, end in shots:
         yield start
         yield from frames
-        yield ShotEnd(start.run, start.shot, sent_frames)
+        yield end

@@ -38,7 +38,8 @@ class Transport(Protocol):
 class Parser(Protocol):
     """Turns one message into events, in order. No sockets, no threads, no clocks.
 
-    names_shots : whether the messages say themselves which shot a frame is of
+    names_shots : whether the messages say themselves which shot a frame is of, and whether that was
+        ended early on purpose; of other sources the hub is told (``Hub.finish``)
     """
 
     names_shots: bool
