@@ -213,8 +213,8 @@ class FilmCamera(Device):
     def prepare(self, value: Exposure) -> Status:
         """Name the next movie, and say whether it waits for a pulse. Whether it may end early is
         the camera's to say."""
-        may = value.pulsed and not value.whole and self._classifier is not None
-        ends_early = may and bool(self.ends_early.get())
+        wanted = value.pulsed and value.ends_early and bool(self.ends_early.get())
+        ends_early = wanted and self._classifier is not None
         self._exposure = value.model_copy(update={"ends_early": ends_early})
         self.shot.update(value.shot)
         status = Status(self)

@@ -8,6 +8,7 @@ import numpy as np
 from ophyd import Component, Device, Kind
 from ophyd.status import Status
 
+from skyctl.belief import UNTRUSTED, Belief, Reliability
 from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import StateSignal
 from skyctl.errors import ModelError
@@ -25,7 +26,8 @@ class StreamClassifier(Device):
 
     It is also an interlock of the pulser (``hold_reason``): it holds fire until the film was seen,
     after a movie that lost a frame, after a mixed or no verdict until a look has shown the film
-    again, and when what it knows is stale.
+    again, and when what it knows is stale. Only a movie that was prepared here, and since fire was
+    held, lifts the hold; one of anybody else may hold fire and changes nothing besides.
 
     streaming : the classifier; hub : where frames arrive; timeout_s : longest wait for a result
     max_age_s : how long the film may be judged by its last frame, since that left the source
@@ -68,10 +70,13 @@ class StreamClassifier(Device):
         self.model_sha256.update(streaming.model.card.file_sha256)
         self.provider.update(streaming.model.provider)
         self.result: ShotResult | None = None
+        self._streaming = streaming
+        streaming.ours = self._is_prepared
         self._hub, self._timeout_s = hub, timeout_s
         self._results = PendingShots(self)
         self._exposure: Exposure | None = None
-        self._hold = _NOT_LOOKED
+        self._hold, self._spoilt, self._spoilt_before = _NOT_LOOKED, 0, 0
+        self._unseen = False
         self._consumer = Consumer(
             "classifier", streaming.handle, on_error=self._results.fail, policy=policy,
             max_age_s=max_delay_s if policy == "newest" else None,
@@ -81,11 +86,13 @@ class StreamClassifier(Device):
 
     def stage(self) -> list[object]:
         """Forget what was seen in an earlier run: the film is looked at anew."""
-        self._hold = _NOT_LOOKED
+        self._hold, self._unseen, self._exposure = _NOT_LOOKED, False, None
         return super().stage()
 
     def prepare(self, value: Exposure) -> Status:
         """Name the movie whose result the next trigger waits for."""
+        if self._exposure is None or value.shot != self._exposure.shot:
+            self._spoilt_before = self._spoilt
         self._exposure = value
         status = Status(self)
         status.set_finished()
@@ -101,6 +108,9 @@ class StreamClassifier(Device):
         if self._consumer.error:
             raise ModelError(f"{self.name}: {self.hold_reason()}") from self._consumer.error
         return self._results.expect(self._exposure.shot, self._timeout_s, self._hub.address)
+
+    def _is_prepared(self, shot: str) -> bool:
+        return self._exposure is not None and shot == self._exposure.shot
 
     def stop(self, *, success: bool = False) -> None:
         """Wait no longer for the prepared movie: its pulse was not fired."""
@@ -136,6 +146,8 @@ class StreamClassifier(Device):
         """Interlock: why nothing may be fired as far as the classifier knows."""
         if self._consumer.error:
             return f"the classifier stopped ({self._consumer.error}); start skyctl again"
+        if reason := distrust(self._streaming.belief, self._streaming.model.card.reliability):
+            return reason
         if self._hold:
             return self._hold
         age = time.monotonic() - self._seen_s
@@ -154,16 +166,34 @@ class StreamClassifier(Device):
     def _take(self, news: Verdict | ShotResult) -> None:
         if isinstance(news, Verdict):
             return
-        self.result = news
-        verdict, state = news.verdict, news.state
         now = time.monotonic()
-        self._seen_s = news.seen_ns / 1e9 if news.seen_ns else now
-        self._hold = hold_after(news)
-        if not self._hold and now - self._seen_s > self._max_delay_s:
-            self._hold = (
-                f"the result of shot {news.shot} came {now - self._seen_s:.1f} s after its last "
+        seen_s = news.seen_ns / 1e9 if news.seen_ns else now
+        hold, unseen = hold_after(news), bool(news.problem)
+        if not hold and now - seen_s > self._max_delay_s:
+            unseen = True
+            hold = (
+                f"the result of shot {news.shot} came {now - seen_s:.1f} s after its last "
                 f"frame left the source, over {self._max_delay_s:g} s; look again"
             )
+        if hold:
+            self._hold, self._spoilt = hold, self._spoilt + 1
+            self._unseen = self._unseen or unseen
+        if not self._is_prepared(news.shot):
+            return
+        # A look that shows nothing lifts no hold that asks for the film to be seen.
+        if (
+            not hold
+            and self._spoilt == self._spoilt_before
+            and not (news.unreadable and self._unseen)
+        ):
+            self._hold, self._unseen = "", False
+        self._seen_s = seen_s
+        self._show(news)
+        self._results.finish(news.shot)
+
+    def _show(self, news: ShotResult) -> None:
+        self.result = news
+        verdict, state = news.verdict, news.state
         self.shot.update(news.shot)
         self.label.update(news.label)
         self.problem.update(news.problem)
@@ -182,15 +212,30 @@ class StreamClassifier(Device):
         self.discs.update(state.discs if state else -1)
         self.domains.update(state.domains if state else -1)
         self.reversed_sites.update(state.reversed_sites if state else -1)
-        self._results.finish(news.shot)
 
 
 def hold_after(result: ShotResult) -> str:
     """Why nothing may be fired after a movie with this result, or ""."""
     if result.problem:
         return f"the movie of shot {result.shot} is not whole ({result.problem}); look again"
-    if result.verdict is not None and result.verdict.label is None:
-        return f"the verdict of shot {result.shot} abstains; look at the film first"
+    if result.verdict is None or result.belief.is_sure:
+        return ""
+    if result.verdict.label is None:
+        why = f" ({result.verdict.outside})" if result.verdict.outside else ""
+        return f"the verdict of shot {result.shot} abstains{why}; look at the film first"
     if result.label == MIXED:
         return f"shot {result.shot} left a mixed film; look at it first"
     return ""
+
+
+def distrust(belief: Belief, reliability: Reliability) -> str:
+    """Why the network is not to be trusted, or ""."""
+    if belief.unsound < UNTRUSTED:
+        return ""
+    agreed, contradicted = belief.told
+    return (
+        f"the classifier is not to be trusted here: looks contradicted it {contradicted} times in "
+        f"{agreed + contradicted}, or it contradicted itself or named nothing, where its card "
+        f"allows {reliability.wrong:.1%} wrong and {reliability.abstains:.0%} not named. See what "
+        "the camera shows, and whether the model is made for it"
+    )

@@ -10,11 +10,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from skyctl.devices.ledger import Ledger
+from skyctl.devices.ledger import SEGMENT, Ledger, Spent
 from skyctl.errors import PulseRefused
 from skyctl.pulse import PRINTABLE, Pulse, Spot
 
 Limits = tuple[float, float]
+Numbers = tuple[tuple[float, ...], tuple[float, ...] | None]
+"""Of a pulse, and of its spot where it has one: exact floats, in the order of their fields."""
 
 REFUSALS = {
     "type": "no pulse, no number, or no name for the shot",
@@ -33,6 +35,7 @@ REFUSALS = {
 
 _NAME_LENGTH = 64
 _PS = 1e-12
+_REMEMBERED = 2 * SEGMENT
 _EXACT = 2**53  # beyond it an integer is no float
 
 
@@ -77,19 +80,6 @@ class Envelope(BaseModel):
         return self
 
 
-class Spent(BaseModel):
-    """What a pulser has fired so far.
-
-    amplitude_T : of the last shot, None before the first
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    shots: int = 0
-    dose_T2ps: float = 0.0
-    amplitude_T: float | None = None
-
-
 class Guard:
     """Checks pulses against an envelope and keeps the ledger of what was fired.
 
@@ -109,20 +99,23 @@ class Guard:
         clock: Callable[[], float] = time.monotonic,
         spent: Spent | None = None,
     ) -> None:
-        self._envelope = envelope
+        self._envelope = Envelope.model_validate(envelope.model_dump())  # nobody else's object
         self._clock = clock
         self._booking = threading.Lock()
         self._spent = spent or Spent()
-        self._fired: dict[str, Pulse] = {}
+        self._fired: dict[str, Numbers] = {}
         self._rested_s = clock()
         self._ledger = Ledger(ledger) if ledger else None
-        for shot, pulse in self._ledger.entries if self._ledger else ():
-            self._count(shot, pulse)  # a restart is no way round budgets, rest and slew
+        if self._ledger:  # a restart is no way round budgets, rest and slew
+            self._add(self._ledger.before)
+            for shot, pulse in self._ledger.entries:
+                self._count(shot, pulse)
+            self._ledger.entries.clear()
 
     @property
     def envelope(self) -> Envelope:
-        """What is allowed."""
-        return self._envelope
+        """What is allowed: a copy, the guard goes by its own."""
+        return self._envelope.model_copy()
 
     @property
     def spent(self) -> Spent:
@@ -136,26 +129,35 @@ class Guard:
 
     @property
     def fired(self) -> tuple[Pulse, ...]:
-        """What was fired, in order, as far as this guard or its ledger knows."""
-        return tuple(self._fired.values())
+        """What was fired last, in order, as far as this guard or its ledger's file knows."""
+        return tuple(_pulse(numbers) for numbers in self._fired.values())
+
+    def booked(self, shot: str) -> Pulse:
+        """What was booked under this name, in an object made for the caller. Raises KeyError."""
+        return _pulse(self._fired[shot])
 
     def has_fired(self, shot: str) -> bool:
         """Whether this shot was fired before: a shot fires once."""
-        return shot in self._fired
+        return shot in self._fired or bool(self._ledger and self._ledger.knows(shot))
 
     def replays(self, shot: str, pulse: Pulse) -> bool:
         """Whether exactly this was fired before; the name with another pulse is no replay."""
-        return self._fired.get(shot) == pulse
+        return self._fired.get(shot) == _numbers(pulse)
 
     @property
     def rest_left_s(self) -> float:
         """How long to wait before the next shot, s."""
         return max(0.0, self._rested_s - self._clock())
 
-    def check(self, pulse: Pulse) -> None:
-        """Raise PulseRefused unless the pulse itself is inside the envelope."""
+    def check(self, pulse: Pulse) -> Pulse:
+        """Raise PulseRefused unless the pulse is inside the envelope; return a copy of it.
+
+        The copy holds exact floats, each read once from what was given. Who asked goes on with the
+        copy alone: the other may still be changed, by whoever has it.
+        """
+        own = _pulse(_numbers(pulse))
         e = self._envelope
-        for name, value in _numbers(pulse).items():
+        for name, value in settings(own).items():
             low, high = getattr(e, name)
             if not low <= value <= high:  # as NaN is not
                 raise PulseRefused(
@@ -163,40 +165,48 @@ class Guard:
                     "choose a value inside, or change the pulser's envelope.",
                     "range",
                 )
-        if pulse.spot is not None and pulse.spot.sigma < e.narrowest_spot:
+        if own.spot is not None and own.spot.sigma < e.narrowest_spot:
             raise PulseRefused(
-                f"pulse spot_sigma = {pulse.spot.sigma:g}: below {e.narrowest_spot:g}. Nothing was "
+                f"pulse spot_sigma = {own.spot.sigma:g}: below {e.narrowest_spot:g}. Nothing was "
                 "fired; use a wider spot, or none for the whole film.",
                 "range",
             )
-        if pulse.spot is None and pulse.amplitude_T > e.uniform_amplitude_T:
+        if own.spot is None and own.amplitude_T > e.uniform_amplitude_T:
             raise PulseRefused(
-                f"pulse amplitude_T = {pulse.amplitude_T:g} on the whole film: above "
+                f"pulse amplitude_T = {own.amplitude_T:g} on the whole film: above "
                 f"{e.uniform_amplitude_T:g}. Nothing was fired; use a spot or a weaker pulse.",
                 "range",
             )
-        if pulse.dose_T2ps > e.dose_T2ps:
+        dose = _dose_T2ps(own)
+        if not 0 <= dose <= e.dose_T2ps:  # as that of a negative width, or NaN, is not
             raise PulseRefused(
-                f"pulse dose = {pulse.dose_T2ps:.0f} T²ps: above {e.dose_T2ps:g}. Nothing was "
+                f"pulse dose = {dose:.0f} T²ps: outside 0 … {e.dose_T2ps:g}. Nothing was "
                 "fired; make it weaker or shorter.",
                 "dose",
             )
+        return own
 
     def check_name(self, shot: str) -> None:
         """Raise PulseRefused unless this can be the name of a shot."""
-        if not (
-            isinstance(shot, str) and len(shot) <= _NAME_LENGTH and re.fullmatch(PRINTABLE, shot)
-        ):
+        if type(shot) is not str:  # a subclass may be equal to nothing, not even to itself
             raise PulseRefused(
-                f"shot {str(shot)[:_NAME_LENGTH]!r}: no name of a shot. Nothing was fired; give "
+                f"a {type(shot).__name__} is no name of a shot. Nothing was fired; give a str.",
+                "type",
+            )
+        if not (len(shot) <= _NAME_LENGTH and re.fullmatch(PRINTABLE, shot)):
+            raise PulseRefused(
+                f"shot {shot[:_NAME_LENGTH]!r}: no name of a shot. Nothing was fired; give "
                 f"1 to {_NAME_LENGTH} printable ASCII characters.",
                 "type",
             )
 
-    def allow(self, shot: str, pulse: Pulse) -> None:
-        """Raise PulseRefused unless the pulse may be the next one; the rest may still be due."""
+    def allow(self, shot: str, pulse: Pulse) -> Pulse:
+        """Raise PulseRefused unless the pulse may be the next one; the rest may still be due.
+
+        Returns a copy of it, as `check` does.
+        """
         self.check_name(shot)
-        self.check(pulse)
+        own = self.check(pulse)
         e, spent = self._envelope, self._spent
         if self.has_fired(shot):
             raise PulseRefused(
@@ -208,25 +218,26 @@ class Guard:
                 "or start a new ledger.",
                 "budget",
             )
-        if spent.dose_T2ps + pulse.dose_T2ps > e.budget_T2ps:
+        if not spent.dose_T2ps + own.dose_T2ps <= e.budget_T2ps:
             raise PulseRefused(
                 f"dose budget of {e.budget_T2ps:g} T²ps: {spent.dose_T2ps:g} is used up, and the "
-                f"pulse has {pulse.dose_T2ps:g}. Nothing was fired; raise it in the envelope or "
+                f"pulse has {own.dose_T2ps:g}. Nothing was fired; raise it in the envelope or "
                 "start a new ledger.",
                 "budget",
             )
         last = spent.amplitude_T
-        if last is not None and abs(pulse.amplitude_T - last) > e.slew_T:
+        if last is not None and not abs(own.amplitude_T - last) <= e.slew_T:
             raise PulseRefused(
-                f"pulse amplitude_T = {pulse.amplitude_T:g} after {last:g}: a step above "
+                f"pulse amplitude_T = {own.amplitude_T:g} after {last:g}: a step above "
                 f"{e.slew_T:g} T. Nothing was fired; go there in smaller steps.",
                 "slew",
             )
+        return own
 
     def book(self, shot: str, pulse: Pulse) -> None:
-        """Write the shot down, or raise PulseRefused; only then may it be fired."""
+        """Write the shot down, or raise PulseRefused; only then may it, as `booked`, be fired."""
         with self._booking:
-            self.allow(shot, pulse)
+            own = self.allow(shot, pulse)
             if (left := self.rest_left_s) > 0:
                 raise PulseRefused(
                     f"shot {shot}: {left:.3g} s too soon after the last. Nothing was fired; wait "
@@ -234,24 +245,36 @@ class Guard:
                     "rest",
                 )
             if self._ledger:
-                self._ledger.append(shot, pulse)
-            self._count(shot, pulse)
+                self._ledger.append(shot, own)
+            self._count(shot, own)
 
     def close(self) -> None:
         """Let another controller have the ledger; nothing can be booked in it any more."""
         if self._ledger:
             self._ledger.close()
 
+    def _add(self, before: Spent) -> None:
+        """Count what the ledger put away; it rests as after its longest pulse, which is unknown."""
+        if before.shots:
+            spent = self._spent
+            self._spent = Spent(
+                shots=spent.shots + before.shots,
+                dose_T2ps=spent.dose_T2ps + before.dose_T2ps,
+                amplitude_T=before.amplitude_T,
+            )
+            self._rest(self._envelope.width_ps[1])
+
     def _count(self, shot: str, pulse: Pulse) -> None:
+        self._fired[shot] = _numbers(pulse)
+        if self._ledger and len(self._fired) > _REMEMBERED:  # the ledger knows the older ones
+            del self._fired[next(iter(self._fired))]
+        self._spent = self._spent.and_(pulse)
+        self._rest(pulse.width_ps)
+
+    def _rest(self, width_ps: float) -> None:
         e = self._envelope
-        self._fired[shot] = pulse
-        self._spent = Spent(
-            shots=self._spent.shots + 1,
-            dose_T2ps=self._spent.dose_T2ps + pulse.dose_T2ps,
-            amplitude_T=pulse.amplitude_T,
-        )
         # ∫B dt / B0 of a Gaussian is what a rectangle of its peak would last
-        on_s = math.sqrt(2 * math.pi) * pulse.width_ps * _PS
+        on_s = math.sqrt(2 * math.pi) * width_ps * _PS
         self._rested_s = self._clock() + max(e.rest_s, on_s / e.duty)
 
 
@@ -271,29 +294,55 @@ def settings(pulse: Pulse) -> dict[str, float]:
 
 
 _SETTINGS = tuple(settings(Pulse(width_ps=1)))
+_OF_A_SPOT = tuple(Spot.model_fields)
+_OF_A_PULSE = tuple(name for name in Pulse.model_fields if name != "spot")
 
 
-def _numbers(pulse: Any) -> dict[str, float]:
-    """The settings of what claims to be a pulse, which may have been made without its checks.
+def _numbers(pulse: Any) -> Numbers:
+    """The numbers of what claims to be a pulse, each read once: nobody can change them any more.
 
-    Raises PulseRefused where one is no number, and for subclasses: they could tell another dose.
+    Raises PulseRefused for any type but the exact ones. A subclass could tell another dose, or
+    answer the guard's comparisons itself.
     """
-    if type(pulse) is not Pulse or type(pulse.spot) not in (Spot, type(None)):
-        raise PulseRefused(
-            f"a {type(pulse).__name__} is no Pulse, or its spot no Spot. Nothing was fired; give a "
-            "skyctl.pulse.Pulse.",
-            "type",
-        )
+    if type(pulse) is not Pulse:
+        raise _no_pulse(f"a {type(pulse).__name__} is no Pulse")
+    given = dict(vars(pulse))
+    spot = given.pop("spot", None)
+    if type(spot) not in (Spot, type(None)):
+        raise _no_pulse(f"a {type(spot).__name__} is no Spot")
+    place = None if spot is None else _floats(dict(vars(spot)), _OF_A_SPOT, "spot_")
+    return _floats(given, _OF_A_PULSE, ""), place
+
+
+def _floats(given: dict[str, Any], names: tuple[str, ...], prefix: str) -> tuple[float, ...]:
+    if set(given) != set(names):
+        raise _no_pulse(f"no Pulse: it has not the settings {', '.join(names)}")
+    return tuple(_float(prefix + name, given[name]) for name in names)
+
+
+def _float(name: str, value: Any) -> float:
+    if type(value) is float:
+        return value
+    if type(value) is int and abs(value) < _EXACT:
+        return float(value)
+    raise _no_pulse(f"pulse {name}: a {type(value).__name__} that is no number of this kind")
+
+
+def _pulse(numbers: Numbers) -> Pulse:
+    """The pulse of these numbers, checked or not."""
+    values, place = numbers
+    spot = (
+        None if place is None else Spot.model_construct(**dict(zip(_OF_A_SPOT, place, strict=True)))
+    )
+    return Pulse.model_construct(**dict(zip(_OF_A_PULSE, values, strict=True)), spot=spot)
+
+
+def _dose_T2ps(pulse: Pulse) -> float:
     try:
-        values = settings(pulse)
-    except AttributeError as error:
-        raise PulseRefused(f"no Pulse: {error}. Nothing was fired; give it all.", "type") from error
-    for name, value in values.items():
-        whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < _EXACT
-        if not (whole or isinstance(value, float)):
-            raise PulseRefused(
-                f"pulse {name}: a {type(value).__name__} that is no number of this kind. Nothing "
-                "was fired; give a float.",
-                "type",
-            )
-    return values
+        return pulse.dose_T2ps
+    except OverflowError:
+        return math.inf
+
+
+def _no_pulse(fault: str) -> PulseRefused:
+    return PulseRefused(f"{fault}. Nothing was fired; give a skyctl.pulse.Pulse of floats.", "type")

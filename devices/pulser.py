@@ -18,7 +18,8 @@ from skyctl.pulse import Pulse, Spot
 _log = logging.getLogger(__name__)
 
 Interlock = Callable[[], str]
-"""Says why nothing may be fired now, or "" when it may."""
+"""Says why nothing may be fired now, or "" when it may. Any other answer, None and False among
+them, and an interlock that fails hold fire."""
 
 
 class PulseDriver(Protocol):
@@ -35,9 +36,11 @@ class Pulser(Device):
     ``set(pulse, shot=name)`` checks the pulse, shows it in the settings and arms the pulser for
     that one shot; ``trigger()`` fires it. Every shot has a name and fires once: when the RunEngine
     replays messages after a pause, a shot that was fired is not fired again. Firing disarms; so do
-    stop, pause, unstage and a change of any setting. An interlock that has a reason not to fire
-    (lost stream, abstaining model) is asked at arming and again at firing. What is refused is
-    logged and counted: ``refused`` and its kinds.
+    stop, pause, unstage and a change of any setting. What is checked, shown, booked and sent is a
+    copy that the guard made when it was set: the caller's pulse may change, the shot does not. An
+    interlock that has a reason not to fire (lost stream, abstaining model) is asked at arming and
+    again at firing; once added it stays. What is refused is logged and counted: ``refused`` and
+    its kinds.
 
     A stop waits for nothing: neither for the disk that a shot is written to, nor for a driver that
     is firing. A shot that a stop meets while it is written down is not fired, and is spent.
@@ -81,7 +84,8 @@ class Pulser(Device):
         **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(prefix, name=name, **kwargs)
-        self.interlocks: list[Interlock] = []
+        self._interlocks: tuple[Interlock, ...] = ()
+        self._held = ""
         self._driver = driver
         self._guard = guard or Guard(Envelope())
         self._lock = threading.RLock()
@@ -100,6 +104,17 @@ class Pulser(Device):
     def guard(self) -> Guard:
         """The envelope and the ledger."""
         return self._guard
+
+    @property
+    def interlocks(self) -> tuple[Interlock, ...]:
+        """What may hold fire."""
+        return self._interlocks
+
+    def add_interlock(self, interlock: Interlock) -> None:
+        """Have it asked from now on, before every pulse; nothing takes it away again."""
+        with self._lock:
+            self.disarm("a new interlock")
+            self._interlocks += (interlock,)
 
     def describe_guard(self) -> dict[str, Any]:
         """What may be fired and what was, plain values for a start document."""
@@ -157,16 +172,16 @@ class Pulser(Device):
         with self._refusals_counted():
             mark = self.disarm("a new pulse")
             self.guard.check_name(shot)
-            self.check_value(value)
-            replayed = self.guard.replays(shot, value)
+            pulse = self.guard.check(value)
+            replayed = self.guard.replays(shot, pulse)
             if not replayed:
-                self._allow(value, shot)
+                self._allow(pulse, shot)
             with self._lock:
                 self._refuse_if_disarmed_since(mark, shot)
                 self._replayed = replayed
                 if not replayed:
-                    self._show_settings(value)
-                    self._request = (value, shot)
+                    self._show_settings(pulse)
+                    self._request = (pulse, shot)
                     self.armed.update(1)
         return _finished(self)
 
@@ -205,8 +220,15 @@ class Pulser(Device):
         self.shot.update(shot)
         self.dose_T2ps.update(pulse.dose_T2ps)
         self._show_spent()
+        booked = self.guard.booked(shot)
+        if booked != pulse:
+            raise PulseRefused(
+                f"{self.name}: shot {shot} was armed with {pulse} and is booked as {booked}. "
+                "Nothing was fired; the shot is spent.",
+                "unarmed",
+            )
         self._refuse_if_disarmed_since(mark, shot)
-        self._driver.fire(shot, pulse)
+        self._driver.fire(shot, booked)
 
     def _refuse_if_disarmed_since(self, mark: int, shot: str) -> None:
         """Others may have disarmed while this waited, for the disk say."""
@@ -232,6 +254,15 @@ class Pulser(Device):
             self.armed.update(0)
             return self._times_disarmed
 
+    def hold(self, reason: str) -> None:
+        """Disarm, and let nothing be armed until `release`."""
+        self._held = reason
+        self.disarm(reason)
+
+    def release(self) -> None:
+        """Take back a `hold`; nothing is armed by it."""
+        self._held = ""
+
     def stop(self, *, success: bool = False) -> None:
         """Disarm; the RunEngine calls this when it stops, aborts or pauses."""
         self.disarm("stop")
@@ -252,12 +283,23 @@ class Pulser(Device):
             self.disarm("a setting was changed")
 
     def hold_reason(self) -> str:
-        """What the first interlock that holds fire says, or ""."""
-        return next((reason for interlock in self.interlocks if (reason := interlock())), "")
+        """The reason of a `hold`, or what the first interlock that holds fire says, or ""."""
+        return self._held or next(filter(None, map(_reason, self._interlocks)), "")
 
     def _ask_interlocks(self) -> None:
         if reason := self.hold_reason():
             raise PulseRefused(f"{self.name}: held, {reason}. Nothing was fired.", "interlock")
+
+
+def _reason(interlock: Interlock) -> str:
+    try:
+        said: Any = interlock()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever its fault, it says no yes
+        _log.exception("an interlock failed")
+        return f"an interlock failed ({error!r})"
+    if type(said) is str:
+        return said
+    return f"an interlock answered {type(said).__name__} instead of a reason or an empty string"
 
 
 def _finished(device: Device) -> Status:

@@ -76,7 +76,6 @@ class Exposure(BaseModel):
     """What a camera is asked for: the movie of one shot.
 
     ``pulsed`` : the movie starts with the pulse; otherwise the camera looks at once.
-    ``whole`` : it is measured to its end, however certain a verdict is before that.
     ``ends_early`` : the movie may end with the first verdict that is certain.
     ``pulse`` : which one; a detector that knows no pulses cannot say it of its movie.
     """
@@ -85,6 +84,5 @@ class Exposure(BaseModel):
 
     shot: str = Field(pattern=PRINTABLE, max_length=64)
     pulsed: bool = True
-    whole: bool = False
-    ends_early: bool = False
+    ends_early: bool = True
     pulse: Pulse | None = None

@@ -82,7 +82,7 @@ def test_trust_is_earned_by_agreeing_and_lost_by_contradicting():
 def test_a_network_contradicts_itself_where_it_forgets_what_it_left():
     """No look at all: each movie begins with another film than the one before ended with."""
     belief = trusted()
-    for _ in range(4):
+    for _ in range(10):
         belief = shot(belief, verdict("empty", "one"))
     assert belief.unsound > UNTRUSTED
 
@@ -98,11 +98,10 @@ def test_agreement_with_itself_earns_trust_where_looks_show_nothing():
 
 def test_a_network_that_never_names_anything_is_noticed():
     belief = Belief.unknown().after_look(looks_like("one", -1))
-    for shots in range(1, 6):
+    for _ in range(5):
         belief = shot(belief, np.full(TRANSITIONS, 1 / TRANSITIONS), named=False)
         belief = belief.after_look(looks_like("one", -1))
     assert belief.unsound > UNTRUSTED
-    assert shots <= 5
 
 
 def test_random_verdicts_are_noticed_and_hardly_ever_make_sure_of_what_is_not():

@@ -1,12 +1,15 @@
 """`skyctl run`: what it shows, that only a y in time fires, and what Ctrl-C leaves behind."""
 
+import contextlib
+import fcntl
 import importlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
-import threading
+import termios
 
 import pytest
 from typer.testing import CliRunner
@@ -36,29 +39,53 @@ def terminal(monkeypatch):
         yield sink
 
 
+@pytest.fixture
+def typed(terminal, monkeypatch):
+    """What a person types when the question is there."""
+    show = command.console.print
+
+    def type_once(text):
+        def shown(*what, **how):
+            show(*what, **how)
+            if str(what[0]).startswith("Fire"):
+                terminal.write(text)
+
+        monkeypatch.setattr(command.console, "print", shown)
+
+    return type_once
+
+
 @pytest.mark.parametrize(
-    ("typed", "approved", "comment"),
+    ("text", "approved", "comment"),
     [
-        (b"y\n", True, ""),
-        (b"Yes\n", True, ""),
+        (b"y a\n", True, ""),
+        (b"Yes A\n", True, ""),
+        (b"y\ny a\n", True, ""),
         (b"n\n", False, "said 'n'"),
         (b"\n", False, "said 'nothing'"),
         (b"yolo\n", False, "said 'yolo'"),
+        (b"y b\n", False, "said 'y b'"),
+        (b"a\n", False, "said 'a'"),
     ],
 )
-def test_only_a_yes_is_a_yes(terminal, typed, approved, comment):
-    terminal.write(typed)
+def test_only_a_yes_that_names_the_shot_is_a_yes(typed, text, approved, comment):
+    typed(text)
     answer = command.ask_at_terminal(request())
     assert (answer.approved, answer.comment) == (approved, comment)
     assert answer.approver
 
 
-@pytest.mark.parametrize("typed", [b"", b"y"], ids=["silence", "no return"])
-def test_no_answer_in_time_is_a_no(terminal, typed):
-    terminal.write(typed)
+@pytest.mark.parametrize("text", [b"", b"y a", b"y\n"], ids=["silence", "no return", "no name"])
+def test_no_answer_in_time_is_a_no(typed, text):
+    typed(text)
     answer = command.ask_at_terminal(request(timeout_s=0.05))
     assert not answer.approved
     assert answer.comment == "no answer at the terminal"
+
+
+def test_what_was_typed_before_the_question_answers_nothing(terminal):
+    terminal.write(b"y a\n" * 3)
+    assert not command.ask_at_terminal(request(timeout_s=0.05)).approved
 
 
 def test_a_closed_terminal_is_a_no(terminal):
@@ -66,19 +93,21 @@ def test_a_closed_terminal_is_a_no(terminal):
     assert not command.ask_at_terminal(request()).approved
 
 
-def test_an_answer_is_for_one_question(terminal):
-    terminal.write(b"y\nn\n")
+def test_an_answer_is_for_one_question(typed):
+    typed(b"y a\ny a\n")
     assert command.ask_at_terminal(request()).approved
-    assert not command.ask_at_terminal(request()).approved
+    typed(b"")
+    assert not command.ask_at_terminal(request(timeout_s=0.05)).approved
 
 
-def test_the_question_shows_pulse_dose_and_candidates(terminal, capsys):
-    terminal.write(b"n\n")
+def test_the_question_shows_pulse_dose_and_candidates(typed, capsys):
+    typed(b"n\n")
     command.ask_at_terminal(request(shots=3))
     shown = capsys.readouterr().out
     for text in (
         str(PULSES[0]), f"{PULSES[0].dose_T2ps:.0f}", "66%", str(PULSES[1]), "40%",
-        "1 disc in -z", "[red]to switch", "and up to 2 more", "5 s, then no",
+        "1 disc in -z", "[red]to switch", "and up to 2 more", "at most 2.4 T", "y a",
+        "5 s, then no",
     ):  # fmt: skip
         assert text in shown
 
@@ -125,44 +154,66 @@ def test_what_cannot_be_is_misuse(tmp_path):
         assert done.exit_code == 2
 
 
-def test_an_interrupt_disarms_before_anything_else():
-    done, paused = [], threading.Event()
-
-    class Engine:
-        def request_pause(self):
-            done.append("pause")
-            paused.set()
-
-    class Pulser:
-        def disarm(self, reason):
-            done.append(f"disarm: {reason}")
-
-    before = signal.getsignal(signal.SIGINT)
-    with command._CtrlC(Engine(), Pulser()):
-        os.kill(os.getpid(), signal.SIGINT)
-        assert paused.wait(30)
-    assert done == ["disarm: Ctrl-C", "pause"]
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_a_run_in_order(tmp_path):
+@pytest.fixture
+def endless(tmp_path):
+    """Starts `skyctl run cycle`, its output at a terminal; yields the child when it has fired."""
+    ours, its = pty.openpty()
     arguments = ["run", "cycle", "--cycles", "1000", "--mode", "autonomous", "--out", str(tmp_path)]
     child = subprocess.Popen(
         [sys.executable, "-m", "skyctl.cli", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdin=its, stdout=its, stderr=its, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )  # fmt: skip
-    with child:
-        for line in child.stdout:
-            if line.startswith("write: reached"):
-                child.send_signal(signal.SIGINT)
-                break
-        _, errors = child.communicate(timeout=120)
-    assert child.returncode == 1
-    assert "the pulser is disarmed" in errors
-    assert "Traceback" not in errors
-    booked = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
-    (file,) = tmp_path.glob("*.h5")
+    os.close(its)
+    shown = b""
+    while b"write: reached" not in shown:
+        shown += os.read(ours, 4096)
+    yield child, ours
+    child.kill()
+    child.wait()
+    os.close(ours)
+
+
+def read_to_the_end(terminal):
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: nobody has it open any more
+        while more := os.read(terminal, 4096):
+            shown += more
+    return shown.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.attack
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_run_in_order(tmp_path, endless, how):
+    child, terminal = endless
+    child.send_signal(how)
+    shown = read_to_the_end(terminal)
+    assert child.wait(120) == 1
+    assert how == signal.SIGHUP or "the pulser is disarmed" in shown
+    assert "Traceback" not in shown
+    assert_whole(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.attack
+def test_a_closed_terminal_ends_a_run_in_order(tmp_path, endless):
+    child, terminal = endless
+    closing = os.dup(terminal)
+    os.dup2(os.open(os.devnull, os.O_RDWR), terminal)  # the fixture closes this one
+    os.close(closing)
+    assert child.wait(120) == 1
+    assert_whole(tmp_path)
+
+
+def assert_whole(folder):
+    """What was booked was filmed into one whole file, and the run has its stop document."""
+    booked = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    (file,) = folder.glob("*.h5")
     with Recording(file) as recording:
         filmed = [start.shot for start, _, _ in recording.shots() if start.pulse]
+        assert recording.cut_frames == 0
     assert filmed == [entry["shot"] for entry in booked]
+    documents = [json.loads(line) for line in (folder / "documents.jsonl").read_text().splitlines()]
+    assert documents[-1]["name"] == "stop"
+    assert documents[-1]["doc"]["exit_status"] in ("abort", "fail")

@@ -144,7 +144,8 @@ def assemble(
         timeout_s=timeout_s, storage=storage,
     )  # fmt: skip
     pulser = Pulser(name="pulser", driver=sample, guard=guard)
-    pulser.interlocks += [camera.hold_reason, classifier.hold_reason]
+    for interlock in (camera.hold_reason, classifier.hold_reason):
+        pulser.add_interlock(interlock)
     return Beamline(
         pulser=pulser,
         camera=camera,

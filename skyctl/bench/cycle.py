@@ -61,7 +61,7 @@ class _Faults:
         publisher: Any = line.publisher
         self._send = publisher.frame
         publisher.frame = self._frame
-        line.pulser.interlocks.append(lambda: "the shutter closed" if self._shut else "")
+        line.pulser.add_interlock(lambda: "the shutter closed" if self._shut else "")
         line.streaming.subscribe(self._news)
 
     def document(self, name: str, doc: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from skyctl.cli.bench import bench_app
 from skyctl.cli.common import console
 from skyctl.cli.cycle import bench_characterise, bench_cycle
 from skyctl.cli.demo import demo
+from skyctl.cli.ledger import ledger_app
 from skyctl.cli.many import diagram, movies
 from skyctl.cli.recordings import recover, replay
 from skyctl.cli.reproduce import reproduce_app
@@ -37,6 +38,7 @@ for command in (
     demo, run, simulate, movies, diagram, verify, replay, recover, split, keys, doctor
 ):  # fmt: skip
     app.command()(command)
+app.add_typer(ledger_app, name="ledger")
 app.add_typer(train_app, name="train")
 app.add_typer(reproduce_app, name="reproduce")
 bench_app.command("maps")(bench_maps)

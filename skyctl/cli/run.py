@@ -6,9 +6,8 @@ import getpass
 import logging
 import os
 import select
-import signal
 import sys
-import threading
+import termios
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -28,13 +27,14 @@ from skyctl.cli.common import (
     explained,
     write_json,
 )
+from skyctl.interrupts import DisarmOnSignal as _CtrlC
 
 if TYPE_CHECKING:
-    from skyctl.devices.pulser import Pulser
     from skyctl.plans.campaign import TaskReport
     from skyctl.plans.modes import Answer, Request
 
-_SHOWN_CANDIDATES = 5
+_CODE_LENGTH = 4
+"""Of a shot's name, drawn at random, that a yes repeats."""
 _CYCLE_SHOTS = 30
 
 
@@ -80,8 +80,9 @@ def run(
     """Run a plan on the simulated sample: write, switch, erase, cycle, characterise or map.
 
     Before each pulse it shows what is proposed, why, what else was weighed up and the dose, and
-    asks; no answer in time is a no. Ctrl-C disarms the pulser at once and ends the run. What was
-    fired is booked in the folder's ledger: with the same --out, budgets go on from there.
+    asks; a yes repeats the code it shows, no answer in time is a no. Ctrl-C, SIGTERM and a closed
+    terminal disarm the pulser at once and end the run. What was fired is booked in the folder's
+    ledger: with the same --out, budgets go on from there.
 
     \b
     See what it would do:       skyctl run switch --mode dry-run
@@ -192,13 +193,42 @@ def _rehearse(call: Any, arguments: dict[str, Any], line: Any, twins: int, start
 
 
 def ask_at_terminal(request: "Request") -> "Answer":
-    """Show a request and read y or n from standard input; silence, or no input, is a no."""
+    """Show a request and read the answer from standard input; silence, or no input, is a no.
+
+    A yes names what it is for, ``y`` and the code that the question shows, and what was typed
+    before the question is thrown away: no answer is taken for a question that nobody has seen.
+    """
     from skyctl.plans.modes import Answer
 
+    _show_request(request)
+    code = request.shot[:_CODE_LENGTH]
+    _forget_typed()
+    console.print(
+        escape(
+            f"Fire{request.more}? Type `y {code}` for yes, n for no "
+            f"({request.timeout_s:g} s, then no): "
+        ),
+        end="",
+        highlight=False,
+    )
+    sys.stdout.flush()
+    end = time.monotonic() + request.timeout_s
+    while (said := _line_from_terminal(end)) is not None:
+        words = said.lower().split()
+        if words in (["y", code.lower()], ["yes", code.lower()]):
+            return Answer(True, getpass.getuser())
+        if words not in (["y"], ["yes"]):
+            return Answer(False, getpass.getuser(), f"said {said.strip() or 'nothing'!r}")
+        console.print(escape(f"which one? `y {code}` fires this one: "), end="", highlight=False)
+        sys.stdout.flush()
+    console.print("no answer: no")
+    return Answer(False, "", "no answer at the terminal")
+
+
+def _show_request(request: "Request") -> None:
     table = Table("pulse", "dose (T²ps)", "chance", title=f"{request.task}: fire the first?")
     chances = {str(pulse): chance for pulse, chance in request.candidates}
-    rows = [request.pulse, *(p for p, _ in request.candidates if p != request.pulse)]
-    for pulse in rows[: _SHOWN_CANDIDATES + 1]:
+    for pulse in request.shown:
         chance = chances.get(str(pulse))
         table.add_row(
             str(pulse), f"{pulse.dose_T2ps:.0f}", "" if chance is None else f"{chance:.0%}"
@@ -207,22 +237,22 @@ def ask_at_terminal(request: "Request") -> "Answer":
     console.print(
         f"film: {request.film}; {request.agent}: {escape(request.reason)}", highlight=False
     )
-    more = f", and up to {request.shots - 1} more" if request.shots > 1 else ""
-    console.print(
-        escape(f"Fire{more}? [y/N] ({request.timeout_s:g} s, then no) "), end="", highlight=False
-    )
-    sys.stdout.flush()
-    said = _line_from_terminal(request.timeout_s)
-    if said is None:
-        console.print("no answer: no")
-        return Answer(False, "", "no answer at the terminal")
-    if said.strip().lower() in ("y", "yes"):
-        return Answer(True, getpass.getuser())
-    return Answer(False, getpass.getuser(), f"said {said.strip() or 'nothing'!r}")
 
 
-def _line_from_terminal(timeout_s: float) -> str | None:
-    """A line of standard input; None where none came in time, or none can come.
+def _forget_typed() -> None:
+    """Throw away what standard input holds already: it answers nothing that is asked now."""
+    try:
+        source = sys.stdin.fileno()
+        with contextlib.suppress(termios.error):  # no terminal: there is nothing half typed
+            termios.tcflush(source, termios.TCIFLUSH)
+        while select.select([source], [], [], 0)[0] and os.read(source, 4096):
+            pass
+    except (OSError, ValueError):
+        return
+
+
+def _line_from_terminal(end: float) -> str | None:
+    """A line of standard input; None where none came by ``end`` (monotonic), or none can come.
 
     Byte by byte and never waiting longer: a read that outlived its question would take the answer
     to the next one.
@@ -231,7 +261,7 @@ def _line_from_terminal(timeout_s: float) -> str | None:
         source = sys.stdin.fileno()
     except (OSError, ValueError):
         return None
-    line, end = b"", time.monotonic() + timeout_s
+    line = b""
     while not line.endswith(b"\n"):
         left_s = end - time.monotonic()
         ready = left_s > 0 and select.select([source], [], [], left_s)[0]
@@ -239,35 +269,6 @@ def _line_from_terminal(timeout_s: float) -> str | None:
             return None
         line += byte
     return line.decode(errors="replace")
-
-
-class _CtrlC:
-    """Ctrl-C while the RunEngine runs: disarm at once, and pause it without waiting for anything.
-
-    A second context manager than bluesky's own, which lets the plan go on to its next checkpoint.
-    """
-
-    def __init__(self, engine: Any, pulser: "Pulser") -> None:
-        self._engine, self._pulser = engine, pulser
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._interrupted)
-
-    def __exit__(self, *_: object) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._before)
-
-    def _interrupted(self, *_: object) -> None:
-        # The handler must not wait for the engine, whose loop may wait for this thread.
-        threading.Thread(target=self._stop, name="skyctl-interrupt", daemon=True).start()
-
-    def _stop(self) -> None:
-        from bluesky.utils import TransitionError  # pyright: ignore[reportPrivateImportUsage]
-
-        self._pulser.disarm("Ctrl-C")
-        with contextlib.suppress(TransitionError):  # it pauses or ends already
-            self._engine.request_pause()
 
 
 def _show(report: Any) -> None:

@@ -50,6 +50,8 @@ class StreamingClassifier:
         self.latency = LatencyHistogram()
         self.age = LatencyHistogram()
         self.belief = Belief()
+        self.ours: Callable[[str], bool] = lambda shot: True
+        """Whether a shot is of the run that the belief is about; another one moves nothing."""
         self._listeners: tuple[Listener, ...] = ()
         self._start: ShotStart | None = None
         self._begin(None)
@@ -134,7 +136,8 @@ class StreamingClassifier:
             return
         state, unreadable = self._read()
         problem = self._bad_frame or _loss(end.counts) or self._cut_short(end)
-        self.belief = self._believe(start, state, problem)
+        if self.ours(end.shot):
+            self.belief = self._believe(start, state, problem)
         self._tell(
             ShotResult(
                 shot=end.shot,

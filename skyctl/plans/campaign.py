@@ -234,7 +234,9 @@ class _Course:
         return ""
 
     def _fire(self, request: Request, proposal: Proposal, belief: Belief) -> stubs.Plan:
-        exposure = Exposure(shot=request.shot, pulse=request.pulse, whole=proposal.whole_movie)
+        exposure = Exposure(
+            shot=request.shot, pulse=request.pulse, ends_early=not proposal.whole_movie
+        )
         try:
             result = yield from self._film(exposure)
         except PulseRefused as error:

@@ -1,8 +1,9 @@
 """Modes: how far a plan goes on its own, and who lets it fire."""
 
 import logging
+import math
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -23,13 +24,75 @@ autonomous: what the guard allows is fired."""
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 
+SHOWN_CANDIDATES = 5
+"""How many other pulses that were weighed up a question shows."""
+_UP_TO = ("amplitude_T", "width_ps", "dose_T2ps", "spot_sigma")
+_WITHIN = ("theta_deg", "phi_deg", "peak_ps", "spot_x", "spot_y")
+
+
+@dataclass(frozen=True)
+class Cover:
+    """The pulses that one yes is good for: nothing stronger or elsewhere than what was shown.
+
+    highest : of amplitude, width, dose and size of the spot (infinite on the whole film), by name
+    within : (lowest, highest) of the angles, the time of the peak and the spot's place, by name
+    """
+
+    highest: dict[str, float]
+    within: dict[str, tuple[float, float]]
+
+    @classmethod
+    def of(cls, pulses: Sequence[Pulse]) -> "Cover":
+        """What these pulses span."""
+        known = [_extent(pulse) for pulse in pulses]
+        spans: dict[str, list[float]] = {
+            name: [each[name] for each in known if name in each] for name in (*_UP_TO, *_WITHIN)
+        }
+        return cls(
+            {name: max(spans[name]) for name in _UP_TO},
+            {name: (min(spans[name]), max(spans[name])) for name in _WITHIN if spans[name]},
+        )
+
+    def holds(self, pulse: Pulse) -> bool:
+        """Whether the pulse is inside."""
+        extent = _extent(pulse)
+        return all(extent[name] <= self.highest[name] for name in _UP_TO) and all(
+            name in self.within and self.within[name][0] <= extent[name] <= self.within[name][1]
+            for name in _WITHIN
+            if name in extent
+        )
+
+    def __str__(self) -> str:
+        most = self.highest
+        size = "on the whole film" if math.isinf(most["spot_sigma"]) else "on a spot"
+        ranges = ", ".join(
+            f"{name} {low:g}" if low == high else f"{name} {low:g} … {high:g}"
+            for name, (low, high) in self.within.items()
+        )
+        return (
+            f"each at most {most['amplitude_T']:g} T, {most['width_ps']:g} ps and "
+            f"{most['dose_T2ps']:.0f} T²ps, {size}, {ranges}"
+        )
+
+
+def _extent(pulse: Pulse) -> dict[str, float]:
+    extent = {
+        "amplitude_T": pulse.amplitude_T, "width_ps": pulse.width_ps,
+        "dose_T2ps": pulse.dose_T2ps, "theta_deg": pulse.theta_deg, "phi_deg": pulse.phi_deg,
+        "peak_ps": pulse.peak_ps, "spot_sigma": math.inf,
+    }  # fmt: skip
+    if pulse.spot:
+        extent |= {"spot_x": pulse.spot.x, "spot_y": pulse.spot.y, "spot_sigma": pulse.spot.sigma}
+    return extent
+
+
 @dataclass(frozen=True)
 class Request:
     """What an approver is asked for.
 
     pulse : the next one; reason : of the agent; film : what was seen of it
     candidates : other pulses that were weighed up, with the probability of success given to each
-    shots : how many pulses a yes is good for, the first being ``pulse``
+    shots : how many pulses a yes is good for, the first being ``pulse``, the others inside `cover`
     timeout_s : after which nobody waits for the answer any more
     """
 
@@ -43,10 +106,27 @@ class Request:
     timeout_s: float
     candidates: tuple[tuple[Pulse, float], ...] = ()
 
+    @property
+    def shown(self) -> tuple[Pulse, ...]:
+        """The pulse, and the first few others that were weighed up."""
+        others = [pulse for pulse, _ in self.candidates if pulse != self.pulse]
+        return (self.pulse, *others[:SHOWN_CANDIDATES])
+
+    @property
+    def cover(self) -> Cover:
+        """What the others that a yes is good for stay inside."""
+        return Cover.of(self.shown)
+
+    @property
+    def more(self) -> str:
+        """What a yes is good for beyond the pulse, or ""."""
+        if self.shots <= 1:
+            return ""
+        return f", and up to {self.shots - 1} more without asking, {self.cover}"
+
     def __str__(self) -> str:
-        more = f", and up to {self.shots - 1} more without asking" if self.shots > 1 else ""
         return (
-            f"{self.task}: fire {self.pulse} ({self.pulse.dose_T2ps:.0f} T²ps){more}? "
+            f"{self.task}: fire {self.pulse} ({self.pulse.dose_T2ps:.0f} T²ps){self.more}? "
             f"The film has {self.film}; {self.agent} says: {self.reason}"
         )
 
@@ -55,7 +135,9 @@ class Request:
 class Answer:
     """What an approver said.
 
-    approver : who; comment : why, most of all why not. Raises ValueError for a yes without a name.
+    approved : exactly True or False; approver : who; comment : why, most of all why not
+
+    Raises ValueError for anything else, and for a yes without a name.
     """
 
     approved: bool
@@ -63,13 +145,24 @@ class Answer:
     comment: str = ""
 
     def __post_init__(self) -> None:
-        if self.approved and not self.approver:
-            raise ValueError("an approval without a name: say who approves")
+        if type(self.approved) is not bool:
+            raise ValueError(f"approved = {self.approved!r}: give True or False itself")
+        if type(self.approver) is not str or type(self.comment) is not str:
+            raise ValueError("approver and comment: give a str each")
+        if self.approved and not _is_name(self.approver):
+            raise ValueError(
+                f"an approval without a name ({self.approver!r}): say who approves, in printable "
+                "characters without a blank at either end"
+            )
 
     def __str__(self) -> str:
         said = "approved" if self.approved else "not approved"
         by = f" by {self.approver}" if self.approver else ""
         return f"{said}{by}" + (f": {self.comment}" if self.comment else "")
+
+
+def _is_name(who: str) -> bool:
+    return who.isprintable() and who == who.strip() and any(map(str.isalnum, who))
 
 
 Approver = Callable[[Request], Answer]
@@ -111,6 +204,7 @@ class Permission:
     oversight: Oversight
     _left: int = field(default=0, init=False)
     _answer: Answer = field(default=Answer(False, ""), init=False)
+    _cover: Cover | None = field(default=None, init=False)
 
     def request(
         self,
@@ -122,8 +216,11 @@ class Permission:
         film: str,
         candidates: tuple[tuple[Pulse, float], ...] = (),
     ) -> Request:
-        """What is asked for when this pulse is to be fired."""
-        o = self.oversight
+        """What is asked for when this pulse is to be fired.
+
+        It holds a copy of the pulse: fire that one, the agent's may change while somebody is asked.
+        """
+        o, pulse = self.oversight, pulse.model_copy(deep=True)
         shots = o.batch if o.mode == "approve-batch" else 1
         return Request(task, agent, shot, pulse, reason, film, shots, o.timeout_s, candidates)
 
@@ -134,8 +231,12 @@ class Permission:
             return Answer(True, mode)
         if not mode.startswith("approve"):
             return Answer(False, "", f"{mode}, nothing is fired")
-        if not self._left:
+        if not (self._left and self._cover and self._cover.holds(request.pulse)):
+            cover, pulse = request.cover, request.pulse.model_copy(deep=True)
             self._answer = yield from self._asked(request)
+            if request.pulse != pulse:
+                self._answer = Answer(False, "", "the pulse was changed while it was asked for")
+            self._cover = cover
             self._left = request.shots if self._answer.approved else 0
         self._left = max(0, self._left - 1)
         return self._answer
@@ -146,12 +247,12 @@ class Permission:
         def ask() -> Answer:
             try:
                 answer: Any = approver(request) if approver else None
-                if not isinstance(answer, Answer):
+                if type(answer) is not Answer:
                     raise TypeError(f"{answer!r} is no Answer")
-            except Exception as error:  # noqa: BLE001 - whatever an approver's fault, it is no yes
+                return Answer(answer.approved, answer.approver, answer.comment)  # checked anew
+            except BaseException as error:  # noqa: BLE001 - whatever its fault, it is no yes
                 _log.exception("the approver failed")
                 return Answer(False, "", f"the approver failed ({error!r})")
-            return answer
 
         answer, _ = yield from in_thread(ask, request.timeout_s)
         return answer or Answer(False, "", f"no answer within {request.timeout_s:g} s")

@@ -28,8 +28,9 @@ def in_thread(
     (None, False) when it did not return within ``timeout_s``; it is then left to itself, in a
     thread that keeps no process alive. One that returns within ``patience_s`` costs no turn of the
     RunEngine's loop, which waits for it; during a longer one the plan does ``meanwhile``. Called
-    once, however often the RunEngine replays messages
-    after a pause. Raises what the call raises.
+    once, however often the RunEngine replays messages after a pause. Raises what the call raises; a
+    SystemExit or its like, which would end the RunEngine's loop and not the process, as a
+    RuntimeError.
     """
     outcome: list[T] = []
     raised: list[BaseException] = []
@@ -59,6 +60,8 @@ def in_thread(
         if timeout_s is not None:
             return None, False
         over.result()
+    if raised and not isinstance(raised[0], Exception):
+        raise RuntimeError(f"a call of the plan ended its thread ({raised[0]!r})") from raised[0]
     if raised:
         raise raised[0]
     return outcome[0], True

@@ -23,7 +23,8 @@ from skyctl.agents.seeker import PulseMemory
 from skyctl.beamline import simulated_beamline
 from skyctl.plans import characterise as characterising
 from skyctl.plans import mapping, plans
-from skyctl.plans.modes import Answer, ApprovalDesk, Oversight
+from skyctl.plans.modes import Answer, ApprovalDesk, Oversight, Permission
+from skyctl.plans.stubs import new_shot
 from skyctl.plans.threads import in_thread
 from skyctl.pulse import Pulse, Spot
 from skyctl.rehearsal import guesses, twin_mean_sz
@@ -180,6 +181,8 @@ def classify_shot(
     spot_x: float = 49.5,
     spot_y: float = 49.5,
     spot_sigma: float = 0.0,
+    mode: Mode = "approve-each",
+    timeout_s: float = 600.0,
 ) -> Generator[Msg, Any, Any]:
     """Fire one pulse of your own choice and classify what follows.
 
@@ -195,10 +198,21 @@ def classify_shot(
         Centre of the spot, sites.
     spot_sigma : float, optional
         Radius of the spot, sites; 0 is the whole film.
+    mode : str, optional
+        How far the plan goes on its own.
+    timeout_s : float, optional
+        How long an approval may take, s; without one nothing is fired.
     """
     spot = Spot(x=spot_x, y=spot_y, sigma=spot_sigma) if spot_sigma else None
     pulse = Pulse(amplitude_T=amplitude_T, width_ps=width_ps, theta_deg=theta_deg, spot=spot)
-    result = yield from plans.classify_shot(_beamline, pulse)
+    permission = Permission(_oversight(mode, timeout_s))
+    request = permission.request(
+        "classify_shot", "whoever queued it", new_shot(), pulse, "chosen by hand", "not looked at"
+    )
+    answer = yield from permission.ask(request)
+    if not answer.approved:
+        return {"label": "", "problem": str(answer), "film": ""}
+    result = yield from plans.classify_shot(_beamline, request.pulse, md={"approval": str(answer)})
     return {"label": result.label, "problem": result.problem, "film": str(result.state)}
 
 

@@ -31,6 +31,7 @@ def look(beamline, shot: str) -> None:
 
 def abstain(beamline, shot: str) -> None:
     classes = beamline.classifier.classes
+    beamline.classifier.prepare(Exposure(shot=shot))
     verdict = Verdict(shot, 0, 0.0, classes, (1 / len(classes),) * len(classes), None)
     beamline.streaming._tell(ShotResult(shot, verdict, FILM, Counts(received=1), "", (1.0,)))
 
@@ -132,18 +133,21 @@ def test_the_model_is_named_by_its_hash(beamline):
     assert len(configuration["classifier_model_sha256"]["value"]) == 64
 
 
-def seen(beamline, ago_s: float, counts: Counts | None = None, problem: str = "") -> None:
+def seen(
+    beamline, ago_s: float, counts: Counts | None = None, problem: str = "", shot="old"
+) -> None:
     """A look whose last frame left its source so long ago."""
     seen_ns = time.monotonic_ns() - int(ago_s * 1e9)
     counts = counts or Counts(received=1)
-    beamline.streaming._tell(ShotResult("old", None, FILM, counts, problem, (), seen_ns))
+    beamline.classifier.prepare(Exposure(shot=shot, pulsed=False))
+    beamline.streaming._tell(ShotResult(shot, None, FILM, counts, problem, (), seen_ns))
 
 
 def test_what_was_seen_too_long_ago_holds_fire(staged):
     staged.classifier._max_delay_s = 1e6
     seen(staged, 299)
     staged.pulser.set(PULSE, shot="a")
-    seen(staged, 301)
+    seen(staged, 301, shot="older")
     with pytest.raises(PulseRefused, match=r"last seen 301 s ago.*look again"):
         staged.pulser.trigger()
     assert staged.pulser.guard.shots_fired == 0
@@ -154,14 +158,54 @@ def test_what_was_seen_too_long_ago_holds_fire(staged):
 def test_a_result_long_after_its_frame_holds_fire(staged):
     seen(staged, 0.5)
     staged.pulser.set(PULSE, shot="a")
-    seen(staged, 6)
-    with pytest.raises(PulseRefused, match=r"shot old came 6.0 s after"):
+    seen(staged, 6, shot="older")
+    with pytest.raises(PulseRefused, match=r"shot older came 6.0 s after"):
         staged.pulser.set(PULSE, shot="a")
 
 
 def test_a_steering_classifier_says_how_many_frames_it_passed_over(beamline):
+    beamline.classifier.prepare(Exposure(shot="s"))
     beamline.classifier._take(
         ShotResult("s", None, FILM, Counts(received=1, stale=7), "7 frames passed over", ())
     )
     assert beamline.classifier.stale.get() == 7
     assert "7 frames passed over" in beamline.classifier.hold_reason()
+
+
+def movie(beamline, shot: str, problem: str = "") -> None:
+    """The result of a movie that nobody here prepared."""
+    beamline.streaming._tell(ShotResult(shot, None, FILM, Counts(received=1), problem, ()))
+
+
+def test_a_sound_movie_of_somebody_else_lifts_no_hold(staged):
+    movie(staged, "foreign")
+    assert "not looked at" in staged.classifier.hold_reason()
+    look(staged, "look")
+    shown = staged.classifier.result
+    movie(staged, "ours", problem="3 frames missing")
+    movie(staged, "foreign")
+    movie(staged, "look")  # again, as a replay of what was looked at before
+    assert "3 frames missing" in staged.classifier.hold_reason()
+    assert staged.classifier.result is not None
+    assert staged.classifier.result.problem == ""
+    assert shown.shot == staged.classifier.shot.get() == "look"
+    look(staged, "again")
+    assert staged.classifier.hold_reason() == ""
+
+
+def test_a_look_that_began_before_the_view_was_spoilt_does_not_lift_the_hold(staged):
+    look(staged, "look")
+    staged.classifier.prepare(Exposure(shot="early", pulsed=False))
+    movie(staged, "other", problem="3 frames missing")
+    movie(staged, "early")
+    assert "3 frames missing" in staged.classifier.hold_reason()
+    look(staged, "late")
+    assert staged.classifier.hold_reason() == ""
+
+
+def test_what_was_prepared_in_an_earlier_run_lifts_no_hold_in_this_one(staged):
+    staged.classifier.prepare(Exposure(shot="late", pulsed=False))
+    staged.classifier.unstage()
+    staged.classifier.stage()
+    movie(staged, "late")
+    assert "not looked at" in staged.classifier.hold_reason()

@@ -1,6 +1,8 @@
 """The pulser: fires what it was armed for, once, and only while nothing objects."""
 
+import json
 import logging
+import os
 import threading
 
 import pytest
@@ -12,6 +14,10 @@ from skyctl.errors import PulseRefused
 from skyctl.pulse import Pulse, Spot
 
 PULSE = Pulse(amplitude_T=2.0, width_ps=10.0)
+
+
+class Nothing(str):
+    """An empty string that is not one."""
 
 
 def test_a_set_and_triggered_pulse_fires_once(pulser, driver):
@@ -100,7 +106,7 @@ def test_what_is_no_pulse_is_refused(pulser, value):
 
 def test_an_interlock_holds_fire_at_arming_and_at_firing(pulser, driver):
     reason = "the shutter is closed"
-    pulser.interlocks.append(lambda: reason)
+    pulser.add_interlock(lambda: reason)
     with pytest.raises(PulseRefused, match="shutter"):
         pulser.set(PULSE, shot="a")
     reason = ""
@@ -151,7 +157,7 @@ def test_the_name_of_a_fired_shot_is_refused_for_another_pulse(pulser, driver):
 def test_refusals_are_logged_and_counted_by_kind(driver, caplog):
     pulser = Pulser(name="pulser", driver=driver, guard=Guard(Envelope(shots=2, slew_T=1)))
     reason = ""
-    pulser.interlocks.append(lambda: reason)
+    pulser.add_interlock(lambda: reason)
 
     def refused(kind, action):
         before = getattr(pulser, f"refused_{kind}").get()
@@ -266,7 +272,7 @@ def test_a_stop_does_not_wait_for_a_driver_that_fires(driver, pulser, monkeypatc
 
 def test_a_stop_while_it_is_being_armed_leaves_it_disarmed(driver, pulser):
     interlock = Gate()
-    pulser.interlocks.append(lambda: interlock() or "")
+    pulser.add_interlock(lambda: interlock() or "")
     join = in_a_thread(lambda: pulser.set(PULSE, shot="a"))
     assert interlock.reached.wait(30)
     pulser.stop()
@@ -279,10 +285,73 @@ def test_a_stop_while_it_is_being_armed_leaves_it_disarmed(driver, pulser):
     assert driver.fired == []
 
 
-def test_a_pulse_changed_after_it_was_armed_is_refused(driver, pulser):
+def test_a_pulse_changed_after_it_was_armed_is_fired_as_it_was_armed(driver, pulser):
     pulse = Pulse(width_ps=10)
     pulser.set(pulse, shot="a")
-    pulse.__dict__["amplitude_T"] = 50.0
-    with pytest.raises(PulseRefused, match="amplitude_T = 50"):
+    vars(pulse)["amplitude_T"] = 50.0
+    pulser.trigger()
+    assert driver.fired == [("a", Pulse(width_ps=10))]
+    assert pulser.pulse == Pulse(width_ps=10)
+
+
+def test_a_pulse_changed_while_it_is_written_down_is_fired_as_it_is_written(
+    driver, tmp_path, monkeypatch
+):
+    ledger = tmp_path / "ledger.jsonl"
+    pulser = Pulser(name="pulser", driver=driver, guard=Guard(Envelope(), ledger))
+    pulse = Pulse(amplitude_T=1.0, width_ps=5)
+    pulser.set(pulse, shot="a")
+    fsync = os.fsync
+
+    def change(descriptor):
+        vars(pulse)["amplitude_T"] = 1000.0
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", change)
+    pulser.trigger()
+    pulser.guard.close()
+    assert pulse.amplitude_T == 1000.0
+    ((_, sent),) = driver.fired
+    assert sent.amplitude_T == 1.0
+    assert json.loads(ledger.read_text())["pulse"] == sent.model_dump()
+
+
+def test_a_shot_that_is_booked_otherwise_than_it_was_armed_is_not_sent(driver, pulser, monkeypatch):
+    book = pulser.guard.book
+    monkeypatch.setattr(pulser.guard, "book", lambda shot, _: book(shot, Pulse(width_ps=9)))
+    pulser.set(PULSE, shot="a")
+    with pytest.raises(PulseRefused, match=r"armed with 2 T 10 ps.*booked as 2 T 9 ps"):
         pulser.trigger()
     assert driver.fired == []
+
+
+@pytest.mark.parametrize("answer", [None, False, True, 0, 1, [], object(), Nothing("")])
+def test_what_an_interlock_says_that_is_no_empty_string_holds_fire(driver, pulser, answer):
+    pulser.add_interlock(lambda: answer)
+    with pytest.raises(PulseRefused, match="instead of a reason") as refused:
+        pulser.set(PULSE, shot="a")
+    assert refused.value.kind == "interlock"
+    assert driver.fired == []
+
+
+@pytest.mark.parametrize("fault", [OSError("no beam"), SystemExit(1)])
+def test_an_interlock_that_fails_holds_fire(driver, pulser, fault):
+    def ask():
+        raise fault
+
+    pulser.add_interlock(ask)
+    with pytest.raises(PulseRefused, match="interlock failed"):
+        pulser.set(PULSE, shot="a")
+    assert driver.fired == []
+
+
+def test_an_interlock_stays_and_a_new_one_disarms(driver, pulser):
+    pulser.set(PULSE, shot="a")
+    pulser.add_interlock(lambda: "the shutter is closed")
+    with pytest.raises(PulseRefused, match="not armed"):
+        pulser.trigger()
+    with pytest.raises(AttributeError):
+        pulser.interlocks.clear()
+    with pytest.raises(AttributeError):
+        pulser.interlocks = ()
+    assert "shutter" in pulser.hold_reason()

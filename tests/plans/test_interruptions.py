@@ -293,7 +293,7 @@ def test_an_interlock_that_lets_go_again_only_holds_the_task(
 ):
     monkeypatch.setattr(campaign, "BETWEEN_LOOKS_S", 0.0)
     held = ["the beam is lost"] * 2
-    beamline.pulser.interlocks.append(lambda: held.pop() if held else "")
+    beamline.pulser.add_interlock(lambda: held.pop() if held else "")
     report = engine(write(beamline)).plan_result
     assert report.reached
     assert documents.counts()["looks"] == report.pulses + 1 + 2
@@ -302,7 +302,7 @@ def test_an_interlock_that_lets_go_again_only_holds_the_task(
 
 def test_an_interlock_that_never_lets_go_ends_the_task(engine, beamline, fired, monkeypatch):
     monkeypatch.setattr(campaign, "BETWEEN_LOOKS_S", 0.0)
-    beamline.pulser.interlocks.append(lambda: "the beam is lost")
+    beamline.pulser.add_interlock(lambda: "the beam is lost")
     report = engine(write(beamline)).plan_result
     assert report.reason == "held fire: the beam is lost"
     assert fired == []

@@ -1,5 +1,7 @@
 """Modes: what is fired in each, who was asked, and that no answer is no."""
 
+import math
+import sys
 import threading
 
 import pytest
@@ -11,9 +13,9 @@ from ophyd.utils import LimitError
 from skyctl.beamline import simulated_beamline
 from skyctl.errors import PulseRefused
 from skyctl.plans import classify_shot, write
-from skyctl.plans.modes import Answer, ApprovalDesk, Oversight, dry_run
+from skyctl.plans.modes import Answer, ApprovalDesk, Cover, Oversight, Permission, dry_run
 from skyctl.plans.threads import in_thread
-from skyctl.pulse import Pulse
+from skyctl.pulse import Pulse, Spot
 from skyctl.simulators.film import FilmParameters
 
 NUDGE = Pulse(amplitude_T=2.0, width_ps=4.0)
@@ -76,14 +78,116 @@ def test_each_pulse_is_asked_for(engine, beamline, documents, fired):
     assert str(asked[0]).startswith("write: fire ")
 
 
-def test_one_yes_is_good_for_a_batch(engine, beamline, documents, fired):
+LOCAL = Pulse(amplitude_T=8, width_ps=20, spot=Spot(x=15, y=15, sigma=4))
+INSIDE = LOCAL.model_copy(update={"amplitude_T": 6.0})
+
+
+def asked_in_turn(pulses, shown=(), batch=3, approve=yes):
+    """The pulses that an approver of batches is asked about, of those proposed one by one."""
+    asked = []
+    permission = Permission(
+        Oversight("approve-batch", lambda r: (asked.append(r), approve(r))[1], batch=batch)
+    )
+
+    def plan():
+        for number, pulse in enumerate(pulses):
+            candidates = tuple((each, 0.5) for each in shown)
+            request = permission.request("t", "a", f"s{number}", pulse, "r", "f", candidates)
+            yield from permission.ask(request)
+
+    RunEngine({})(plan())
+    return asked
+
+
+def test_one_yes_is_good_for_a_batch():
+    asked = asked_in_turn([LOCAL, INSIDE, INSIDE, INSIDE])
+    assert [request.shot for request in asked] == ["s0", "s3"]
+    assert asked[0].shots == 3
+
+
+def test_a_batch_in_a_plan_fires_what_was_asked_for(engine, beamline, documents, fired):
     asked = []
     oversight = Oversight("approve-batch", lambda r: (asked.append(r), yes(r))[1], batch=2)
     engine(write(beamline, shots=3, oversight=oversight))
     assert len(fired) == 3
-    assert [request.shot for request in asked] == [fired[0], fired[2]]
-    assert asked[0].shots == 2
+    assert asked[0].shot == fired[0]
+    assert {request.shot for request in asked} <= set(fired)
     assert [d["decisions_approver"] for d in decided(documents)] == ["Ada"] * 3
+
+
+@pytest.mark.parametrize(
+    "wider",
+    [
+        {"amplitude_T": 8.1},
+        {"width_ps": 20.1},
+        {"theta_deg": 41.0},
+        {"phi_deg": -1.0},
+        {"peak_ps": 39.0},
+        {"spot": Spot(x=16, y=15, sigma=4)},
+        {"spot": Spot(x=15, y=14, sigma=4)},
+        {"spot": Spot(x=15, y=15, sigma=4.1)},
+        {"spot": None, "amplitude_T": 1.0},
+    ],
+)
+def test_a_yes_for_a_batch_covers_nothing_wider_than_was_shown(wider):
+    second = LOCAL.model_copy(update=wider)
+    assert [r.pulse for r in asked_in_turn([LOCAL, second])] == [LOCAL, second]
+    assert [r.pulse for r in asked_in_turn([LOCAL, second], shown=[second])] == [LOCAL]
+
+
+def test_a_batch_says_what_it_covers():
+    (request,) = asked_in_turn([LOCAL], shown=[LOCAL.model_copy(update={"theta_deg": 50.0})])
+    assert (
+        "and up to 2 more without asking, each at most 8 T, 20 ps and 2269 T²ps, on a spot, "
+        "theta_deg 40 … 50, phi_deg 0, peak_ps 40, spot_x 15, spot_y 15"
+    ) in str(request)
+    assert "on the whole film" in str(Cover.of([LOCAL, NUDGE]))
+    assert math.isinf(Cover.of([NUDGE]).highest["spot_sigma"])
+    assert not Cover.of([NUDGE]).holds(NUDGE.model_copy(update={"spot": LOCAL.spot}))
+
+
+def test_candidates_that_are_not_shown_are_not_covered():
+    others = [LOCAL.model_copy(update={"amplitude_T": 8.0 + n}) for n in range(1, 8)]
+    (request,) = asked_in_turn([LOCAL], shown=others)
+    assert request.shown == (LOCAL, *others[:5])
+    assert request.cover.highest["amplitude_T"] == 13.0
+
+
+def test_a_pulse_changed_while_it_is_asked_for_is_not_approved():
+    def changing(request):
+        vars(request.pulse)["amplitude_T"] = 9.0
+        return yes(request)
+
+    permission = Permission(Oversight("approve-each", changing))
+    request = permission.request("t", "a", "s", LOCAL, "r", "f")
+    answer = run(permission.ask(request))
+    assert not answer.approved
+    assert "was changed" in answer.comment
+    assert LOCAL.amplitude_T == 8
+
+
+@pytest.mark.parametrize("approved", ["no", "false", 1, 0, None, [True]])
+def test_an_answer_is_exactly_yes_or_no(approved):
+    with pytest.raises(ValueError, match="give True or False itself"):
+        Answer(approved, "Ada")
+
+
+@pytest.mark.parametrize("who", ["", " ", "\t", "Ada ", "A\nB", "-", "\u200b"])
+def test_a_yes_has_a_real_name(who):
+    with pytest.raises(ValueError, match="without a name"):
+        Answer(True, who)
+    for who in (True, None):
+        with pytest.raises(ValueError, match="a str each"):
+            Answer(True, who)
+
+
+class Obliging(Answer):
+    """An answer of another kind."""
+
+
+def tampered(answer):
+    object.__setattr__(answer, "approved", True)
+    return answer
 
 
 def broken(request):
@@ -98,8 +202,24 @@ def broken(request):
         (broken, "the terminal is gone"),
         (lambda request: True, "True is no Answer"),
         (lambda request: Answer(True, ""), "without a name"),
+        (lambda request: Answer(True, " "), "without a name"),
+        (lambda request: Answer("false", "Ada"), "give True or False itself"),
+        (lambda request: sys.exit(1), "SystemExit"),
+        (lambda request: Obliging(True, "Ada"), "is no Answer"),
+        (lambda request: tampered(Answer(False, "")), "without a name"),
     ],
-    ids=["no", "silence", "error", "a bare yes", "nobody's yes"],
+    ids=[
+        "no",
+        "silence",
+        "error",
+        "a bare yes",
+        "nobody's yes",
+        "a blank's yes",
+        "a word",
+        "an exit",
+        "a subclass",
+        "a changed answer",
+    ],
 )
 @pytest.mark.parametrize("mode", ["approve-each", "approve-batch"])
 def test_nothing_is_fired_without_a_yes(engine, beamline, documents, fired, mode, approver, said):
@@ -116,7 +236,7 @@ def test_nothing_is_fired_without_a_yes(engine, beamline, documents, fired, mode
 
 def test_the_guard_is_asked_again_after_a_yes_that_took_long(engine, beamline, fired):
     closed = []
-    beamline.pulser.interlocks.append(lambda: "the shutter is closed" if closed else "")
+    beamline.pulser.add_interlock(lambda: "the shutter is closed" if closed else "")
 
     def slow(request):
         closed.append(True)
@@ -230,6 +350,11 @@ def test_a_call_in_a_thread_leaves_the_engine_s_loop_alone():
 def test_a_call_s_error_is_the_plan_s():
     with pytest.raises(ZeroDivisionError):
         run(in_thread(lambda: 1 / 0))
+
+
+def test_a_call_that_ends_its_thread_is_an_error_of_the_plan():
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        run(in_thread(lambda: sys.exit(1)))
 
 
 def test_a_call_replayed_after_a_pause_is_made_once():

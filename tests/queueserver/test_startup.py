@@ -106,6 +106,30 @@ def test_nothing_fires_without_the_approval_of_the_one_it_asks(startup, tmp_path
     assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 1
 
 
+def test_a_pulse_chosen_by_hand_is_asked_for_too(startup, tmp_path):
+    startup.camera.duration_ps.put(20.0)
+    engine = RunEngine({}, call_returns_result=True)
+    pulse = {"amplitude_T": 2.0, "width_ps": 4.0}
+    told = engine(startup.classify_shot(**pulse, timeout_s=0.05)).plan_result
+    assert "no answer within" in told["problem"]
+    told = engine(startup.classify_shot(**pulse, mode="dry-run")).plan_result
+    assert "nothing is fired" in told["problem"]
+    assert (tmp_path / "ledger.jsonl").read_text() == ""
+
+    def approve():
+        tick = threading.Event()
+        while not startup.pending_approval()["shot"]:
+            tick.wait(0.01)
+        startup.approve(startup.pending_approval()["shot"], "Ada")
+
+    thread = threading.Thread(target=approve)
+    thread.start()
+    told = engine(startup.classify_shot(**pulse)).plan_result
+    thread.join()
+    assert told["label"]
+    assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 1
+
+
 def test_who_queues_does_not_approve():
     groups = yaml.safe_load((FOLDER / "user_group_permissions.yaml").read_text())["user_groups"]
     assert sorted(groups["primary"]["allowed_plans"]) == PLANS

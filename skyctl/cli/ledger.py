@@ -1,0 +1,61 @@
+"""`skyctl ledger`: see whether a ledger is as it was written, and accept one that is not."""
+
+import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from skyctl.cli.common import console, explained, values_checked
+
+ledger_app = typer.Typer(
+    help="What was fired: is it as it was written, and accept it where it is not.",
+    no_args_is_help=True,
+)
+LedgerFile = Annotated[Path, typer.Argument(help="The file, runs/…/ledger.jsonl.")]
+
+
+@ledger_app.command("check")
+def check_ledger(ledger: LedgerFile) -> None:
+    """Say what a ledger sums up to; status 1 where it is not as it was written."""
+    from skyctl.devices.ledger import inspect
+
+    with explained():
+        found = inspect(ledger)
+    console.print(
+        f"{found.spent.shots} shots, {found.spent.dose_T2ps:.0f} T²ps; unreadable lines: "
+        f"{len(found.unreadable)}; shots noted and gone: {found.missing}",
+        highlight=False,
+    )
+    if found.fault:
+        console.print(escape(found.fault), highlight=False, soft_wrap=True)
+        raise typer.Exit(1)
+
+
+@ledger_app.command("accept")
+def accept_ledger(
+    ledger: LedgerFile,
+    why: Annotated[str, typer.Option(help="Why it may be believed; stands in the ledger.")],
+    shots: Annotated[
+        int | None, typer.Option(help="Shots spent so far; left out: what `check` says.", min=0)
+    ] = None,
+    dose: Annotated[
+        float | None, typer.Option(help="T²ps spent so far; left out: what `check` says.", min=0)
+    ] = None,
+) -> None:
+    """Let a ledger go on that is not as it was written. You say what was spent.
+
+    Your name and reason stand in its new first line; the old file is kept beside it.
+
+    \b
+    See first:   skyctl ledger check runs/tonight/ledger.jsonl
+    Then:        skyctl ledger accept runs/tonight/ledger.jsonl --why "edited by mistake, restored"
+    """
+    from skyctl.devices.ledger import accept
+
+    with explained(), values_checked():
+        spent = accept(ledger, getpass.getuser(), why, shots=shots, dose_T2ps=dose)
+    console.print(
+        f"accepted: {spent.shots} shots and {spent.dose_T2ps:.0f} T²ps are spent", highlight=False
+    )
