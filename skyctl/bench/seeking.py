@@ -7,8 +7,7 @@ The agent sees what a plan would hand it; the film's topological charge judges i
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,24 +16,16 @@ import numpy as np
 from scipy.stats import binomtest, bootstrap
 
 from skyctl.agents.bracket import BracketMemory, BracketSeeker
-from skyctl.agents.campaign import Campaign, Fire, Look, Stop
+from skyctl.agents.campaign import Campaign
 from skyctl.agents.library import SwitchingLibrary
 from skyctl.agents.outcome import OUTCOMES
 from skyctl.agents.recipes import RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.agents.tasks import Proposal, Task, TaskSeeker, against
 from skyctl.belief import Belief
-from skyctl.devices.classifier import hold_after
-from skyctl.devices.simulated import SimulatedSample
-from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
-from skyctl.inference.model import MovieClassifier
-from skyctl.inference.streaming import StreamingClassifier
-from skyctl.pulse import Exposure, Movie, Pulse
-from skyctl.simulators.film import Film
-from skyctl.simulators.imaging import Imaging
-from skyctl.simulators.spread import Sample, SampleSpread
-from skyctl.simulators.topology import topological_charge
-from skyctl.verdict import FilmState, ShotResult, Verdict
+from skyctl.bench.rig import Conditions, Rig, filmed, run_campaign
+from skyctl.simulators.spread import SampleSpread
+from skyctl.verdict import FilmState
 
 Agent = Literal["library", "bracket", "random", "random-search", "recipe", "oracle"]
 TASKS: tuple[Task, ...] = ("write", "switch", "erase")
@@ -53,18 +44,9 @@ JUDGED: dict[Agent, tuple[Task, ...]] = {
 """What an agent is compared in: random, recipe and oracle write and erase as the seeker does."""
 AT_MOST = {"write": 10, "switch": 30, "erase": 10}
 """Pulses until a task counts as failed."""
-_MOVIE = Movie(duration_ps=165.0, interval_ps=5.0)
 _CENTRE = (49.5, 49.5)
 _ORACLE_TRIES = 16
 _CHARGE = 0.3
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """How a film is held and seen: its temperature, and the camera's noise in units of S_z."""
-
-    temperature_K: float = 0.0
-    noise: float = 0.0
 
 
 COLD, WARM = Conditions(), Conditions(temperature_K=1.0, noise=0.05)
@@ -105,97 +87,6 @@ Life = tuple[Agent, int, Conditions]
 """Who is at which sample, by the seed of its draw, and how."""
 
 
-class _Direct:
-    """A publisher that hands frames to a classifier in the same thread."""
-
-    def __init__(self, streaming: StreamingClassifier) -> None:
-        self._handle = streaming.handle
-        self._frames = 0
-
-    def start(self, start: ShotStart) -> None:
-        self._frames = 0
-        self._handle(start)
-
-    def frame(self, frame: Frame) -> None:
-        self._frames += 1
-        self._handle(frame)
-
-    def end(self, run: str, shot: str, frames: int, *, ended_early: bool = False) -> None:
-        counts = Counts(received=self._frames, missing=frames - self._frames)
-        self._handle(ShotEnd(run, shot, frames, counts, ended_early=ended_early))
-
-
-class Rig:
-    """One film under camera and classifier. ``fire`` and ``look`` give what a plan would get.
-
-    frames : read so far; held : why a plan's pulser would hold fire now, or ""
-    """
-
-    def __init__(self, sample: Sample, conditions: Conditions, seed: int) -> None:
-        parameters = replace(sample.parameters, temperature_K=conditions.temperature_K)
-        self.sample, self.film = sample, Film(parameters, precision="f4", seed=seed)
-        self._results: list[ShotResult] = []
-        streaming = StreamingClassifier(MovieClassifier())
-        streaming.subscribe(self._keep_result)
-        publisher: Any = _Direct(streaming)
-        noisy = Imaging(gaussian_noise=conditions.noise, seed=seed) if conditions.noise else None
-        self._driver = SimulatedSample(
-            self.film, publisher, imaging=noisy, field_calibration=sample.field_calibration
-        )
-        self._streaming = streaming
-        self._shots = 0
-        self.frames = 0
-        self.held = ""
-
-    @property
-    def belief(self) -> Belief:
-        """About film and network, as a plan has it."""
-        return self._streaming.belief
-
-    def _keep_result(self, news: Verdict | ShotResult) -> None:
-        if isinstance(news, ShotResult):
-            self._results.append(news)
-
-    def look(self) -> ShotResult:
-        """Film at rest, one frame."""
-        return self._film_shot(None)
-
-    def fire(self, pulse: Pulse) -> ShotResult:
-        """Fire, film, classify, and let the film settle."""
-        return self._film_shot(pulse)
-
-    def charge(self) -> float:
-        """The film's topological charge: to judge, never to decide."""
-        return topological_charge(self.film.spins)
-
-    def close(self) -> None:
-        """Stop the film's thread."""
-        self._driver.close()
-
-    def _film_shot(self, pulse: Pulse | None) -> ShotResult:
-        self._shots += 1
-        shot = f"{self._shots}"
-        self._driver.expose("bench", Exposure(shot=shot, pulsed=pulse is not None), _MOVIE)
-        if pulse:
-            self._driver.fire(shot, pulse)
-        self._driver.wait_settled()
-        if self._driver.error:
-            raise self._driver.error
-        result = self._results[-1]
-        self.frames += result.counts.received
-        self.held = hold_after(result)
-        return result
-
-
-@contextmanager
-def _rig(sample: Sample, conditions: Conditions, seed: int) -> Iterator[Rig]:
-    rig = Rig(sample, conditions, seed)
-    try:
-        yield rig
-    finally:
-        rig.close()
-
-
 class OracleSeeker(TargetSeeker):
     """Tries each pulse on a copy of the film first, and fires the first that switches there.
 
@@ -221,7 +112,7 @@ class OracleSeeker(TargetSeeker):
         tried = [against(belief.background, library.as_pulses[i]) for i in best[:_ORACLE_TRIES]]
         for pulse in tried:
             self._noise += 1
-            with _rig(self._rig.sample, self._conditions, 10_000 + self._noise) as twin:
+            with filmed(self._rig.sample, self._conditions, 10_000 + self._noise) as twin:
                 twin.film.spins = self._rig.film.spins
                 before = twin.look().state
                 twin.fire(pulse)
@@ -259,7 +150,7 @@ def live(agent: Agent, sample_seed: int, conditions: Conditions) -> list[Attempt
     """The agent's tasks on one sample that starts empty; one that fails ends it."""
     sample = SampleSpread().draw(sample_seed)
     attempts = []
-    with _rig(sample, conditions, sample_seed) as rig:
+    with filmed(sample, conditions, sample_seed) as rig:
         make = _maker(agent, rig, conditions, sample_seed)
         for task in TASKS_OF[agent]:
             attempt = _pursue(make(task), rig, agent, sample_seed, conditions)
@@ -267,30 +158,6 @@ def live(agent: Agent, sample_seed: int, conditions: Conditions) -> list[Attempt
             if not attempt.reached:
                 break
     return attempts
-
-
-class FilmedSample(Protocol):
-    """What `run_campaign` needs; `Rig` is one."""
-
-    held: str
-
-    @property
-    def belief(self) -> Belief: ...
-    def look(self) -> ShotResult: ...
-    def fire(self, pulse: Pulse) -> ShotResult: ...
-
-
-def run_campaign(campaign: Campaign, rig: FilmedSample) -> Stop:
-    """Carry a campaign out without a RunEngine: `skyctl.plans.campaign.pursue`, in autonomy."""
-    while True:
-        belief = rig.belief
-        step = campaign.step(belief, rig.held)
-        if isinstance(step, Look):
-            campaign.looked(rig.look())
-        elif isinstance(step, Fire):
-            campaign.fired(step.proposal, belief, rig.fire(step.proposal.pulse))
-        else:
-            return step
 
 
 def _pursue(
