@@ -8,6 +8,7 @@ reader.
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from skyctl import __version__
 from skyctl.errors import FilmUnreadable
-from skyctl.inference.reader import Evidence, read_with_evidence
+from skyctl.inference.reader import Calibration, Evidence, read_with_evidence
 from skyctl.process import KINDS as STATES
 from skyctl.simulators.film import Film, FilmParameters
 from skyctl.simulators.imaging import Imaging
@@ -206,20 +207,39 @@ def fit(read: Readings, path: Path, *, command: str = "") -> dict[str, Any]:
     ]
     share = 0.5 - np.minimum([e.share for e in read.evidence], 0.5)
     background = LogisticRegression(C=100).fit(share[:, None], read.right_background)
-    content = {
-        "weights": [w.tolist() for w in weights],
-        "background_weights": [float(background.intercept_[0]), float(background.coef_[0, 0])],
-        "floor": float(1 / (counts.min() + 2)),
-        "about": {
-            "command": command,
-            "skyctl": __version__,
-            "scikit-learn": sklearn.__version__,
-            "images": dict(zip(STATES, counts.tolist(), strict=True)),
-            "unreadable": read.unreadable,
-        },
+    floor = float(1 / (counts.min() + 2))
+    background_weights = np.array([background.intercept_[0], background.coef_[0, 0]])
+    calibration = Calibration(np.array(weights), background_weights, floor)
+    given = np.array([calibration.likelihood(e) for e in read.evidence])
+    about = {
+        "command": command,
+        "skyctl": __version__,
+        "scikit-learn": sklearn.__version__,
+        "images": dict(zip(STATES, counts.tolist(), strict=True)),
+        "unreadable": read.unreadable,
+        "log_loss": float(-np.log(given[np.arange(len(read)), read.states]).mean()),
+        "reliability": _reliability(given, read.states),
     }
+    content = {**calibration.as_dict(), "about": about}
     path.write_text(json.dumps(content, indent=1) + "\n")
     return content
+
+
+def _reliability(given: np.ndarray, states: np.ndarray) -> list[dict[str, float]]:
+    """Of all probabilities given, by their size: how many, their mean, and how often it was so."""
+    true = states[:, None] == np.arange(len(STATES))
+    rows = []
+    for low, high in pairwise((0, 0.003, 0.03, 0.2, 0.5, 0.8, 0.97, 0.997, 1)):
+        here = (given >= low) & (given < high)
+        if here.any():
+            rows.append(
+                {
+                    "count": int(here.sum()),
+                    "said": float(given[here].mean()),
+                    "was": float(true[here].mean()),
+                }
+            )
+    return rows
 
 
 def _softmax(inputs: np.ndarray, states: np.ndarray, weight: np.ndarray) -> np.ndarray:

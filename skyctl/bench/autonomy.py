@@ -20,6 +20,7 @@ from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.belief import Belief
 from skyctl.bench.machine import machine
 from skyctl.bench.mapping import JUDGED_MAPS, mapping_metrics, topology
+from skyctl.bench.network import network_metrics
 from skyctl.bench.proposals import fuzz_pulser
 from skyctl.bench.seeking import seeking_metrics
 from skyctl.devices.guard import Envelope, Guard
@@ -32,7 +33,7 @@ from skyctl.pulse import Movie, Pulse
 from skyctl.simulators.film import FilmParameters
 from skyctl.verdict import ShotResult, Verdict
 
-PARTS = ("guard", "seeking", "mapping")
+PARTS = ("network", "guard", "seeking", "mapping")
 _TICK_S = 0.001
 _STOPS = 100
 
@@ -52,8 +53,8 @@ def autonomy(
 ) -> dict[str, Any]:
     """How good guard, seeker and mapper are, beside other ways to do the same.
 
-    parts : "guard", what autonomy costs and what gets through; "seeking", pulses to a target;
-        "mapping", shots to a map
+    parts : "network", what the classifier contributes; "guard", what autonomy costs and what gets
+        through; "seeking", pulses to a target; "mapping", shots to a map
     seed, seeds, samples : the first seed, how many, and how many samples each meets; the mapper's
         samples are the truth maps that there are, if those are fewer
     baseline_lives : films for each of the seeker's baselines
@@ -62,12 +63,20 @@ def autonomy(
     kept : a folder for what seekers and mappers did, run by run; what it holds is not done again
     progress : told (part, done, of how many)
 
-    Returns ``metrics``, each with name, median, p90, success and its baselines.
+    Returns ``metrics``, each with name, median, p90, success and its baselines, and ``network``,
+    the table of `network_metrics`.
     """
     result: dict[str, Any] = {"machine": machine(), "metrics": []}
     if kept:
         kept.mkdir(parents=True, exist_ok=True)
     options = {"seed": seed, "workers": workers}
+    if "network" in parts:
+        result["network"] = network_metrics(
+            seeds * samples,
+            kept=kept and kept / "network.jsonl",
+            progress=partial(progress, "network"),
+            **options,
+        )
     if "guard" in parts:
         metrics, result["proposals"] = guard_metrics(
             proposals, decisions, seed, partial(progress, "guard")

@@ -17,6 +17,7 @@ from skyctl.cli.cycle import bench_characterise, bench_cycle
 from skyctl.cli.demo import demo
 from skyctl.cli.ledger import ledger_app
 from skyctl.cli.many import diagram, movies
+from skyctl.cli.reader import bench_reader, train_reader
 from skyctl.cli.recordings import recover, replay
 from skyctl.cli.reproduce import reproduce_app
 from skyctl.cli.run import run
@@ -44,8 +45,10 @@ app.add_typer(reproduce_app, name="reproduce")
 bench_app.command("maps")(bench_maps)
 train_app.command("seeker")(train_seeker)
 train_app.command("torque")(train_torque)
+train_app.command("reader")(train_reader)
 reproduce_app.command("torque")(reproduce_torque)
 bench_app.command("torque")(bench_torque)
+bench_app.command("reader")(bench_reader)
 bench_app.command("autonomy")(bench_autonomy)
 bench_app.command("cycle")(bench_cycle)
 bench_app.command("characterise")(bench_characterise)

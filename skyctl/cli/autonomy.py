@@ -21,6 +21,7 @@ _SHOWN = ("median", "p90", "p99", "success")
 
 
 class _Part(StrEnum):  # Typer has no lists of Literal
+    network = "network"
     guard = "guard"
     seeking = "seeking"
     mapping = "mapping"
@@ -55,11 +56,13 @@ def bench_autonomy(
     json_file: JsonFile = None,
     png: PngFile = None,
 ) -> None:
-    """Figures of guard, seeker and mapper, beside other ways to do the same.
+    """What the network contributes, and figures of guard, seeker and mapper.
 
-    guard: verdict to armed pulser, stop to disarmed, unsafe proposals that get through; two
-    minutes. seeking: pulses to write, switch and erase on samples never seen; an hour of a core.
-    mapping: shots to a process diagram of 44 × 40 cells; half an hour of a core.
+    network: lives of the loop with the classifier, with its answers replaced, and with its looks
+    blinded; forty minutes of two cores. guard: verdict to armed pulser, stop to disarmed, unsafe
+    proposals that get through; two minutes. seeking: pulses to write, switch and erase on samples
+    never seen; an hour of a core. mapping: shots to a process diagram of 44 × 40 cells; half an
+    hour of a core.
 
     Ends with 1 when an unsafe proposal gets through. --png draws a map that the mapper made.
     """
@@ -91,7 +94,10 @@ def bench_autonomy(
             table.add_row(row["name"], *map(_show, _cells(row)), _target(row.get("target", {})))
             for name, other in row["baselines"].items():
                 table.add_row(f"  {name}", *map(_show, _cells(other)), "", style="dim")
-        console.print(table)
+        if result["metrics"]:
+            console.print(table)
+        if network := result.get("network"):
+            console.print(_network_table(network), _verdict_table(network))
         if png:
             from skyctl.bench.mapping import JUDGED_MAPS, TruthMap
             from skyctl.bench.mapping_figure import draw_map, mapped
@@ -106,6 +112,34 @@ def bench_autonomy(
         if fuzzed["unsafe"] or fuzzed["second_controllers"]:
             complaints.print("[bold red]an unsafe proposal reached the driver[/]")
             raise typer.Exit(1)
+
+
+def _network_table(network: dict[str, Any]) -> Table:
+    table = Table(
+        "network", "noise", "lives whole", "false", "held", "≤ 5 shots", "pulses", "frames a task"
+    )
+    for row in network["variants"]:
+        table.add_row(
+            row["variant"], f"{row['noise']:g}", _share(row["whole_lives"]),
+            str(row["falsely_reached"]), _share(row["held"]), _share(row["held_within_5_shots"]),
+            f"{_show(row['switch_pulses_median'])}, {_show(row['switch_pulses_p90'])}",
+            _show(row["frames_a_task"]),
+        )  # fmt: skip
+    return table
+
+
+def _verdict_table(network: dict[str, Any]) -> Table:
+    table = Table("verdicts", "shots", "named", "right", "sure", "sure and wrong")
+    for name, row in {**network["verdicts"], **network["shots"]}.items():
+        table.add_row(
+            name, str(row["shots"]),
+            *(_share(row[each]) for each in ("named", "right", "sure", "sure_and_wrong")),
+        )  # fmt: skip
+    return table
+
+
+def _share(found: dict[str, Any]) -> str:
+    return f"{found['share']:.1%}" if found["of"] else "-"
 
 
 def _cells(row: dict[str, Any]) -> list[Any]:

@@ -34,7 +34,7 @@ def bench_loop(
 
     with explained():
         result = loop_latency(rate, frames, model, provider)
-        _show_bench(result["results"])
+        show_bench(result["results"])
         write_json(json_file, result)
 
 
@@ -49,8 +49,8 @@ def bench_stream(model: ModelFile = None, json_file: JsonFile = None) -> None:
     with explained():
         with console.status("") as status:
             result = stream_speed(model, status.update)
-        _show_bench(result["throughput"])
-        _show_bench(result["overhead_ms"])
+        show_bench(result["throughput"])
+        show_bench(result["overhead_ms"])
         write_json(json_file, result)
 
 
@@ -66,7 +66,7 @@ def bench_soak(
     with explained():
         with console.status("") as status:
             result = soak(minutes, rate, say=status.update)
-        _show_bench(result["rows"])
+        show_bench(result["rows"])
         console.print(f"sent {result['sent']}, received {result['received']}")
         write_json(json_file, result)
     if result["unaccounted"] or result["received"] != result["sent"]:
@@ -85,7 +85,7 @@ def bench_faults(
     with explained():
         with console.status("killing, stopping, losing …"):
             rows = [row.as_json() for row in all_faults(stop)]
-        _show_bench([{k: v for k, v in row.items() if k != "totals"} for row in rows])
+        show_bench([{k: v for k, v in row.items() if k != "totals"} for row in rows])
         write_json(json_file, rows)
     if not all(row["right"] for row in rows):
         complaints.print("[bold red]an account is not what happened[/]")
@@ -101,7 +101,7 @@ def bench_recording_command(json_file: JsonFile = None) -> None:
     with explained():
         rows = bench_recording()
         shown = ("what", "compression", "frames_per_s", "ratio", "lost", "behind", "handle_ms")
-        _show_bench([{k: row.get(k, "") for k in shown} for row in rows])
+        show_bench([{k: row.get(k, "") for k in shown} for row in rows])
         write_json(json_file, {"machine": machine(), "results": rows})
 
 
@@ -123,7 +123,7 @@ def bench_classifier(
     with explained():
         with console.status("") as status:
             result = classifier_table(model or [], movies, frames, status.update)
-        _show_bench(result["results"])
+        show_bench(result["results"])
         write_json(json_file, result)
 
 
@@ -142,8 +142,8 @@ def bench_simulator(
         with console.status("") as status:
             result = simulator_speed(seconds, status.update)
         shown = ("case", "site_steps_per_s", "times_numpy", "times_spirit", "of_memory_floor")
-        _show_bench([{k: row.get(k, "") for k in shown} for row in result["results"]])
-        _show_bench(result["scaling"])
+        show_bench([{k: row.get(k, "") for k in shown} for row in result["results"]])
+        show_bench(result["scaling"])
         write_json(json_file, result)
 
 
@@ -159,12 +159,13 @@ def bench_thin_film(
 
     with explained():
         result = thin_film_speed(peer_ps)
-        _show_bench(result["results"])
+        show_bench(result["results"])
         console.print(f"magnum.np: {result['peer']}")
         write_json(json_file, result)
 
 
-def _show_bench(rows: list[dict[str, Any]]) -> None:
+def show_bench(rows: list[dict[str, Any]]) -> None:
+    """Print rows of one form as a table."""
     table = Table(*rows[0])
     for row in rows:
         table.add_row(

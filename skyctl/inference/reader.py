@@ -43,9 +43,11 @@ _SCALES = (1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.3, 16.0)
 _RADIUS = 1.6
 _SMOOTHING, _FINEST = 0.28, 0.7
 _AROUND = 2.4
+_EDGE_NOISE = 0.06
+"""Noise that is left where a disc's edge is drawn, over its contrast."""
 _CUT = 0.4
 """Where between background and the middle of a disc its edge is drawn."""
-_FAINT = 0.25
+_FAINT = 0.2
 """Least contrast of a disc, of that which the strong ones have."""
 _STANDS_OUT = 5.5
 """Least contrast of a disc, in standard deviations of the noise."""
@@ -215,11 +217,16 @@ def find_skyrmions(
     marked = _marks(values, noise, scale)
     if not marked.any():
         return nothing
-    radius = _RADIUS * scale
-    flat = ndimage.gaussian_filter(values, max(_FINEST, _SMOOTHING * radius), truncate=3)
-    flat -= ndimage.gaussian_filter(values, _AROUND * radius, truncate=3)
-    around = float(np.median(flat[_laplace(values, scale) < 0]))
-    inside = float(np.median(flat[marked]))
+    between = _laplace(values, scale) < 0
+    wide, fine = _AROUND * _RADIUS * scale, max(_FINEST, _SMOOTHING * _RADIUS * scale)
+    far = ndimage.gaussian_filter(values, wide, truncate=3)
+    flat = ndimage.gaussian_filter(values, fine, truncate=3) - far
+    contrast = float(np.median(flat[marked]) - np.median(flat[between]))
+    # Discs may differ in size: no more smoothing than the noise asks for.
+    enough = noise / (2 * math.sqrt(math.pi) * _EDGE_NOISE * contrast) if contrast > 0 else fine
+    if enough < fine:
+        flat = ndimage.gaussian_filter(values, max(_FINEST, enough), truncate=3) - far
+    around, inside = float(np.median(flat[between])), float(np.median(flat[marked]))
     labels, islands = _islands(flat > around + _CUT * (inside - around), 1)
     kept = _of_usual_size(labels, islands, marked, smallest_px, largest_px)
     renumbered = np.zeros(len(islands) + 1, np.int32)
@@ -661,7 +668,7 @@ class Calibration:
     """What `skyctl train reader` fitted: how evidence became truth in films made for it.
 
     weights : for each kind that the islands say, (3, inputs), of a softmax over STATES
-    background : (2,), of a logistic function of the film's reversed share
+    background_weights : (2,), of a logistic function of the film's reversed share
     floor : least probability that is ever given
     """
 
@@ -674,6 +681,14 @@ class Calibration:
         given = special.softmax(self.weights[evidence.kind] @ evidence.inputs())
         given = np.maximum(given, self.floor)
         return tuple(float(p) for p in given / given.sum())
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it stands in the file."""
+        return {
+            "weights": self.weights.tolist(),
+            "background_weights": self.background_weights.tolist(),
+            "floor": self.floor,
+        }
 
     def background(self, evidence: Evidence) -> float:
         """Probability that the background's sign is right."""

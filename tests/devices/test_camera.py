@@ -301,8 +301,9 @@ def test_a_frame_that_comes_late_is_recorded_and_holds_fire(beamline, monkeypatc
         assert recording.frame_count == 1 + len(beamline.camera.movie.times_ps)
 
 
-def test_a_certain_verdict_ends_the_movie_and_event_and_file_say_so(beamline):
+def test_a_certain_verdict_ends_the_movie_and_event_and_file_say_so(beamline, told_in_time):
     camera = beamline.camera
+    told_in_time(beamline, 30)
     camera.stage()
     film(beamline, LOOK)
     film(beamline, Exposure(shot="shot"))
@@ -313,7 +314,8 @@ def test_a_certain_verdict_ends_the_movie_and_event_and_file_say_so(beamline):
     assert result.ended_early
     assert result.problem == ""
     exposed = camera.frames_exposed.get()
-    assert len(result.latencies_ms) <= exposed < promised == camera.frames_promised.get()
+    assert len(result.latencies_ms) < exposed == 31
+    assert camera.frames_promised.get() == promised == 34
     assert (camera.received.get(), camera.missing.get()) == (exposed, 0)
     assert camera.ended_early.get() == 1
     assert documents[-1][1]["indices"] == {"start": 0, "stop": 1 + exposed}

@@ -262,6 +262,7 @@ class EndsAt(NotingPublisher):
         super().frame(frame)
         if frame.index == self.index:
             self.sample.finish(self.shot)
+            self.sample.finish("over long ago")
 
 
 @pytest.fixture
@@ -288,10 +289,13 @@ def pulsed():
 
 def test_a_movie_that_is_ended_exposes_no_more_and_says_so(pulsed):
     publisher = EndsAt(3)
-    pulsed(publisher)
+    sample = pulsed(publisher)
     assert [frame.index for frame in publisher.frames] == [0, 1, 2, 3]
     assert (publisher.promised, publisher.ended_early) == ([4], [True])
     assert (publisher.open.expected_frames, publisher.open.may_end_early) == (10, True)
+    sample.expose("run", Exposure(shot="a", pulsed=False), Movie())  # the next one is another
+    sample.wait_settled()
+    assert (publisher.promised, publisher.ended_early) == ([4, 1], [True, False])
 
 
 @pytest.mark.parametrize("temperature_K", [0.0, 10.0])
