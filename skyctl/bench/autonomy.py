@@ -36,6 +36,8 @@ from skyctl.verdict import ShotResult, Verdict
 PARTS = ("network", "guard", "seeking", "mapping")
 _TICK_S = 0.001
 _STOPS = 100
+_ENDLESS = Envelope(rest_s=0, shots=10**9, budget_T2ps=1e15)
+"""Whatever is fired while it is timed."""
 
 
 def autonomy(
@@ -191,7 +193,7 @@ def arming_latency(decisions: int) -> list[dict[str, Any]]:
     with (
         tempfile.TemporaryDirectory() as folder,
         simulated_beamline(
-            folder, parameters=film, model=_SureOfNothing(), envelope=Envelope(rest_s=0)
+            folder, parameters=film, model=_SureOfNothing(), envelope=_ENDLESS
         ) as line,
     ):
         line.camera.duration_ps.put(Movie(duration_ps=10).duration_ps)

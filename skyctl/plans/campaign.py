@@ -16,7 +16,7 @@ from skyctl.errors import PulseRefused
 from skyctl.plans import stubs
 from skyctl.plans.modes import Answer, Oversight, Permission, Request
 from skyctl.plans.protocols import Beamline
-from skyctl.plans.threads import PATIENCE_S, in_thread
+from skyctl.plans.threads import Asker
 from skyctl.pulse import Exposure, Pulse
 from skyctl.verdict import ShotResult
 
@@ -79,7 +79,8 @@ def pursue(
     devices : what sets the settings that proposals have beside the pulse, by name
 
     The pulser is armed as soon as guard and approver agree, and before anything is written; the
-    decision is written down before the pulse is fired. The agent is asked in a thread of its own.
+    decision is written down before the pulse is fired. The agent is asked in a thread of its own,
+    unless it is quick (`Asker`).
 
     A movie that lost frames, or never came, and a pulse that was refused are no reason to stop: the
     film is looked at again, and the agent learns nothing of that shot. Two in a row are.
@@ -88,13 +89,10 @@ def pursue(
         beamline, campaign, Permission(oversight or Oversight()), devices or {},
         TaskReport(campaign.agent.task),
     )  # fmt: skip
+    asker: Asker[Step] = Asker()
     while True:
         belief, held = beamline.streaming.belief, beamline.pulser.hold_reason()
-        step, _ = yield from in_thread(
-            partial(campaign.step, belief, held),
-            patience_s=PATIENCE_S,
-            meanwhile=course.write_down,
-        )
+        step = yield from asker.ask(partial(campaign.step, belief, held), course.write_down)
         if isinstance(step, Fire):
             yield from course.fire(step.proposal, belief)
         elif isinstance(step, Look):
