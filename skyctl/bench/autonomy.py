@@ -212,7 +212,8 @@ def arming_latency(decisions: int) -> list[dict[str, Any]]:
         sure = replace(line, streaming=cast(Any, _Certain()))
         for what, beamline in ("look", line), ("verdict", sure):
             while (left := decisions // 2 - len(armed_ms[what])) > 0:
-                engine(_decide_and_fire(beamline, left))
+                # A run begins with a look; what follows a shot is a verdict where that is trusted.
+                engine(_decide_and_fire(beamline, 1 if what == "look" else left))
         timed_ms = {what: ms.copy() for what, ms in armed_ms.items()}
         with _Heartbeat(engine, late_ms):  # which itself takes time, so not while that is timed
             engine(_decide_and_fire(line, decisions))

@@ -72,11 +72,13 @@ def pursue(
     campaign: Campaign,
     oversight: Oversight | None = None,
     devices: Mapping[str, Any] | None = None,
+    slow: bool = False,
 ) -> Generator[Msg, Any, TaskReport]:
     """Do what a campaign says until it stops: look, ask guard and approver, write down, fire.
 
     oversight : the mode, and who approves; None is autonomous
     devices : what sets the settings that proposals have beside the pulse, by name
+    slow : the agent may take its time: it is always asked in a thread
 
     The pulser is armed as soon as guard and approver agree, and before anything is written; the
     decision is written down before the pulse is fired. The agent is asked in a thread of its own,
@@ -89,7 +91,7 @@ def pursue(
         beamline, campaign, Permission(oversight or Oversight()), devices or {},
         TaskReport(campaign.agent.task),
     )  # fmt: skip
-    asker: Asker[Step] = Asker()
+    asker: Asker[Step] = Asker(slow)
     while True:
         belief, held = beamline.streaming.belief, beamline.pulser.hold_reason()
         step = yield from asker.ask(partial(campaign.step, belief, held), course.write_down)

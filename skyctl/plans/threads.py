@@ -27,16 +27,18 @@ class Asker(Generic[T]):
     """Asks an agent, again and again: in a thread, until it has answered quickly so many times in a
     row. Handing over to a thread and back costs more than a quick answer does, and a stream's
     threads go first. One slow answer, and it is asked in a thread again.
+
+    slow : it may take its time, and is always asked in a thread
     """
 
-    def __init__(self) -> None:
-        self._quick = 0
+    def __init__(self, slow: bool = False) -> None:
+        self._slow, self._quick = slow, 0
 
     def ask(
         self, call: Callable[[], T], meanwhile: Callable[[], Generator[Msg, Any, Any]]
     ) -> Generator[Msg, Any, T]:
         """What ``call`` returns; ``meanwhile`` : as `in_thread`."""
-        if self._quick >= _PROVEN:
+        if self._quick >= _PROVEN and not self._slow:
             return self._timed(call)
         answer, _ = yield from in_thread(
             partial(self._timed, call), patience_s=PATIENCE_S, meanwhile=meanwhile
