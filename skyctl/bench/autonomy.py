@@ -36,6 +36,8 @@ from skyctl.verdict import ShotResult, Verdict
 PARTS = ("network", "guard", "seeking", "mapping")
 _TICK_S = 0.001
 _STOPS = 100
+_ENDLESS = Envelope(rest_s=0, shots=10**9, budget_T2ps=1e15)
+"""Whatever is fired while it is timed."""
 
 
 def autonomy(
@@ -191,7 +193,7 @@ def arming_latency(decisions: int) -> list[dict[str, Any]]:
     with (
         tempfile.TemporaryDirectory() as folder,
         simulated_beamline(
-            folder, parameters=film, model=_SureOfNothing(), envelope=Envelope(rest_s=0)
+            folder, parameters=film, model=_SureOfNothing(), envelope=_ENDLESS
         ) as line,
     ):
         line.camera.duration_ps.put(Movie(duration_ps=10).duration_ps)
@@ -210,7 +212,8 @@ def arming_latency(decisions: int) -> list[dict[str, Any]]:
         sure = replace(line, streaming=cast(Any, _Certain()))
         for what, beamline in ("look", line), ("verdict", sure):
             while (left := decisions // 2 - len(armed_ms[what])) > 0:
-                engine(_decide_and_fire(beamline, left))
+                # A run begins with a look; what follows a shot is a verdict where that is trusted.
+                engine(_decide_and_fire(beamline, 1 if what == "look" else left))
         timed_ms = {what: ms.copy() for what, ms in armed_ms.items()}
         with _Heartbeat(engine, late_ms):  # which itself takes time, so not while that is timed
             engine(_decide_and_fire(line, decisions))

@@ -1,6 +1,6 @@
 """The one loop of all plans that decide: a `Campaign` carried out by bluesky's messages."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from skyctl.errors import PulseRefused
 from skyctl.plans import stubs
 from skyctl.plans.modes import Answer, Oversight, Permission, Request
 from skyctl.plans.protocols import Beamline
-from skyctl.plans.threads import PATIENCE_S, in_thread
+from skyctl.plans.threads import Asker
 from skyctl.pulse import Exposure, Pulse
 from skyctl.verdict import ShotResult
 
@@ -72,14 +72,17 @@ def pursue(
     campaign: Campaign,
     oversight: Oversight | None = None,
     devices: Mapping[str, Any] | None = None,
+    slow: bool = False,
 ) -> Generator[Msg, Any, TaskReport]:
     """Do what a campaign says until it stops: look, ask guard and approver, write down, fire.
 
     oversight : the mode, and who approves; None is autonomous
     devices : what sets the settings that proposals have beside the pulse, by name
+    slow : the agent may take its time: it is always asked in a thread
 
     The pulser is armed as soon as guard and approver agree, and before anything is written; the
-    decision is written down before the pulse is fired. The agent is asked in a thread of its own.
+    decision is written down before the pulse is fired. The agent is asked in a thread of its own,
+    unless it is quick (`Asker`).
 
     A movie that lost frames, or never came, and a pulse that was refused are no reason to stop: the
     film is looked at again, and the agent learns nothing of that shot. Two in a row are.
@@ -88,13 +91,10 @@ def pursue(
         beamline, campaign, Permission(oversight or Oversight()), devices or {},
         TaskReport(campaign.agent.task),
     )  # fmt: skip
+    asker: Asker[Step] = Asker(slow)
     while True:
         belief, held = beamline.streaming.belief, beamline.pulser.hold_reason()
-        step, _ = yield from in_thread(
-            partial(campaign.step, belief, held),
-            patience_s=PATIENCE_S,
-            meanwhile=course.write_down,
-        )
+        step = yield from asker.ask(partial(campaign.step, belief, held), course.write_down)
         if isinstance(step, Fire):
             yield from course.fire(step.proposal, belief)
         elif isinstance(step, Look):
@@ -149,12 +149,28 @@ class _Course:
             agent.task, agent.name, stubs.new_shot(), proposal.pulse,
             f"{proposal.action}: {proposal.reason}", str(belief), proposal.candidates,
         )  # fmt: skip
-        refusal, answer = yield from self._ask(request, proposal)
-        decision = self._decision(request, proposal, belief, refusal, answer)
-        if lost := (yield from self.write_down(decision)):
+        mode = self.permission.oversight.mode
+        refusal, answer = yield from self._ask(request)
+        go = answer.approved and not refusal
+        if go and proposal.settings:
+            yield from self.write_down()
+            yield from self._set_devices(proposal)
+
+        def arm() -> stubs.Plan:
+            nonlocal refusal
+            if go:
+                refusal = yield from self._arm(request)
+
+        def documents() -> Generator[Msg, Any, str]:
+            lost = yield from self._event(arm)
+            said = Answer(False, "") if refusal and mode == "autonomous" else answer
+            decision = self._decision(request, proposal, belief, refusal, said)
+            yield from _written(self.beamline.decisions, decision)
+            return lost
+
+        if lost := (yield from stubs.in_one_go(documents())):
             yield from bps.stop(self.beamline.pulser)  # it may be armed
             refusal = refusal or lost
-        mode = self.permission.oversight.mode
         if refusal:
             self._refused(request, proposal, refusal)
         elif answer.approved:
@@ -164,19 +180,28 @@ class _Course:
         else:
             self.campaign.declined(proposal, str(answer))
 
-    def write_down(self, decision: Decision | None = None) -> Generator[Msg, Any, str]:
-        """Write the last movie's event, and a decision; why that movie is not on disk, or ""."""
-        lost, documents = "", []
-        if exposure := self._unwritten:
-            lost = yield from stubs.on_disk(self.beamline)
-            self._unwritten = None
-            if not lost:
-                documents.append(stubs.event_of(self.beamline, exposure.pulsed))
-        if decision:
-            documents.append(_written(self.beamline, decision))
-        if documents:
-            yield from stubs.in_one_go(*documents)
+    def write_down(self) -> stubs.Plan:
+        """Write the last movie's event, if it is not written yet."""
+        if self._unwritten:
+            yield from stubs.in_one_go(self._event())
+
+    def _event(self, meanwhile: Callable[[], stubs.Plan] | None = None) -> Generator[Msg, Any, str]:
+        """Write the last movie's event, if it is not written yet, and do ``meanwhile`` as soon as
+        the pulser's settings are in it; why that movie is not on disk, or ""."""
+        exposure, self._unwritten = self._unwritten, None
+        lost = ""
+        if exposure:
+            lost = yield from stubs.event_of(self.beamline, exposure.pulsed, meanwhile)
+        elif meanwhile:
+            yield from meanwhile()
+        if lost:
+            self._forget_film()
         return lost
+
+    def _forget_film(self) -> None:
+        """Nobody saw, or can say, what became of it."""
+        streaming = self.beamline.streaming
+        streaming.belief = streaming.belief.forget_film()
 
     def ended(self, step: Step | None, belief: Belief) -> TaskReport:
         """The report, once the campaign says stop; or when there is nobody to go on for."""
@@ -196,37 +221,29 @@ class _Course:
             return None
         if filmed.whole:
             self._unwritten = exposure
-        else:  # nobody saw what became of the film
-            streaming = self.beamline.streaming
-            streaming.belief = streaming.belief.forget_film()
+        else:
+            self._forget_film()
         self.report.frames += filmed.result.counts.received
         return filmed.result
 
-    def _ask(self, request: Request, proposal: Proposal) -> Generator[Msg, Any, tuple[str, Answer]]:
+    def _ask(self, request: Request) -> Generator[Msg, Any, tuple[str, Answer]]:
         """What guard and approver say: (the guard's refusal, or ""; the approver's answer).
 
-        Where both agree the pulser is armed.
+        Arming asks the guard, once more where somebody took his time to answer.
         """
-        mode, answer = self.permission.oversight.mode, Answer(False, "")
-        if mode != "autonomous":
-            if refusal := self.beamline.pulser.refusal(request.pulse, request.shot):
-                return refusal, answer
-            answer = yield from self.permission.ask(request)
-            if not answer.approved:
-                return "", answer
-        refusal = yield from self._arm(request, proposal)  # which asks the guard (once more)
-        if mode == "autonomous" and not refusal:
-            answer = yield from self.permission.ask(request)
-        return refusal, answer
+        autonomous = self.permission.oversight.mode == "autonomous"
+        refusal = "" if autonomous else self.beamline.pulser.refusal(request.pulse, request.shot)
+        if refusal:
+            return refusal, Answer(False, "")
+        return "", (yield from self.permission.ask(request))
 
-    def _arm(self, request: Request, proposal: Proposal) -> Generator[Msg, Any, str]:
-        """Arm the pulser; why it refuses, or ""."""
-        # A shot's event holds the pulser's settings: it is written before they change.
-        if self._unwritten and self._unwritten.pulsed and (lost := (yield from self.write_down())):
-            return lost
+    def _set_devices(self, proposal: Proposal) -> stubs.Plan:
         yield from bps.checkpoint()
         for name, value in proposal.settings.items():
             yield from bps.abs_set(self.devices[name], value, wait=True)
+
+    def _arm(self, request: Request) -> Generator[Msg, Any, str]:
+        """Arm the pulser; why it refuses, or ""."""
         try:
             yield from bps.abs_set(self.beamline.pulser, request.pulse, shot=request.shot)
         except (PulseRefused, FailedStatus) as error:
@@ -284,6 +301,8 @@ class _Course:
         )
 
 
-def _written(beamline: Beamline, decision: Decision) -> stubs.Plan:
-    yield from bps.abs_set(beamline.decisions, decision)
-    yield from stubs.write_event(DECISIONS, beamline.decisions)
+def _written(decisions: Any, decision: Decision) -> stubs.Plan:
+    yield from bps.abs_set(decisions, decision)
+    yield from bps.create(name=DECISIONS)
+    yield from bps.read(decisions)
+    yield from bps.save()

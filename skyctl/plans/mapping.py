@@ -140,7 +140,9 @@ def map_process_diagram(
     campaign = Campaign(agent, _WITH_LOST * shots, write_shots)
 
     def body() -> Generator[Msg, Any, MapReport]:
-        task = yield from pursue(beamline, campaign, oversight, {row_setting: row_device})
+        task = yield from pursue(
+            beamline, campaign, oversight, {row_setting: row_device}, slow=True
+        )
         report.shots, report.points = len(agent.points), agent.points
         report.prepared = campaign.pulses - campaign.own
         report.frames = task.frames

@@ -2,8 +2,8 @@
 
 import contextlib
 import uuid
-from collections.abc import Generator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, TypeVar
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
@@ -21,6 +21,7 @@ _FAILURES = 2
 _BETWEEN_FAILURES_S = 0.5
 
 Plan = Generator[Msg, Any, Any]
+T = TypeVar("T")
 
 
 def new_shot() -> str:
@@ -76,10 +77,8 @@ def look(beamline: Beamline) -> Generator[Msg, Any, ShotResult]:
 def _filmed(beamline: Beamline, exposure: Exposure) -> Generator[Msg, Any, ShotResult]:
     filmed = yield from film(beamline, exposure)
     result, whole = filmed or (no_result(exposure.shot, "nobody runs the plan"), False)
-    if whole:
-        if lost := (yield from on_disk(beamline)):
-            return no_result(exposure.shot, lost)
-        yield from in_one_go(event_of(beamline, exposure.pulsed))
+    if whole and (lost := (yield from in_one_go(event_of(beamline, exposure.pulsed)))):
+        return no_result(exposure.shot, lost)
     return result
 
 
@@ -92,7 +91,7 @@ class Filmed(NamedTuple):
 
 def film(beamline: Beamline, exposure: Exposure) -> Generator[Msg, Any, Filmed | None]:
     """Film and classify, and first fire the pulse that the exposure names. Nothing is written yet:
-    see `on_disk` and `event_of`.
+    see `event_of`.
 
     None when nobody runs the plan's messages. Raises PulseRefused; then nothing was fired, and
     camera and classifier wait until `give_up_movie`.
@@ -115,41 +114,35 @@ def film(beamline: Beamline, exposure: Exposure) -> Generator[Msg, Any, Filmed |
     return Filmed(result, True) if result and result.shot == shot else None
 
 
-def on_disk(beamline: Beamline) -> Generator[Msg, Any, str]:
-    """Wait until the last movie is on disk; why that never comes, or ""."""
+def event_of(
+    beamline: Beamline, pulsed: bool, meanwhile: Callable[[], Plan] | None = None
+) -> Generator[Msg, Any, str]:
+    """The event of the last movie, and its frames; part of an `in_one_go`.
+
+    meanwhile : done before the movie is on disk, when the pulser's settings are in the event: they
+        may change then
+
+    Returns why the movie never comes to the disk, and nothing is written of it; or "".
+    """
     camera = beamline.camera
-    shot = str(camera.shot.get())
-    # Once more: after a pause only what follows the last checkpoint is waited for.
-    yield from bps.trigger(camera, group=_file(shot))
-    return (yield from _over(_file(shot)))
-
-
-def event_of(beamline: Beamline, pulsed: bool) -> Plan:
-    """The event of the last movie, and its frames; part of an `in_one_go`."""
-    camera, classifier = beamline.camera, beamline.classifier
+    yield from bps.create(name=PRIMARY if pulsed else LOOKS)
     if pulsed:
-        yield from write_event(PRIMARY, beamline.pulser, camera, classifier)
-    else:
-        yield from write_event(LOOKS, camera, classifier)
-    yield from bps.collect(camera.frames, name=FRAMES)
-
-
-def write_event(stream: str, *devices: Any) -> Plan:
-    """Read an event; part of an `in_one_go`."""
-    yield from bps.create(name=stream)
-    for device in devices:
-        yield from bps.read(device)
+        yield from bps.read(beamline.pulser)
+    if meanwhile:
+        yield from meanwhile()
+    if lost := (yield from _on_disk(camera)):
+        yield from bps.drop()
+        return lost
+    yield from bps.read(camera)
+    yield from bps.read(beamline.classifier)
     yield from bps.save()
+    yield from bps.collect(camera.frames, name=FRAMES)
+    return ""
 
 
-def in_one_go(*documents: Plan) -> Plan:
+def in_one_go(documents: Generator[Msg, Any, T]) -> Generator[Msg, Any, T]:
     """Write documents that, once begun, are not replayed after a pause: they would come twice."""
-
-    def one_after_another() -> Plan:
-        for each in documents:
-            yield from each
-
-    yield from bpp.rewindable_wrapper(one_after_another(), False)
+    return (yield from bpp.rewindable_wrapper(documents, False))
 
 
 def give_up_movie(beamline: Beamline) -> Plan:
@@ -167,6 +160,16 @@ def no_result(shot: str, problem: str) -> ShotResult:
 def _file(shot: str) -> str:
     """Name of the group that waits for a movie to be on disk."""
     return f"{shot} on disk"
+
+
+def _on_disk(camera: Any) -> Generator[Msg, Any, str]:
+    """Wait until the last movie is on disk; why that never comes, or ""."""
+    group = _file(str(camera.shot.get()))
+    while True:  # a pause ends a wait that is not replayed
+        status = yield from bps.trigger(camera, group=group)
+        lost = yield from _over(group)
+        if lost or status is None or status.done:
+            return lost
 
 
 def _arm_rested(pulser: Any, pulse: Pulse, shot: str) -> Plan:

@@ -2,9 +2,11 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import bluesky.plan_stubs as bps
 from bluesky.utils import Msg
@@ -15,6 +17,40 @@ T = TypeVar("T")
 PATIENCE_S = 0.005
 """How long the RunEngine's loop is held up for a call that is about to return: waiting for it as
 the loop does costs as much time again."""
+
+
+_QUICK_S = 0.001
+_PROVEN = 3
+
+
+class Asker(Generic[T]):
+    """Asks an agent, again and again: in a thread, until it has answered quickly so many times in a
+    row. Handing over to a thread and back costs more than a quick answer does, and a stream's
+    threads go first. One slow answer, and it is asked in a thread again.
+
+    slow : it may take its time, and is always asked in a thread
+    """
+
+    def __init__(self, slow: bool = False) -> None:
+        self._slow, self._quick = slow, 0
+
+    def ask(
+        self, call: Callable[[], T], meanwhile: Callable[[], Generator[Msg, Any, Any]]
+    ) -> Generator[Msg, Any, T]:
+        """What ``call`` returns; ``meanwhile`` : as `in_thread`."""
+        if self._quick >= _PROVEN and not self._slow:
+            return self._timed(call)
+        answer, _ = yield from in_thread(
+            partial(self._timed, call), patience_s=PATIENCE_S, meanwhile=meanwhile
+        )
+        return answer  # type: ignore[return-value]  # without a timeout there is one
+
+    def _timed(self, call: Callable[[], T]) -> T:
+        begun = time.perf_counter()
+        answer = call()
+        quick = time.perf_counter() - begun < _QUICK_S
+        self._quick = self._quick + 1 if quick else 0
+        return answer
 
 
 def in_thread(
