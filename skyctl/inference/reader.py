@@ -45,7 +45,7 @@ _SMOOTHING, _FINEST = 0.28, 0.7
 _AROUND = 2.4
 _EDGE_NOISE = 0.06
 """Noise that is left where a disc's edge is drawn, over its contrast."""
-_CUT = 0.4
+_CUT = 0.38
 """Where between background and the middle of a disc its edge is drawn."""
 _FAINT = 0.2
 """Least contrast of a disc, of that which the strong ones have."""
@@ -53,6 +53,8 @@ _STANDS_OUT = 5.5
 """Least contrast of a disc, in standard deviations of the noise."""
 _SPECK, _CUT_OFF = 0.25, 0.1
 """Smallest areas of a whole disc and of one that the edge cuts, of the usual one."""
+_SKEWED = 0.3
+"""Least skewness of what a filter of the discs' size gives; noise and texture have none."""
 _LAPLACE_NOISE = 1 / math.sqrt(2 * math.pi)
 """Standard deviation of white noise of 1 in the normalised Laplacian of scale 1."""
 
@@ -211,9 +213,12 @@ def find_skyrmions(
         return nothing
     values = np.clip(values, low - 0.2 * (high - low), high + 0.2 * (high - low))  # dust
     noise = _noise(values, good)
-    values = smoothed(values, good, 0.0)
-    scale, polarity = _scale_and_polarity(values, noise, polarity)
-    values *= polarity
+    values = smoothed(values, good, 0.0) - np.median(values[good])
+    found = _scale_and_polarity(values, noise, polarity)
+    if not found:
+        return nothing
+    scale, side = found
+    values *= side
     marked = _marks(values, noise, scale)
     if not marked.any():
         return nothing
@@ -231,43 +236,49 @@ def find_skyrmions(
     kept = _of_usual_size(labels, islands, marked, smallest_px, largest_px)
     renumbered = np.zeros(len(islands) + 1, np.int32)
     renumbered[kept] = np.arange(1, len(kept) + 1)
-    return Discs(
-        renumbered[labels],
-        tuple((islands[i].x, islands[i].y, islands[i].area) for i in kept),
-        polarity,
-    )
+    places = tuple((islands[i].x, islands[i].y, islands[i].area) for i in kept)
+    return Discs(renumbered[labels], places, side) if kept else nothing
 
 
 def _laplace(values: np.ndarray, scale: float) -> np.ndarray:
     """Scale-normalised, positive in the middle of bright discs of _RADIUS · ``scale``."""
-    return -(scale**2) * ndimage.gaussian_laplace(values, scale, truncate=3)
+    return -(scale**2) * ndimage.gaussian_laplace(values, scale)
 
 
 def _scale_and_polarity(
     values: np.ndarray, noise: float, polarity: int | None
-) -> tuple[float, int]:
+) -> tuple[float, int] | None:
     """At which scale, and to which side, the image is the most lopsided: that of its discs.
 
     Discs are few among background: to their side, what a filter of their size gives has a long
-    tail.
+    tail. None where that grows up to the largest scale: it is the light that is uneven.
     """
-    best, found = 0.0, (_SCALES[0], polarity or 1)
-    for scale in _SCALES:
-        if 6 * scale > min(values.shape):
-            break
-        given = _laplace(values, scale)
-        given = np.clip(given, *np.percentile(given, (0.05, 99.95)))  # dust
-        given -= given.mean()
-        spread = float(given.std())
-        beyond = spread**2 - (_LAPLACE_NOISE * noise / scale) ** 2
-        if not spread or beyond <= 0:
-            continue
-        lopsided = float((given**3).mean()) / spread**3 * math.sqrt(beyond)
-        if polarity:
-            lopsided = max(lopsided * polarity, 0.0)
-        if abs(lopsided) > best:
-            best, found = abs(lopsided), (scale, polarity or (1 if lopsided > 0 else -1))
-    return found
+    scales = [scale for scale in _SCALES if 6 * scale <= min(values.shape)]
+    tails = np.array([_lopsided(values, noise, scale) for scale in scales])
+    if polarity:
+        tails = np.maximum(tails * polarity, 0) * polarity
+    sizes = np.abs(np.append(tails, 0))
+    peaks = [i for i in range(len(scales)) if sizes[i] > max(sizes[i - 1], sizes[i + 1])]
+    if len(scales) == len(_SCALES):
+        peaks = [i for i in peaks if i < len(scales) - 1]
+    if not peaks:
+        return None
+    best = max(peaks, key=sizes.__getitem__)
+    return scales[best], polarity or int(np.sign(tails[best]))
+
+
+def _lopsided(values: np.ndarray, noise: float, scale: float) -> float:
+    """Skewness at this scale times the standard deviation that is not noise."""
+    given = _laplace(values, scale)
+    given = np.clip(given, *np.percentile(given, (0.05, 99.95)))  # dust
+    given -= given.mean()
+    spread = float(given.std())
+    beyond = spread**2 - (_LAPLACE_NOISE * noise / scale) ** 2
+    if not spread or beyond <= 0:
+        return 0.0
+    skewness = float((given**3).mean()) / spread**3
+    by_chance = math.sqrt(6 * 4 * math.pi * scale**2 / given.size)
+    return skewness * math.sqrt(beyond) if abs(skewness) > max(_SKEWED, 4 * by_chance) else 0.0
 
 
 def _marks(values: np.ndarray, noise: float, scale: float) -> np.ndarray:
