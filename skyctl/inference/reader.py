@@ -51,8 +51,8 @@ _FAINT = 0.2
 """Least contrast of a disc, of that which the strong ones have."""
 _STANDS_OUT = 5.5
 """Least contrast of a disc, in standard deviations of the noise."""
-_SPECK, _CUT_OFF = 0.25, 0.1
-"""Smallest areas of a whole disc and of one that the edge cuts, of the usual one."""
+_SPECK, _CUT_OFF, _HUGE = 0.25, 0.1, 6.0
+"""Smallest areas of a whole disc and of one that the edge cuts, and the largest, of the usual."""
 _SKEWED = 0.3
 """Least skewness of what a filter of the discs' size gives; noise and texture have none."""
 _LAPLACE_NOISE = 1 / math.sqrt(2 * math.pi)
@@ -143,6 +143,8 @@ def read_with_evidence(
     for island in islands:  # one at an edge may hold no disc at all
         held = labels == island
         ratios[held] = np.maximum(ratios[held], (contrast[held] - 0.5).sum() / noise**2)
+    if not scale:  # islands are as large as they look: there is no smoothing to hide a disc
+        areas = np.where(labels > 0, 0, areas)
     objects, second = _objects(ratios, areas, labels, islands, places, smallest)
     discs = [each for each in objects if each.is_disc]
     share = sum(each.area for each in objects) / image.size
@@ -200,7 +202,7 @@ def find_skyrmions(
 
     mask : bool (H, W), True where a pixel is missing; NaN and infinity are missing, too
     smallest_px, largest_px : pixels² of the smallest and of the largest one; None takes what is far
-        from the usual size in this image for no skyrmion, and leaves the largest open
+        from the usual size in this image for no skyrmion
     polarity : +1 where they are brighter than the film around, -1 darker; None finds it out
 
     Most of the film must be background, and skyrmions about as large as one another. Where nothing
@@ -233,7 +235,7 @@ def find_skyrmions(
         flat = ndimage.gaussian_filter(values, max(_FINEST, enough), truncate=3) - far
     around, inside = float(np.median(flat[between])), float(np.median(flat[marked]))
     labels, islands = _islands(flat > around + _CUT * (inside - around), 1)
-    kept = _of_usual_size(labels, islands, marked, smallest_px, largest_px)
+    kept = _of_usual_size(labels, islands, marked, _RADIUS * scale, smallest_px, largest_px)
     renumbered = np.zeros(len(islands) + 1, np.int32)
     renumbered[kept] = np.arange(1, len(kept) + 1)
     places = tuple((islands[i].x, islands[i].y, islands[i].area) for i in kept)
@@ -296,6 +298,7 @@ def _of_usual_size(
     labels: np.ndarray,
     islands: dict[int, _Object],
     marked: np.ndarray,
+    radius: float,
     smallest: float | None,
     largest: float | None,
 ) -> list[int]:
@@ -304,6 +307,7 @@ def _of_usual_size(
     if not held:
         return []
     usual = float(np.median([islands[i].area for i in held]))
+    most = largest or _HUGE * math.pi * radius**2
     kept: list[int] = []
     for i, island in islands.items():
         least = smallest if smallest is not None else _SPECK * usual
@@ -311,7 +315,7 @@ def _of_usual_size(
             least = min(least, max(3.0, _CUT_OFF * usual))
         elif i not in held:
             continue
-        if least <= island.area <= (largest or math.inf):
+        if least <= island.area <= most:
             kept.append(i)
     return kept
 
@@ -340,7 +344,7 @@ def _pixels(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.
             f"image of shape {image.shape}, {image.dtype}: give real numbers, {_SMALLEST_SIDE} x "
             f"{_SMALLEST_SIDE} pixels or more"
         )
-    good = np.abs(image) < 1e30  # of which NaN makes False
+    good = np.abs(image) < 1e15  # of which NaN makes False
     if mask is not None:
         if np.shape(mask) != image.shape:
             raise FilmUnreadable(
