@@ -143,9 +143,8 @@ def read_with_evidence(
     for island in islands:  # one at an edge may hold no disc at all
         held = labels == island
         ratios[held] = np.maximum(ratios[held], (contrast[held] - 0.5).sum() / noise**2)
-    if not scale:  # islands are as large as they look: there is no smoothing to hide a disc
-        areas = np.where(labels > 0, 0, areas)
-    objects, second = _objects(ratios, areas, labels, islands, places, smallest)
+    hidden = np.where(labels > 0, scale > 0, True)
+    objects, second = _objects(ratios, areas, labels, islands, hidden, places, smallest)
     discs = [each for each in objects if each.is_disc]
     share = sum(each.area for each in objects) / image.size
     kind = 0 if not objects else 1 if len(objects) == len(discs) == 1 else 2
@@ -554,13 +553,14 @@ def _objects(
     areas: np.ndarray,
     labels: np.ndarray,
     islands: dict[int, _Object],
+    hidden: np.ndarray,
     places: float,
     smallest: float,
 ) -> tuple[list[_Object], float]:
     """Reversed regions that are there for sure, and the best ratio apart from the best of them.
 
     Where the evidence is, islands of the smoothed picture are counted as they are; evidence without
-    an island is a disc too small for the smoothing.
+    an island is a disc that the smoothing has made smaller, where ``hidden`` says that it can have.
     """
     first = float(ratios.max()) > places + _SURE[0]
     sure: Any = ndimage.label(ratios > places + _SURE[1])
@@ -579,7 +579,7 @@ def _objects(
             np.where(inside, ratios[box], -np.inf).argmax(), inside.shape
         )
         y, x = int(row) + box[0].start, int(column) + box[1].start
-        if areas[y, x] >= smallest:
+        if areas[y, x] >= smallest and hidden[y, x]:
             found.append(_whole_disc(x, y, float(areas[y, x]), ratios.shape))
     return [islands[i] for i in sorted(held)] + found, _apart(ratios, areas, regions)
 

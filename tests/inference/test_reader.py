@@ -140,7 +140,7 @@ def test_two_discs_are_two_and_the_smallest_is_absolute(film, disc, sign):
     image = film(disc(30, 30, 4), disc(70, 60, 6), background=sign)
     assert seen(noisy(image)) == (2, 0)
     assert seen(noisy(image), smallest_sites=60) == (1, 0)
-    large = film(disc(60, 40, 4), background=sign, shape=(300, 300))
+    large = film(disc(60, 40, 4, (300, 300)), background=sign, shape=(300, 300))
     assert seen(noisy(large)) == (1, 0)
 
 
