@@ -35,6 +35,7 @@ _SMOOTHED_NOISE = 0.1
 _WIDEST_SMOOTHING = 3.0
 _COARSE_CAMERA = 64
 """Pixels a side: a smaller image may be a camera's that bins several sites."""
+_COARSE_PIXELS = (1.0, 2.0, 4.0)
 _LEVELS = (0.2, 1.5)
 _MOST_NOISE = 3.0
 
@@ -138,7 +139,8 @@ def read_with_evidence(
     ratios, areas, expected = _match(contrast, good, noise, tail, pixel, pixel_sites is None)
     _refuse_uneven(picture, noise / max(1.0, 2 * math.sqrt(math.pi) * scale))
     places = math.log(ratios.size)
-    smallest = smallest_sites / pixel**2
+    coarse = pixel_sites is None and min(image.shape) <= _COARSE_CAMERA
+    smallest = smallest_sites / (max(_COARSE_PIXELS) if coarse else pixel) ** 2
     labels, islands = _islands(picture > 0.5, smallest)
     for island in islands:  # one at an edge may hold no disc at all
         held = labels == island
@@ -478,7 +480,7 @@ def _profile(radius: float, blur: float, pixel: float) -> np.ndarray:
 def _templates(shape: tuple[int, int], pixel: float, guess: bool) -> _Templates:
     pixels = (pixel,)
     if guess and min(shape) <= _COARSE_CAMERA:
-        pixels = (1.0, 2.0, 4.0)
+        pixels = _COARSE_PIXELS
     profiles: list[np.ndarray] = []
     areas: list[float] = []
     for side in pixels:
@@ -572,8 +574,8 @@ def _objects(
     for region, box in enumerate(ndimage.find_objects(regions), start=1):
         inside = regions[box] == region
         here = islands.keys() & set(np.unique(labels[box][inside]).tolist())
-        held |= here
         if here:
+            held |= _without_specks(here, islands)
             continue
         row, column = np.unravel_index(
             np.where(inside, ratios[box], -np.inf).argmax(), inside.shape
@@ -582,6 +584,12 @@ def _objects(
         if areas[y, x] >= smallest and hidden[y, x]:
             found.append(_whole_disc(x, y, float(areas[y, x]), ratios.shape))
     return [islands[i] for i in sorted(held)] + found, _apart(ratios, areas, regions)
+
+
+def _without_specks(together: set[int], islands: dict[int, _Object]) -> set[int]:
+    """Islands of one region, without those that noise splits off the wall of another."""
+    least = min(SMALLEST_SITES, _SPECK * max(islands[i].area for i in together))
+    return {i for i in together if islands[i].area >= least}
 
 
 def _apart(ratios: np.ndarray, areas: np.ndarray, regions: np.ndarray) -> float:
@@ -597,12 +605,14 @@ def _apart(ratios: np.ndarray, areas: np.ndarray, regions: np.ndarray) -> float:
 def _islands(reversed_: np.ndarray, smallest: float) -> tuple[np.ndarray, dict[int, _Object]]:
     """The labels (H, W) of 4-connected regions, and by label those of ``smallest`` pixels or more.
 
-    A hole of less than a third of the smallest island is none.
+    A hole of one pixel, or of less than a third of the smallest island, is none.
     """
     found: Any = ndimage.label(reversed_)
     labels, count = found
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    pierced = {int(labels[y - 1, x]) for y, x, area in _holes(reversed_) if area > smallest / 3}
+    pierced = {
+        int(labels[y - 1, x]) for y, x, area in _holes(reversed_) if area > max(1, smallest / 3)
+    }
     islands: dict[int, _Object] = {}
     for island, box in enumerate(ndimage.find_objects(labels), start=1):
         if sizes[island] < smallest:

@@ -87,6 +87,13 @@ def test_a_camera_that_bins_says_sites(films, bins):
         assert area == pytest.approx(len(xs), rel=0.6)
 
 
+@pytest.mark.parametrize("pixels", [100, 50, 34, 25])
+def test_a_camera_that_does_not_say_how_it_bins_sees_the_skyrmion(films, pixels):
+    for empty, one in films:
+        assert seen(noisy(empty, 0.1, pixels=(pixels, pixels))) == (0, 0)
+        assert seen(noisy(one, 0.1, pixels=(pixels, pixels))) == (1, 0)
+
+
 @pytest.mark.parametrize("blur", [1.0, 3.0])
 @pytest.mark.parametrize(("gain", "offset"), [(0.5, 0.2), (0.5, -0.2), (1.1, 0.1)])
 def test_blur_gain_and_offset_may_be_unknown(films, blur, gain, offset):
