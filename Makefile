@@ -41,6 +41,7 @@ slow: .venv/.test
 bench: .venv/.test
 	$(BIN)/skyctl bench simulator --json benchmarks/simulator.json
 	$(BIN)/skyctl bench thinfilm --json benchmarks/thin_film.json
+	$(BIN)/skyctl bench reader --json benchmarks/reader.json
 	$(BIN)/skyctl bench loop --json benchmarks/loop.json
 	$(BIN)/skyctl bench recording --json benchmarks/recording.json
 	$(BIN)/skyctl bench stream --json benchmarks/stream.json

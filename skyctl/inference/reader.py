@@ -35,6 +35,7 @@ _SMOOTHED_NOISE = 0.1
 _WIDEST_SMOOTHING = 3.0
 _COARSE_CAMERA = 64
 """Pixels a side: a smaller image may be a camera's that bins several sites."""
+_COARSE_PIXELS = (1.0, 2.0, 4.0)
 _LEVELS = (0.2, 1.5)
 _MOST_NOISE = 3.0
 
@@ -45,14 +46,16 @@ _SMOOTHING, _FINEST = 0.28, 0.7
 _AROUND = 2.4
 _EDGE_NOISE = 0.06
 """Noise that is left where a disc's edge is drawn, over its contrast."""
-_CUT = 0.4
+_CUT = 0.38
 """Where between background and the middle of a disc its edge is drawn."""
 _FAINT = 0.2
 """Least contrast of a disc, of that which the strong ones have."""
 _STANDS_OUT = 5.5
 """Least contrast of a disc, in standard deviations of the noise."""
-_SPECK, _CUT_OFF = 0.25, 0.1
-"""Smallest areas of a whole disc and of one that the edge cuts, of the usual one."""
+_SPECK, _CUT_OFF, _HUGE = 0.25, 0.1, 6.0
+"""Smallest areas of a whole disc and of one that the edge cuts, and the largest, of the usual."""
+_SKEWED = 0.3
+"""Least skewness of what a filter of the discs' size gives; noise and texture have none."""
 _LAPLACE_NOISE = 1 / math.sqrt(2 * math.pi)
 """Standard deviation of white noise of 1 in the normalised Laplacian of scale 1."""
 
@@ -136,12 +139,14 @@ def read_with_evidence(
     ratios, areas, expected = _match(contrast, good, noise, tail, pixel, pixel_sites is None)
     _refuse_uneven(picture, noise / max(1.0, 2 * math.sqrt(math.pi) * scale))
     places = math.log(ratios.size)
-    smallest = smallest_sites / pixel**2
+    coarse = pixel_sites is None and min(image.shape) <= _COARSE_CAMERA
+    smallest = smallest_sites / (max(_COARSE_PIXELS) if coarse else pixel) ** 2
     labels, islands = _islands(picture > 0.5, smallest)
     for island in islands:  # one at an edge may hold no disc at all
         held = labels == island
         ratios[held] = np.maximum(ratios[held], (contrast[held] - 0.5).sum() / noise**2)
-    objects, second = _objects(ratios, areas, labels, islands, places, smallest)
+    hidden = np.where(labels > 0, scale > 0, True)
+    objects, second = _objects(ratios, areas, labels, islands, hidden, places, smallest)
     discs = [each for each in objects if each.is_disc]
     share = sum(each.area for each in objects) / image.size
     kind = 0 if not objects else 1 if len(objects) == len(discs) == 1 else 2
@@ -198,7 +203,7 @@ def find_skyrmions(
 
     mask : bool (H, W), True where a pixel is missing; NaN and infinity are missing, too
     smallest_px, largest_px : pixels² of the smallest and of the largest one; None takes what is far
-        from the usual size in this image for no skyrmion, and leaves the largest open
+        from the usual size in this image for no skyrmion
     polarity : +1 where they are brighter than the film around, -1 darker; None finds it out
 
     Most of the film must be background, and skyrmions about as large as one another. Where nothing
@@ -211,9 +216,12 @@ def find_skyrmions(
         return nothing
     values = np.clip(values, low - 0.2 * (high - low), high + 0.2 * (high - low))  # dust
     noise = _noise(values, good)
-    values = smoothed(values, good, 0.0)
-    scale, polarity = _scale_and_polarity(values, noise, polarity)
-    values *= polarity
+    values = smoothed(values, good, 0.0) - np.median(values[good])
+    found = _scale_and_polarity(values, noise, polarity)
+    if not found:
+        return nothing
+    scale, side = found
+    values *= side
     marked = _marks(values, noise, scale)
     if not marked.any():
         return nothing
@@ -228,46 +236,52 @@ def find_skyrmions(
         flat = ndimage.gaussian_filter(values, max(_FINEST, enough), truncate=3) - far
     around, inside = float(np.median(flat[between])), float(np.median(flat[marked]))
     labels, islands = _islands(flat > around + _CUT * (inside - around), 1)
-    kept = _of_usual_size(labels, islands, marked, smallest_px, largest_px)
+    kept = _of_usual_size(labels, islands, marked, _RADIUS * scale, smallest_px, largest_px)
     renumbered = np.zeros(len(islands) + 1, np.int32)
     renumbered[kept] = np.arange(1, len(kept) + 1)
-    return Discs(
-        renumbered[labels],
-        tuple((islands[i].x, islands[i].y, islands[i].area) for i in kept),
-        polarity,
-    )
+    places = tuple((islands[i].x, islands[i].y, islands[i].area) for i in kept)
+    return Discs(renumbered[labels], places, side) if kept else nothing
 
 
 def _laplace(values: np.ndarray, scale: float) -> np.ndarray:
     """Scale-normalised, positive in the middle of bright discs of _RADIUS · ``scale``."""
-    return -(scale**2) * ndimage.gaussian_laplace(values, scale, truncate=3)
+    return -(scale**2) * ndimage.gaussian_laplace(values, scale)
 
 
 def _scale_and_polarity(
     values: np.ndarray, noise: float, polarity: int | None
-) -> tuple[float, int]:
+) -> tuple[float, int] | None:
     """At which scale, and to which side, the image is the most lopsided: that of its discs.
 
     Discs are few among background: to their side, what a filter of their size gives has a long
-    tail.
+    tail. None where that grows up to the largest scale: it is the light that is uneven.
     """
-    best, found = 0.0, (_SCALES[0], polarity or 1)
-    for scale in _SCALES:
-        if 6 * scale > min(values.shape):
-            break
-        given = _laplace(values, scale)
-        given = np.clip(given, *np.percentile(given, (0.05, 99.95)))  # dust
-        given -= given.mean()
-        spread = float(given.std())
-        beyond = spread**2 - (_LAPLACE_NOISE * noise / scale) ** 2
-        if not spread or beyond <= 0:
-            continue
-        lopsided = float((given**3).mean()) / spread**3 * math.sqrt(beyond)
-        if polarity:
-            lopsided = max(lopsided * polarity, 0.0)
-        if abs(lopsided) > best:
-            best, found = abs(lopsided), (scale, polarity or (1 if lopsided > 0 else -1))
-    return found
+    scales = [scale for scale in _SCALES if 6 * scale <= min(values.shape)]
+    tails = np.array([_lopsided(values, noise, scale) for scale in scales])
+    if polarity:
+        tails = np.maximum(tails * polarity, 0) * polarity
+    sizes = np.abs(np.append(tails, 0))
+    peaks = [i for i in range(len(scales)) if sizes[i] > max(sizes[i - 1], sizes[i + 1])]
+    if len(scales) == len(_SCALES):
+        peaks = [i for i in peaks if i < len(scales) - 1]
+    if not peaks:
+        return None
+    best = max(peaks, key=sizes.__getitem__)
+    return scales[best], polarity or int(np.sign(tails[best]))
+
+
+def _lopsided(values: np.ndarray, noise: float, scale: float) -> float:
+    """Skewness at this scale times the standard deviation that is not noise."""
+    given = _laplace(values, scale)
+    given = np.clip(given, *np.percentile(given, (0.05, 99.95)))  # dust
+    given -= given.mean()
+    spread = float(given.std())
+    beyond = spread**2 - (_LAPLACE_NOISE * noise / scale) ** 2
+    if not spread or beyond <= 0:
+        return 0.0
+    skewness = float((given**3).mean()) / spread**3
+    by_chance = math.sqrt(6 * 4 * math.pi * scale**2 / given.size)
+    return skewness * math.sqrt(beyond) if abs(skewness) > max(_SKEWED, 4 * by_chance) else 0.0
 
 
 def _marks(values: np.ndarray, noise: float, scale: float) -> np.ndarray:
@@ -285,6 +299,7 @@ def _of_usual_size(
     labels: np.ndarray,
     islands: dict[int, _Object],
     marked: np.ndarray,
+    radius: float,
     smallest: float | None,
     largest: float | None,
 ) -> list[int]:
@@ -293,6 +308,7 @@ def _of_usual_size(
     if not held:
         return []
     usual = float(np.median([islands[i].area for i in held]))
+    most = largest or _HUGE * math.pi * radius**2
     kept: list[int] = []
     for i, island in islands.items():
         least = smallest if smallest is not None else _SPECK * usual
@@ -300,7 +316,7 @@ def _of_usual_size(
             least = min(least, max(3.0, _CUT_OFF * usual))
         elif i not in held:
             continue
-        if least <= island.area <= (largest or math.inf):
+        if least <= island.area <= most:
             kept.append(i)
     return kept
 
@@ -329,7 +345,7 @@ def _pixels(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.
             f"image of shape {image.shape}, {image.dtype}: give real numbers, {_SMALLEST_SIDE} x "
             f"{_SMALLEST_SIDE} pixels or more"
         )
-    good = np.abs(image) < 1e30  # of which NaN makes False
+    good = np.abs(image) < 1e15  # of which NaN makes False
     if mask is not None:
         if np.shape(mask) != image.shape:
             raise FilmUnreadable(
@@ -464,7 +480,7 @@ def _profile(radius: float, blur: float, pixel: float) -> np.ndarray:
 def _templates(shape: tuple[int, int], pixel: float, guess: bool) -> _Templates:
     pixels = (pixel,)
     if guess and min(shape) <= _COARSE_CAMERA:
-        pixels = (1.0, 2.0, 4.0)
+        pixels = _COARSE_PIXELS
     profiles: list[np.ndarray] = []
     areas: list[float] = []
     for side in pixels:
@@ -539,13 +555,14 @@ def _objects(
     areas: np.ndarray,
     labels: np.ndarray,
     islands: dict[int, _Object],
+    hidden: np.ndarray,
     places: float,
     smallest: float,
 ) -> tuple[list[_Object], float]:
     """Reversed regions that are there for sure, and the best ratio apart from the best of them.
 
     Where the evidence is, islands of the smoothed picture are counted as they are; evidence without
-    an island is a disc too small for the smoothing.
+    an island is a disc that the smoothing has made smaller, where ``hidden`` says that it can have.
     """
     first = float(ratios.max()) > places + _SURE[0]
     sure: Any = ndimage.label(ratios > places + _SURE[1])
@@ -557,16 +574,22 @@ def _objects(
     for region, box in enumerate(ndimage.find_objects(regions), start=1):
         inside = regions[box] == region
         here = islands.keys() & set(np.unique(labels[box][inside]).tolist())
-        held |= here
         if here:
+            held |= _without_specks(here, islands)
             continue
         row, column = np.unravel_index(
             np.where(inside, ratios[box], -np.inf).argmax(), inside.shape
         )
         y, x = int(row) + box[0].start, int(column) + box[1].start
-        if areas[y, x] >= smallest:
+        if areas[y, x] >= smallest and hidden[y, x]:
             found.append(_whole_disc(x, y, float(areas[y, x]), ratios.shape))
     return [islands[i] for i in sorted(held)] + found, _apart(ratios, areas, regions)
+
+
+def _without_specks(together: set[int], islands: dict[int, _Object]) -> set[int]:
+    """Islands of one region, without those that noise splits off the wall of another."""
+    least = min(SMALLEST_SITES, _SPECK * max(islands[i].area for i in together))
+    return {i for i in together if islands[i].area >= least}
 
 
 def _apart(ratios: np.ndarray, areas: np.ndarray, regions: np.ndarray) -> float:
@@ -582,12 +605,14 @@ def _apart(ratios: np.ndarray, areas: np.ndarray, regions: np.ndarray) -> float:
 def _islands(reversed_: np.ndarray, smallest: float) -> tuple[np.ndarray, dict[int, _Object]]:
     """The labels (H, W) of 4-connected regions, and by label those of ``smallest`` pixels or more.
 
-    A hole of less than a third of the smallest island is none.
+    A hole of one pixel, or of less than a third of the smallest island, is none.
     """
     found: Any = ndimage.label(reversed_)
     labels, count = found
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    pierced = {int(labels[y - 1, x]) for y, x, area in _holes(reversed_) if area > smallest / 3}
+    pierced = {
+        int(labels[y - 1, x]) for y, x, area in _holes(reversed_) if area > max(1, smallest / 3)
+    }
     islands: dict[int, _Object] = {}
     for island, box in enumerate(ndimage.find_objects(labels), start=1):
         if sizes[island] < smallest:

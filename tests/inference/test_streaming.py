@@ -86,6 +86,20 @@ def spoil(value):
     return spoiled
 
 
+def test_a_look_that_cannot_be_read_is_no_empty_film(classifier, play):
+    dark = np.random.default_rng(0).normal(0.0, 0.1, (100, 100)).astype(np.float32)
+    _, result = play(classifier, [dark], looks=True, counts=Counts(received=1))
+    assert result.state is None
+    assert "cannot be read: background at" in result.problem
+
+
+def test_the_film_is_read_in_the_sites_that_a_pixel_has(model, play, film, disc):
+    sites = film(disc(50, 50, 5))
+    pixel_sites = StreamingClassifier(model, pixel_sites=2.0)
+    _, result = play(pixel_sites, [0.99 * sites], looks=True, counts=Counts(received=1))
+    assert result.state.reversed_sites == 4 * disc(50, 50, 5).sum()
+
+
 @pytest.mark.parametrize(
     ("spoiled", "problem"),
     [
