@@ -69,6 +69,7 @@ class FilmCamera(Device):
     upstream_dropped = Component(StateSignal, value=0, dtype_numpy="<i8")
     late = Component(StateSignal, value=0, dtype_numpy="<i8")
     stale = Component(StateSignal, value=0, dtype_numpy="<i8")
+    unrecorded = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.hinted)
     transit_p50 = Component(StateSignal, value=float("nan"), dtype_numpy="<f8", units="ms")
     transit_max = Component(StateSignal, value=float("nan"), dtype_numpy="<f8", units="ms")
 
@@ -88,6 +89,7 @@ class FilmCamera(Device):
         self._exposure: Exposure | None = None
         self._recorder: Recorder | None = None
         self._consumer: Consumer | None = None
+        self._hold = ""
 
     @property
     def movie(self) -> Movie:
@@ -128,7 +130,7 @@ class FilmCamera(Device):
             on_end=self._movie_written,
             storage=self._storage,
         )
-        self._run = run
+        self._run, self._hold = run, ""
         self._consumer = Consumer(
             "recorder", self._recorder.handle, self._recorder.flush, self._movies.fail
         )
@@ -210,6 +212,13 @@ class FilmCamera(Device):
             (self.transit_p50, self.transit_max), end.transit_ms or _NOT_MEASURED, strict=True
         ):
             signal.update(value)
+        lost = end.counts.unrecorded
+        self._hold = (
+            f"{lost} frames of shot {end.shot} were received and are not recorded, they have "
+            f"another shape than {self._driver.shape}; see the camera's settings, then look again"
+            if lost
+            else ""
+        )
         self._movies.finish(end.shot)
 
     def hold_reason(self) -> str:
@@ -220,7 +229,7 @@ class FilmCamera(Device):
             return "no recording is open"
         if self._consumer.error:
             return f"the recorder stopped ({self._consumer.error})"
-        return ""
+        return self._hold
 
 
 class FrameStream:
