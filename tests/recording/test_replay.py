@@ -259,3 +259,58 @@ def test_recorded_shots_come_in_the_recorded_order(recorded):
     with Recording(recorded) as recording:
         shots = [(s.number, s.start.shot, s.sent_frames) for s in recorded_shots(recording)]
     assert shots == [(0, "a", 25), (1, "look", 1), (2, "gap", 8)]
+
+
+def cut(file, table, count):
+    """Take the last rows of a table away."""
+    file[table].resize(len(file[table]) - count, axis=0)
+
+
+def test_frames_that_are_gone_are_reported(recorded, model):
+    with h5py.File(recorded, "r+") as file:
+        for column in file["/entry/instrument/camera"].values():
+            if isinstance(column, h5py.Dataset) and len(column) == 33:
+                column.resize(32, axis=0)
+    report = replayed(recorded, model)
+    assert not report.identical
+    (fault, *_) = report.shots[-1].faults
+    assert fault == "6 frames are there, 7 were recorded"
+
+
+def test_a_look_that_comes_out_otherwise_or_was_not_recorded_is_reported(recorded, model):
+    with h5py.File(recorded, "r+") as file:
+        rows = file["/entry/shots/results"][()]
+        rows["discs"][1] = 4
+        file["/entry/shots/results"][...] = rows
+        cut(file, "/entry/shots/results", 1)
+    report = replayed(recorded, model)
+    assert not report.identical
+    assert [shot.faults for shot in report.shots] == [
+        (), ("discs was 4 and is 1",), ("no result was recorded",)
+    ]  # fmt: skip
+    assert "shot 1: discs was 4 and is 1" in report.as_json()["faults"]
+
+
+def test_rows_of_no_shot_are_reported(recorded, model):
+    with h5py.File(recorded, "r+") as file:
+        cut(file, "/entry/shots/starts", 1)
+    report = replayed(recorded, model)
+    assert not report.identical
+    assert report.faults[0] == "7 frames are of shots that have no start"
+
+
+def test_what_a_killed_run_had_no_time_to_record_is_told_and_the_rest_compared(recorded, model):
+    with h5py.File(recorded, "r+") as file:
+        file["/entry"].attrs["recovered_from"] = "killed.h5"
+        cut(file, "/entry/shots/results", 1)
+        cut(file, "/entry/shots/ends", 1)
+        cut(file, VERDICTS, 2)
+    report = replayed(recorded, model)
+    assert report.identical
+    assert report.cut == 2
+    assert [shot.identical for shot in report.shots] == [25, 0, 5]
+    with h5py.File(recorded, "r+") as file:
+        rows = file[VERDICTS][()]
+        rows["label"][-1] = b"other"
+        file[VERDICTS][...] = rows
+    assert not replayed(recorded, model).identical
