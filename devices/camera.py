@@ -87,6 +87,7 @@ class FilmCamera(Device):
     upstream_dropped = Component(StateSignal, value=0, dtype_numpy="<i8")
     late = Component(StateSignal, value=0, dtype_numpy="<i8")
     stale = Component(StateSignal, value=0, dtype_numpy="<i8")
+    unrecorded = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.hinted)
     transit_p50 = Component(StateSignal, value=float("nan"), dtype_numpy="<f8", units="ms")
     transit_max = Component(StateSignal, value=float("nan"), dtype_numpy="<f8", units="ms")
 
@@ -109,6 +110,7 @@ class FilmCamera(Device):
         self._consumer: Consumer | None = None
         self._ender: Consumer | None = None
         self._may_end = ""
+        self._hold = ""
 
     @property
     def movie(self) -> Movie:
@@ -166,7 +168,7 @@ class FilmCamera(Device):
             on_end=self._movie_written,
             storage=self._storage,
         )
-        self._run = run
+        self._run, self._hold = run, ""
         self._consumer = Consumer("recorder", self._record, self._recorder.flush, self._movies.fail)
         self._ender = Consumer("camera-finish", self._end_exposure)
         self._hub.subscribe(self._consumer)
@@ -297,6 +299,13 @@ class FilmCamera(Device):
             (self.transit_p50, self.transit_max), end.transit_ms or _NOT_MEASURED, strict=True
         ):
             signal.update(value)
+        lost = end.counts.unrecorded
+        self._hold = (
+            f"{lost} frames of shot {end.shot} were received and are not recorded, they have "
+            f"another shape than {self._driver.shape}; see the camera's settings, then look again"
+            if lost
+            else ""
+        )
         self._movies.finish(end.shot)
 
     def hold_reason(self) -> str:
@@ -307,7 +316,7 @@ class FilmCamera(Device):
             return "no recording is open"
         if self._consumer.error:
             return f"the recorder stopped ({self._consumer.error})"
-        return ""
+        return self._hold
 
 
 class FrameStream:

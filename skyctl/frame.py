@@ -73,6 +73,7 @@ class Counts:
     upstream_dropped : frames the source itself says it lost before it sent them
     late : frames of a shot that was over, where they are among the missing
     stale : frames that one subscriber passed over because newer ones waited or they were too old
+    unrecorded : of those received, frames that cannot be, or were not, recorded: of another shape
     """
 
     received: int = 0
@@ -85,11 +86,13 @@ class Counts:
     upstream_dropped: int = 0
     late: int = 0
     stale: int = 0
+    unrecorded: int = 0
 
     @property
     def complete(self) -> bool:
-        """Whether every frame came, once and in order, and was looked at."""
-        return not (self.missing or self.reordered or self.upstream_dropped or self.stale)
+        """Whether every frame came, once and in order, was looked at and was recorded."""
+        lost = self.missing or self.reordered or self.upstream_dropped or self.stale
+        return not (lost or self.unrecorded)
 
 
 @dataclass(frozen=True)

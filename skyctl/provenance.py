@@ -51,15 +51,18 @@ class DecisionReplay:
 
     ended : why the run could not be gone through to its end, or ""; a recorded run that was
         aborted ends the replay as well
+    more : decisions made again that a run cut short, by an abort or a kill, did not come to record;
+        of one that came to its end they are differences
     """
 
     decisions: int
     differences: tuple[Differing, ...]
     ended: str = ""
+    more: int = 0
 
     @property
     def identical(self) -> bool:
-        """Whether every recorded decision came out, bit for bit."""
+        """Whether every recorded decision came out, bit for bit, and no other one."""
         return not self.differences
 
     def as_json(self) -> dict[str, Any]:
@@ -69,27 +72,33 @@ class DecisionReplay:
             "identical": self.identical,
             "differences": [vars(each) for each in self.differences],
             "ended": self.ended,
+            "more": self.more,
         }
 
 
 @dataclass(frozen=True)
 class RunDocuments:
-    """The start document of a run and the readings of its decisions, in order."""
+    """The start document of a run and the readings of its decisions, in order.
+
+    finished : it came to its end, by its stop document
+    """
 
     start: dict[str, Any]
     decisions: tuple[dict[str, Any], ...]
+    finished: bool
 
 
 def read_documents(file: Path, recording: str) -> RunDocuments:
     """The documents of the run whose frames are in the file named ``recording``.
 
     file : JSON lines, {"name", "doc"}, as bluesky's JSONLinesWriter writes; several runs may follow
-        one another
+        one another. A last line that a kill cut is left out
 
     Raises RecordingError when it cannot be read or has no such run.
     """
     try:
-        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        text = file.read_text()
+        lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
         runs: list[list[tuple[str, dict[str, Any]]]] = []
         for name, doc in ((line["name"], line["doc"]) for line in lines):
             if name == "start":
@@ -97,8 +106,8 @@ def read_documents(file: Path, recording: str) -> RunDocuments:
             runs[-1].append((name, doc))
         for run in runs:
             if recording in _files(run):
-                return RunDocuments(run[0][1], tuple(_decisions(run)))
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+                return RunDocuments(run[0][1], tuple(_decisions(run)), _finished(run))
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise RecordingError(
             f"documents {file}: cannot be read ({error!r}). Give JSON lines as `skyctl demo` "
             "writes them beside its recording."
@@ -106,6 +115,11 @@ def read_documents(file: Path, recording: str) -> RunDocuments:
     raise RecordingError(
         f"documents {file}: no run with frames in {recording}. Give the documents of that run."
     )
+
+
+def _finished(run: list[tuple[str, dict[str, Any]]]) -> bool:
+    name, doc = run[-1]
+    return name == "stop" and doc["exit_status"] == "success"
 
 
 def _files(run: list[tuple[str, dict[str, Any]]]) -> set[str]:
@@ -178,8 +192,11 @@ def replay_decisions(
         except SkyctlError as error:  # the recording is over, or asked for what it has not
             ended = str(error)
     again = tuple(_decisions(lines))
+    more = max(0, len(again) - len(recorded.decisions))
+    if not recorded.finished:
+        again = again[: len(recorded.decisions)]
     return DecisionReplay(
-        len(recorded.decisions), tuple(_differences(recorded.decisions, again)), ended
+        len(recorded.decisions), tuple(_differences(recorded.decisions, again)), ended, more
     )
 
 
@@ -238,3 +255,5 @@ def _differences(
                 same = left == right and type(left) is type(right)
             if not same:
                 yield Differing(number, reading, left, right)
+    for number in range(len(recorded), len(again)):
+        yield Differing(number, "decision", None, again[number]["proposal"])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from skyctl.cli.common import (
@@ -59,7 +60,8 @@ def replay(
 ) -> None:
     """Stream a recording through the same hub and classifier and compare the verdicts.
 
-    Ends with status 0 when every verdict comes out as recorded, bit for bit, else 1; with another
+    Ends with status 0 when every verdict and look comes out as recorded, bit for bit, and nothing
+    is missing on either side, else 1 (of a killed run, what was on disk is compared); with another
     model (--model) too, and lists where the two differ. With --to it is a source for a hub or
     beamline that connects there, and ends with 0 when everything was taken. With --documents the
     run's plan, agent and guard decide again from these frames; ends with 0 when every decision
@@ -122,11 +124,16 @@ def replay(
     _show_jitter(report.frames, report.seconds, report.jitter_ms)
     if report.frames < report.frames_promised:
         console.print(f"{report.frames_promised} frames were promised")
+    if recording.killed:
+        console.print(
+            f"the run was killed: its last {report.cut} frames have no verdict on disk, the rest "
+            "is compared"
+        )
     if not report.identical:
         _show_differences(report)
         complaints.print("[bold red]the verdicts differ from the recorded ones[/]")
         raise typer.Exit(1)
-    verdicts = sum(shot.verdicts for shot in report.shots)
+    verdicts = sum(shot.identical for shot in report.shots)
     console.print(f"{verdicts} verdicts, all as recorded, bit for bit")
 
 
@@ -135,6 +142,8 @@ _LISTED_DIFFERENCES = 20
 
 def _show_differences(report: Any) -> None:
     """The first verdicts that differ, a line each; all of them are in the JSON."""
+    for fault in report.as_json()["faults"][:_LISTED_DIFFERENCES]:
+        console.print(escape(fault), highlight=False)
     table = Table("shot", "frame", "recorded", "replayed", "largest |Δp|", title="differences")
     found = [(shot.number, each) for shot in report.shots for each in shot.differences]
     for number, each in found[:_LISTED_DIFFERENCES]:
@@ -206,6 +215,11 @@ def _replay_decisions(
         write_json(json_file, report.as_json())
     if report.ended:
         console.print(f"the replayed run ended early: {report.ended}")
+    if report.more:
+        console.print(
+            f"the recorded run was cut short; {report.more} decisions more than it recorded were "
+            "made again"
+        )
     if not report.identical:
         for each in report.differences[:_LISTED_DIFFERENCES]:
             console.print(str(each), highlight=False)

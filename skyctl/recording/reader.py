@@ -23,7 +23,8 @@ class Recording:
     salvage : open a truncated copy as well, and keep every frame and row that is left in it
 
     Attributes: ``rows``, where the frames stand that are whole; ``cut_frames``, how many more have
-    a row and no image; ``health``, how the file was left.
+    a row and no image; ``health``, how the file was left; ``killed``, whether it was never closed,
+    or was recovered from one that was not.
 
     Raises RecordingError for a file that is missing, truncated, or no recording of skyctl, for one
     of its data files that is missing, and for compressed frames without hdf5plugin.
@@ -45,6 +46,7 @@ class Recording:
             self.run = str(entry.attrs["run"])
             self.classes: tuple[str, ...] = tuple(json.loads(entry.attrs["classes"]))
             self.header: dict[str, Any] = json.loads(entry.attrs["header"])
+            self.killed = self.health.being_written or "recovered_from" in entry.attrs
             self._camera: Any = self._file[layout.CAMERA]
             self._tables: Any = self._file[layout.SHOTS]
             # A kill between two columns leaves them of different length.

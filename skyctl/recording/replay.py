@@ -179,6 +179,9 @@ class ReplayedShot:
     """One shot, replayed: its result, and how many verdicts agree with the recorded ones.
 
     promised : frames that it would have had, had it not ended early
+    faults : what else is not as it was recorded, a line each: frames that were received and are not
+        there, a result (of a look, what was seen) that is missing or another one
+    cut : how many of its last frames had no verdict on disk when the run was killed
     """
 
     number: int
@@ -188,24 +191,30 @@ class ReplayedShot:
     verdicts: int
     recorded_verdicts: int
     differences: tuple[Difference, ...]
+    faults: tuple[str, ...] = ()
+    cut: int = 0
 
     @property
     def identical(self) -> int:
         """Verdicts that are the same bit for bit."""
-        return self.verdicts - sum(d.replayed is not None for d in self.differences)
+        return self.verdicts - self.cut - sum(d.replayed is not None for d in self.differences)
 
     @property
     def agrees(self) -> bool:
-        """Same number of verdicts, each the same bit for bit."""
-        return not self.differences
+        """Same verdicts, each the same bit for bit, the same result, and every frame is there."""
+        return not (self.differences or self.faults)
 
 
 @dataclass
 class ReplayReport:
-    """What a replay gave, shot by shot."""
+    """What a replay gave, shot by shot.
+
+    faults : what the recording has and no shot of it: verdicts of a shot without a start, say
+    """
 
     same_model: bool
     shots: list[ReplayedShot] = field(default_factory=list)
+    faults: tuple[str, ...] = ()
     frames: int = 0
     seconds: float = 0.0
     jitter_ms: dict[str, float] | None = None
@@ -213,7 +222,12 @@ class ReplayReport:
     @property
     def identical(self) -> bool:
         """Whether every verdict came out as recorded, bit for bit."""
-        return all(shot.agrees for shot in self.shots)
+        return not self.faults and all(shot.agrees for shot in self.shots)
+
+    @property
+    def cut(self) -> int:
+        """Frames at the end of a killed run that had no verdict on disk yet."""
+        return sum(shot.cut for shot in self.shots)
 
     @property
     def frames_promised(self) -> int:
@@ -232,6 +246,11 @@ class ReplayReport:
             "verdicts": sum(shot.verdicts for shot in self.shots),
             "labels": [shot.result.label for shot in self.shots],
             "recorded_labels": [shot.recorded_label for shot in self.shots],
+            "faults": [
+                *self.faults,
+                *(f"shot {shot.number}: {fault}" for shot in self.shots for fault in shot.faults),
+            ],
+            "cut": self.cut,
             "differences": [
                 {
                     "shot": shot.number,
@@ -256,12 +275,17 @@ def replay(
 ) -> ReplayReport:
     """Stream ``recording`` through a hub and ``model`` and compare with the recorded verdicts.
 
+    What a killed run had no time to record, the verdicts and the result of its last shot, is told
+    as ``cut`` and nothing to differ in.
+
     pace : when frames are sent; numbers : of the shots, None is all
     Raises StreamError when a shot's result does not come, RecordingError when there is no such
     shot.
     """
     recorded_model = recording.header.get("model", {}).get("file_sha256")
-    report = ReplayReport(same_model=recorded_model == model.card.file_sha256)
+    report = ReplayReport(
+        recorded_model == model.card.file_sha256, faults=tuple(_homeless(recording))
+    )
     results: queue.Queue[ShotResult | Exception] = queue.Queue()
     verdicts: list[Verdict] = []
 
@@ -281,7 +305,8 @@ def replay(
     try:
         for shot in recorded_shots(recording, numbers):
             verdicts.clear()
-            report.frames += shot.send(publisher, clock)
+            frames = shot.send(publisher, clock)
+            report.frames += frames
             try:
                 result = results.get(timeout=_RESULT_TIMEOUT_S)
             except queue.Empty:
@@ -294,7 +319,7 @@ def replay(
                     f"replay of {recording.path}: shot {shot.start.shot} cannot be classified "
                     f"({result}). Give the model that the recording was made with."
                 ) from result
-            report.shots.append(_compare(recording, shot, result, verdicts))
+            report.shots.append(_compare(recording, shot, frames, result, verdicts))
             progress(report.shots[-1])
     finally:
         hub.close()
@@ -305,10 +330,14 @@ def replay(
 
 
 def _compare(
-    recording: Recording, shot: RecordedShot, result: ShotResult, verdicts: list[Verdict]
+    recording: Recording,
+    shot: RecordedShot,
+    frames: int,
+    result: ShotResult,
+    verdicts: list[Verdict],
 ) -> ReplayedShot:
     number = shot.number
-    rows = recording.verdicts[recording.verdicts["shot_number"] == number]
+    rows = _of(recording.verdicts, number)
     recorded = {
         int(row["frame_index"]): Said(
             bytes(row["label"]).decode(), tuple(map(float, row["probabilities"]))
@@ -316,7 +345,10 @@ def _compare(
         for row in rows
     }
     replayed = {v.index: Said(v.label or "", v.probabilities) for v in verdicts}
-    labels = recording.results[recording.results["shot_number"] == number]["label"]
+    last = number == int(recording.starts["shot_number"].max())
+    killed = recording.killed and last
+    cut = {frame for frame in replayed if killed and frame > max(recorded, default=-1)}
+    labels = _of(recording.results, number)["label"]
     return ReplayedShot(
         number=number,
         promised=shot.start.expected_frames,
@@ -326,7 +358,53 @@ def _compare(
         recorded_verdicts=len(rows),
         differences=tuple(
             Difference(frame, recorded.get(frame), replayed.get(frame))
-            for frame in sorted(recorded.keys() | replayed.keys())
+            for frame in sorted((recorded.keys() | replayed.keys()) - cut)
             if recorded.get(frame) != replayed.get(frame)
         ),
+        faults=tuple(_faults(recording, number, frames, result, killed)),
+        cut=len(cut),
     )
+
+
+def _faults(
+    recording: Recording, number: int, frames: int, result: ShotResult, killed: bool
+) -> Iterator[str]:
+    """What else of a shot is missing, or came out otherwise, a line each."""
+    for end in _of(recording.ends, number):
+        unrecorded = int(end["unrecorded"]) if "unrecorded" in recording.ends.dtype.names else 0
+        if there := int(end["received"]) - unrecorded - frames:
+            yield f"{frames} frames are there, {frames + there} were recorded"
+    results = _of(recording.results, number)
+    if not (len(results) or killed):
+        yield "no result was recorded"
+    for row in results:
+        for name, now in _seen(result).items():
+            before = row[name].decode() if isinstance(row[name], bytes) else int(row[name])
+            if before != now:
+                yield f"{name} was {before!r} and is {now!r}"
+
+
+def _seen(result: ShotResult) -> dict[str, Any]:
+    """What a result says, as it is recorded. Not its problem: losses have names of their own."""
+    state = result.state
+    return {
+        "label": result.label, "background": state.background if state else 0,
+        "discs": state.discs if state else -1, "domains": state.domains if state else -1,
+        "reversed_sites": state.reversed_sites if state else -1,
+    }  # fmt: skip
+
+
+def _homeless(recording: Recording) -> Iterator[str]:
+    """Rows of shots that have no start, a line each table."""
+    known = recording.starts["shot_number"]
+    for name, numbers in (
+        ("frames", recording.columns()["shot_number"]), ("ends", recording.ends["shot_number"]),
+        ("verdicts", recording.verdicts["shot_number"]),
+        ("results", recording.results["shot_number"]),
+    ):  # fmt: skip
+        if lost := int(np.count_nonzero(~np.isin(numbers, known))):
+            yield f"{lost} {name} are of shots that have no start"
+
+
+def _of(table: np.ndarray, number: int) -> np.ndarray:
+    return table[table["shot_number"] == number]

@@ -4,8 +4,9 @@ import contextlib
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ class Recorder:
     on_end : called when all of a shot's frames are on disk
     storage : compression, and when to begin another data file
 
-    ``handle`` takes the hub's events and the classifier's verdicts and results, in one thread.
+    ``handle`` takes the hub's events and the classifier's verdicts and results, in one thread. What
+    was received of a shot and is not in the file, because it has another shape, is counted in the
+    shot's end: in the file, and as ``on_end`` has it.
     Raises RecordingError when the file cannot be made or written (a full disk, say).
     """
 
@@ -50,7 +53,7 @@ class Recorder:
         self.path = path
         self.storage = storage or Storage()
         self.frames_written = 0
-        self.unrecorded = 0
+        self._recorded: Counter[str] = Counter()
         self._run = run
         self._shape = shape
         self._on_end = on_end
@@ -77,6 +80,8 @@ class Recorder:
 
     def handle(self, event: ShotStart | Frame | ShotEnd | Verdict | ShotResult) -> None:
         """Take one event; writes in blocks."""
+        if isinstance(event, ShotEnd):
+            event = self._counted(event)
         with self._lock:
             self._take(event)
             if (
@@ -87,6 +92,13 @@ class Recorder:
                 self._flush()
         if isinstance(event, ShotEnd):
             self._on_end(event)
+
+    def _counted(self, end: ShotEnd) -> ShotEnd:
+        """The end with what was received and not recorded; as it is where no start was recorded."""
+        if end.run != self._run or end.shot not in self._numbers:
+            return end
+        lost = max(0, end.counts.received - self._recorded.pop(end.shot, 0))
+        return replace(end, counts=replace(end.counts, unrecorded=lost))
 
     def flush(self) -> None:
         """Write what waits to the disk."""
@@ -125,6 +137,7 @@ class Recorder:
                 return
             self._numbers[event.shot] = self._shots
             self._shots += 1
+            self._recorded[event.shot] = 0
             self._rows["starts"].append(_start_row(self._numbers[event.shot], event))
             return
         number = self._numbers.get(event.shot)
@@ -132,8 +145,8 @@ class Recorder:
             return
         if isinstance(event, Frame):
             if event.data.shape != self._shape:
-                self.unrecorded += 1
                 return
+            self._recorded[event.shot] += 1
             times = (event.movie_time_ps, number, event.index)
             self._frames.append((event.data, (*times, event.source_time_ns, event.received_ns)))
         elif isinstance(event, ShotEnd):

@@ -88,6 +88,8 @@ class ShotAccount:
             return False
         self._seen[byte] |= bit
         self._received += 1
+        if self.start and frame.data.shape != self.start.shape:
+            self._counts["unrecorded"] += 1
         if frame.index < self._last:
             self._counts["reordered"] += 1
         self._last = max(self._last, frame.index)

@@ -295,7 +295,7 @@ class Hub:
         end = self._account.close(sent_frames, ended_early=ended_early)
         self._account = None
         self._over.append((end.run, end.shot))
-        for what in ("missing", "duplicates", "reordered", "upstream_dropped"):
+        for what in ("missing", "duplicates", "reordered", "upstream_dropped", "unrecorded"):
             self.totals[what] += getattr(end.counts, what)
         self._emit(end)
 

@@ -11,7 +11,8 @@ from ophyd.utils import LimitError, RedundantStaging
 from skyctl.beamline import simulated_beamline
 from skyctl.devices.camera import FilmCamera
 from skyctl.errors import PulseRefused, RecordingError, StreamError
-from skyctl.pulse import Exposure, Pulse
+from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
+from skyctl.pulse import Exposure, Movie, Pulse
 from skyctl.recording.reader import Recording
 from skyctl.recording.replay import replay
 from skyctl.verdict import Verdict
@@ -418,3 +419,28 @@ def test_ending_early_is_on_or_off(beamline, value):
         beamline.camera.ends_early.put(value)
     configuration = beamline.camera.read_configuration()
     assert configuration["camera_ends_early"]["value"] == 1
+
+
+def test_a_movie_of_another_shape_than_the_recording_holds_fire_until_a_whole_one(beamline):
+    """The camera was binned: start and frames agree, and nothing of it is in the file."""
+    camera = beamline.camera
+    camera.stage()
+    beamline.classifier.stage()
+    rows, columns = beamline.sample.shape
+    run, side = camera._run, (rows // 2, columns // 2)
+    counts = Counts(received=8)
+    start = ShotStart(run, "binned", None, Movie(), 8, side)
+    camera._recorder.handle(start)
+    for index in range(8):
+        frame = Frame(run, "binned", index, 5.0 * index, 0, np.zeros(side, np.float32))
+        camera._recorder.handle(frame)
+    camera._recorder.handle(ShotEnd(run, "binned", 8, counts))
+    assert camera.unrecorded.get() == 8
+    assert "8 frames of shot binned were received and are not recorded" in camera.hold_reason()
+    for device in (camera, beamline.classifier):
+        device.prepare(LOOK)
+    (camera.trigger() & beamline.classifier.trigger()).wait(30)
+    assert camera.hold_reason() == ""
+    assert camera.unrecorded.get() == 0
+    beamline.classifier.unstage()
+    camera.unstage()

@@ -77,6 +77,39 @@ def copy(run, tmp_path):
     return shutil.copy(run, tmp_path / run.name)
 
 
+def without_the_last(documents, *wanted, streams=("decisions",)):
+    """Documents without the last event of decisions, and without those that ``wanted`` names."""
+    lines = documents.read_text().splitlines(keepends=True)
+    told = [json.loads(line) for line in lines]
+    (uid,) = [
+        d["doc"]["uid"] for d in told if d["name"] == "descriptor" and d["doc"]["name"] in streams
+    ]
+    last = max(
+        n for n, d in enumerate(told) if d["name"] == "event" and d["doc"]["descriptor"] == uid
+    )
+    documents.write_text(
+        "".join(line for n, line in enumerate(lines) if n != last and told[n]["name"] not in wanted)
+    )
+
+
+def test_a_decision_made_again_that_was_not_recorded_is_a_difference(copy):
+    without_the_last(copy.parent / DOCUMENTS)
+    report = replayed(copy)
+    assert not report.identical
+    (difference,) = report.differences
+    assert (difference.number, difference.reading, difference.recorded) == (1, "decision", None)
+
+
+def test_of_a_run_that_was_killed_it_is_only_told(copy):
+    documents = copy.parent / DOCUMENTS
+    without_the_last(documents, "stop")
+    with documents.open("a") as file:
+        file.write('{"name": "event", "doc": {"uid')  # the line that the kill cut
+    report = replayed(copy)
+    assert report.identical
+    assert (report.decisions, report.more) == (1, 1)
+
+
 def test_every_decision_comes_out_as_recorded(run):
     report = replayed(run)
     assert report.decisions == 2

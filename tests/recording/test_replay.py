@@ -309,3 +309,58 @@ def test_a_shot_that_is_stopped_sends_no_more_and_says_so(recorded, stop_at):
     end = events[-1]
     assert (end.sent_frames, end.ended_early) == (stop_at, stop_at < 25)
     assert (end.counts.received, end.counts.missing) == (stop_at, 0)
+
+
+def cut(file, table, count):
+    """Take the last rows of a table away."""
+    file[table].resize(len(file[table]) - count, axis=0)
+
+
+def test_frames_that_are_gone_are_reported(recorded, model):
+    with h5py.File(recorded, "r+") as file:
+        for column in file["/entry/instrument/camera"].values():
+            if isinstance(column, h5py.Dataset) and len(column) == 33:
+                column.resize(32, axis=0)
+    report = replayed(recorded, model)
+    assert not report.identical
+    (fault, *_) = report.shots[-1].faults
+    assert fault == "6 frames are there, 7 were recorded"
+
+
+def test_a_look_that_comes_out_otherwise_or_was_not_recorded_is_reported(recorded, model):
+    with h5py.File(recorded, "r+") as file:
+        rows = file["/entry/shots/results"][()]
+        rows["discs"][1] = 4
+        file["/entry/shots/results"][...] = rows
+        cut(file, "/entry/shots/results", 1)
+    report = replayed(recorded, model)
+    assert not report.identical
+    assert [shot.faults for shot in report.shots] == [
+        (), ("discs was 4 and is 1",), ("no result was recorded",)
+    ]  # fmt: skip
+    assert "shot 1: discs was 4 and is 1" in report.as_json()["faults"]
+
+
+def test_rows_of_no_shot_are_reported(recorded, model):
+    with h5py.File(recorded, "r+") as file:
+        cut(file, "/entry/shots/starts", 1)
+    report = replayed(recorded, model)
+    assert not report.identical
+    assert report.faults[0] == "7 frames are of shots that have no start"
+
+
+def test_what_a_killed_run_had_no_time_to_record_is_told_and_the_rest_compared(recorded, model):
+    with h5py.File(recorded, "r+") as file:
+        file["/entry"].attrs["recovered_from"] = "killed.h5"
+        cut(file, "/entry/shots/results", 1)
+        cut(file, "/entry/shots/ends", 1)
+        cut(file, VERDICTS, 2)
+    report = replayed(recorded, model)
+    assert report.identical
+    assert report.cut == 2
+    assert [shot.identical for shot in report.shots] == [25, 0, 5]
+    with h5py.File(recorded, "r+") as file:
+        rows = file[VERDICTS][()]
+        rows["label"][-1] = b"other"
+        file[VERDICTS][...] = rows
+    assert not replayed(recorded, model).identical

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import h5py
@@ -126,12 +126,12 @@ def test_columns_stand_beside_the_frames(recorder, make):
 
 def test_counts_of_a_shot_are_kept(recorder, make):
     counts = Counts(*range(1, 1 + len(layout.COUNTS)))
-    recorder.handle(make.start())
+    recorder.handle(make.start())  # and no frame, so that what was received is not recorded
     recorder.handle(ShotEnd("run", "s", None, counts))
     recorder.close()
     with Recording(recorder.path) as recording:
         (row,) = recording.ends
-    assert [row[name] for name in layout.COUNTS] == list(range(1, 1 + len(layout.COUNTS)))
+    assert asdict(replace(counts, unrecorded=1)) == {name: row[name] for name in layout.COUNTS}
     assert row["sent_frames"] == -1
 
 
@@ -161,13 +161,27 @@ def test_a_shot_that_starts_anew_does_not_share_its_number(recorder, make):
         assert recording.starts["shot_number"].tolist() == [0, 1, 2, 3]
 
 
-def test_frames_of_another_shape_or_of_no_open_shot_are_not_recorded(recorder, make):
+def test_frames_of_another_shape_are_counted_in_the_file_and_of_no_open_shot_are_not(
+    tmp_path, make
+):
+    told, path = [], tmp_path / "odd.h5"
+    recorder = Recorder(path, "run", make.shape, on_end=told.append)
     recorder.handle(make.frame(0, "before"))
     recorder.handle(make.start())
     recorder.handle(make.frame(0, shape=(20, 20)))
     recorder.handle(make.frame(1))
+    recorder.handle(ShotEnd("run", "s", 2, Counts(received=2)))
+    recorder.handle(make.start())  # the same name anew
+    recorder.handle(make.frame(0))
+    recorder.handle(ShotEnd("run", "s", 1, Counts(received=1)))
+    recorder.handle(ShotEnd("run", "before", 1, Counts(received=1)))
     recorder.close()
-    assert (recorder.frames_written, recorder.unrecorded) == (1, 1)
+    assert recorder.frames_written == 2
+    assert [end.counts.unrecorded for end in told] == [1, 0, 0]
+    assert [end.counts.complete for end in told] == [False, True, True]
+    with Recording(path) as recording:
+        assert recording.ends["unrecorded"].tolist() == [1, 0]
+        assert recording.ends["received"].tolist() == [2, 1]
 
 
 def test_spins_are_recorded_whole(tmp_path, make):

@@ -1,5 +1,8 @@
 """Accounting: gaps, repetitions and disorder of one shot, each counted apart."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,6 +57,16 @@ def test_a_movie_with_a_gap_or_out_of_order_is_not_complete(count, indices, coun
 def test_a_frame_that_comes_twice_is_counted_and_harms_nothing(count):
     assert count([0, 1, 1, 2, 3, 0]) == Counts(received=4, duplicates=2)
     assert count([0, 1, 1, 2, 3, 0]).complete
+
+
+def test_a_frame_of_another_shape_than_its_start_said_is_not_complete(shots):
+    account = ShotAccount(shots.start(frames=2))
+    frame = shots.frame(1)
+    assert account.accept(shots.frame(0))
+    assert account.accept(replace(frame, data=frame.data[:1]))
+    counts = account.close(2).counts
+    assert counts == Counts(received=2, unrecorded=1)
+    assert not counts.complete
 
 
 def test_a_lost_tail_shows_when_the_end_came(count):
@@ -132,7 +145,7 @@ def test_counts_agree_with_a_naive_model(indices, sent, promised, ended_early):
 
     account = ShotAccount(ShotStart("r", "s", None, Movie(), promised, (1, 1)))
     for index in indices:
-        account.accept(Frame("r", "s", index, 0.0, 0, None))
+        account.accept(Frame("r", "s", index, 0.0, 0, np.zeros((1, 1), np.float32)))
     end = account.close(sent, ended_early=ended_early)
     counts = end.counts
 

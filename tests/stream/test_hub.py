@@ -200,7 +200,11 @@ def test_noise_is_counted_and_the_hub_lives(raw, listen, events, shots):
     assert hub.totals == {
         **{"shots": 1, "received": 3, "missing": 0, "reordered": 1, "duplicates": 2},
         **{"stray": 1, "foreign": 1, "undecodable": 2},
-        **{"upstream_dropped": 0, "clock_faults": 3},  # of the tests' clock, in 1970
+        **{
+            "upstream_dropped": 0,
+            "unrecorded": 0,
+            "clock_faults": 3,
+        },  # of the tests' clock, in 1970
     }
 
 
