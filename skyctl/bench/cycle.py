@@ -41,10 +41,10 @@ class _HangingClassifier(MovieClassifier):
         super().__init__()
         self.hang_s = 0.0
 
-    def step(self, sz: np.ndarray) -> np.ndarray:
+    def step(self, sz: np.ndarray, movie_time_ps: float) -> np.ndarray:
         hang_s, self.hang_s = self.hang_s, 0.0
         time.sleep(hang_s)
-        return super().step(sz)
+        return super().step(sz, movie_time_ps)
 
 
 class _Faults:
