@@ -18,10 +18,10 @@ from skyctl.bench.reader import (
 from skyctl.errors import FilmUnreadable
 from skyctl.inference.reader import find_skyrmions, read_film
 from skyctl.models.reader_calibration import settled_films
+from skyctl.process import KINDS as STATES
 from skyctl.simulators.film import Film, FilmParameters
 from skyctl.simulators.imaging import Imaging
 from skyctl.simulators.spread import SampleSpread
-from skyctl.verdict import STATES
 
 
 @pytest.fixture(params=[-1.0, 1.0], ids=["down", "up"])
