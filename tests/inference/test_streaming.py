@@ -282,13 +282,13 @@ class ThirdFrameIsSure:
     def __getattr__(self, name):
         return getattr(self._model, name)
 
-    def reset(self, orientation):
+    def begin(self, first, pulse):
         self.seen = 0
-        self._model.reset(orientation)
+        self._model.begin(first, pulse)
 
-    def step(self, sz):
+    def step(self, sz, time_ps):
         self.seen += 1
-        return self._model.step(sz)
+        return self._model.step(sz, time_ps)
 
     def may_stop(self, _probabilities, _after_peak_ps):
         return self.seen == 3
