@@ -378,3 +378,44 @@ def share(count: int, of: int) -> dict[str, Any]:
         return {"of": 0}
     found = binomtest(count, of).proportion_ci(0.95, method="exact")
     return {"share": count / of, "of": of, "95%": [float(found.low), float(found.high)]}
+
+
+def markdown(network: dict[str, Any]) -> str:
+    """The table of docs/network.md; `network_metrics` gives ``network``."""
+    lines = [
+        "| the loop with | noise | lives whole | reported reached, and not | held, within 5 shots | "
+        "switch: median, p90 | frames a reached task |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in network["variants"]:
+        frames = "-" if row["frames_a_task"] is None else f"{row['frames_a_task']:.0f}"
+        if "frames_of_whole" in row:
+            frames += f" ({row['frames_of_whole']:.2f})"
+        pulses = (row["switch_pulses_median"], row["switch_pulses_p90"])
+        lines.append(
+            f"| {row['variant']} | {row['noise']:g} | {_percent(row['whole_lives'])} | "
+            f"{row['falsely_reached']} | {_percent(row['held'])}, "
+            f"{_percent(row['held_within_5_shots'])} | "
+            f"{', '.join('-' if n is None else f'{n:g}' for n in pulses)} | {frames} |"
+        )
+    lines += [
+        "",
+        "| verdicts | shots | named | right | sure | sure and wrong | least recall |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in {**network["verdicts"], **network["shots"]}.items():
+        recalls = [(v["share"], k) for k, v in row["recall"].items() if v["of"]]
+        least, process = min(recalls)
+        lines.append(
+            f"| {name} | {row['shots']} | "
+            + " | ".join(_percent(row[k]) for k in ("named", "right", "sure", "sure_and_wrong"))
+            + f" | {least:.1%} ({process}) |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _percent(found: dict[str, Any]) -> str:
+    if not found["of"]:
+        return "-"
+    low, high = found["95%"]
+    return f"{found['share']:.1%} ({low:.1%}–{high:.1%})"
