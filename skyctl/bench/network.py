@@ -383,7 +383,7 @@ def share(count: int, of: int) -> dict[str, Any]:
 def markdown(network: dict[str, Any]) -> str:
     """The table of docs/network.md; `network_metrics` gives ``network``."""
     lines = [
-        "| the loop with | noise | lives whole | reported reached, and not | held, within 5 shots | "
+        "| the loop with | noise | lives whole | reached, and not | held, within 5 shots | "
         "switch: median, p90 | frames a reached task |",
         "|---|---|---|---|---|---|---|",
     ]
