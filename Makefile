@@ -1,12 +1,13 @@
 # make demo    the environment, then the demonstration
 # make test    the environment, then lint, types, layers and tests
+# make attack  what an attacker, a clumsy hand or a kill may do to guard, approver and accounts
 PYTHON ?= python3
 BIN := .venv/bin
 # ONNX Runtime for the GPU only where there is one: the two distributions exclude each other.
 RUNTIME := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: env demo test lint slow bench fuzz clean
+.PHONY: env demo test lint slow bench fuzz attack clean
 
 env: .venv/.run
 
@@ -51,6 +52,17 @@ bench: .venv/.test
 fuzz: .venv/.test
 	$(BIN)/python tests/fuzz/parsers.py --inputs 1000000 --json benchmarks/fuzz.json
 	$(BIN)/python tests/fuzz/guard.py --proposals 1000000 --json benchmarks/fuzz_guard.json
+
+ATTACKED := $(addprefix tests/,test_interrupts.py test_cli_run.py devices/test_guard.py \
+	devices/test_pulser.py devices/test_ledger.py devices/test_classifier.py \
+	devices/test_camera.py plans/test_modes.py plans/test_provenance.py queueserver \
+	recording/test_writer.py recording/test_reader.py recording/test_replay.py \
+	inference/test_model.py)
+
+attack: .venv/.test
+	$(BIN)/pytest -m "attack or not slow" $(ATTACKED)
+	$(BIN)/python tests/fuzz/guard.py --proposals 300000
+	$(BIN)/python tests/fuzz/interrupts.py --interrupts 1000
 
 clean:
 	rm -rf .venv build runs *.egg-info

@@ -1,5 +1,6 @@
 """The demonstration: write, switch and erase a skyrmion, unattended, and show what happened."""
 
+import secrets
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -126,8 +127,14 @@ def run_demo(
         device=device,
         metrics_port=metrics_port,
     )
-    server = SimpleTiledServer(directory=str(folder / "catalog"), readable_storage=[str(folder)])
-    client = from_uri(server.uri)
+    catalog = folder / "catalog"
+    catalog.mkdir(mode=0o700, exist_ok=True)
+    catalog.chmod(0o700)  # also one of an earlier version: the server's logs and data bases
+    server = SimpleTiledServer(
+        directory=str(catalog), api_key=secrets.token_hex(32), readable_storage=[str(folder)]
+    )
+    # The key goes in a header: in the address, as server.uri has it, it would stand in the log.
+    client = from_uri(server.uri.partition("?")[0], api_key=server.api_key)
     try:
         with beamline:
             engine.subscribe(TiledWriter(client))

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -63,6 +64,16 @@ def test_the_demonstration_draws_and_lists_its_shots(demonstration):
     assert len(rows) == result["shots"]
     assert "1 disc in -z" in done.stdout
     assert (folder / "run" / "ledger.jsonl").read_text().count("\n") == result["shots"]
+
+
+def test_the_catalogue_is_its_user_s_alone_and_its_key_in_no_log(demonstration):
+    folder, _ = demonstration
+    catalogue = folder / "run" / "catalog"
+    assert stat.S_IMODE(catalogue.stat().st_mode) == 0o700
+    log = (catalogue / "access.log").read_text()
+    assert "POST /api/v1/" in log
+    assert "api_key" not in log
+    assert "Apikey" not in log
 
 
 def test_its_recording_replays_bit_for_bit(demonstration, tmp_path):

@@ -154,11 +154,10 @@ def test_what_cannot_be_is_misuse(tmp_path):
         assert done.exit_code == 2
 
 
-@pytest.fixture
-def endless(tmp_path):
-    """Starts `skyctl run cycle`, its output at a terminal; yields the child when it has fired."""
+def at_a_terminal(folder, mode):
+    """Starts `skyctl run cycle` at a terminal of its own: the child, and our end of that."""
     ours, its = pty.openpty()
-    arguments = ["run", "cycle", "--cycles", "1000", "--mode", "autonomous", "--out", str(tmp_path)]
+    arguments = ["run", "cycle", "--cycles", "1000", "--mode", mode, "--out", str(folder)]
     child = subprocess.Popen(
         [sys.executable, "-m", "skyctl.cli", *arguments],
         stdin=its, stdout=its, stderr=its, start_new_session=True,
@@ -166,9 +165,20 @@ def endless(tmp_path):
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )  # fmt: skip
     os.close(its)
+    return child, ours
+
+
+def read_until(terminal, text):
     shown = b""
-    while b"write: " not in shown:
-        shown += os.read(ours, 4096)  # EIO where it ended
+    while text not in shown:
+        shown += os.read(terminal, 4096)  # EIO where it ended
+
+
+@pytest.fixture
+def endless(tmp_path):
+    """An unattended run at a terminal that has fired."""
+    child, ours = at_a_terminal(tmp_path, "autonomous")
+    read_until(ours, b"write: ")
     yield child, ours
     child.kill()
     child.wait()
@@ -205,6 +215,21 @@ def test_a_closed_terminal_ends_a_run_in_order(tmp_path, endless):
     os.close(closing)
     assert child.wait(120) == 1
     assert_whole(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.attack
+def test_answers_typed_ahead_at_a_terminal_fire_nothing(tmp_path):
+    child, ours = at_a_terminal(tmp_path, "approve-each")
+    os.write(ours, b"y\n" * 3)  # before anything is asked
+    read_until(ours, b"then no): ")
+    os.write(ours, b"y\n" * 3)
+    read_until(ours, b"which one?")
+    os.write(ours, b"n\n")
+    read_to_the_end(ours)
+    assert child.wait(60) == 1
+    os.close(ours)
+    assert (tmp_path / "ledger.jsonl").read_text() == ""
 
 
 def assert_whole(folder):

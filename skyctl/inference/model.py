@@ -4,6 +4,7 @@ import hashlib
 import importlib.resources
 import json
 import math
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -365,6 +366,36 @@ def _classes(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+_TRIAL_S = 20.0
+"""A step takes a millisecond; a graph may hold a loop that never ends."""
+
+
+def run_within(
+    seconds: float, session: Any, outputs: list[str], inputs: dict[str, np.ndarray]
+) -> Any:
+    """One run of a session that is not known yet. Raises TimeoutError where it takes longer."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        options.terminate = True  # looked at between any two nodes, also inside a loop
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        return session.run(outputs, inputs, options)
+    except Exception as error:
+        if late.is_set():
+            raise TimeoutError(f"no answer within {seconds:g} s") from error
+        raise
+    finally:
+        timer.cancel()
+
+
 def _try_one_step(session: Any, card: ModelCard, path: Path) -> None:
     """A graph may have the right names and sizes and still not take a frame."""
     frame = {
@@ -378,7 +409,9 @@ def _try_one_step(session: Any, card: ModelCard, path: Path) -> None:
     elif card.preprocessing == "cells":
         frame["features"][0] = _Movie(card, blank, None).features(blank, 0.0)
     try:
-        probabilities, hidden = session.run(["probabilities", "next_hidden"], frame)
+        probabilities, hidden = run_within(
+            _TRIAL_S, session, ["probabilities", "next_hidden"], frame
+        )
         fits = probabilities.shape == (1, len(card.classes)) and hidden.shape == (1, card.hidden)
         if not fits or not np.isfinite(probabilities).all():
             raise ValueError(f"it gives {probabilities} and a state of shape {hidden.shape}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,10 @@ class Recording:
             self._tables: Any = self._file[layout.SHOTS]
             # A kill between two columns leaves them of different length.
             columns = [self._camera[n] for n in layout.FRAME_COLUMNS]
+            # Before any of it is read: a few bytes can declare more than a machine holds.
+            whole = self.path.stat().st_size + self.health.missing_bytes
+            for rows in (*columns, *(self._tables[n] for n in _TABLES)):
+                _refuse_absurd(rows, min(whole, _LARGEST_TABLE))
             length = min(map(len, columns))
             self._images = _Images(self.path, self._camera, salvage)
             if salvage:
@@ -68,7 +73,8 @@ class Recording:
         except RecordingError:
             self._file.close()
             raise
-        except (KeyError, ValueError, OSError, RuntimeError) as error:
+        except (KeyError, ValueError, TypeError, OSError, RuntimeError) as error:
+            # RecursionError, of a header nested too deep, is a RuntimeError
             self._file.close()
             raise RecordingError(
                 f"recording {path}: no recording of skyctl, or damaged ({error}). "
@@ -213,12 +219,34 @@ def _open(path: Path, salvage: bool) -> tuple[h5py.File, Health]:
     return h5py.File(path, "r", swmr=state.being_written), state
 
 
+_TABLES = ("starts", "ends", "verdicts", "results")
+_LARGEST_TABLE = 2**30
+_LARGEST_FRAME = 2**28
+_MOST_FRAMES_CUT = 1_000_000
+_BITSHUFFLE = 32008
+"""HDF5's number of the only filter that skyctl writes frames with."""
+
+
+def _refuse_absurd(rows: Any, most_bytes: int) -> None:
+    """Raise ValueError for a column or table that declares more than its file can hold."""
+    if not isinstance(rows, h5py.Dataset) or rows.ndim != 1 or not rows.chunks:
+        raise ValueError(f"{rows.name} is no column")
+    if rows.id.get_create_plist().get_nfilters():
+        raise ValueError(f"{rows.name} is compressed, which skyctl never does")
+    if rows.nbytes > most_bytes:
+        raise ValueError(
+            f"{rows.name} declares {len(rows)} rows, more than the file can hold, or than is read"
+        )
+
+
 class _Images:
     """The frames of a recording, from its one file or from its data files."""
 
     def __init__(self, master: Path, camera: Any, salvage: bool) -> None:
         self._master, self._salvage = master, salvage
         self._per_file = int(camera.attrs.get(layout.FRAMES_PER_FILE, 0))
+        if self._per_file < 0:
+            raise ValueError(f"{self._per_file} frames in a file")
         self._open: dict[int, tuple[h5py.File, Any]] = {}
         self._data = None if self._per_file else _readable(camera["data"], master)
 
@@ -262,6 +290,8 @@ class _Images:
         """
         for first in range(0, count, self._per_file or max(count, 1)):
             self._place(first)
+        if self._data is not None and count - self._data.id.get_num_chunks() > _MOST_FRAMES_CUT:
+            raise ValueError(f"{count} frames are declared, and hardly one is there")
         while count and not _has(*self._place(count - 1)):
             count -= 1
         return count
@@ -282,7 +312,17 @@ class _Images:
 
 def _readable(images: Any, path: Path) -> Any:
     """The dataset, once what its compression needs is there."""
+    if not isinstance(images, h5py.Dataset) or images.ndim not in (3, 4):
+        raise RecordingError(f"recording {path}: its frames are no images. It is none of skyctl's.")
     filters = images.id.get_create_plist()
+    used = {filters.get_filter(number)[0] for number in range(filters.get_nfilters())}
+    largest = math.prod(images.chunks or images.shape[1:]) * images.dtype.itemsize
+    if used - {_BITSHUFFLE} or largest > _LARGEST_FRAME:
+        raise RecordingError(
+            f"recording {path}: a frame of {largest} bytes, HDF5 filters {sorted(used)}; skyctl "
+            f"writes at most {_LARGEST_FRAME} bytes a frame, plain or with filter {_BITSHUFFLE}. "
+            "It is none of skyctl's, and not read."
+        )
     missing = [
         filters.get_filter(number)[0]
         for number in range(filters.get_nfilters())

@@ -1,5 +1,7 @@
 """Recording: reads back what was recorded, and refuses what is none."""
 
+import time
+
 import h5py
 import numpy as np
 import pytest
@@ -129,3 +131,46 @@ def test_frames_of_a_movie_without_its_end_count_as_exposed(recorder, make):
     recorder.close()
     with Recording(recorder.path) as recording:
         assert (recording.frames_exposed, recording.frames_promised) == (8 + 3, 16)
+
+
+CAMERA, SHOTS = "/entry/instrument/camera", "/entry/shots"
+
+
+def replaced(path, name, **how):
+    """Put another dataset where one of the recording was."""
+    with h5py.File(path, "r+") as file:
+        old = file[name]
+        shape, dtype = how.pop("shape", old.shape), how.pop("dtype", old.dtype)
+        del file[name]
+        file.create_dataset(name, shape, dtype, **how)
+
+
+@pytest.mark.parametrize("salvage", [False, True])
+@pytest.mark.parametrize(
+    ("name", "how", "fault"),
+    [
+        (f"{CAMERA}/shot_number", {"shape": 10**9, "chunks": (1024,)}, "declares 1000000000 rows"),
+        (f"{CAMERA}/movie_time_ps", {"shape": (33, 2), "chunks": (33, 2)}, "is no column"),
+        (f"{SHOTS}/starts", {"shape": 10**9, "chunks": (64,)}, "declares 1000000000 rows"),
+        (f"{SHOTS}/verdicts", {"shape": 10**9, "chunks": (64,)}, "declares 1000000000 rows"),
+        (f"{SHOTS}/ends", {"chunks": (3,), "compression": "gzip"}, "is compressed"),
+        (f"{CAMERA}/data", {"compression": "gzip"}, r"filters \[1\]"),
+        (f"{CAMERA}/data", {"shape": (9, 10**5, 10**5), "chunks": (1, 10**4, 10**4)}, "a frame of"),
+        (f"{CAMERA}/data", {"shape": (33,)}, "no images"),
+    ],
+)  # fmt: skip
+def test_a_file_that_declares_more_than_it_can_hold_is_refused_at_once(
+    recorded, name, how, fault, salvage
+):
+    replaced(recorded, name, **how)
+    began = time.monotonic()
+    with pytest.raises(RecordingError, match=fault):
+        Recording(recorded, salvage=salvage)
+    assert time.monotonic() - began < 5
+
+
+def test_a_header_nested_too_deep_is_refused(recorded):
+    with h5py.File(recorded, "r+") as file:
+        file["/entry"].attrs["header"] = "[" * 30_000
+    with pytest.raises(RecordingError, match="no recording of skyctl, or damaged"):
+        Recording(recorded)
