@@ -13,7 +13,7 @@ from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import StateSignal
 from skyctl.errors import ModelError
 from skyctl.inference.streaming import StreamingClassifier
-from skyctl.process import MIXED
+from skyctl.process import KINDS, MIXED
 from skyctl.pulse import Exposure
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.verdict import ShotResult, Verdict
@@ -51,6 +51,16 @@ class StreamClassifier(Device):
     discs = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.hinted)
     domains = Component(StateSignal, value=0, dtype_numpy="<i8")
     reversed_sites = Component(StateSignal, value=0, dtype_numpy="<i8")
+    believed_empty = Component(StateSignal, value=0.0, dtype_numpy="<f8", doc="P(empty film)")
+    believed_one = Component(StateSignal, value=0.0, dtype_numpy="<f8", doc="P(one skyrmion)")
+    believed_other = Component(StateSignal, value=0.0, dtype_numpy="<f8", doc="P(anything else)")
+    believed_background = Component(StateSignal, value=0, dtype_numpy="<i8")
+    believed_unsound = Component(
+        StateSignal, value=0.0, dtype_numpy="<f8", doc="P(the network is not to be trusted)"
+    )
+    unreadable = Component(
+        StateSignal, value="", dtype_numpy="<U160", doc="why a look shows nothing"
+    )
     model_sha256 = Component(StateSignal, value="", dtype_numpy="<U64", kind=Kind.config)
     provider = Component(StateSignal, value="", dtype_numpy="<U32", kind=Kind.config)
 
@@ -197,6 +207,11 @@ class StreamClassifier(Device):
         self.shot.update(news.shot)
         self.label.update(news.label)
         self.problem.update(news.problem)
+        self.unreadable.update(news.unreadable)
+        for kind in KINDS:
+            getattr(self, f"believed_{kind}").update(news.belief.probability(kind))
+        self.believed_background.update(news.belief.background)
+        self.believed_unsound.update(news.belief.unsound)
         probabilities = verdict.probabilities if verdict else (0.0,) * len(self.classes)
         for signal, probability in zip(self.probabilities, probabilities, strict=True):
             signal.update(probability)
