@@ -1,13 +1,16 @@
 """The classifier as a device: an interlock that wants to have seen the film."""
 
 import time
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from skyctl.belief import Belief, Told
 from skyctl.devices.classifier import StreamClassifier
 from skyctl.errors import ModelError, PulseRefused
-from skyctl.frame import Counts
-from skyctl.pulse import Exposure, Pulse
+from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
+from skyctl.pulse import Exposure, Movie, Pulse
 from skyctl.verdict import FilmState, ShotResult, Verdict
 
 PULSE = Pulse(amplitude_T=2.0, width_ps=8.0)
@@ -209,3 +212,73 @@ def test_what_was_prepared_in_an_earlier_run_lifts_no_hold_in_this_one(staged):
     staged.classifier.stage()
     movie(staged, "late")
     assert "not looked at" in staged.classifier.hold_reason()
+
+
+def told(beamline, shot, belief, **changes):
+    """A result with this belief, of a shot that was prepared."""
+    beamline.classifier.prepare(Exposure(shot=shot))
+    beamline.streaming.belief = belief
+    result = ShotResult(shot, None, FILM, Counts(received=1), "", (1.0,), belief=belief)
+    beamline.streaming._tell(replace(result, **changes))
+
+
+def test_a_network_that_is_not_to_be_trusted_holds_fire_and_says_why(staged):
+    look(staged, "look")
+    doubtful = Belief.unknown(0.999, Told(agreed=1, contradicted=3, unnamed=2))
+    told(staged, "shot", doubtful)
+    assert staged.classifier.believed_unsound.get() == pytest.approx(0.999)
+    with pytest.raises(
+        PulseRefused, match="not to be trusted here: looks contradicted it 3 times in 4, it named"
+    ):
+        staged.pulser.set(PULSE, shot="a")
+    told(staged, "again", Belief.unknown(0.5))
+    staged.pulser.set(PULSE, shot="a")
+
+
+def test_the_event_holds_the_belief(staged):
+    told(staged, "shot", Belief.certain("one", 1))
+    reading = {k: v["value"] for k, v in staged.classifier.read().items()}
+    assert reading["classifier_believed_one"] == 1.0
+    assert reading["classifier_believed_empty"] == 0.0
+    assert reading["classifier_believed_background"] == 1
+    assert reading["classifier_believed_unsound"] == 0.0
+
+
+def test_a_blank_look_lifts_no_hold_that_asks_to_see_the_film(staged):
+    blank = {"state": None, "unreadable": "blank image"}
+    told(staged, "lost", Belief.unknown(), problem="1 of 34 frames missing")
+    told(staged, "dark", Belief.unknown(), **blank)
+    with pytest.raises(PulseRefused, match="1 of 34 frames missing"):
+        staged.pulser.set(PULSE, shot="a")
+    look(staged, "bright")
+    staged.pulser.set(PULSE, shot="a")
+
+
+def test_a_blank_look_that_came_whole_is_a_look(staged):
+    """The film is not known then, which is the plan's to reckon with; the stream is sound."""
+    told(staged, "dark", Belief.unknown(), state=None, unreadable="blank image")
+    assert staged.classifier.unreadable.get() == "blank image"
+    staged.pulser.set(PULSE, shot="a")
+
+
+def test_a_sure_belief_needs_no_look_after_a_mixed_verdict(staged):
+    """A film of domains that a pulse emptied: "mixed" by name, and known."""
+    look(staged, "look")
+    classes = staged.classifier.classes
+    mixed = Verdict("s", 0, 0.0, classes, (0.0,) * (len(classes) - 1) + (1.0,), "mixed")
+    told(staged, "s", Belief.certain("empty", -1), verdict=mixed)
+    staged.pulser.set(PULSE, shot="a")
+    told(staged, "t", Belief.unknown(), verdict=replace(mixed, shot="t"))
+    with pytest.raises(PulseRefused, match="left a mixed film"):
+        staged.pulser.set(PULSE, shot="b")
+
+
+def test_a_movie_of_somebody_else_moves_no_belief(staged):
+    look(staged, "look")
+    before = staged.streaming.belief
+    start = ShotStart("theirs", "x", None, Movie(), 1, (100, 100))
+    staged.streaming.handle(start)
+    image = np.full((100, 100), 0.97, np.float32)
+    staged.streaming.handle(Frame("theirs", "x", 0, 0.0, 1, image, 7))
+    staged.streaming.handle(ShotEnd("theirs", "x", 1, Counts(received=1)))
+    assert staged.streaming.belief is before
