@@ -97,7 +97,7 @@ def test_a_pulsed_movie_gives_a_verdict_with_probabilities_and_latency(staged):
 def test_a_broken_model_holds_fire_and_says_so(staged, monkeypatch):
     look(staged, "look")
 
-    def broken(_sz):
+    def broken(*_):
         raise RuntimeError("the session is gone")
 
     monkeypatch.setattr(staged.streaming.model, "step", broken)
