@@ -167,8 +167,11 @@ class StreamingClassifier:
         return f"ended early, after {self._seen_frames} frames, and no verdict was certain"
 
     def _read(self) -> tuple[FilmState | None, str]:
-        """What the last frame shows of the film, or None and why it shows nothing."""
-        if self._bad_frame or self._last_frame is None:
+        """What the last frame shows of the film, or None and why it shows nothing.
+
+        A film whose movie ended early is still moving: there is nothing to read yet.
+        """
+        if self._bad_frame or self._last_frame is None or self._certain:
             return None, ""
         try:
             return read_film(self._last_frame.sz), ""
