@@ -48,6 +48,7 @@ random with p = 0.99, by one that finds all alike, or by one that says what it s
 looks blinded: the network is kept, and every look is a blank image."""
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 NOISES = (0.05, 0.5, 1.0)
+INTERVALS_PS = (0.5, 1.0, 2.0, 10.0, 20.0)
 _FIRST_SEED = 500
 """Of the samples: those of the library begin at 10⁹, lives the classifier learned from draw others,
 and nothing was chosen by these."""
@@ -197,15 +198,16 @@ def _truly(task: Task, before: tuple[str, int], after: tuple[str, int]) -> bool:
 
 
 def shots_at_skyrmions(
-    where: str, count: int, noise: float, seed: int
+    where: str, count: int, noise: float, seed: int, interval_ps: float = 5.0
 ) -> list[tuple[str, str, bool, bool]]:
     """(true process, label, early, right) of random shots at random samples with one skyrmion,
-    each watched to the end or to its early verdict."""
+    each watched to the end or to its early verdict, a frame every ``interval_ps``."""
+    movie = MOVIE.model_copy(update={"interval_ps": interval_ps})
     verdicts: list[tuple[str, str, bool, bool]] = []
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         sample = SampleSpread().draw(int(rng.integers(10**6, 10**8)))
-        with filmed(sample, Conditions(noise=noise), int(rng.integers(10**6))) as rig:
+        with filmed(sample, Conditions(noise=noise), int(rng.integers(10**6)), movie=movie) as rig:
             turned = where == _OFF_CENTRE and rng.random() < 0.5
             _put_skyrmion(rig.film, rng if where == _OFF_CENTRE else None, turned)
             if rig.truth()[0] != "one":
@@ -258,17 +260,20 @@ def network_metrics(
     plan += [("whole movies", noise, first + i) for noise in NOISES[1:] for i in range(few)]
     done = _kept(kept)
     reports = {job: done[job] for job in plan if job in done}
-    blocks = [(where, i) for where in (_CENTRED, _OFF_CENTRE) for i in range(_BLOCKS)]
+    each = shots // _BLOCKS
+    blocks = {
+        (where, i): (where, each, NOISES[0], 100 * seed + i)
+        for where in (_CENTRED, _OFF_CENTRE)
+        for i in range(_BLOCKS)
+    }
+    for interval_ps in INTERVALS_PS:
+        block = (_OFF_CENTRE, shots // 4, NOISES[0], 100 * seed + 50, interval_ps)
+        blocks[f"a frame every {interval_ps:g} ps", 0] = block
     total = len(plan) + len(blocks)
-    verdicts: dict[str, list[tuple[str, str, bool, bool]]] = {_CENTRED: [], _OFF_CENTRE: []}
+    verdicts: dict[str, list[tuple[str, str, bool, bool]]] = {where: [] for where, _ in blocks}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         lived = {pool.submit(live, *job): job for job in plan if job not in reports}  # type: ignore[arg-type]
-        fired = {
-            pool.submit(
-                shots_at_skyrmions, where, shots // _BLOCKS, NOISES[0], 100 * seed + i
-            ): where
-            for where, i in blocks
-        }
+        fired = {pool.submit(shots_at_skyrmions, *block): job[0] for job, block in blocks.items()}
         try:
             for n, future in enumerate(as_completed([*lived, *fired]), start=1):
                 if future in fired:
