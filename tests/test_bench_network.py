@@ -50,7 +50,7 @@ def test_the_network_alone_can_do_it_where_looks_show_nothing(lives):
 
 
 def test_random_shots_are_at_skyrmions_and_judged_by_the_film():
-    verdicts = shots_at_skyrmions(network._OFF_CENTRE, 3, 0.05, 1)
+    verdicts = shots_at_skyrmions(network._OFF_CENTRE, 3, 0.05, 1, interval_ps=10.0)
     assert {process for process, *_ in verdicts} <= set(PROCESSES)
     for process, label, _, right in verdicts:
         assert right == (label == process)
