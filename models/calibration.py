@@ -14,7 +14,7 @@ from scipy.stats import binom
 
 from skyctl.process import PROCESS_OF, process_probabilities
 
-COVERAGE = 0.97
+COVERAGE = 0.98
 EARLY_WRONG = 0.004
 CONFIDENCE = 0.95
 _NOVELTY_SHARE = 0.99

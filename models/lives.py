@@ -45,6 +45,8 @@ BROAD = 600
 """The first lives are broad: any film, any pulse. The others are narrow: samples and pulses of the
 loop as it is, and a skyrmion that was changed is put back more often than not, so that what a pulse
 makes of one is seen often enough."""
+JUDGE, JUDGES = 100_000, 160
+"""Further narrow lives, from this number on; nothing is learned from them. A guarantee needs many."""
 _BROAD_PULSES = 0.12
 _NARROW_BEGUN = 0.85
 _AGAIN: dict[Kind, float] = {"one": 0.65, "empty": 0.1, "other": 0.2}
@@ -203,7 +205,7 @@ def draw_loops_pulse(rng: np.random.Generator, state: tuple[Kind, int], side: in
 class Lives:
     """The lives of a ``seed`` that a folder holds, a file each, in the order of their numbers.
 
-    count : those with a lower number; None is all
+    count : those with a lower number, and those that JUDGE; None is all
 
     Raises StateError for a folder of another version or seed.
     """
@@ -211,7 +213,7 @@ class Lives:
     def __init__(self, folder: Path, seed: int, count: int | None = None) -> None:
         self.folder, self.seed = folder, seed
         there = sorted(int(path.stem.split("-")[1]) for path in folder.glob("life-*.h5"))
-        self.numbers = [number for number in there if count is None or number < count]
+        self.numbers = [n for n in there if count is None or n < count or n >= JUDGE]
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -246,7 +248,10 @@ class Lives:
 
 
 def part_of(life: int) -> Part:
-    """What a life is for: seven in ten to learn from, two to calibrate with, one to test."""
+    """What a life is for: seven in ten to learn from, two to calibrate with, one to test; of those
+    that JUDGE, three in four to calibrate with."""
+    if life >= JUDGE:
+        return "calibration" if life % 4 else "test"
     return _PARTS[life % len(_PARTS)]
 
 
@@ -308,17 +313,18 @@ def fill_lives(
     workers: int = 2,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Lives:
-    """Live lives 0 … count - 1 of ``seed``; those that the folder has are kept.
+    """Live lives 0 … count - 1 of ``seed`` and JUDGES more; those that the folder has are kept.
 
     workers : processes. Each file appears whole: stopped at any moment, what is done stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lives = Lives(folder, seed, count)
-    missing = sorted({*range(count)} - {*lives.numbers})
+    missing = sorted({*range(count), *range(JUDGE, JUDGE + JUDGES)} - {*lives.numbers})
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         pending = {pool.submit(_live_into, lives.path(n), seed, n): n for n in missing}
         try:
-            for done, future in enumerate(as_completed(pending), start=count - len(missing) + 1):
+            first = count + JUDGES - len(missing) + 1
+            for done, future in enumerate(as_completed(pending), start=first):
                 future.result()
                 progress(done)
         finally:

@@ -16,7 +16,7 @@ from skyctl.models.calibration import Early, Novelty, Watched
 from skyctl.models.card import model_card
 from skyctl.models.classifier import FilmWatcher
 from skyctl.models.export import export_classifier
-from skyctl.models.lives import Lives, Movies
+from skyctl.models.lives import BROAD, Lives, Movies
 from skyctl.models.training import (
     LATEST_PS,
     Batch,
@@ -67,12 +67,14 @@ def calibrate(
     network: FilmWatcher, training: Movies, held_out: Movies
 ) -> tuple[Rules, Novelty, Early, Reliability]:
     """Fit temperature (in ``network``), conformal sets, early stopping, novelty, and what a verdict
-    is worth. Each movie of ``held_out`` counts once, by one camera."""
-    seen = watch(network, held_out, seed=1)
+    is worth. Each movie of ``held_out`` counts once, by one camera; all but the novelty is fitted
+    to narrow lives, which are what the loop sees."""
+    loops = held_out.at(held_out.lives >= BROAD)
+    seen = watch(network, loops, seed=1)
     network.temperature.fill_(
         calibration.fit_temperature(np.log(np.maximum(seen.last, 1e-12)), seen.labels)
     )
-    seen = watch(network, held_out, seed=1)
+    seen = watch(network, loops, seed=1)
     processes = PROCESS_OF[seen.labels]
     floors = calibration.conformal_floors(process_probabilities(seen.last), processes)
     early = calibration.fit_early(seen, floors)
@@ -89,15 +91,19 @@ def calibrate(
 
 
 def reliability(seen: Watched, rules: Rules, training: Movies) -> Reliability:
-    """What verdicts of calibration movies are worth, and how often each transition was learned."""
+    """What verdicts of calibration movies are worth, and how often each transition was learned.
+
+    The probabilities of a verdict that is not sure are taken at their word: they are calibrated.
+    """
     _, at = calibration.stop_at(seen, rules.least, rules.early)
     p = seen.transitions[np.arange(len(at)), at]
     inside = process_probabilities(p) >= np.array(rules.least)
     named = inside.sum(axis=1) == 1
-    wrong = p[named].argmax(axis=1) != seen.labels[named]
+    sure = named & (p.max(axis=1) >= (rules.early or 1.0))
+    wrong = p[sure].argmax(axis=1) != seen.labels[sure]
     counts = np.bincount(training.labels, minlength=TRANSITIONS) + 1.0
     return Reliability(
-        wrong=max(float((wrong.sum() + 1) / (named.sum() + 2)), _LEAST_WRONG),
+        wrong=max(float((wrong.sum() + 1) / (sure.sum() + 2)), _LEAST_WRONG),
         abstains=float(((~named).sum() + 1) / (len(named) + 2)),
         base=tuple((counts / counts.sum()).tolist()),
     )
@@ -153,12 +159,18 @@ def _firsts(there: np.ndarray) -> np.ndarray:
 def judge(network: FilmWatcher, rules: Rules, novelty: Novelty, test: Movies) -> dict[str, Any]:
     """What a calibrated network does on lives it never met, for card and ``--json``.
 
-    Random intervals, first frames and cameras; and the same at each of NOISES.
+    Random intervals, first frames and cameras; and the same at each of NOISES, of all lives and of
+    the narrow ones alone.
     """
     seen = watch(network, test, seed=4)
+    loops = test.at(test.lives >= BROAD)
     return {
         "movies": len(test),
         **_figures(seen, rules),
+        "loops": {
+            f"{noise:g}": _figures(watch(network, loops, seed=5, noise=noise), rules)
+            for noise in NOISES
+        },
         "novel": float((most_novel(network, novelty, test) > rules.novelty).mean()),
         "by_noise": {
             f"{noise:g}": _figures(watch(network, test, seed=5, noise=noise), rules)
@@ -228,7 +240,9 @@ def make_classifier(
     network, report = train_classifier(
         training, settings, device=device, checkpoint=checkpoint,
         progress=lambda epoch, accuracy: progress(
-            f"training ({accuracy:.1%} of held-out movies)", epoch, settings.epochs
+            f"training ({accuracy:.1%} of held-out movies)",
+            epoch,
+            settings.epochs * settings.cycles,
         ),
     )  # fmt: skip
     rules, novelty, early, worth = calibrate(network, training, held_out)

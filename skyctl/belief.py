@@ -41,7 +41,7 @@ _KEPT[range(len(KINDS)), range(len(KINDS)), 0] = 1.0
 class Reliability:
     """How far a classifier can be trusted, as its card has it; measured on calibration movies.
 
-    wrong : share of its named verdicts that are wrong; abstains : share of movies it does not name
+    wrong : share of its sure verdicts that are wrong; abstains : share of movies it does not name
     base : (TRANSITIONS,) how often each transition was among what it learned from
     """
 

@@ -1,11 +1,13 @@
 """Lives: what a loop does to a film, kept so that it can be gone on with."""
 
+from itertools import pairwise
+
 import h5py
 import numpy as np
 import pytest
 
 from skyctl.models import lives as lives_module
-from skyctl.models.lives import CELLS, Lives, Movies, draw_pulse, fill_lives, live, on_cells
+from skyctl.models.lives import CELLS, JUDGE, Lives, Movies, draw_pulse, fill_lives, live, on_cells
 from skyctl.simulators.state import StateError
 
 
@@ -53,6 +55,14 @@ def test_pulses_are_what_a_loop_fires_in_both_backgrounds(kind):
     assert 10 < spots < 250
 
 
+def test_what_a_narrow_life_changed_is_put_back():
+    shots = live(5, narrow=True)
+    changed = [(a, b) for a, b in pairwise(shots) if a.after != a.before]
+    again = [a.before == b.before for a, b in changed]
+    assert any(again)
+    assert shots[0].cells.shape[1:] == (CELLS, CELLS)
+
+
 def test_what_is_done_is_kept(tmp_path, monkeypatch):
     """A folder of two lives is gone on with to three; those it has are not lived again."""
     lived = []
@@ -82,18 +92,17 @@ def test_what_is_done_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(lives_module, "ProcessPoolExecutor", Direct)
     monkeypatch.setattr(lives_module, "as_completed", lambda pending: [Done() for _ in pending])
     monkeypatch.setattr(lives_module, "SHOTS", 1)
-    monkeypatch.setattr(lives_module, "_SIDES", (50,))
-    monkeypatch.setattr(lives_module, "_SIDE_SHARES", (1.0,))
+    monkeypatch.setattr(lives_module, "JUDGES", 1)
     two = fill_lives(tmp_path, 2, 7)
     hash_of_two = two.content_sha256
     done = []
     three = fill_lives(tmp_path, 3, 7, progress=done.append)
-    assert lived == [0, 1, 2]
-    assert done == [3]
-    assert (len(two), len(three)) == (2, 3)
+    assert lived == [0, 1, JUDGE, 2]
+    assert done == [4]
+    assert (len(two), len(three)) == (3, 4)
     assert Lives(tmp_path, 7, 2).content_sha256 == hash_of_two != three.content_sha256
     movies = Movies.read(three)
-    assert movies.lives.tolist() == [0, 1, 2]
+    assert movies.lives.tolist() == [0, 1, 2, JUDGE]
     assert movies.content_sha256 == three.content_sha256
     with pytest.raises(StateError, match=r"life-000000\.h5: version and seed"):
         Movies.read(Lives(tmp_path, 8))

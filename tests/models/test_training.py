@@ -22,7 +22,7 @@ from skyctl.models.training import (
 from skyctl.process import transition
 from skyctl.pulse import Movie
 
-QUICK = Settings(hidden=24, epochs=6, batch=16, learning_rate=4e-3)
+QUICK = Settings(hidden=24, epochs=6, cycles=1, batch=16, learning_rate=4e-3)
 
 
 def test_the_papers_network_is_the_papers():
@@ -139,11 +139,11 @@ class _KilledError(Exception):
 
 def test_a_training_that_was_killed_goes_on_to_the_same_weights(made_up, tmp_path):
     movies = made_up(4)
-    settings = replace(QUICK, epochs=3)
+    settings = replace(QUICK, epochs=2, cycles=2)
     whole, report = train_classifier(movies, settings)
 
     def kill(epoch, accuracy):
-        if epoch == 2:
+        if epoch == 3:
             raise _KilledError
 
     checkpoint = tmp_path / "run.checkpoint"
@@ -153,7 +153,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(made_up, tmp_pat
     resumed, again = train_classifier(
         movies, settings, checkpoint=checkpoint, progress=lambda epoch, _: seen.append(epoch)
     )
-    assert seen == [3]
+    assert seen == [4]
     assert again == report
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name])
