@@ -46,7 +46,7 @@ BROAD = 600
 loop as it is, and a skyrmion that was changed is put back more often than not, so that what a pulse
 makes of one is seen often enough."""
 JUDGE, JUDGES = 100_000, 160
-"""Further narrow lives, from this number on; nothing is learned from them. A guarantee needs many."""
+"""Further narrow lives, from this number on, that judge: nothing is learned from them."""
 _BROAD_PULSES = 0.12
 _NARROW_BEGUN = 0.85
 _AGAIN: dict[Kind, float] = {"one": 0.65, "empty": 0.1, "other": 0.2}
