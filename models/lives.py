@@ -327,8 +327,9 @@ def fill_lives(
             for done, future in enumerate(as_completed(pending), start=first):
                 future.result()
                 progress(done)
-        finally:
+        except BaseException:  # stopped, it does not live the rest first
             pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return Lives(folder, seed, count)
 
 
