@@ -48,14 +48,14 @@ _EDGE_NOISE = 0.06
 """Noise that is left where a disc's edge is drawn, over its contrast."""
 _CUT = 0.38
 """Where between background and the middle of a disc its edge is drawn."""
-_FAINT = 0.2
+_FAINT = 0.12
 """Least contrast of a disc, of that which the strong ones have."""
-_STANDS_OUT = 5.5
+_STANDS_OUT = 4.5
 """Least contrast of a disc, in standard deviations of the noise."""
 _SPECK, _CUT_OFF, _HUGE = 0.25, 0.1, 6.0
 """Smallest areas of a whole disc and of one that the edge cuts, and the largest, of the usual."""
-_SKEWED = 0.3
-"""Least skewness of what a filter of the discs' size gives; noise and texture have none."""
+_LOPSIDED = (0.4, 0.9)
+"""Least difference between bright and dark discs, of both: of large images and of small ones."""
 _LAPLACE_NOISE = 1 / math.sqrt(2 * math.pi)
 """Standard deviation of white noise of 1 in the normalised Laplacian of scale 1."""
 
@@ -119,9 +119,11 @@ def read_with_evidence(
     image, good = _pixels(image, mask)
     pixel = pixel_sites or 1.0
     seen = _noise(image, good)
-    limit, clipped = _cut_off(image, good)
-    _refuse_blank(image, good, seen, clipped)
-    smooth = _scale(seen / (2 * max(abs(float(np.median(image[good]))), 0.3)))
+    values = image[good] if not good.all() else image.ravel()
+    limit, clipped = _cut_off(values)
+    common = float(np.median(values))
+    _refuse_blank(values, common, seen, clipped)
+    smooth = _scale(seen / (2 * max(abs(common), 0.3)))
     background, level, side = _background(smoothed(image, good, max(smooth, 1.5)))
     true_level, true_noise = _before_cut(-background * image[side & good], seen, limit, clipped)
     _refuse_level(true_level, level)
@@ -217,7 +219,7 @@ def find_skyrmions(
     values = np.clip(values, low - 0.2 * (high - low), high + 0.2 * (high - low))  # dust
     noise = _noise(values, good)
     values = smoothed(values, good, 0.0) - np.median(values[good])
-    found = _scale_and_polarity(values, noise, polarity)
+    found = _scale_and_polarity(values, polarity)
     if not found:
         return nothing
     scale, side = found
@@ -225,7 +227,7 @@ def find_skyrmions(
     marked = _marks(values, noise, scale)
     if not marked.any():
         return nothing
-    between = _laplace(values, scale) < 0
+    between = np.sum(_curvatures(values, scale), 0) < 0
     wide, fine = _AROUND * _RADIUS * scale, max(_FINEST, _SMOOTHING * _RADIUS * scale)
     far = ndimage.gaussian_filter(values, wide, truncate=3)
     flat = ndimage.gaussian_filter(values, fine, truncate=3) - far
@@ -243,21 +245,27 @@ def find_skyrmions(
     return Discs(renumbered[labels], places, side) if kept else nothing
 
 
-def _laplace(values: np.ndarray, scale: float) -> np.ndarray:
-    """Scale-normalised, positive in the middle of bright discs of _RADIUS · ``scale``."""
-    return -(scale**2) * ndimage.gaussian_laplace(values, scale)
+def _curvatures(values: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """The smaller and the larger of the two downward curvatures at this scale, (H, W) each.
+
+    Normalised so that their mean is the Laplacian's. The smaller is positive within bright discs,
+    the larger negative within dark ones; on straight edges and lines neither is.
+    """
+    xx, yy, xy = (
+        -(scale**2) * ndimage.gaussian_filter(values, scale, order=order)
+        for order in ((0, 2), (2, 0), (1, 1))
+    )
+    mean, apart = xx + yy, np.hypot(xx - yy, 2 * xy)
+    return mean - apart, mean + apart
 
 
-def _scale_and_polarity(
-    values: np.ndarray, noise: float, polarity: int | None
-) -> tuple[float, int] | None:
+def _scale_and_polarity(values: np.ndarray, polarity: int | None) -> tuple[float, int] | None:
     """At which scale, and to which side, the image is the most lopsided: that of its discs.
 
-    Discs are few among background: to their side, what a filter of their size gives has a long
-    tail. None where that grows up to the largest scale: it is the light that is uneven.
+    None where that grows up to the largest scale: it is the light that is uneven.
     """
     scales = [scale for scale in _SCALES if 6 * scale <= min(values.shape)]
-    tails = np.array([_lopsided(values, noise, scale) for scale in scales])
+    tails = np.array([_lopsided(values, scale) for scale in scales])
     if polarity:
         tails = np.maximum(tails * polarity, 0) * polarity
     sizes = np.abs(np.append(tails, 0))
@@ -270,23 +278,27 @@ def _scale_and_polarity(
     return scales[best], polarity or int(np.sign(tails[best]))
 
 
-def _lopsided(values: np.ndarray, noise: float, scale: float) -> float:
-    """Skewness at this scale times the standard deviation that is not noise."""
-    given = _laplace(values, scale)
-    given = np.clip(given, *np.percentile(given, (0.05, 99.95)))  # dust
-    given -= given.mean()
-    spread = float(given.std())
-    beyond = spread**2 - (_LAPLACE_NOISE * noise / scale) ** 2
-    if not spread or beyond <= 0:
+def _lopsided(values: np.ndarray, scale: float) -> float:
+    """How much stronger bright discs of this scale are than dark ones; 0 where none stands out.
+
+    By the cubes of their curvatures, which noise has to either side alike.
+    """
+    smaller, larger = _curvatures(values, scale)
+    bright, dark = (
+        float((np.minimum(disc, np.percentile(disc, 99.95)) ** 3).mean())  # the rest is dust
+        for disc in (np.maximum(smaller, 0), np.maximum(-larger, 0))
+    )
+    if not bright + dark:
         return 0.0
-    skewness = float((given**3).mean()) / spread**3
-    by_chance = math.sqrt(6 * 4 * math.pi * scale**2 / given.size)
-    return skewness * math.sqrt(beyond) if abs(skewness) > max(_SKEWED, 4 * by_chance) else 0.0
+    by_chance = math.sqrt(6 * 4 * math.pi * scale**2 / values.size)
+    least = min(max(_LOPSIDED[0], 4 * by_chance), _LOPSIDED[1])
+    share = (bright - dark) / (bright + dark)
+    return math.cbrt(bright - dark) if abs(share) > least else 0.0
 
 
 def _marks(values: np.ndarray, noise: float, scale: float) -> np.ndarray:
     """Where a bright disc stands out: (H, W), True in its middle."""
-    given = _laplace(values, scale)
+    given, _ = _curvatures(values, scale)
     side = 2 * max(1, round(0.7 * _RADIUS * scale)) + 1
     peaks = (given == ndimage.maximum_filter(given, side)) & (given > 0)
     if not peaks.any():
@@ -380,15 +392,16 @@ def _noise(image: np.ndarray, good: np.ndarray) -> float:
     return math.sqrt(float(np.median(mean)) / 4) if mean.size else 0.0
 
 
-def _cut_off(image: np.ndarray, good: np.ndarray) -> tuple[float, float]:
+def _cut_off(values: np.ndarray) -> tuple[float, float]:
     """Where values are cut off, and the share of the pixels that are."""
-    limit = float(np.abs(image[good]).max())
-    share = float((np.abs(image[good]) >= limit * (1 - 1e-6)).mean())
+    size = np.abs(values)
+    limit = float(size.max())
+    share = np.count_nonzero(size >= limit * (1 - 1e-6)) / size.size
     return limit, share if share > 0.005 else 0.0
 
 
-def _refuse_blank(image: np.ndarray, good: np.ndarray, noise: float, clipped: float) -> None:
-    low, high = float(image[good].min()), float(image[good].max())
+def _refuse_blank(values: np.ndarray, common: float, noise: float, clipped: float) -> None:
+    low, high = float(values.min()), float(values.max())
     if low == high:
         raise FilmUnreadable(
             f"blank image: every pixel holds {low:g}; is the camera's shutter open, its gain right?"
@@ -397,8 +410,7 @@ def _refuse_blank(image: np.ndarray, good: np.ndarray, noise: float, clipped: fl
         raise FilmUnreadable(
             f"saturated image: {clipped:.0%} of the pixels are at its limit; lower the gain"
         )
-    common = float(np.median(image[good]))
-    if float((image[good] != common).mean()) < 4 / image.size:
+    if np.count_nonzero(values != common) < 4:
         raise FilmUnreadable(
             f"blank image: all but a few pixels hold {common:g}; is the camera's shutter open?"
         )
