@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import os
+import resource
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -183,7 +184,7 @@ class RunFile:
 
     def check(self) -> None:
         """Raise OSError when the disk is full or the files are gone: HDF5 would write on."""
-        check_room(self.path.parent)
+        check_room(self.path.parent, max(map(_size, self._files), default=0))
         for file in self._files:
             on_disk, ours = os.stat(file.filename), os.fstat(file.id.get_vfd_handle())
             if not os.path.samestat(on_disk, ours):
@@ -232,11 +233,18 @@ class RunFile:
             let_go(self._files.pop())
 
 
-def check_room(folder: Path) -> None:
-    """Raise OSError when HDF5 might not find the room to close a file in that folder."""
+def check_room(folder: Path, size: int = 0) -> None:
+    """Raise OSError when HDF5 might not find the room to close a file of that size there."""
     free = shutil.disk_usage(folder).free
     if free < ROOM_BYTES:
         raise OSError(f"the disk is full: {free / 2**20:.0f} MB free")
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if most != resource.RLIM_INFINITY and size + ROOM_BYTES > most:
+        raise OSError(f"no file may be larger than {most / 2**20:.1f} MB here (ulimit -f)")
+
+
+def _size(file: h5py.File) -> int:
+    return os.fstat(file.id.get_vfd_handle()).st_size
 
 
 def let_go(file: h5py.File) -> None:
