@@ -15,6 +15,9 @@ import numpy as np
 
 from skyctl.recording import layout
 
+_CHUNK_CACHE_BYTES = 128 * 2**10
+"""Of each dataset: HDF5's own is 1 MB, which a long run fills for every column and table."""
+_METADATA_CACHE_BYTES = 4 * 2**20
 ROOM_BYTES = 32 * 2**20
 """Free space below which nothing more is written: HDF5 must close the file in it."""
 
@@ -78,8 +81,12 @@ class RunFile:
             raise
 
     def _new_file(self, path: Path) -> h5py.File:
-        file = h5py.File(path, "x", libver="latest")
+        file = h5py.File(path, "x", libver="latest", rdcc_nbytes=_CHUNK_CACHE_BYTES)
         self._files.append(file)
+        # Left to itself it grows to 32 MB, over hours; what was appended is not read again.
+        cache = file.id.get_mdc_config()
+        cache.max_size = _METADATA_CACHE_BYTES
+        file.id.set_mdc_config(cache)
         return file
 
     def _create(self, classes: int, attributes: Mapping[str, str]) -> None:
