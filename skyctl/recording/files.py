@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import os
+import resource
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ import numpy as np
 
 from skyctl.recording import layout
 
+_CHUNK_CACHE_BYTES = 128 * 2**10
+"""Of each dataset: HDF5's own is 1 MB, which a long run fills for every column and table."""
+_METADATA_CACHE_BYTES = 4 * 2**20
 ROOM_BYTES = 32 * 2**20
 """Free space below which nothing more is written: HDF5 must close the file in it."""
 
@@ -77,8 +81,12 @@ class RunFile:
             raise
 
     def _new_file(self, path: Path) -> h5py.File:
-        file = h5py.File(path, "x", libver="latest")
+        file = h5py.File(path, "x", libver="latest", rdcc_nbytes=_CHUNK_CACHE_BYTES)
         self._files.append(file)
+        # Left to itself it grows to 32 MB, over hours; what was appended is not read again.
+        cache = file.id.get_mdc_config()
+        cache.max_size = _METADATA_CACHE_BYTES
+        file.id.set_mdc_config(cache)
         return file
 
     def _create(self, classes: int, attributes: Mapping[str, str]) -> None:
@@ -183,7 +191,7 @@ class RunFile:
 
     def check(self) -> None:
         """Raise OSError when the disk is full or the files are gone: HDF5 would write on."""
-        check_room(self.path.parent)
+        check_room(self.path.parent, max(map(_size, self._files), default=0))
         for file in self._files:
             on_disk, ours = os.stat(file.filename), os.fstat(file.id.get_vfd_handle())
             if not os.path.samestat(on_disk, ours):
@@ -232,11 +240,18 @@ class RunFile:
             let_go(self._files.pop())
 
 
-def check_room(folder: Path) -> None:
-    """Raise OSError when HDF5 might not find the room to close a file in that folder."""
+def check_room(folder: Path, size: int = 0) -> None:
+    """Raise OSError when HDF5 might not find the room to close a file of that size there."""
     free = shutil.disk_usage(folder).free
     if free < ROOM_BYTES:
         raise OSError(f"the disk is full: {free / 2**20:.0f} MB free")
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if most != resource.RLIM_INFINITY and size + ROOM_BYTES > most:
+        raise OSError(f"no file may be larger than {most / 2**20:.1f} MB here (ulimit -f)")
+
+
+def _size(file: h5py.File) -> int:
+    return os.fstat(file.id.get_vfd_handle()).st_size
 
 
 def let_go(file: h5py.File) -> None:

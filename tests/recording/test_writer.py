@@ -344,3 +344,38 @@ def test_a_movie_of_another_run_is_not_recorded(recorder, make):
     with Recording(recorder.path) as recording:
         assert [start.shot for start, _, _ in recording.shots()] == ["ours"]
         assert recording.frame_count == 8
+
+
+LIMITED = """
+import resource
+import sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+from pathlib import Path
+import numpy as np
+from skyctl.errors import RecordingError
+from skyctl.frame import Frame, ShotStart
+from skyctl.pulse import Movie
+from skyctl.recording.writer import Recorder
+
+try:
+    recorder = Recorder(Path(sys.argv[1]), "run", (400, 400))
+    recorder.handle(ShotStart("run", "s", None, Movie(), 1000, (400, 400)))
+    for index in range(1000):
+        data = np.full((400, 400), index / 1000, np.float32)
+        recorder.handle(Frame("run", "s", index, 5.0 * index, index, data))
+except RecordingError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(2**20, False), (40 * 2**20, True)])
+def test_a_limit_on_the_size_of_files_is_told_and_crashes_nothing(tmp_path, limit, kept):
+    path = tmp_path / "run.h5"
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path), str(limit)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "ulimit -f" in done.stdout
+    if kept:
+        with Recording(path, salvage=True) as recording:
+            assert recording.frame_count >= 10
