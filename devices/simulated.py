@@ -86,6 +86,7 @@ class SimulatedSample:
             "sample": self._film.parameters.as_dict(),
             "simulator": f"skyctl {__version__}",
             "imaging": self._imaging.model_dump() if self._imaging else None,
+            "pixel_sites": self._film.parameters.rows / self.shape[-2],
             "field_calibration": self._sample.field_calibration,
         }
 

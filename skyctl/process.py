@@ -53,10 +53,11 @@ def transition_probabilities(classes: tuple[str, ...], probabilities: np.ndarray
     """What a network that names only processes says of transitions, (TRANSITIONS,).
 
     classes : of its ``probabilities`` (classes,). A process that several transitions may be is
-        shared out evenly.
+        shared out evenly among them, and a class that is none of the processes among all.
     """
     shared = np.zeros(TRANSITIONS)
     for name, probability in zip(classes, probabilities, strict=True):
-        those = PROCESSES.index(name) == PROCESS_OF
+        known = name in PROCESSES
+        those = PROCESSES.index(name) == PROCESS_OF if known else np.ones(TRANSITIONS, bool)
         shared[those] += probability / those.sum()
     return shared

@@ -124,7 +124,9 @@ def assemble(
         hub = Hub(source.address if isinstance(source, Publisher) else source)
         undo.callback(hub.close)
         folder.mkdir(parents=True, exist_ok=True)
-        streaming = StreamingClassifier(model or MovieClassifier())
+        streaming = StreamingClassifier(
+            model or MovieClassifier(), sample.describe().get("pixel_sites")
+        )
         warm_up(streaming.model, sample.shape)
         guard = Guard(envelope or Envelope(), ledger, spent=spent)
         undo.callback(guard.close)

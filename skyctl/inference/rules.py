@@ -60,12 +60,14 @@ class Validity:
     first_after_peak_ps : the first frame may be taken so long after the pulse's peak
     noise : of a pixel, the most, as `noise_of` estimates it
     pixels : fewest of a side
+    level : least |S_z| of a first frame's background, whatever the gain: a film at rest has one
     """
 
     interval_ps: tuple[float, float]
     first_after_peak_ps: float
     noise: float
     pixels: int
+    level: float = 0.0
 
     @classmethod
     def from_json(cls, text: str) -> "Validity":
@@ -89,6 +91,12 @@ class Validity:
             return (
                 f"the first frame is {after_peak_ps:g} ps after the pulse's peak: the film before "
                 "the pulse was not seen"
+            )
+        level = abs(float(np.median(image)))
+        if level < self.level:
+            return (
+                f"the first frame has its background at {level:.2f}; a film at rest has it at "
+                f"{self.level:g} or more"
             )
         noise = noise_of(image)
         if noise > self.noise:

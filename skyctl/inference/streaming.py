@@ -28,6 +28,7 @@ class StreamingClassifier:
     """Classifies one movie after another; ``handle`` takes the hub's events.
 
     model : the network; its state is carried through a movie and reset at each start
+    pixel_sites : side of the camera's pixel in sites of the film; None where that is not known
     latency, age : of all verdicts, since their frame was received and since it left its source
     belief : about film and network, from all movies so far; whoever knows more may replace it:
         a run that begins, say, to which the film is unknown
@@ -45,8 +46,8 @@ class StreamingClassifier:
     many frames that were, and when they are replayed.
     """
 
-    def __init__(self, model: MovieClassifier) -> None:
-        self.model = model
+    def __init__(self, model: MovieClassifier, pixel_sites: float | None = None) -> None:
+        self.model, self.pixel_sites = model, pixel_sites
         self.latency = LatencyHistogram()
         self.age = LatencyHistogram()
         self.belief = Belief()
@@ -174,7 +175,7 @@ class StreamingClassifier:
         if self._bad_frame or self._last_frame is None or self._certain:
             return None, ""
         try:
-            return read_film(self._last_frame.sz), ""
+            return read_film(self._last_frame.sz, pixel_sites=self.pixel_sites), ""
         except FilmUnreadable as error:
             return None, str(error)
 

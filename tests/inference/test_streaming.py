@@ -90,7 +90,8 @@ def test_a_look_that_cannot_be_read_is_no_empty_film(classifier, play):
     dark = np.random.default_rng(0).normal(0.0, 0.1, (100, 100)).astype(np.float32)
     _, result = play(classifier, [dark], looks=True, counts=Counts(received=1))
     assert result.state is None
-    assert "cannot be read: background at" in result.problem
+    assert "cannot be read: background at" in result.unreadable
+    assert result.problem == ""
 
 
 def test_the_film_is_read_in_the_sites_that_a_pixel_has(model, play, film, disc):
