@@ -29,7 +29,9 @@ from skyctl.process import PROCESS_OF, PROCESSES, TRANSITIONS, process_probabili
 
 NOISES = (0.0, 0.2, 0.5, 1.0, 1.5)
 """Of a camera's pixels; what a model does is told for each."""
-VALID = Validity(interval_ps=(0.1, 20.5), first_after_peak_ps=-LATEST_PS, noise=1.7, pixels=20)
+VALID = Validity(
+    interval_ps=(0.1, 20.5), first_after_peak_ps=-LATEST_PS, noise=1.7, pixels=20, level=0.2
+)
 _BATCH = 64
 _NOVELTY_FRAMES = 10_000
 """First ones, and others."""
