@@ -75,9 +75,9 @@ All lives, broad ones too:
 |---|---|---|---|---|---|
 {everything}
 
-**Calibrated** on narrow lives. Temperature {results["temperature"]:.2f}; expected calibration error on the test
-movies {test["calibration_error"]:.3f}. A class is named where it is alone in the conformal set
-(class-conditional coverage {rules.coverage:.0%}). Otherwise the network abstains.
+**Calibrated** on narrow lives. Temperature {results["temperature"]:.2f}; expected calibration error
+on the test movies {test["calibration_error"]:.3f}. A class is named where it is alone in the
+conformal set (class-conditional coverage {rules.coverage:.0%}). Otherwise the network abstains.
 
 **Early.** {rule}: at {rules.confidence:.0%} confidence no more than {rules.early_wrong:.1%} of all
 movies are ended so with a wrong verdict. On the test movies: {early["stopped"]:.1%} ended,
