@@ -15,7 +15,9 @@ from scipy.stats import binom
 from skyctl.process import PROCESS_OF, process_probabilities
 
 COVERAGE = 0.98
-EARLY_WRONG = 0.004
+EARLY_WRONG = 0.007
+STEADY = 2
+"""Frames in a row that must be sure of one transition: a verdict may flicker while a pulse acts."""
 CONFIDENCE = 0.95
 _NOVELTY_SHARE = 0.99
 _BINS = 15
@@ -105,7 +107,8 @@ def stop_at(
     watched: Watched, floors: tuple[float, ...], threshold: float | None
 ) -> tuple[Early, np.ndarray]:
     """Stop each movie at its first frame from the pulse's peak on whose process is named and where
-    one transition, of that process, has ``threshold`` or more; else at its end.
+    one transition, of that process, has ``threshold`` or more, as STEADY frames in a row had it;
+    else at its end.
 
     Returns the rule's figures, and the index of each movie's last frame that is read, (n,).
     """
@@ -116,7 +119,8 @@ def stop_at(
     inside = process_probabilities(watched.transitions) >= np.asarray(floors)
     alone = inside.sum(axis=2) == 1
     named = alone & np.take_along_axis(inside, PROCESS_OF[likeliest][..., None], axis=2)[..., 0]
-    stops = named & (best >= (2.0 if threshold is None else threshold))
+    sure = named & (best >= (2.0 if threshold is None else threshold))
+    stops = _steady(sure, likeliest)
     stops &= (index >= watched.first[:, None]) & (index < watched.frames[:, None])
     stopped = stops.any(axis=1)
     at = np.where(stopped, stops.argmax(axis=1), watched.frames - 1)
@@ -132,6 +136,18 @@ def stop_at(
         read=float((np.maximum(at - watched.first + 1, 0) / after).mean()),
     )
     return early, at
+
+
+def _steady(sure: np.ndarray, likeliest: np.ndarray) -> np.ndarray:
+    """Which frames (n, T) are the last of STEADY sure ones in a row of one transition."""
+    same = np.ones_like(sure)
+    same[:, 1:] = likeliest[:, 1:] == likeliest[:, :-1]
+    steady = sure
+    for _ in range(STEADY - 1):
+        before = np.zeros_like(steady)
+        before[:, 1:] = steady[:, :-1] & same[:, 1:]
+        steady = sure & before
+    return steady
 
 
 def fit_early(watched: Watched, floors: tuple[float, ...]) -> Early:

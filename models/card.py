@@ -23,8 +23,8 @@ def model_card(card: ModelCard, results: dict[str, Any]) -> str:
     )
     everything, loops = (_by_noise(test[which]) for which in ("by_noise", "loops"))
     rule = (
-        f"One transition with a probability of {rules.early:.4f} or more, of the class that is "
-        "named, ends the movie from the pulse's peak on"
+        f"One transition with a probability of {rules.early:.4f} or more in {rules.steady} frames "
+        "in a row, of the class that is named, ends the movie from the pulse's peak on"
         if rules.early is not None
         else "No verdict ends a movie"
     )

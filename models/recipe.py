@@ -88,6 +88,7 @@ def calibrate(
         early_wrong=calibration.EARLY_WRONG,
         confidence=calibration.CONFIDENCE,
         novelty=novelty.limit,
+        steady=calibration.STEADY,
     )
     return rules, novelty, early, reliability(seen, rules, training)
 

@@ -111,6 +111,7 @@ class MovieClassifier:
         """What the film was and what it becomes (`skyctl.process`), as of the last frame."""
         self.outside = ""
         """Why the movie is none that the model is valid for, or ""."""
+        self._sure_of, self._steady = -1, 0
 
     def step(self, sz: np.ndarray, time_ps: float = 0.0) -> np.ndarray:
         """Probabilities, (classes,), after one more frame of S_z, (H, W), finite.
@@ -137,7 +138,16 @@ class MovieClassifier:
             if _TRANSITIONS in found
             else transition_probabilities(self.card.classes, self._probabilities)
         )
+        self._count_sure()
         return self._probabilities
+
+    def _count_sure(self) -> None:
+        """Count the frames in a row that are sure of one transition."""
+        best, rules = int(self.transitions.argmax()), self.card.rules
+        sure = rules is not None and rules.early is not None
+        sure = sure and bool(self.transitions[best] >= rules.early)
+        self._steady = self._steady * (best == self._sure_of) + 1 if sure else 0
+        self._sure_of = best
 
     def watch(
         self, images: Iterable[np.ndarray], times_ps: Iterable[float], pulse: Pulse | None = None
@@ -170,14 +180,16 @@ class MovieClassifier:
 
     def may_stop(self, probabilities: np.ndarray, after_peak_ps: float) -> bool:
         """Whether a frame ``after_peak_ps`` after the pulse's peak with these probabilities need
-        wait for no other: its class is named, and one transition so likely that the rules let it
-        stand."""
+        wait for no other: its class is named, and one transition so likely, in so many frames in a
+        row, that the rules let it stand."""
         rules = self.card.rules
         if rules is None or rules.early is None or after_peak_ps < 0:
             return False
         best = int(self.transitions.argmax())
-        return bool(self.transitions[best] >= rules.early) and (
-            self.label(probabilities) == PROCESSES[PROCESS_OF[best]]
+        return (
+            bool(self.transitions[best] >= rules.early)
+            and self._steady >= rules.steady
+            and self.label(probabilities) == PROCESSES[PROCESS_OF[best]]
         )
 
 

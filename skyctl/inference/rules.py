@@ -18,9 +18,10 @@ class Rules:
     least : (C,) a class belongs to a movie's conformal set from this probability on. The true class
         of a movie is in the set of its last frame with probability ``coverage``, class by class. A
         set of one names its class; an empty one, or one of several, abstains
-    early : a transition with this probability or more, of the class that is named, ends the movie
-        from the pulse's peak on: with probability ``confidence`` over calibration movies, no more
-        than ``early_wrong`` of all movies are so ended with a wrong verdict; None, never
+    early : a transition with this probability or more, of the class that is named, in ``steady``
+        frames in a row, ends the movie from the pulse's peak on: with probability ``confidence``
+        over calibration movies, no more than ``early_wrong`` of all movies are so ended with a
+        wrong verdict; None, never
     novelty : a movie with a frame beyond this was none the network can know: it abstains
     """
 
@@ -30,6 +31,7 @@ class Rules:
     early_wrong: float
     confidence: float
     novelty: float
+    steady: int = 1
 
     def __post_init__(self) -> None:
         shares = (*self.least, self.coverage, self.early or 0.0, self.early_wrong, self.confidence)

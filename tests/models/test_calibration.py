@@ -85,20 +85,25 @@ def watched(p_of_switching, label, frames, first):
 
 
 def test_stopping_reads_and_answers_what_it_says():
-    one = watched([0.5, 0.1, 0.8, 0.9], SWITCHES, frames=4, first=1)
+    one = watched([0.5, 0.1, 0.1, 0.8, 0.9], SWITCHES, frames=5, first=1)
     early, at = stop_at(one, FLOORS, 0.85)
     assert (early.accuracy, early.accuracy_of_whole, early.wrong, early.stopped) == (0, 1, 1, 1)
-    assert early.read == pytest.approx(1 / 3)
-    assert at == [1]
+    assert early.read == pytest.approx(2 / 4)
+    assert at == [2]
     strict, at = stop_at(one, FLOORS, 0.95)
     assert (strict.wrong, strict.stopped, strict.read) == (0, 0, 1)
-    assert at == [3]
-    later, _ = stop_at(replace(one, first=np.array([2])), FLOORS, 0.75)
-    assert (later.accuracy, later.read) == (1, 0.5)
+    assert at == [4]
+    later, _ = stop_at(replace(one, first=np.array([3])), FLOORS, 0.75)
+    assert (later.accuracy, later.read) == (1, 1.0)
+
+
+def test_one_sure_frame_is_not_enough_nor_are_two_of_different_transitions():
+    flickers = watched([0.5, 0.05, 0.97, 0.5, 0.97, 0.98], SWITCHES, frames=6, first=0)
+    assert stop_at(flickers, FLOORS, 0.9)[1] == [5]
 
 
 def test_a_movie_stops_only_where_its_process_is_named():
-    one = watched([0.1, 0.97, 0.97], SWITCHES, frames=3, first=0)
+    one = watched([0.4, 0.97, 0.97], SWITCHES, frames=3, first=0)
     unnamed = tuple(0.99 if name == "switching" else 0.5 for name in PROCESSES)
     assert stop_at(one, unnamed, 0.95)[0].stopped == 0
     # One process that two transitions share names it; neither is sure of what it leaves.
