@@ -14,8 +14,8 @@ from scipy.stats import binom
 
 from skyctl.process import PROCESS_OF, process_probabilities
 
-COVERAGE = 0.98
-EARLY_WRONG = 0.007
+COVERAGE = 0.97
+EARLY_WRONG = 0.01
 STEADY = 2
 """Frames in a row that must be sure of one transition: a verdict may flicker while a pulse acts."""
 CONFIDENCE = 0.95
