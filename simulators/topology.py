@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from skyctl.process import Kind, process_of
+from skyctl.process import BREATHING, Kind, process_of
 
 _CHARGE_TOLERANCE = 0.3
 
@@ -63,9 +63,18 @@ def _is_one_disc(reversed_: np.ndarray) -> bool:
 
 
 def process_label(before: np.ndarray, after: np.ndarray) -> str:
-    """Name the process between two settled states, each (3, H, W): see `film_truth`.
+    """Name the process between two settled states, each (3, H, W), as arXiv:1907.01814 does.
+
+    What the film was and is decides (`film_truth`, `skyctl.process.process_of`), with one addition:
+    a skyrmion that kept its charge and the film its background *breathes*, also where the pulse left
+    a domain at an edge. With open edges most of the paper's breathing does; the loop, which has to
+    remove the domain, calls such a film something else.
 
     This is the simulator's truth: for reports, training and tests, never for a decision.
     """
     (start, sign), (end, sign_after) = film_truth(before), film_truth(after)
+    if start == "one" and end == "other" and sign == sign_after:
+        kept = topological_charge(after) - topological_charge(before)
+        if abs(kept) < _CHARGE_TOLERANCE:
+            return BREATHING
     return process_of(start, end, sign != sign_after)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from skyctl.inference.model import MovieClassifier
+from skyctl.inference.naming import paper_label
 from skyctl.models.movie_set import MovieSet
 from skyctl.models.scale_out import fill
 from skyctl.pulse import Movie, Pulse
@@ -64,8 +65,9 @@ def classify_movie(
 
 def _classify(images: Iterable[np.ndarray], shot: Shot, model: MovieClassifier) -> str | None:
     """The classifier's label at the end of a movie; images of S_z, (H, W)."""
-    *_, last = model.watch(images, shot.times_ps, shot.pulse)
-    return model.label(last)
+    shown = list(images)
+    *_, last = model.watch(shown, shot.times_ps, shot.pulse)
+    return paper_label(model, last, shown[-1])
 
 
 def filmed_shot(damping: float, pulse: Pulse, movie: Movie) -> Shot:

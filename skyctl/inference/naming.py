@@ -1,0 +1,26 @@
+"""What a classifier's verdict is called in the paper's terms (arXiv:1907.01814)."""
+
+import numpy as np
+
+from skyctl.errors import FilmUnreadable
+from skyctl.inference.model import MovieClassifier
+from skyctl.inference.reader import read_film
+from skyctl.process import BREATHING, MIXED, transition
+
+
+def paper_label(model: MovieClassifier, probabilities: np.ndarray, last: np.ndarray) -> str | None:
+    """The label of a movie that ``model`` has watched to its ``last`` frame, S_z (H, W).
+
+    A network of transitions calls a film that keeps its skyrmion and gains a domain at an edge
+    mixed, for it no longer holds one skyrmion and nothing else; the paper calls it breathing. Where
+    the network says that one skyrmion became something else in the same background, and the last
+    frame shows a skyrmion, it breathes.
+    """
+    label = model.label(probabilities)
+    kept = transition("one", "other", turned=False)
+    if label != MIXED or int(model.transitions.argmax()) != kept:
+        return label
+    try:
+        return BREATHING if read_film(last).discs == 1 else label
+    except FilmUnreadable:
+        return label
