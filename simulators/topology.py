@@ -66,9 +66,9 @@ def process_label(before: np.ndarray, after: np.ndarray) -> str:
     """Name the process between two settled states, each (3, H, W), as arXiv:1907.01814 does.
 
     What the film was and is decides (`film_truth`, `skyctl.process.process_of`), with one addition:
-    a skyrmion that kept its charge and the film its background *breathes*, also where the pulse left
-    a domain at an edge. With open edges most of the paper's breathing does; the loop, which has to
-    remove the domain, calls such a film something else.
+    a skyrmion that kept its charge and the film its background *breathes*, also where the pulse
+    left a domain at an edge. With open edges most of the paper's breathing does; the loop, which
+    has to remove the domain, calls such a film something else.
 
     This is the simulator's truth: for reports, training and tests, never for a decision.
     """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyctl.inference.model import MovieClassifier
+from skyctl.inference.naming import paper_label
 from skyctl.models.movie_set import MovieSet
 from skyctl.process import MIXED
 from skyctl.pulse import Pulse
@@ -109,9 +110,11 @@ def judge(
     for row in range(len(movies)):
         pulse = movies.shot(row).pulse
         later_ps = pulse.peak_ps - PEAK_PS if pulse else 0.0
-        for time_ps, p in watch(model, movies.sz(row), movies.times_ps(row), interval_ps, pulse):
+        sz, times_ps = movies.sz(row), movies.times_ps(row)
+        for time_ps, p in watch(model, sz, times_ps, interval_ps, pulse):
             # Asked now: a label may depend on all that the model has seen, and on nothing later.
-            label, best = model.label(p), model.card.classes[int(np.argmax(p))]
+            image = sz[np.searchsorted(times_ps, time_ps - _NEVER_PS)]
+            label, best = paper_label(model, p, image), model.card.classes[int(np.argmax(p))]
             for end_ps in ENDS_PS:
                 if time_ps <= end_ps + later_ps:
                     named[end_ps][row], likeliest[end_ps][row] = label or "", best

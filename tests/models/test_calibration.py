@@ -119,7 +119,7 @@ def test_early_stopping_is_wrong_no_more_often_than_certified_in_fresh_movies():
     fresh = movies(20_000, 999)
     failed = naive = stopped = 0
     for seed in range(40):
-        early = fit_early(movies(3000, seed, late=0.01), FLOORS)
+        early = fit_early(movies(3000, seed), FLOORS)
         failed += stop_at(fresh, FLOORS, early.threshold)[0].wrong > EARLY_WRONG
         stopped += early.threshold is not None
         naive += stop_at(fresh, FLOORS, 0.8)[0].wrong > EARLY_WRONG
