@@ -24,7 +24,7 @@ _LUCK = 0.25
 """How often a network that is not sound is right all the same."""
 _NEVER_SEEN = 0.5
 """That a network is not sound, before any of its verdicts was held against a look."""
-_ABSTAINS_UNSOUND = 0.3
+_ABSTAINS_UNSOUND = 0.5
 _EXPECTED = 0.9
 """A state this likely, should the network be sound, is what the next look is expected to show."""
 HARMLESS_T2PS = 2.0
