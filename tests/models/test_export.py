@@ -38,7 +38,8 @@ def parts():
     novelty = Novelty.fit(frames.numpy(), np.arange(900) < 300, axes=8, normals=3)
     least = tuple(np.linspace(0.2, 0.7, len(PROCESSES)))
     rules = Rules(least, 0.95, 0.9, 0.004, 0.95, 40.0)
-    return network.eval(), rules, replace(novelty, limit=40.0)
+    # What the axes leave is next to nothing in a network that was never trained.
+    return network.eval(), rules, replace(novelty, limit=40.0, rest=1.0)
 
 
 def write(parts, path, **changes):
