@@ -82,7 +82,7 @@ def test_trust_is_earned_by_agreeing_and_lost_by_contradicting():
 def test_a_network_contradicts_itself_where_it_forgets_what_it_left():
     """No look at all: each movie begins with another film than the one before ended with."""
     belief = trusted()
-    for _ in range(10):
+    for _ in range(14):
         belief = shot(belief, verdict("empty", "one"))
     assert belief.unsound > UNTRUSTED
     assert belief.told.itself > 2
