@@ -12,7 +12,7 @@ from skyctl.errors import SkyctlError
 
 def train_reader(
     out: Annotated[Path, typer.Option(help="The .json file to write.")] = Path("reader.json"),
-    films: Annotated[int, typer.Option(help="Samples, three films of each.", min=20)] = 500,
+    films: Annotated[int, typer.Option(help="Samples, three films of each.", min=20)] = 400,
     json_file: JsonFile = None,
 ) -> None:
     """Fit how sure the film's reader may be, on images of simulated films.

@@ -33,9 +33,8 @@ _SURE = (1.5, 3.5)
 _LEAST_NOISE = 0.02
 _SMOOTHED_NOISE = 0.1
 _WIDEST_SMOOTHING = 3.0
-_COARSE_CAMERA = 64
-"""Pixels a side: a smaller image may be a camera's that bins several sites."""
-_COARSE_PIXELS = (1.0, 2.0, 4.0)
+_USUAL_FILM = 100
+"""Sites a side: an image of fewer pixels than two thirds of it may be a camera's that bins."""
 _LEVELS = (0.2, 1.5)
 _MOST_NOISE = 3.0
 
@@ -141,8 +140,7 @@ def read_with_evidence(
     ratios, areas, expected = _match(contrast, good, noise, tail, pixel, pixel_sites is None)
     _refuse_uneven(picture, noise / max(1.0, 2 * math.sqrt(math.pi) * scale))
     places = math.log(ratios.size)
-    coarse = pixel_sites is None and min(image.shape) <= _COARSE_CAMERA
-    smallest = smallest_sites / (max(_COARSE_PIXELS) if coarse else pixel) ** 2
+    smallest = smallest_sites / (pixel_sites or _coarsest(image.shape)) ** 2
     labels, islands = _islands(picture > 0.5, smallest)
     for island in islands:  # one at an edge may hold no disc at all
         held = labels == island
@@ -488,14 +486,18 @@ def _profile(radius: float, blur: float, pixel: float) -> np.ndarray:
     return disc.reshape(side, fine, side, fine).mean((1, 3))
 
 
+def _coarsest(shape: tuple[int, ...]) -> float:
+    """Sites that a pixel may have where nobody says: as if a small image showed the usual film."""
+    coarsest = _USUAL_FILM / min(shape)
+    return coarsest if coarsest > 1.5 else 1.0
+
+
 @lru_cache(maxsize=8)
 def _templates(shape: tuple[int, int], pixel: float, guess: bool) -> _Templates:
-    pixels = (pixel,)
-    if guess and min(shape) <= _COARSE_CAMERA:
-        pixels = _COARSE_PIXELS
+    pixels = {pixel, _coarsest(shape)} if guess else {pixel}
     profiles: list[np.ndarray] = []
     areas: list[float] = []
-    for side in pixels:
+    for side in sorted(pixels):
         for blur in _BLURS_SITES:
             for radius in _RADII_SITES:
                 disc = _profile(radius, blur, side)
