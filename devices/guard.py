@@ -331,10 +331,12 @@ def _float(name: str, value: Any) -> float:
 def _pulse(numbers: Numbers) -> Pulse:
     """The pulse of these numbers, checked or not."""
     values, place = numbers
-    spot = (
-        None if place is None else Spot.model_construct(**dict(zip(_OF_A_SPOT, place, strict=True)))
-    )
-    return Pulse.model_construct(**dict(zip(_OF_A_PULSE, values, strict=True)), spot=spot)
+    settings: dict[str, Any] = dict(zip(_OF_A_PULSE, values, strict=True))
+    settings["spot"] = None
+    if place is not None:
+        of_spot: dict[str, Any] = dict(zip(_OF_A_SPOT, place, strict=True))
+        settings["spot"] = Spot.model_construct(**of_spot)
+    return Pulse.model_construct(**settings)
 
 
 def _dose_T2ps(pulse: Pulse) -> float:

@@ -62,7 +62,8 @@ class ExportedStep(nn.Module):
         # Only a movie's first frame meets the empty state.
         first = (hidden.abs().sum(1, keepdim=True) == 0).float()
         x = torch.cat([self.network.standardised(features), FIRST_MARK * first], dim=1)
-        return probabilities @ self.processes, carried, probabilities, self._surprise(x)
+        processes: Any = self.processes
+        return probabilities @ processes, carried, probabilities, self._surprise(x)
 
     def _surprise(self, x: Tensor) -> Tensor:
         """``Novelty.surprise``, (B, 1)."""

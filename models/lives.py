@@ -31,7 +31,7 @@ from skyctl.simulators.state import StateError, replace_whole
 from skyctl.simulators.topology import film_truth
 
 Part = Literal["training", "calibration", "test"]
-_PARTS: tuple[Part, ...] = ("training",) * 7 + ("calibration",) * 2 + ("test",)
+_PARTS: tuple[Part, ...] = (*["training"] * 7, *["calibration"] * 2, "test")  # pyright: ignore[reportAssignmentType]
 
 VERSION = 1
 """Counted up with whatever changes the lives of a seed."""

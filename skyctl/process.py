@@ -39,7 +39,12 @@ def process_of(start: Kind, end: Kind, turned: bool) -> str:
 
 
 PROCESS_OF = np.array(
-    [PROCESSES.index(process_of(a, b, turned)) for a in KINDS for b in KINDS for turned in (0, 1)]
+    [
+        PROCESSES.index(process_of(a, b, turned))
+        for a in KINDS
+        for b in KINDS
+        for turned in (False, True)
+    ]
 )
 """(TRANSITIONS,) index into PROCESSES."""
 
@@ -57,7 +62,8 @@ def transition_probabilities(classes: tuple[str, ...], probabilities: np.ndarray
     """
     shared = np.zeros(TRANSITIONS)
     for name, probability in zip(classes, probabilities, strict=True):
-        known = name in PROCESSES
-        those = PROCESSES.index(name) == PROCESS_OF if known else np.ones(TRANSITIONS, bool)
+        those = np.ones(TRANSITIONS, bool)
+        if name in PROCESSES:
+            those = np.equal(PROCESS_OF, PROCESSES.index(name))
         shared[those] += probability / those.sum()
     return shared

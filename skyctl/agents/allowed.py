@@ -42,8 +42,10 @@ class Allowed:
         What bounds more than one pulse (budgets, rest, slew) stays the guard's business. Raises
         KeyError for a limit that is missing.
         """
-        limits = {each.name: envelope[each.name] for each in fields(cls)}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in limits.items()})
+        limits: dict[str, Any] = {each.name: envelope[each.name] for each in fields(cls)}
+        for name, value in limits.items():
+            limits[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**limits)
 
     def why_not(self, pulse: Pulse) -> str:
         """Which limit the pulse breaks, or ""."""

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class TaskSeeker(ABC):
     Raises ValueError for another task.
     """
 
-    name: ClassVar[str]
+    name: str
     seed: int | None = None
     """Of its random numbers; None where it draws none."""
     library_sha256: str = ""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class _Driver:
     fired_s: float = 0.0
     first: threading.Event = field(default_factory=threading.Event)
 
-    def fire(self, _shot: str, _pulse: Pulse) -> None:
+    def fire(self, shot: str, pulse: Pulse) -> None:  # noqa: ARG002
         self.fired_s = time.monotonic()
         self.shots += 1
         self.first.set()
@@ -118,8 +119,9 @@ def _interrupted(engine: RunEngine, pulser: _Noting, driver: _Driver, after_s: f
 
 
 def _firing(pulser: Pulser, over: threading.Event) -> Generator[Msg, Any, None]:
+    beamline: Any = SimpleNamespace(pulser=pulser, is_open=True)
     while not over.is_set():
-        yield from fire(pulser, _PULSE)
+        yield from fire(beamline, _PULSE)
 
 
 @contextlib.contextmanager

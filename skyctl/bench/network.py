@@ -261,7 +261,7 @@ def network_metrics(
     done = _kept(kept)
     reports = {job: done[job] for job in plan if job in done}
     each = shots // _BLOCKS
-    blocks = {
+    blocks: dict[tuple[str, int], tuple[Any, ...]] = {
         (where, i): (where, each, NOISES[0], 100 * seed + i)
         for where in (_CENTRED, _OFF_CENTRE)
         for i in range(_BLOCKS)
@@ -274,13 +274,15 @@ def network_metrics(
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         lived = {pool.submit(live, *job): job for job in plan if job not in reports}  # type: ignore[arg-type]
         fired = {pool.submit(shots_at_skyrmions, *block): job[0] for job, block in blocks.items()}
+        both: list[Any] = [*lived, *fired]
         try:
-            for n, future in enumerate(as_completed([*lived, *fired]), start=1):
+            for n, future in enumerate(as_completed(both), start=1):
+                found: Any = future.result()
                 if future in fired:
-                    verdicts[fired[future]] += future.result()
+                    verdicts[fired[future]] += found
                 else:
-                    reports[lived[future]] = report = future.result()
-                    _keep(kept, report)
+                    reports[lived[future]] = found
+                    _keep(kept, found)
                 progress(n + total - len(lived) - len(fired), total)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -204,8 +204,8 @@ def filmed(sample: Sample, conditions: Conditions, seed: int, **options: Any) ->
 class FilmedSample(Protocol):
     """What `run_campaign` needs; `Rig` is one."""
 
-    held: str
-
+    @property
+    def held(self) -> str: ...
     @property
     def belief(self) -> Belief: ...
     def look(self) -> ShotResult: ...

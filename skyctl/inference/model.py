@@ -144,8 +144,8 @@ class MovieClassifier:
     def _count_sure(self) -> None:
         """Count the frames in a row that are sure of one transition."""
         best, rules = int(self.transitions.argmax()), self.card.rules
-        sure = rules is not None and rules.early is not None
-        sure = sure and bool(self.transitions[best] >= rules.early)
+        level = rules.early if rules else None
+        sure = level is not None and bool(self.transitions[best] >= level)
         self._steady = self._steady * (best == self._sure_of) + 1 if sure else 0
         self._sure_of = best
 

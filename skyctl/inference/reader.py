@@ -250,7 +250,7 @@ def _curvatures(values: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarra
     the larger negative within dark ones; on straight edges and lines neither is.
     """
     xx, yy, xy = (
-        -(scale**2) * ndimage.gaussian_filter(values, scale, order=order)
+        -(scale**2) * ndimage.gaussian_filter(values, scale, order=order)  # pyright: ignore[reportArgumentType]
         for order in ((0, 2), (2, 0), (1, 1))
     )
     mean, apart = xx + yy, np.hypot(xx - yy, 2 * xy)
@@ -506,14 +506,15 @@ def _templates(shape: tuple[int, int], pixel: float, guess: bool) -> _Templates:
                 profiles.append(disc)
                 areas.append(math.pi * (radius / side) ** 2)
     margin = max((len(disc) for disc in profiles), default=1)
-    padded = tuple(fft.next_fast_len(side + margin // 2, real=True) for side in shape)
+    wanted = [side + margin // 2 for side in shape]
+    padded: Any = tuple(fft.next_fast_len(side, real=True) for side in wanted)
     transforms, squares = [], []
     for disc in profiles:
         board = np.zeros(padded, np.float32)
         board[: len(disc), : len(disc)] = disc
         board = np.roll(board, (-(len(disc) // 2),) * 2, (0, 1))
-        transforms.append(np.conj(fft.rfft2(board)))
-        squares.append(np.conj(fft.rfft2(board**2)))
+        transforms.append(np.conj(np.asarray(fft.rfft2(board))))
+        squares.append(np.conj(np.asarray(fft.rfft2(board**2))))
     transform, square = np.stack(transforms), np.stack(squares)
     energies = _correlate(np.ones(shape, np.float32), square, padded)
     whole = np.array([(disc**2).sum() for disc in profiles], np.float32)[:, None, None]
@@ -525,7 +526,8 @@ def _templates(shape: tuple[int, int], pixel: float, guess: bool) -> _Templates:
 def _correlate(image: np.ndarray, transforms: np.ndarray, padded: Any) -> np.ndarray:
     """The image correlated with each template, (templates, H, W); 0 outside the image."""
     rows, columns = image.shape
-    return fft.irfft2(fft.rfft2(image, padded) * transforms, padded)[:, :rows, :columns]
+    there = np.asarray(fft.rfft2(image, padded)) * transforms
+    return np.asarray(fft.irfft2(there, padded))[:, :rows, :columns]
 
 
 def _tail(background: np.ndarray, noise: float) -> float:

@@ -179,7 +179,9 @@ def _end(start: ShotStart, row: np.void | None) -> ShotEnd:
     if row is None:
         return ShotEnd(start.run, start.shot, None)
     sent = int(row["sent_frames"])
-    ended_early = "ended_early" in row.dtype.names and bool(row["ended_early"])  # older: never
+    ended_early = "ended_early" in (row.dtype.names or ()) and bool(
+        row["ended_early"]
+    )  # older: never
     return ShotEnd(start.run, start.shot, None if sent < 0 else sent, ended_early=ended_early)
 
 

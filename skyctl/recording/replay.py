@@ -371,7 +371,9 @@ def _faults(
 ) -> Iterator[str]:
     """What else of a shot is missing, or came out otherwise, a line each."""
     for end in _of(recording.ends, number):
-        unrecorded = int(end["unrecorded"]) if "unrecorded" in recording.ends.dtype.names else 0
+        unrecorded = (
+            int(end["unrecorded"]) if "unrecorded" in (recording.ends.dtype.names or ()) else 0
+        )
         if there := int(end["received"]) - unrecorded - frames:
             yield f"{frames} frames are there, {frames + there} were recorded"
     results = _of(recording.results, number)
