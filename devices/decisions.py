@@ -23,7 +23,7 @@ class DecisionLog(Device):
             StateSignal, value="" if "U" in _shown.dtype_numpy else -1,
             dtype_numpy=_shown.dtype_numpy, doc=_shown.doc,
         )  # fmt: skip
-    del _name, _shown  # pyright: ignore[reportPossiblyUnbound]
+    del _name, _shown  # pyright: ignore[reportPossiblyUnboundVariable]
     calibration = Component(
         StateSignal, value="", dtype_numpy="<U8192", kind=Kind.config, doc="of the model, JSON"
     )
