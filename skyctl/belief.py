@@ -18,7 +18,7 @@ STATES: tuple[tuple[Kind, int], ...] = tuple((kind, sign) for kind in KINDS for 
 """(kind, background) of each state."""
 SURE = 0.99
 """From this probability on a state is acted on without another look."""
-UNTRUSTED = 0.99
+UNTRUSTED = 0.98
 """From this probability on that the network is not sound, fire is held."""
 _LUCK = 0.25
 """How often a network that is not sound is right all the same."""
