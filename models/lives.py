@@ -310,20 +310,22 @@ def fill_lives(
     count: int,
     seed: int,
     *,
+    judges: int = JUDGES,
     workers: int = 2,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Lives:
-    """Live lives 0 … count - 1 of ``seed`` and JUDGES more; those that the folder has are kept.
+    """Live lives 0 … count - 1 of ``seed``, and ``judges`` more that JUDGE; those that the folder
+    has are kept.
 
     workers : processes. Each file appears whole: stopped at any moment, what is done stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lives = Lives(folder, seed, count)
-    missing = sorted({*range(count), *range(JUDGE, JUDGE + JUDGES)} - {*lives.numbers})
+    missing = sorted({*range(count), *range(JUDGE, JUDGE + judges)} - {*lives.numbers})
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         pending = {pool.submit(_live_into, lives.path(n), seed, n): n for n in missing}
         try:
-            first = count + JUDGES - len(missing) + 1
+            first = count + judges - len(missing) + 1
             for done, future in enumerate(as_completed(pending), start=first):
                 future.result()
                 progress(done)

@@ -49,7 +49,7 @@ def train_classifier(
     except ImportError as error:
         complain(f"{error}: install skyctl with its extra 'train' (in a checkout: make test)")
         raise typer.Exit(1) from error
-    from skyctl.models.lives import fill_lives
+    from skyctl.models.lives import JUDGES, fill_lives
     from skyctl.models.training import Settings
 
     data = data or out.with_suffix(".lives")
@@ -58,7 +58,7 @@ def train_classifier(
         f"skyctl train classifier --lives {lives} --epochs {epochs} --hidden {hidden} --seed {seed}"
     )
     with explained(), progress_bar("") as progress:
-        bar = progress.add_task("simulating lives", total=lives)
+        bar = progress.add_task("simulating lives", total=lives + JUDGES)
 
         def show(what: str, done: int, total: int) -> None:
             progress.update(bar, description=what, completed=done, total=total)

@@ -92,11 +92,10 @@ def test_what_is_done_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(lives_module, "ProcessPoolExecutor", Direct)
     monkeypatch.setattr(lives_module, "as_completed", lambda pending: [Done() for _ in pending])
     monkeypatch.setattr(lives_module, "SHOTS", 1)
-    monkeypatch.setattr(lives_module, "JUDGES", 1)
-    two = fill_lives(tmp_path, 2, 7)
+    two = fill_lives(tmp_path, 2, 7, judges=1)
     hash_of_two = two.content_sha256
     done = []
-    three = fill_lives(tmp_path, 3, 7, progress=done.append)
+    three = fill_lives(tmp_path, 3, 7, judges=1, progress=done.append)
     assert lived == [0, 1, JUDGE, 2]
     assert done == [4]
     assert (len(two), len(three)) == (3, 4)
