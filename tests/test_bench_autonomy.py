@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from skyctl.bench import autonomy
+from skyctl.bench.network import told
 from skyctl.cli import app
 
 
@@ -44,6 +45,12 @@ def made_up(monkeypatch):
 
         return metrics
 
+    def network(lives, **options):
+        asked["network"] = {"seeds": 3, "samples": lives // 3, **options}
+        options["progress"](1, 1)
+        return {"variants": [], "verdicts": {}, "shots": {"centred": told([])}}
+
+    monkeypatch.setattr(autonomy, "network_metrics", network)
     monkeypatch.setattr(autonomy, "seeking_metrics", part("seeking"))
     monkeypatch.setattr(autonomy, "mapping_metrics", part("mapping"))
     return asked
@@ -62,7 +69,7 @@ def test_all_parts_go_into_one_file_in_one_form(made_up, tmp_path):
         assert (options["workers"], options["kept"]) == (1, kept / f"{part}.jsonl")
     assert made_up["seeking"]["baseline_lives"] == 4
     assert kept.is_dir()
-    for words in ("mapping row", "random", "never"):
+    for words in ("mapping row", "random", "never", "sure and wrong"):
         assert words in done.output
 
 

@@ -77,7 +77,7 @@ class ScriptedRig:
         self.belief = next(self._films)
         return ShotResult("l", None, None, Counts(), "", ())
 
-    def fire(self, pulse: Pulse) -> ShotResult:
+    def fire(self, pulse: Pulse, whole_movie: bool = False) -> ShotResult:
         self.belief = Belief.unknown()
         return ShotResult("s", None, None, Counts(), "", ())
 
@@ -127,7 +127,7 @@ def test_a_shot_gives_what_a_plan_would_get():
     rig = Rig(Sample(FilmParameters(rows=20, columns=20)), Conditions(0.0, 0.05), seed=1)
     try:
         assert rig.look().state.is_empty
-        result = rig.fire(Pulse(amplitude_T=3.0, width_ps=30.0, theta_deg=20.0))
+        result = rig.fire(Pulse(amplitude_T=3.0, width_ps=30.0, theta_deg=20.0), whole_movie=True)
     finally:
         rig.close()
     assert result.problem == ""

@@ -25,7 +25,7 @@ LIVE_MOVIE = Movie(duration_ps=165, interval_ps=5)
 @pytest.mark.parametrize("movie", [PAPER_MOVIE, LONG_MOVIE, LIVE_MOVIE])
 def test_the_papers_examples(width, process, movie):
     shot = filmed_shot(0.36, Pulse(width_ps=width), movie)
-    truth, label, frames = classify_movie(iter(simulate(shot)), MovieClassifier())
+    truth, label, frames = classify_movie(iter(simulate(shot)), shot, MovieClassifier())
     assert truth == label == process
     assert len(frames) == len(movie.times_ps)
 
@@ -36,7 +36,7 @@ def test_a_film_upside_down_gets_the_same_verdict():
     shot = replace(
         filmed_shot(0.36, Pulse(width_ps=28, theta_deg=140), PAPER_MOVIE), start=film.spins
     )
-    truth, label, _ = classify_movie(iter(simulate(shot)), MovieClassifier())
+    truth, label, _ = classify_movie(iter(simulate(shot)), shot, MovieClassifier())
     assert truth == label == "switching"
 
 
@@ -75,8 +75,9 @@ def test_a_kept_movie_is_named_as_the_film_itself(tmp_path):
     named = process_diagram(40, widths, [0.36], data=tmp_path / "diagram.h5").classifier
     with MovieSet(tmp_path / "diagram.h5") as movies:
         for row, width in enumerate(widths):
-            spins = simulate(filmed_shot(0.36, Pulse(width_ps=width), PAPER_MOVIE))
-            truth, label, _ = classify_movie(iter(spins), MovieClassifier())
+            shot = filmed_shot(0.36, Pulse(width_ps=width), PAPER_MOVIE)
+            spins = simulate(shot)
+            truth, label, _ = classify_movie(iter(spins), shot, MovieClassifier())
             assert movies.labels[row] == truth
             assert np.abs(movies.sz(row) - spins[:, 2]).max() < 1.6e-5
             assert named[0][row] == label[0].upper()

@@ -15,6 +15,7 @@ from skyctl.cli import app
 from skyctl.errors import ModelError
 from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import FilmedMovie, MovieSet
+from skyctl.process import TRANSITIONS
 from skyctl.pulse import Pulse
 from skyctl.reproduce import movies as library
 from skyctl.reproduce.classifier import PAPER, reached, reproduce_classifier, targets
@@ -230,6 +231,7 @@ class MadeUpModel:
     def __init__(self):
         self.card = SimpleNamespace(classes=PROCESSES)
         self.shown: list[list[float]] = []
+        self.is_novel, self.transitions = False, np.zeros(TRANSITIONS)
 
     def watch(self, images, _times_ps, _pulse):
         self.shown.append([])
