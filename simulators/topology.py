@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from skyctl.process import BREATHING, Kind, process_of
+from skyctl.process import BREATHING, MIXED, Kind, process_of
 
 _CHARGE_TOLERANCE = 0.3
+_ALONG_Z = 0.5
+"""Least |S_z| of a background; a film that lies in its plane has none."""
 
 
 def topological_charge(spins: np.ndarray) -> float:
@@ -48,6 +50,8 @@ def film_truth(spins: np.ndarray) -> tuple[Kind, int]:
     background = 1 if np.median(sz) > 0 else -1
     charge = abs(topological_charge(spins))
     reversed_ = np.asarray(sz * background < 0)
+    if abs(float(np.median(sz))) < _ALONG_Z:
+        return "other", background
     if not reversed_.any():
         return ("empty" if charge < _CHARGE_TOLERANCE else "other"), background
     one = abs(charge - 1) < _CHARGE_TOLERANCE and _is_one_disc(reversed_)
@@ -73,8 +77,11 @@ def process_label(before: np.ndarray, after: np.ndarray) -> str:
     This is the simulator's truth: for reports, training and tests, never for a decision.
     """
     (start, sign), (end, sign_after) = film_truth(before), film_truth(after)
-    if start == "one" and end == "other" and sign == sign_after:
-        kept = topological_charge(after) - topological_charge(before)
-        if abs(kept) < _CHARGE_TOLERANCE:
+    if start == "one" and end != "empty":
+        before_q, after_q = topological_charge(before), topological_charge(after)
+        kept = abs(after_q - before_q * (1 if sign == sign_after else -1)) < _CHARGE_TOLERANCE
+        if end == "one" and not kept:  # of the other handedness
+            return MIXED
+        if end == "other" and kept and sign == sign_after:
             return BREATHING
     return process_of(start, end, sign != sign_after)

@@ -111,6 +111,7 @@ class Rig:
             self.film, publisher, imaging=noisy, field_calibration=sample.field_calibration
         )
         self._ends_early, self._movie = ends_early, movie
+        self._may_end = ends_early
         self._shots = 0
         self._hold = ""
         self.frames = 0
@@ -130,7 +131,7 @@ class Rig:
     def _take(self, news: Verdict | ShotResult) -> None:
         if isinstance(news, ShotResult):
             self._results.append(news)
-        elif news.early and self._ends_early:
+        elif news.early and self._may_end:
             self._driver.finish(news.shot)
 
     def look(self) -> ShotResult:
@@ -165,9 +166,8 @@ class Rig:
     def _film_shot(self, pulse: Pulse | None, whole_movie: bool = False) -> ShotResult:
         self._shots += 1
         shot = f"{self._shots}"
-        exposure = Exposure(
-            shot=shot, pulsed=pulse is not None, ends_early=self._ends_early and not whole_movie
-        )
+        self._may_end = self._ends_early and not whole_movie
+        exposure = Exposure(shot=shot, pulsed=pulse is not None, ends_early=self._may_end)
         self._driver.expose("bench", exposure, self._movie)
         if pulse:
             self._driver.fire(shot, pulse)
