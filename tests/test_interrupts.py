@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from bluesky import RunEngine
@@ -143,9 +144,9 @@ def test_nothing_fires_between_the_signal_and_the_end_of_the_plan():
     pulser.hold = lambda reason: (hold(reason), held.set())
 
     def plan():
-        yield from fire(pulser, PULSE)
+        yield from fire(SimpleNamespace(pulser=pulser, is_open=True), PULSE)
         assert held.wait(30)
-        yield from fire(pulser, PULSE)
+        yield from fire(SimpleNamespace(pulser=pulser, is_open=True), PULSE)
 
     with pytest.raises((RunEngineInterrupted, PulseRefused)):
         engine(plan())

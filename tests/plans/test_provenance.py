@@ -129,7 +129,8 @@ def test_other_frames_make_other_decisions(copy):
         frames[6:12] = 1.0  # of the first movie, before its verdict is certain
     report = replayed(copy)
     assert not report.identical
-    assert {"from_probabilities"} <= {each.reading for each in report.differences}
+    # Either the movie's probabilities differ or the life went another way before it was over.
+    assert {each.reading for each in report.differences} & {"from_probabilities", "decision"}
 
 
 @pytest.mark.parametrize("reading", ["proposal", "approval", "from_state", "model_sha256", "seed"])
