@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from skyctl.inference.model import MovieClassifier
 from skyctl.models.lives import CELLS, LifeShot, Movies
 from skyctl.pulse import Pulse
 
@@ -55,3 +56,8 @@ def _made_up():
 @pytest.fixture(name="made_up_shot", scope="session")
 def _made_up_shot():
     return made_up_shot
+
+
+@pytest.fixture(scope="session")
+def model():
+    return MovieClassifier()

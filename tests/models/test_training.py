@@ -49,7 +49,7 @@ def test_frames_one_by_one_give_what_the_whole_movie_gives(make):
 
 
 def test_it_learns_what_can_be_learned(made_up):
-    network, report = train_classifier(made_up(30), QUICK)
+    network, report = train_classifier(made_up(30), replace(QUICK, epochs=20))
     assert report.held_out == 2
     fresh = made_up(12, seed=1)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
