@@ -34,7 +34,7 @@ class PendingShots:
         self._device = device
         self._lock = threading.Condition()
         self._waiting: dict[str, _Wait] = {}
-        self._over: set[str] = set()
+        self._over: dict[str, Exception | None] = {}
 
     def knows(self, shot: str) -> bool:
         """Whether the shot is awaited or over."""
@@ -42,11 +42,12 @@ class PendingShots:
             return shot in self._waiting or shot in self._over
 
     def expect(self, shot: str, timeout_s: float, source: str) -> Status:
-        """A status that is done when the shot is over; fails with StreamError after a while."""
+        """A status that is done when the shot is over; fails with StreamError after a while, and
+        at once where nobody waits for that shot any more."""
         status = Status(self._device)
         with self._lock:
             if shot in self._over:
-                status.set_finished()
+                _end(status, self._over[shot])
                 return status
             wait = self._waiting.setdefault(shot, _Wait(timeout_s, source))
             wait.statuses.append(status)
@@ -55,19 +56,14 @@ class PendingShots:
 
     def finish(self, shot: str) -> None:
         """The shot is over."""
-        with self._lock:
-            self._over.add(shot)
-            wait = self._drop(shot)
-        for status in wait.statuses if wait else ():
-            status.set_finished()
+        self._end(shot, None)
 
     def fail(self, error: Exception) -> None:
         """Nothing awaited will come."""
         with self._lock:
-            waits = [self._drop(shot) for shot in list(self._waiting)]
-        for wait in waits:
-            for status in wait.statuses if wait else ():
-                status.set_exception(error)
+            shots = list(self._waiting)
+        for shot in shots:
+            self._end(shot, error)
 
     def pause(self) -> None:
         """Stop the clocks."""
@@ -92,23 +88,32 @@ class PendingShots:
         wait.timer.daemon = True
         wait.timer.start()
 
-    def _drop(self, shot: str) -> _Wait | None:
-        wait = self._waiting.pop(shot, None)
-        if wait:
-            wait.stop_clock()
-        self._lock.notify_all()
-        return wait
-
     def _expire(self, shot: str, asked: Status) -> None:
         with self._lock:
             wait = self._waiting.get(shot)
             if wait is None or wait.statuses[-1] is not asked:  # asked for again meanwhile
                 return
-            self._drop(shot)
-        for status in wait.statuses:
-            status.set_exception(
-                StreamError(
-                    f"{self._device.name}: shot {shot} not over after {wait.timeout_s:g} s. See "
-                    f"whether the source at {wait.source} runs and sends."
-                )
-            )
+        self._end(
+            shot,
+            StreamError(
+                f"{self._device.name}: shot {shot} not over after {wait.timeout_s:g} s. See "
+                f"whether the source at {wait.source} runs and sends."
+            ),
+        )
+
+    def _end(self, shot: str, error: Exception | None) -> None:
+        with self._lock:
+            self._over[shot] = error
+            wait = self._waiting.pop(shot, None)
+            if wait:
+                wait.stop_clock()
+            self._lock.notify_all()
+        for status in wait.statuses if wait else ():
+            _end(status, error)
+
+
+def _end(status: Status, error: Exception | None) -> None:
+    if error:
+        status.set_exception(error)
+    else:
+        status.set_finished()

@@ -1,13 +1,13 @@
 """Pieces of plans: they need an open run and staged devices. Compose your own plans of them."""
 
-import contextlib
 import uuid
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.utils import FailedStatus, Msg
+from bluesky.utils import Msg
+from ophyd.status import Status
 
 from skyctl.frame import Counts
 from skyctl.plans.protocols import Beamline
@@ -17,8 +17,6 @@ from skyctl.verdict import ShotResult
 FRAMES = "frames"
 LOOKS = "looks"
 PRIMARY = "primary"
-_FAILURES = 2
-_BETWEEN_FAILURES_S = 0.5
 
 Plan = Generator[Msg, Any, Any]
 T = TypeVar("T")
@@ -104,11 +102,13 @@ def film(beamline: Beamline, exposure: Exposure) -> Generator[Msg, Any, Filmed |
     yield from bps.wait(ready)
     if exposure.pulse:
         yield from _arm_rested(pulser, exposure.pulse, shot)
-    yield from bps.trigger(camera, group=_file(shot))
-    yield from bps.trigger(classifier, group=shot)
+    filmed, classified = _Awaited(camera), _Awaited(classifier)
+    yield from bps.trigger(filmed, group=_file(shot))
+    yield from bps.trigger(classified, group=shot)
     if exposure.pulse:
         yield from bps.trigger(pulser, group=shot)
-    if lost := (yield from _over(shot)):
+    yield from bps.wait(shot)
+    if lost := classified.problem:
         return Filmed(no_result(shot, lost), False)
     result = classifier.result
     return Filmed(result, True) if result and result.shot == shot else None
@@ -164,12 +164,12 @@ def _file(shot: str) -> str:
 
 def _on_disk(camera: Any) -> Generator[Msg, Any, str]:
     """Wait until the last movie is on disk; why that never comes, or ""."""
-    group = _file(str(camera.shot.get()))
+    group, written = _file(str(camera.shot.get())), _Awaited(camera)
     while True:  # a pause ends a wait that is not replayed
-        status = yield from bps.trigger(camera, group=group)
-        lost = yield from _over(group)
-        if lost or status is None or status.done:
-            return lost
+        status = yield from bps.trigger(written, group=group)
+        yield from bps.wait(group)
+        if status is None or status.done:
+            return written.problem
 
 
 def _arm_rested(pulser: Any, pulse: Pulse, shot: str) -> Plan:
@@ -178,17 +178,25 @@ def _arm_rested(pulser: Any, pulse: Pulse, shot: str) -> Plan:
     yield from bps.abs_set(pulser, pulse, shot=shot)
 
 
-def _over(group: str) -> Generator[Msg, Any, str]:
-    """Wait for a group; why it failed, or ""."""
-    try:
-        yield from bps.wait(group)
-    except FailedStatus as error:
-        problem = f"no end of its movie ({error.__cause__ or error})"
-    else:
-        return ""
-    # Camera and classifier give the movie up one after the other, and the RunEngine throws the
-    # second failure at whatever message is then under way: let that be this one.
-    for _ in range(_FAILURES):
-        with contextlib.suppress(FailedStatus):
-            yield from bps.sleep(_BETWEEN_FAILURES_S)
-    return problem
+class _Awaited:
+    """A device's trigger that is done when the device's movie is over or will never come.
+
+    The RunEngine throws a status that fails at whatever message is then under way, which may be
+    another's: a movie that is lost is told by ``problem`` instead, to whoever waited for it.
+    """
+
+    def __init__(self, device: Any) -> None:
+        self.name = device.name
+        self.problem = ""
+        self._device = device
+
+    def trigger(self) -> Status:
+        self.problem = ""
+        over = Status(self._device)
+        self._device.trigger().add_callback(lambda status: self._tell(status, over))
+        return over
+
+    def _tell(self, status: Any, over: Status) -> None:
+        if error := status.exception(timeout=0):
+            self.problem = f"no end of its movie ({error})"
+        over.set_finished()

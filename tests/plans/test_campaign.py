@@ -134,6 +134,27 @@ def test_a_movie_that_does_not_reach_the_disk_disarms_and_is_no_shot(
     assert len(fired) == len(set(fired)) == report.pulses
 
 
+@pytest.mark.parametrize("under_way", ["rewindable", "create", "read", "set", "trigger", "wait"])
+def test_whatever_is_under_way_when_a_movie_is_lost_the_task_ends_in_order(
+    engine, beamline, fired, monkeypatch, under_way
+):
+    movies, lost = beamline.camera._movies, []
+    finish = movies.finish
+    monkeypatch.setattr(movies, "finish", lambda shot: None if shot in fired[:1] else finish(shot))
+
+    def lose(message):
+        over = beamline.classifier.result
+        if fired and not lost and over and over.shot == fired[0] and message.command == under_way:
+            lost.append(message.command)
+            movies.fail(StreamError("the disk is full"))
+
+    engine.msg_hook = lose
+    report = engine(nudge(beamline, Nudger(shots=2))).plan_result
+    assert lost == [under_way]
+    assert any("the disk is full" in shot.problem for shot in report.shots)
+    assert len(fired) == len(set(fired)) == report.pulses
+
+
 def test_an_agent_is_asked_in_a_thread_and_documents_do_not_wait_for_it(engine, beamline, course):
     agent = Nudger(shots=1, slow_s=0.3)
     engine(nudge(beamline, agent))
