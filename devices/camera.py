@@ -16,7 +16,7 @@ from skyctl.devices.signals import LimitedSignal, StateSignal, SwitchSignal
 from skyctl.errors import StreamError
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.inference.streaming import StreamingClassifier
-from skyctl.pulse import Exposure, Movie
+from skyctl.pulse import Exposure, FrameSchedule
 from skyctl.recording import layout
 from skyctl.recording.files import Storage
 from skyctl.recording.writer import Recorder
@@ -33,7 +33,7 @@ class CameraDriver(Protocol):
 
     shape: tuple[int, ...]
 
-    def expose(self, run: str, exposure: Exposure, movie: Movie) -> None:
+    def expose(self, run: str, exposure: Exposure, movie: FrameSchedule) -> None:
         """Film at once, or be ready to film when the pulse comes."""
         ...
 
@@ -113,14 +113,14 @@ class FilmCamera(Device):
         self._hold = ""
 
     @property
-    def movie(self) -> Movie:
+    def movie(self) -> FrameSchedule:
         """What is filmed after a pulse."""
         duration: Any = self.duration_ps.get()
         interval: Any = self.interval_ps.get()
         quiet: Any = self.quiet_ps.get()
-        return Movie(duration_ps=duration, interval_ps=interval, quiet_ps=quiet)
+        return FrameSchedule(duration_ps=duration, interval_ps=interval, quiet_ps=quiet)
 
-    def film_like(self, movie: Movie) -> None:
+    def film_like(self, movie: FrameSchedule) -> None:
         """Film as in this movie from now on."""
         self.duration_ps.put(movie.duration_ps)
         self.interval_ps.put(movie.interval_ps)

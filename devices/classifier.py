@@ -1,4 +1,4 @@
-"""StreamClassifier: the verdict on a movie, and what the camera saw of the film, as signals."""
+"""ClassifierDevice: the verdict on a movie, and what the camera saw of the film, as signals."""
 
 import math
 import time
@@ -21,7 +21,7 @@ from skyctl.verdict import ShotResult, Verdict
 _NOT_LOOKED = "the film was not looked at yet"
 
 
-class StreamClassifier(Device):
+class ClassifierDevice(Device):
     """Classifies every movie of a hub; ``trigger()`` is done with the result of the prepared shot.
 
     It is also an interlock of the pulser (``hold_reason``): it holds fire until the film was seen,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from skyctl.errors import PulseRefused, StreamError
 from skyctl.frame import ShotStart
-from skyctl.pulse import Exposure, Movie, Pulse
+from skyctl.pulse import Exposure, FrameSchedule, Pulse
 from skyctl.recording.reader import Recording
 from skyctl.recording.replay import Clock, Pace, RecordedShot, recorded_shots
 from skyctl.stream.publisher import Publisher
@@ -68,7 +68,7 @@ class ReplayedSample:
         self._recording, self._publisher, self._diverging = recording, publisher, diverging
         self._clock = Clock(pace)
         self._left = list(recorded_shots(recording))
-        self._armed: tuple[str, Exposure, Movie] | None = None
+        self._armed: tuple[str, Exposure, FrameSchedule] | None = None
         self._sending = self._finished = ""
         self._jobs: queue.Queue[tuple[RecordedShot, ShotStart] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="skyctl-replayed", daemon=True)
@@ -84,7 +84,7 @@ class ReplayedSample:
         recorded = {k: v for k, v in self._recording.header.items() if k != "model"}
         return {**recorded, "replayed_run": self._recording.run}
 
-    def expose(self, run: str, exposure: Exposure, movie: Movie) -> None:
+    def expose(self, run: str, exposure: Exposure, movie: FrameSchedule) -> None:
         """Camera: send the recorded look, or be ready for the pulse of this shot."""
         if exposure.pulsed:
             self._armed = (run, exposure, movie)
@@ -132,7 +132,7 @@ class ReplayedSample:
         self._jobs.put(None)
         self._thread.join()
 
-    def _next(self, name: str, pulse: Pulse | None, movie: Movie | None) -> RecordedShot:
+    def _next(self, name: str, pulse: Pulse | None, movie: FrameSchedule | None) -> RecordedShot:
         """Take the recorded shot that answers; StreamError where none does."""
         named = [shot for shot in self._left if shot.start.shot == name]
         candidates = named or self._left
@@ -178,7 +178,7 @@ class ReplayedSample:
         return self._finished == shot
 
 
-def _words(pulse: Pulse | None, movie: Movie | None) -> str:
+def _words(pulse: Pulse | None, movie: FrameSchedule | None) -> str:
     if pulse is None:
         return "a look"
     # every digit: two pulses that print alike would make a riddle of the message

@@ -14,10 +14,10 @@ from skyctl.devices.camera import CameraDriver
 from skyctl.devices.pulser import PulseDriver
 from skyctl.errors import PulseRefused
 from skyctl.frame import Frame, ShotStart
-from skyctl.pulse import Exposure, Movie, Pulse
-from skyctl.simulators.imaging import Imaging
-from skyctl.simulators.sample_film import SampleFilm
-from skyctl.simulators.spread import Sample
+from skyctl.pulse import Exposure, FrameSchedule, Pulse
+from skyctl.simulators.instrument.imaging import Imaging
+from skyctl.simulators.instrument.spread import DrawnSample
+from skyctl.simulators.physics.film import PulsedFilm
 from skyctl.stream.publisher import Publisher
 
 _log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class SimulatedSample:
 
     def __init__(
         self,
-        film: SampleFilm,
+        film: PulsedFilm,
         publisher: Publisher,
         *,
         component: Literal["sz", "spins"] = "sz",
@@ -69,12 +69,14 @@ class SimulatedSample:
         elif imaging:
             self.shape = imaging.image_shape(p.rows, p.columns)
         self._imaging, self._movies = imaging, 0
-        self._sample = Sample(p, field_calibration)
+        self._sample = DrawnSample(p, field_calibration)
         self.error: Exception | None = None
         self._film, self._publisher, self._settle_ps = film, publisher, settle_ps
-        self._armed: tuple[str, Exposure, Movie] | None = None
+        self._armed: tuple[str, Exposure, FrameSchedule] | None = None
         self._filming = self._finished = ""
-        self._jobs: queue.Queue[tuple[Pulse | None, tuple[str, Exposure, Movie] | None] | None]
+        self._jobs: queue.Queue[
+            tuple[Pulse | None, tuple[str, Exposure, FrameSchedule] | None] | None
+        ]
         self._jobs = queue.Queue()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="skyctl-sample", daemon=True)
@@ -90,7 +92,7 @@ class SimulatedSample:
             "field_calibration": self._sample.field_calibration,
         }
 
-    def expose(self, run: str, exposure: Exposure, movie: Movie) -> None:
+    def expose(self, run: str, exposure: Exposure, movie: FrameSchedule) -> None:
         """Camera: film at once, or with the pulse of this shot."""
         job = (run, exposure, movie)
         if exposure.pulsed:
@@ -154,7 +156,7 @@ class SimulatedSample:
                 self._jobs.task_done()
         self._jobs.task_done()
 
-    def _run(self, pulse: Pulse | None, job: tuple[str, Exposure, Movie] | None) -> None:
+    def _run(self, pulse: Pulse | None, job: tuple[str, Exposure, FrameSchedule] | None) -> None:
         if job:
             self._film_movie(pulse, *job)
         elif pulse:
@@ -165,7 +167,9 @@ class SimulatedSample:
             if self._film.parameters.temperature_K > 0:
                 self._film.advance(_THERMAL_PS)  # relaxing took the heat out
 
-    def _film_movie(self, pulse: Pulse | None, run: str, exposure: Exposure, movie: Movie) -> None:
+    def _film_movie(
+        self, pulse: Pulse | None, run: str, exposure: Exposure, movie: FrameSchedule
+    ) -> None:
         times = movie.times_ps if pulse else [0.0]
         shot = exposure.shot
         # A movie may end before its pulse, which acts to its end all the same.

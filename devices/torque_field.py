@@ -9,8 +9,8 @@ from ophyd.utils import ReadOnlyError
 from skyctl.devices.signals import StateSignal
 from skyctl.errors import ModelError
 from skyctl.frame import Frame
-from skyctl.inference.torque import TorqueNetwork
-from skyctl.simulators.itinerant import checked_spins
+from skyctl.inference.torque_network import TorqueNetwork
+from skyctl.simulators.itinerant.electrons import checked_spins
 from skyctl.stream.hub import Consumer, Hub
 
 

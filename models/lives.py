@@ -25,10 +25,10 @@ from skyctl.inference.kernels_shape import resample
 from skyctl.process import Kind, transition
 from skyctl.pulse import Pulse, Spot
 from skyctl.recording.files import check_room
-from skyctl.simulators.film import Film, FilmParameters
-from skyctl.simulators.spread import Sample, SampleSpread
-from skyctl.simulators.state import StateError, replace_whole
-from skyctl.simulators.topology import film_truth
+from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
+from skyctl.simulators.lattice.files import StateError, replace_whole
+from skyctl.simulators.lattice.film import Film, FilmParameters
+from skyctl.simulators.physics.topology import film_truth
 
 Part = Literal["training", "calibration", "test"]
 _PARTS: tuple[Part, ...] = (*["training"] * 7, *["calibration"] * 2, "test")  # pyright: ignore[reportAssignmentType]
@@ -104,13 +104,13 @@ def live(seed: int, narrow: bool = False) -> list[LifeShot]:
     return shots
 
 
-def _narrow_sample(rng: np.random.Generator) -> Sample:
+def _narrow_sample(rng: np.random.Generator) -> DrawnSample:
     temperature_K = float(rng.uniform(0, 1.5)) if rng.random() < 0.12 else 0.0
     film = FilmParameters(temperature_K=temperature_K)
     return SampleSpread().draw(int(rng.integers(2**31)), film)
 
 
-def _sample(rng: np.random.Generator) -> Sample:
+def _sample(rng: np.random.Generator) -> DrawnSample:
     side = int(rng.choice(_SIDES, p=_SIDE_SHARES)) if rng.random() < 0.2 else 100
     damping = float(np.exp(rng.uniform(np.log(0.03), np.log(0.6))))
     temperature_K = float(rng.uniform(0, 1.5)) if rng.random() < 0.12 else 0.0

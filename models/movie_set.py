@@ -25,11 +25,11 @@ from skyctl import __version__
 from skyctl.pulse import Pulse
 from skyctl.recording.files import check_room, let_go
 from skyctl.recording.salvage import health
-from skyctl.simulators.engines import Integrator
-from skyctl.simulators.film import FilmParameters
-from skyctl.simulators.movies import Shot, process_in
-from skyctl.simulators.state import StateError, open_to_write, replace_whole
-from skyctl.simulators.topology import topological_charge
+from skyctl.simulators.lattice.engines import Integrator
+from skyctl.simulators.lattice.files import StateError, open_to_write, replace_whole
+from skyctl.simulators.lattice.film import FilmParameters
+from skyctl.simulators.lattice.movies import MovieSpec, process_in
+from skyctl.simulators.physics.topology import topological_charge
 
 PHYSICS = 2
 """Counted up whenever a change of the simulators changes their movies: older sets then no longer
@@ -66,7 +66,7 @@ class FilmedMovie:
         return digest.hexdigest()
 
 
-def film_movie(shot: Shot, frames: Iterator[np.ndarray]) -> FilmedMovie:
+def film_movie(shot: MovieSpec, frames: Iterator[np.ndarray]) -> FilmedMovie:
     """Keep of a movie what a set stores; ``look`` of ``simulate_batch``.
 
     frames : (3, rows, columns) each. Raises ValueError for spins that are not finite.
@@ -113,7 +113,7 @@ class MovieSet:
     def plan(
         cls,
         path: Path | str,
-        shots: Sequence[Shot],
+        shots: Sequence[MovieSpec],
         *,
         integrator: Integrator = "heun",
         precision: Literal["f8", "f4"] = "f4",
@@ -203,7 +203,7 @@ class MovieSet:
         """Rows that are not done."""
         return np.flatnonzero(~self.done).tolist()
 
-    def shot(self, row: int) -> Shot:
+    def shot(self, row: int) -> MovieSpec:
         """The shot of a row, as it was planned."""
         return _shot_from_json(self._shots[row], self._file)
 
@@ -373,7 +373,7 @@ def _plan_sha256(settings: dict[str, Any], texts: list[str]) -> str:
     return digest.hexdigest()
 
 
-def _shot_to_json(shot: Shot, arrays: dict[str, np.ndarray]) -> str:
+def _shot_to_json(shot: MovieSpec, arrays: dict[str, np.ndarray]) -> str:
     """A shot as text, the same for the same shot; its arrays are put into ``arrays``."""
 
     def named(array: np.ndarray) -> dict[str, str]:
@@ -396,7 +396,7 @@ def _shot_to_json(shot: Shot, arrays: dict[str, np.ndarray]) -> str:
     return json.dumps(plain, sort_keys=True, default=lambda number: number.item())
 
 
-def _shot_from_json(text: str, file: h5py.File) -> Shot:
+def _shot_from_json(text: str, file: h5py.File) -> MovieSpec:
     plain = json.loads(text)
 
     def array(value: Any) -> Any:
@@ -406,7 +406,7 @@ def _shot_from_json(text: str, file: h5py.File) -> Shot:
         return stored[value["array"]][:]
 
     parameters = plain["parameters"]
-    return Shot(
+    return MovieSpec(
         FilmParameters(**{**parameters, "bias_T": tuple(parameters["bias_T"])}),
         plain["times_ps"],
         Pulse(**plain["pulse"]) if plain["pulse"] else None,

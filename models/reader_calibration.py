@@ -21,10 +21,10 @@ from skyctl import __version__
 from skyctl.errors import FilmUnreadable
 from skyctl.inference.reader import Calibration, Evidence, read_with_evidence
 from skyctl.process import KINDS as STATES
-from skyctl.simulators.film import Film, FilmParameters
-from skyctl.simulators.imaging import Imaging
-from skyctl.simulators.spread import SampleSpread
-from skyctl.simulators.topology import film_truth
+from skyctl.simulators.instrument.imaging import Imaging
+from skyctl.simulators.instrument.spread import SampleSpread
+from skyctl.simulators.lattice.film import Film, FilmParameters
+from skyctl.simulators.physics.topology import film_truth
 
 FIRST_SEED = 4_000_000_000
 """Seeds from here on are the calibration's: a test of the reader takes others."""

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from skyctl.errors import SkyctlError
 from skyctl.models.movie_set import PHYSICS, FilmedMovie, MovieSet, film_movie
-from skyctl.simulators.engines import Integrator
-from skyctl.simulators.movies import Shot, simulate_batch
+from skyctl.simulators.lattice.engines import Integrator
+from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
 
 Device = Literal["cpu", "cuda"]
 _CUDA_BATCH = 256
@@ -94,7 +94,7 @@ def _by_threads(
 
 
 def simulate_rows(
-    shots: list[Shot], physics: int, precision: Literal["f8", "f4"], integrator: Integrator,
+    shots: list[MovieSpec], physics: int, precision: Literal["f8", "f4"], integrator: Integrator,
     device: Device,
 ) -> list[FilmedMovie]:  # fmt: skip
     """What a Dask worker does: some movies of a set, on one thread or one GPU."""

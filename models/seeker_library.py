@@ -29,12 +29,12 @@ from skyctl import __version__
 from skyctl.agents.outcome import OUTCOMES, likeliest, outcome_of, signals
 from skyctl.belief import Belief
 from skyctl.process import Kind
-from skyctl.pulse import Movie, Pulse
-from skyctl.simulators.film import Film
-from skyctl.simulators.movies import Shot, simulate_batch
-from skyctl.simulators.spread import PulseSpread, Sample, SampleSpread
-from skyctl.simulators.state import MovieFile
-from skyctl.simulators.topology import film_truth
+from skyctl.pulse import FrameSchedule, Pulse
+from skyctl.simulators.instrument.spread import DrawnSample, PulseSpread, SampleSpread
+from skyctl.simulators.lattice.files import MovieFile
+from skyctl.simulators.lattice.film import Film
+from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
+from skyctl.simulators.physics.topology import film_truth
 from skyctl.verdict import FilmState
 
 FIRST_SEED = 1_000_000_000
@@ -42,7 +42,7 @@ FIRST_SEED = 1_000_000_000
 SHOTS_PER_FILM = 30
 PULSES = PulseSpread(amplitude_T=(2.0, 3.0), theta_deg=(25.0, 68.0), width_ps=(10.0, 28.0))
 """Where switching was found: below it films breathe or break up, above it they collapse."""
-MOVIE = Movie(duration_ps=165.0, interval_ps=5.0)
+MOVIE = FrameSchedule(duration_ps=165.0, interval_ps=5.0)
 _SETTLED_PS = 100.0
 _LARGE_SITES = 500
 
@@ -80,9 +80,9 @@ class LibraryShots:
 class PlannedShot:
     """A shot of the library: what is fired at which sample, and what is to be simulated for it."""
 
-    sample: Sample
+    sample: DrawnSample
     pulse: Pulse
-    shot: Shot
+    shot: MovieSpec
 
 
 def library_shots(count: int, first: int = 0) -> Iterator[PlannedShot]:
@@ -107,7 +107,9 @@ def library_shots(count: int, first: int = 0) -> Iterator[PlannedShot]:
         sample = replace(sample, parameters=parameters)
         pulse = PULSES.draw(FIRST_SEED + i)
         times = (*MOVIE.times_ps, max(MOVIE.duration_ps, _end_ps(pulse)) + _SETTLED_PS)
-        yield PlannedShot(sample, pulse, Shot(parameters, times, sample.delivered(pulse), spins))
+        yield PlannedShot(
+            sample, pulse, MovieSpec(parameters, times, sample.delivered(pulse), spins)
+        )
 
 
 def _end_ps(pulse: Pulse) -> float:
@@ -115,7 +117,7 @@ def _end_ps(pulse: Pulse) -> float:
     return pulse.peak_ps + 4 * pulse.width_ps
 
 
-def watch(shot: Shot, frames: Iterator[np.ndarray]) -> tuple[np.ndarray, FilmState, FilmState]:
+def watch(shot: MovieSpec, frames: Iterator[np.ndarray]) -> tuple[np.ndarray, FilmState, FilmState]:
     """Mean S_z over the movie (frames,), and the film before the pulse and when it has settled.
 
     Stops as soon as no more can come: an empty film stays empty, large domains stay domains.
@@ -173,7 +175,7 @@ def make_library(
     with MovieFile(path, (len(MOVIE.times_ps),), about) as file:
         waiting: deque[PlannedShot] = deque()
 
-        def shots() -> Iterator[Shot]:
+        def shots() -> Iterator[MovieSpec]:
             for planned in library_shots(count, len(file)):
                 waiting.append(planned)
                 yield planned.shot
@@ -357,7 +359,7 @@ def _write(
     progress()
 
 
-def _numbers(sample: Sample) -> tuple[float, ...]:
+def _numbers(sample: DrawnSample) -> tuple[float, ...]:
     p = sample.parameters
     couplings = (p.damping, p.moment_muB, p.anisotropy_meV, p.dmi_meV)
     return (*couplings, sample.field_calibration)

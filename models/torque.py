@@ -1,8 +1,8 @@
 """Networks that predict the torque on the spins of an itinerant magnet.
 
 All take spins (films, 3, rows, columns) on the flattened triangular lattice
-(``skyctl.simulators.itinerant``) and give what of the electrons' field is perpendicular to them, in
-units of its mean over the training set. The lattice is periodic and of any size.
+(``skyctl.simulators.itinerant.electrons``) and give what of the electrons' field is perpendicular
+to them, in units of its mean over the training set. The lattice is periodic and of any size.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skyctl.inference.torque import FEWEST_SITES
+from skyctl.inference.torque_network import FEWEST_SITES
 
 REDUCED_WIDTHS = (16, 32, 48, 64)
 PAPER_WIDTHS = (64, 128, 256, 512)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
-from skyctl.simulators.itinerant import (
+from skyctl.simulators.itinerant.electrons import (
     FOUR_TWISTS,
     Electrons,
     equilibrium,
@@ -28,8 +28,8 @@ from skyctl.simulators.itinerant import (
     random_spins,
     skyrmion_lattice,
 )
-from skyctl.simulators.itinerant_film import FieldOfSpins, midpoint_step
-from skyctl.simulators.state import StateError, open_to_write, replace_whole
+from skyctl.simulators.itinerant.film import FieldOfSpins, midpoint_step
+from skyctl.simulators.lattice.files import StateError, open_to_write, replace_whole
 
 Kind = Literal["lattice", "quench"]
 KINDS: tuple[Kind, ...] = ("lattice", "quench")

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from skyctl.errors import ModelError
-from skyctl.inference.torque import FEWEST_SITES, LATTICE, TorqueNetwork
+from skyctl.inference.torque_network import FEWEST_SITES, LATTICE, TorqueNetwork
 from skyctl.models.onnx_file import write_onnx
 from skyctl.models.torque import HexagonConv, across, wrap
 from skyctl.models.torque_training import TorqueScore
-from skyctl.simulators.itinerant import Electrons, random_spins
+from skyctl.simulators.itinerant.electrons import Electrons, random_spins
 
 _PARITY = 1e-4  # of the mean field: ONNX Runtime adds in another order
 

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from skyctl.inference.torque import TorqueNetwork
+from skyctl.inference.torque_network import TorqueNetwork
 from skyctl.models.torque import REDUCED_WIDTHS, EquivariantNetwork, PaperNetwork
 from skyctl.models.torque_data import (
     KINDS,

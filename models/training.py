@@ -228,7 +228,7 @@ def draw_batch(
 
 def frame_times(first_ps: float, quiet_ps: float, interval_ps: int, end_ps: float) -> np.ndarray:
     """When frames are taken, (frames,): every ``interval_ps`` to ``end_ps``, but until ``quiet_ps``
-    as a `skyctl.pulse.Movie` has it."""
+    as a `skyctl.pulse.FrameSchedule` has it."""
     wide_ps = max(QUIET_INTERVAL_PS, interval_ps)
     before = np.arange(first_ps, np.floor(quiet_ps), wide_ps)
     begin_ps = max(np.floor(quiet_ps), first_ps)

@@ -17,7 +17,7 @@ from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import TaskReport, cycle
 from skyctl.pulse import Pulse
-from skyctl.simulators.film import FilmParameters
+from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.verdict import FilmState, ShotResult, Verdict
 
 DOCUMENTS = "documents.jsonl"

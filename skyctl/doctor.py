@@ -16,7 +16,7 @@ from skyctl.errors import SkyctlError, StreamError
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
-from skyctl.pulse import Movie, Pulse
+from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.recording.layout import COUNTS
 from skyctl.recording.reader import Recording
 from skyctl.stream.hub import Consumer, Event, Hub
@@ -118,7 +118,9 @@ def _try_stream(model: MovieClassifier, report: Report) -> None:
     hub.subscribe(consumer)
     image = np.random.default_rng(0).uniform(-1, 1, (100, 100)).astype(np.float32)
     try:
-        publisher.start(ShotStart("doctor", "s", Pulse(width_ps=8), Movie(), _FRAMES, image.shape))
+        publisher.start(
+            ShotStart("doctor", "s", Pulse(width_ps=8), FrameSchedule(), _FRAMES, image.shape)
+        )
         for index in range(_FRAMES):
             publisher.frame(Frame("doctor", "s", index, 0.0, time.time_ns(), image))
         publisher.end("doctor", "s")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from skyctl.pulse import Movie, Pulse
+from skyctl.pulse import FrameSchedule, Pulse
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ShotStart:
     run: str
     shot: str
     pulse: Pulse | None
-    movie: Movie
+    movie: FrameSchedule
     expected_frames: int
     shape: tuple[int, ...]
     number: int = field(default=0, compare=False)

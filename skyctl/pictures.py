@@ -11,9 +11,9 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from skyctl.diagram import Diagram
 from skyctl.recording.reader import Recording
-from skyctl.simulators.standard_problem import Sp4Run
+from skyctl.simulators.thin.standard_problem import Sp4Run
+from skyctl.studies.process_diagram import Diagram
 
 _FRAMES = 8
 _COLOURS = {"B": "#4477aa", "S": "#ee6677", "C": "#ccbb44", "M": "#dddddd"}

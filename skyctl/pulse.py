@@ -1,4 +1,4 @@
-"""Pulse: what is fired. Movie: when the camera looks."""
+"""Pulse: what is fired. FrameSchedule: when the camera looks."""
 
 import math
 
@@ -58,7 +58,7 @@ QUIET_INTERVAL_PS = 20.0
 """Time between frames while nothing happens; classifiers take no longer one."""
 
 
-class Movie(BaseModel):
+class FrameSchedule(BaseModel):
     """When the camera looks: frames at 0, interval, 2·interval … duration.
 
     The default is the paper's: 8 frames, every 15 ps to 105 ps. Before ``quiet_ps``, where a pulse

@@ -14,7 +14,7 @@ from bluesky import RunEngine
 from bluesky.utils import Msg
 from ophyd.utils import LimitError
 
-from skyctl.agents.characterise import SampleGuess
+from skyctl.agents.characteriser import SampleGuess
 from skyctl.agents.library import SwitchBelief
 from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.devices.guard import Envelope, Spent
@@ -25,9 +25,9 @@ from skyctl.plans.mapping import MapReport
 from skyctl.plans.modes import dry_run
 from skyctl.plans.protocols import Beamline as AnyBeamline
 from skyctl.pulse import Pulse
-from skyctl.simulators.empty_film import empty_film_mean_sz
-from skyctl.simulators.film import FilmParameters
-from skyctl.simulators.spread import Sample
+from skyctl.simulators.instrument.spread import DrawnSample
+from skyctl.simulators.lattice.empty_film import empty_film_mean_sz
+from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.verdict import ShotResult
 
 _NOT_FOR_TWINS = ("oversight", "on_task", "md")
@@ -111,7 +111,7 @@ def guesses(
     seed: int = 0,
     belief: SwitchBelief | None = None,
     film: FilmParameters | None = None,
-) -> list[Sample]:
+) -> list[DrawnSample]:
     """Samples that may be the one under the camera.
 
     belief : what its shots said so far (``PulseMemory.switching``); None is before the first
@@ -128,13 +128,13 @@ def guesses(
     return [sample_of(SampleGuess(*(float(value) for value in row)), film) for row in rows]
 
 
-def sample_of(guess: SampleGuess, film: FilmParameters | None = None) -> Sample:
+def sample_of(guess: SampleGuess, film: FilmParameters | None = None) -> DrawnSample:
     """The simulated sample of a guess; ``film`` as in `guesses`."""
     parameters = replace(
         film or FilmParameters(), damping=guess.damping, moment_muB=guess.moment_muB,
         anisotropy_meV=guess.anisotropy_meV, dmi_meV=guess.dmi_meV,
     )  # fmt: skip
-    return Sample(parameters, guess.field_calibration)
+    return DrawnSample(parameters, guess.field_calibration)
 
 
 def twin_mean_sz(sample: SampleGuess, pulse: Pulse, times_ps: np.ndarray) -> np.ndarray:
@@ -146,7 +146,7 @@ def rehearse(
     plan: Callable[..., Generator[Msg, Any, Any]],
     arguments: dict[str, Any],
     beamline: AnyBeamline,
-    samples: Sequence[Sample],
+    samples: Sequence[DrawnSample],
     *,
     start: Literal["empty", "skyrmion"] = "empty",
     seed: int = 0,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import integrate
 
-from skyctl.pulse import Exposure, Movie, Pulse, Spot
+from skyctl.pulse import Exposure, FrameSchedule, Pulse, Spot
 
 bounded = settings(deadline=None, max_examples=100)
 angles = st.floats(-360, 360)
@@ -70,18 +70,18 @@ def test_a_pulse_survives_json():
 
 
 def test_the_default_movie_is_the_papers():
-    assert Movie().times_ps == [0, 15, 30, 45, 60, 75, 90, 105]
+    assert FrameSchedule().times_ps == [0, 15, 30, 45, 60, 75, 90, 105]
 
 
 @bounded
 @given(count=st.integers(1, 500), interval=st.floats(0.1, 50))
 def test_a_movie_has_its_last_frame_whatever_the_rounding(count, interval):
-    movie = Movie(duration_ps=(count - 1) * interval, interval_ps=interval)
+    movie = FrameSchedule(duration_ps=(count - 1) * interval, interval_ps=interval)
     assert len(movie.times_ps) == count
 
 
 def test_a_movie_ends_before_its_duration_when_the_interval_does_not_divide_it():
-    assert Movie(duration_ps=10, interval_ps=4).times_ps == [0, 4, 8]
+    assert FrameSchedule(duration_ps=10, interval_ps=4).times_ps == [0, 4, 8]
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "shot\n", "a\0", "Schuß", " lead"])
@@ -91,9 +91,9 @@ def test_names_that_a_file_could_garble_are_refused(name):
 
 
 def test_a_movie_has_few_frames_before_the_pulse_where_it_may():
-    movie = Movie(duration_ps=60, interval_ps=5, quiet_ps=40)
+    movie = FrameSchedule(duration_ps=60, interval_ps=5, quiet_ps=40)
     assert movie.times_ps == [0, 20, 40, 45, 50, 55, 60]
     assert [movie.time_ps(i) for i in range(7)] == movie.times_ps
-    assert Movie(duration_ps=60, interval_ps=5).times_ps == [5.0 * i for i in range(13)]
-    assert Movie(duration_ps=30, interval_ps=10, quiet_ps=50).times_ps == [0, 20, 30]
-    assert Movie(duration_ps=60, interval_ps=30, quiet_ps=50).times_ps == [0, 30, 50]
+    assert FrameSchedule(duration_ps=60, interval_ps=5).times_ps == [5.0 * i for i in range(13)]
+    assert FrameSchedule(duration_ps=30, interval_ps=10, quiet_ps=50).times_ps == [0, 20, 30]
+    assert FrameSchedule(duration_ps=60, interval_ps=30, quiet_ps=50).times_ps == [0, 30, 50]

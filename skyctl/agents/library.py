@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from skyctl.agents.outcome import OUTCOMES, Outcome, Signals, likeliest
+from skyctl.agents.outcome import OUTCOMES, Outcome, SzSignals, likeliest
 from skyctl.errors import SkyctlError
 from skyctl.pulse import Pulse
 
@@ -115,7 +115,7 @@ class Evidence:
 
     pulse: int
     outcomes: tuple[float, ...]
-    signals: Signals
+    signals: SzSignals
 
     @property
     def outcome(self) -> Outcome:
@@ -240,7 +240,7 @@ class SwitchBelief:
         for shot in saved["shots"]:
             values = [math.nan if v is None else float(v) for v in shot["signals"]]
             outcomes = tuple(float(each) for each in shot["outcomes"])
-            belief.saw(Evidence(int(shot["pulse"]), outcomes, Signals(*values)))
+            belief.saw(Evidence(int(shot["pulse"]), outcomes, SzSignals(*values)))
         belief._sizes = [(int(shots), float(size)) for shots, size in saved["sizes"]]
         return belief
 

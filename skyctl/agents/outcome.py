@@ -53,7 +53,7 @@ def told_kind(belief: Belief) -> Kind | None:
 
 
 @dataclass(frozen=True)
-class Signals:
+class SzSignals:
     """What the film's mean S_z did after a pulse; it is counted against the background before it.
 
     flip_ps : from the pulse's peak to when half of the film had turned over; NaN where it did not
@@ -65,7 +65,7 @@ class Signals:
     furthest: float
 
 
-NOT_SEEN = Signals(math.nan, math.nan)
+NOT_SEEN = SzSignals(math.nan, math.nan)
 """Of a movie of which nothing is known."""
 
 
@@ -76,7 +76,7 @@ def signals(
     peak_ps: float,
     *,
     whole: bool = True,
-) -> Signals:
+) -> SzSignals:
     """Read the signals off the mean S_z (frames,) of a movie's frames at ``times_ps`` (frames,).
 
     It is measured in units of the first frame's, since noise that is cut off, and a gain that
@@ -91,7 +91,7 @@ def signals(
     if not turned[0] <= -_FAINT:
         return NOT_SEEN
     turned = turned / -turned[0]
-    return Signals(
+    return SzSignals(
         flip_ps=_rising_through_0(times_ps, turned) - peak_ps,
         furthest=float((1 + turned.max()) / 2) if whole else math.nan,
     )

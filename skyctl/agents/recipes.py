@@ -30,7 +30,7 @@ class RecipeSeeker(TargetSeeker):
 class RandomSeeker(TargetSeeker):
     """Switches with pulses drawn uniformly; writes and erases as `TargetSeeker`.
 
-    seed : of the pulses; the ranges are those of `skyctl.simulators.spread.PulseSpread`
+    seed : of the pulses; the ranges are those of `skyctl.simulators.instrument.spread.PulseSpread`
     """
 
     name = "random"

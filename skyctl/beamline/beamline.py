@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from skyctl.devices.camera import FilmCamera
-from skyctl.devices.classifier import StreamClassifier
+from skyctl.devices.classifier import ClassifierDevice
 from skyctl.devices.decisions import DecisionLog
 from skyctl.devices.guard import Envelope, Guard, Spent
 from skyctl.devices.pulser import Pulser
@@ -17,7 +17,7 @@ from skyctl.devices.simulated import SampleDriver
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
-from skyctl.pulse import Movie, Pulse
+from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.recording.files import Storage
 from skyctl.stream.hub import Hub
 from skyctl.stream.metrics import HubCollector, MetricsServer
@@ -38,7 +38,7 @@ class Beamline(Generic[SampleT]):
 
     pulser: Pulser
     camera: FilmCamera
-    classifier: StreamClassifier
+    classifier: ClassifierDevice
     decisions: DecisionLog
     sample: SampleT
     streaming: StreamingClassifier
@@ -138,7 +138,7 @@ def assemble(
             }
             metrics = MetricsServer(HubCollector(hub, latencies), port=metrics_port)
         undo.pop_all()
-    classifier = StreamClassifier(
+    classifier = ClassifierDevice(
         name="classifier", streaming=streaming, hub=hub, timeout_s=timeout_s
     )
     camera = FilmCamera(
@@ -168,7 +168,7 @@ def warm_up(model: MovieClassifier, shape: tuple[int, ...]) -> None:
     It goes through a streaming classifier of its own: no belief, count or listener hears of it.
     """
     streaming = StreamingClassifier(model)
-    movie = Movie(duration_ps=5.0, interval_ps=5.0)
+    movie = FrameSchedule(duration_ps=5.0, interval_ps=5.0)
     streaming.handle(ShotStart("warm-up", "1", Pulse(width_ps=1.0), movie, 2, shape))
     for index, level in enumerate((0.8, 0.9)):
         image = np.full(shape, -level, np.float32)

@@ -12,9 +12,9 @@ from skyctl.devices.simulated import SETTLE_PS, SETTLED_T, SimulatedSample
 from skyctl.inference.model import MovieClassifier
 from skyctl.pulse import Pulse
 from skyctl.recording.files import Storage
-from skyctl.simulators.film import Film, FilmParameters
-from skyctl.simulators.imaging import Imaging
-from skyctl.simulators.sample_film import SampleFilm
+from skyctl.simulators.instrument.imaging import Imaging
+from skyctl.simulators.lattice.film import Film, FilmParameters
+from skyctl.simulators.physics.film import PulsedFilm
 from skyctl.stream.publisher import Publisher
 
 _SMALL = 8
@@ -36,7 +36,7 @@ def simulated_beamline(
     field_calibration: float = 1.0,
     anisotropy_map: np.ndarray | None = None,
     seed: int = 0,
-    film: SampleFilm | None = None,
+    film: PulsedFilm | None = None,
     component: Literal["sz", "spins"] = "sz",
     settle_ps: float = SETTLE_PS,
     storage: Storage | None = None,
@@ -48,8 +48,8 @@ def simulated_beamline(
     ``film`` is a film of one's own (a ``TorqueFilm``, say), as it stands; left out, a ``Film`` is
     made of ``parameters``, ``start``, ``device``, ``anisotropy_map`` and ``seed``. The sample's
     are ``component`` and ``settle_ps``.
-    ``imaging`` and ``field_calibration`` are the sample's, as in SimulatedSample; a Sample drawn
-    from skyctl.simulators.spread.SampleSpread has parameters and calibration. ``anisotropy_map``
+    ``imaging`` and ``field_calibration`` are the sample's, as in SimulatedSample; a DrawnSample
+    of skyctl.simulators.instrument.spread has parameters and calibration. ``anisotropy_map``
     (pinning defects) and ``seed`` (thermal noise) are the film's. ``spent`` is what was fired
     before, besides what the ledger says. The rest is as in `assemble`.
 
@@ -96,7 +96,7 @@ def _film(
     return film
 
 
-def _compile(film: SampleFilm) -> None:
+def _compile(film: PulsedFilm) -> None:
     """Have a film do all that a shot does, so that its kernels are compiled before one begins."""
     for _ in film.frames(Pulse(width_ps=0.01, peak_ps=0.0), [0.0, 0.02]):
         pass

@@ -7,13 +7,13 @@ import numpy as np
 
 from skyctl.bench.machine import ROUNDS, median_rate
 from skyctl.pulse import Pulse
-from skyctl.simulators.engines import make_engine, noise_key
-from skyctl.simulators.film import (
+from skyctl.simulators.lattice.engines import make_engine, noise_key
+from skyctl.simulators.lattice.film import (
     MAX_STEP_PS,
     Film,
     FilmParameters,
     bloch_skyrmion,
-    make_stretch,
+    make_span,
 )
 
 
@@ -35,7 +35,7 @@ def cuda_speed(seconds: float) -> list[dict[str, Any]]:
     cuda = _cuda()
     if not cuda.is_available():
         return []
-    from skyctl.simulators.kernels_cuda import PASS_VALUES
+    from skyctl.simulators.lattice.kernels_cuda import PASS_VALUES
 
     name = cuda.get_current_device().name
     copied = memory_floor()
@@ -91,15 +91,15 @@ def _cuda_rate(precision: str, side: int, batch: int, seconds: float) -> float:
     spins = bloch_skyrmion(side, side, radius=12)
     engine.write(np.broadcast_to(spins, (batch, *spins.shape)))
     span_ps = 5.0
-    stretch = make_stretch(
+    span = make_span(
         parameters, Film(parameters).coefficients(), Pulse(width_ps=28), 40.0, span_ps, MAX_STEP_PS,
         anisotropy_map=None, key=noise_key(0), first_step=0,
     )  # fmt: skip
 
     def once() -> int:
-        engine.advance([stretch] * batch)
+        engine.advance([span] * batch)
         _cuda().synchronize()
-        return stretch.steps * side * side * batch
+        return span.steps * side * side * batch
 
     once()
     return median_rate(once, seconds)

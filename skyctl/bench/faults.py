@@ -20,7 +20,7 @@ import numpy as np
 import zmq
 
 from skyctl.frame import Frame, ShotEnd, ShotStart
-from skyctl.pulse import Movie
+from skyctl.pulse import FrameSchedule
 from skyctl.stream import wire
 from skyctl.stream.hub import Consumer, Event, Hub
 from skyctl.stream.publisher import Publisher
@@ -64,7 +64,7 @@ def free_address() -> str:
 def message(kind: str, shot: str, number: int, clock_ns: int | None = None) -> bytes | bytearray:
     """A start of, or an end after, ``number`` frames; or frame ``number``."""
     if kind == "start":
-        return wire.encode_start(ShotStart(RUN, shot, None, Movie(), number, _SHAPE))
+        return wire.encode_start(ShotStart(RUN, shot, None, FrameSchedule(), number, _SHAPE))
     if kind == "end":
         return wire.encode_end(RUN, shot, number)
     now = time.time_ns() if clock_ns is None else clock_ns
@@ -77,7 +77,7 @@ def _publish(
     """The source process: one movie, and word of each frame that ZeroMQ took."""
     publisher = Publisher(address, timeout_s=_PATIENCE_S)
     told.put(("bound", publisher.address))
-    publisher.start(ShotStart(RUN, shot, None, Movie(), promised, _SHAPE))
+    publisher.start(ShotStart(RUN, shot, None, FrameSchedule(), promised, _SHAPE))
     for index in range(frames):
         time.sleep(1 / rate)
         jump_ns = int(jump_s * 1e9) if index >= frames // 2 else 0

@@ -14,7 +14,7 @@ from skyctl.bench.machine import machine
 from skyctl.frame import Frame, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
-from skyctl.pulse import Movie, Pulse
+from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.stream.publisher import Publisher
 from skyctl.verdict import ShotResult, Verdict
@@ -117,7 +117,7 @@ def _send(ready: Any, rate: float, frames: int) -> None:
     ready.put(publisher.address)
     rng = np.random.default_rng(0)
     images = rng.uniform(-1, 1, (_MOVIE_FRAMES, 100, 100)).astype(np.float32)
-    movie = Movie(duration_ps=165, interval_ps=5)
+    movie = FrameSchedule(duration_ps=165, interval_ps=5)
     due = time.perf_counter()
     for shot in range(-(-frames // _MOVIE_FRAMES)):
         name = f"bench-{shot}"

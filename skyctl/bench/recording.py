@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from skyctl.frame import Frame, ShotEnd, ShotStart
-from skyctl.pulse import Movie
+from skyctl.pulse import FrameSchedule
 from skyctl.recording.files import Storage
 from skyctl.recording.writer import FLUSH_FRAMES, Recorder
 from skyctl.stream.hub import Consumer
@@ -118,7 +118,7 @@ def _loop(
 
 def _recorder(place: Path, name: str, frames: int, compression: Compression) -> Recorder:
     recorder = Recorder(place / name, "bench", SHAPE, storage=Storage(compression))
-    recorder.handle(ShotStart("bench", "shot", None, Movie(), frames, SHAPE))
+    recorder.handle(ShotStart("bench", "shot", None, FrameSchedule(), frames, SHAPE))
     return recorder
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from skyctl.bench.cuda import cuda_speed
 from skyctl.bench.machine import ROUNDS, machine, rate
 from skyctl.pulse import Pulse, Spot
-from skyctl.simulators import llg
-from skyctl.simulators.beside_spirit import spirit_film, spirit_installed
-from skyctl.simulators.film import MAX_STEP_PS, Film, FilmParameters
-from skyctl.simulators.movies import Shot, simulate_batch
-from skyctl.simulators.verification import spirit_difference
+from skyctl.simulators.lattice.film import MAX_STEP_PS, Film, FilmParameters
+from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
+from skyctl.simulators.physics import llg
+from skyctl.simulators.proof.beside_spirit import spirit_film, spirit_installed
+from skyctl.simulators.proof.verification import spirit_difference
 
 _SPOT = Spot(x=50, y=50, sigma=8)
 
@@ -157,7 +157,7 @@ def _film_work(case: Case) -> tuple[Callable[[], None], int]:
     options: dict[str, Any] = {"precision": case.precision, "integrator": case.integrator}
     if case.batch > 1:
         shots = [
-            Shot(replace(p, damping=0.2 + 0.02 * i), [span_ps], pulse, "empty", seed=i)
+            MovieSpec(replace(p, damping=0.2 + 0.02 * i), [span_ps], pulse, "empty", seed=i)
             for i in range(case.batch)
         ]
 

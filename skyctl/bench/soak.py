@@ -10,7 +10,7 @@ import numpy as np
 
 from skyctl.bench.machine import machine
 from skyctl.frame import Frame, ShotEnd, ShotStart
-from skyctl.pulse import Movie
+from skyctl.pulse import FrameSchedule
 from skyctl.stream.accounting import LatencyHistogram
 from skyctl.stream.hub import Consumer, Event, Hub
 from skyctl.stream.publisher import Publisher
@@ -110,7 +110,7 @@ def _send(told: Any, rate: float, side: int, shots: int) -> None:
     due, sent = time.perf_counter(), 0
     for shot in range(shots):
         name = f"soak-{shot}"
-        publisher.start(ShotStart("soak", name, None, Movie(), _MOVIE_FRAMES, image.shape))
+        publisher.start(ShotStart("soak", name, None, FrameSchedule(), _MOVIE_FRAMES, image.shape))
         for index in range(_MOVIE_FRAMES):
             due += 1 / rate
             time.sleep(max(0.0, due - time.perf_counter()))

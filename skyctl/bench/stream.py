@@ -20,7 +20,7 @@ import zmq
 from skyctl.bench.loop import loop_latency
 from skyctl.bench.machine import ROUNDS, machine
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
-from skyctl.pulse import Movie
+from skyctl.pulse import FrameSchedule
 from skyctl.stream.hub import Consumer, Event, Hub
 from skyctl.stream.publisher import QUEUED_BYTES, Publisher
 from skyctl.stream.sources.transports import QUEUED_MESSAGES
@@ -128,7 +128,7 @@ def _send_stream(bound: Any, go: Any, address: str, side: int, frames: int) -> N
     bound.put(publisher.address)
     go.wait()
     images = np.random.default_rng(0).uniform(-1, 1, (_DISTINCT, side, side)).astype(np.float32)
-    publisher.start(ShotStart("bench", "s", None, Movie(), frames, (side, side)))
+    publisher.start(ShotStart("bench", "s", None, FrameSchedule(), frames, (side, side)))
     for index in range(frames):
         image = images[index % _DISTINCT]
         publisher.frame(Frame("bench", "s", index, 5.0 * index, time.time_ns(), image))

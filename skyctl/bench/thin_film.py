@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from skyctl.bench.machine import machine
-from skyctl.simulators.standard_problem import (
+from skyctl.simulators.thin.film import MU0_T_M_PER_A, SP4_FIELDS_T, ThinFilmParameters
+from skyctl.simulators.thin.standard_problem import (
     reference_s_state,
     reference_series,
     run_standard_problem,
 )
-from skyctl.simulators.thin_film import MU0_T_M_PER_A, SP4_FIELDS_T, ThinFilmParameters
 
 
 def thin_film_speed(peer_ps: float) -> dict[str, Any]:

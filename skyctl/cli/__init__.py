@@ -16,7 +16,7 @@ from skyctl.cli.common import console
 from skyctl.cli.cycle import bench_characterise, bench_cycle
 from skyctl.cli.demo import demo
 from skyctl.cli.ledger import ledger_app
-from skyctl.cli.many import diagram, movies
+from skyctl.cli.movies import diagram, movies
 from skyctl.cli.reader import bench_reader, train_reader
 from skyctl.cli.recordings import recover, replay
 from skyctl.cli.reproduce import reproduce_app
@@ -24,7 +24,7 @@ from skyctl.cli.run import run
 from skyctl.cli.seeking import train_seeker
 from skyctl.cli.simulate import simulate
 from skyctl.cli.stream import doctor, keys, split
-from skyctl.cli.torque import bench_torque, reproduce_torque, train_torque
+from skyctl.cli.torque_network import bench_torque, reproduce_torque, train_torque
 from skyctl.cli.train import train_app
 from skyctl.cli.verify import verify
 

@@ -118,7 +118,7 @@ def bench_classifier(
 
     One thread, features included. Two minutes; 8 bits need the extra "train".
     """
-    from skyctl.bench.classifier import classifier_table
+    from skyctl.bench.verdicts import classifier_table
 
     with explained():
         with console.status("") as status:

@@ -30,7 +30,7 @@ def bench_cycle(
 
     Ends with 1 when a pulse was fired twice or outside the envelope. Ten minutes.
     """
-    from skyctl.bench.cycle import cycle_with_faults
+    from skyctl.studies.faulty_cycle import cycle_with_faults
 
     with explained(), tempfile.TemporaryDirectory() as folder, progress_bar("tasks") as progress:
         bar = progress.add_task("cycling", total=3 * cycles)
@@ -66,7 +66,7 @@ def bench_characterise(
     json_file: JsonFile = None,
 ) -> None:
     """Error of what the plan characterise says of samples never seen. Half a minute a sample."""
-    from skyctl.bench.characterise import CONDITIONS, characterising
+    from skyctl.studies.characteriser import CONDITIONS, characterising
 
     with explained():
         with progress_bar("samples") as progress:

@@ -49,8 +49,8 @@ def reproduce_classifier(
     except ImportError as error:
         complain(f"{error}: install skyctl with its extra 'train' (in a checkout: make test)")
         raise typer.Exit(1) from error
-    from skyctl.reproduce.classifier import reproduce_classifier as reproduce
-    from skyctl.reproduce.movies import PRESETS
+    from skyctl.studies.classifier_paper import reproduce_classifier as reproduce
+    from skyctl.studies.classifier_paper_movies import PRESETS
 
     with explained(), progress_bar("") as bars:
 
@@ -70,7 +70,7 @@ def reproduce_classifier(
 
 
 def _show(result: dict[str, Any]) -> None:
-    from skyctl.reproduce.classifier import percent
+    from skyctl.studies.classifier_paper import percent
 
     found = {"paper": result["targets"], **result["targets_of_others"]}
     table = Table("named as the truth", "target")

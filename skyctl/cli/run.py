@@ -99,7 +99,7 @@ def run(
     from skyctl.demo import DOCUMENTS
     from skyctl.inference.model import MovieClassifier
     from skyctl.plans.modes import Oversight
-    from skyctl.simulators.spread import Sample, SampleSpread
+    from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
 
     folder = out or Path("runs") / f"run-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     logging.getLogger("bluesky").setLevel(logging.CRITICAL)
@@ -107,7 +107,7 @@ def run(
     with explained():
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        film = SampleSpread().draw(sample) if sample is not None else Sample(_nominal())
+        film = SampleSpread().draw(sample) if sample is not None else DrawnSample(_nominal())
         oversight = Oversight(mode, ask_at_terminal, batch=batch, timeout_s=timeout)
         with simulated_beamline(
             folder, parameters=film.parameters, field_calibration=film.field_calibration,
@@ -155,7 +155,7 @@ def run(
 
 
 def _nominal() -> Any:
-    from skyctl.simulators.film import FilmParameters
+    from skyctl.simulators.lattice.film import FilmParameters
 
     return FilmParameters()
 

@@ -24,11 +24,11 @@ from skyctl.cli.common import (
 from skyctl.errors import SkyctlError
 
 if TYPE_CHECKING:
-    from skyctl.inference.torque import TorqueCard
-    from skyctl.pulse import Movie, Pulse
-    from skyctl.simulators.imaging import Imaging
-    from skyctl.simulators.itinerant_film import TorqueFilm
-    from skyctl.simulators.sample_film import SampleFilm
+    from skyctl.inference.torque_network import TorqueCard
+    from skyctl.pulse import FrameSchedule, Pulse
+    from skyctl.simulators.instrument.imaging import Imaging
+    from skyctl.simulators.itinerant.film import TorqueFilm
+    from skyctl.simulators.physics.film import PulsedFilm
 
 
 def simulate(
@@ -130,11 +130,11 @@ def simulate(
         _simulate_standard_problem(field, s_state, tolerance, json_file, png)
         return
     from skyctl.pictures import Strip, film_strip
-    from skyctl.pulse import Movie, Pulse, Spot
-    from skyctl.simulators.film import Film, FilmParameters
-    from skyctl.simulators.imaging import Imaging
-    from skyctl.simulators.spread import Sample, SampleSpread
-    from skyctl.simulators.state import check_target, load_film, save_film
+    from skyctl.pulse import FrameSchedule, Pulse, Spot
+    from skyctl.simulators.instrument.imaging import Imaging
+    from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
+    from skyctl.simulators.lattice.files import check_target, load_film, save_film
+    from skyctl.simulators.lattice.film import Film, FilmParameters
 
     try:
         place = None
@@ -150,7 +150,7 @@ def simulate(
             amplitude_T=amplitude, width_ps=width, theta_deg=theta, phi_deg=phi, peak_ps=peak,
             spot=place,
         )  # fmt: skip
-        movie = Movie(duration_ps=duration, interval_ps=interval)
+        movie = FrameSchedule(duration_ps=duration, interval_ps=interval)
         imaging = Imaging(
             gaussian_noise=noise, photons=photons, blur_sites=blur, pixels=_pixels(pixels),
             drift_sites_per_ps=_drift(drift), seed=seed,
@@ -164,7 +164,7 @@ def simulate(
         )
         if damping is not None:
             parameters = replace(parameters, damping=damping)
-        sample = Sample(parameters)
+        sample = DrawnSample(parameters)
         if sample_seed is not None:
             spread = SampleSpread() if damping is None else SampleSpread(damping=None)
             sample = spread.draw(sample_seed, parameters)
@@ -173,7 +173,7 @@ def simulate(
             check_target(save)
         if resume:
             film = load_film(resume, device=device, threads=threads)
-            sample = Sample(film.parameters)
+            sample = DrawnSample(film.parameters)
         else:
             film = Film(
                 sample.parameters, precision=precision, device=device, threads=threads,
@@ -218,14 +218,14 @@ def simulate(
 
 def _process(film: Any, before: Any) -> str:
     """What the movie did to a film that was ``before``."""
-    from skyctl.simulators.movies import Shot, process_in
+    from skyctl.simulators.lattice.movies import MovieSpec, process_in
 
-    shot = Shot(film.parameters, [0.0], anisotropy_map=film.anisotropy_map)
+    shot = MovieSpec(film.parameters, [0.0], anisotropy_map=film.anisotropy_map)
     return process_in(shot, before, film.spins)
 
 
 def _filmed(
-    film: "SampleFilm", pulse: "Pulse", movie: "Movie", imaging: "Imaging", title: str
+    film: "PulsedFilm", pulse: "Pulse", movie: "FrameSchedule", imaging: "Imaging", title: str
 ) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
     """Fire and film, print the table of it; of each frame its numbers and its image."""
     table = Table("t (ps)", "<S_x>", "<S_y>", "<S_z>", "charge", title=title)
@@ -245,7 +245,7 @@ def _filmed(
     return rows, images
 
 
-def _captions(movie: "Movie") -> list[str]:
+def _captions(movie: "FrameSchedule") -> list[str]:
     return [f"{time_ps:g} ps" for time_ps in movie.times_ps]
 
 
@@ -259,8 +259,8 @@ def _itinerant_film(
     seed: int,
 ) -> tuple["TorqueFilm", "TorqueCard"]:
     from skyctl.inference.model import shipped_model
-    from skyctl.inference.torque import SHIPPED_TORQUE, TorqueNetwork
-    from skyctl.simulators.itinerant_film import ItinerantFilmParameters, TorqueFilm
+    from skyctl.inference.torque_network import SHIPPED_TORQUE, TorqueNetwork
+    from skyctl.simulators.itinerant.film import ItinerantFilmParameters, TorqueFilm
 
     network = TorqueNetwork(torque or shipped_model(SHIPPED_TORQUE), device)
     parameters = ItinerantFilmParameters(rows=size, columns=size, temperature_K=temperature)
@@ -277,7 +277,7 @@ def _simulate_itinerant(
     film: "TorqueFilm",
     card: "TorqueCard",
     pulse: "Pulse",
-    movie: "Movie",
+    movie: "FrameSchedule",
     imaging: "Imaging",
     json_file: Path | None,
     png: Path | None,
@@ -347,7 +347,7 @@ def _simulate_standard_problem(
     json_file: Path | None,
     png: Path | None,
 ) -> None:
-    from skyctl.simulators.standard_problem import reference_series, run_standard_problem
+    from skyctl.simulators.thin.standard_problem import reference_series, run_standard_problem
 
     with explained():
         with progress_bar("frames") as progress:
@@ -380,7 +380,7 @@ def _simulate_standard_problem(
 
 def _pinning(text: str | None, parameters: Any, seed: int) -> np.ndarray | None:
     """Read "COUNT,STRENGTH,RADIUS" into an anisotropy map."""
-    from skyctl.simulators.spread import pinning_map
+    from skyctl.simulators.instrument.spread import pinning_map
 
     if text is None:
         return None

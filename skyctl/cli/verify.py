@@ -31,7 +31,7 @@ def verify(
     Ends with status 0 when every check that this machine can do passes, else 1.
     Example: skyctl verify --only order --only energy-drift
     """
-    from skyctl.simulators.verification import Outcome, choose
+    from skyctl.simulators.proof.verification import Outcome, choose
 
     try:
         checks = choose(full, only or ())

@@ -7,7 +7,7 @@ from typing import Any
 from bluesky.utils import Msg
 
 from skyctl.agents.campaign import Campaign
-from skyctl.agents.characterise import Characterisation, Characteriser, Predict
+from skyctl.agents.characteriser import Characterisation, Characteriser, Predict
 from skyctl.agents.seeker import PulseMemory
 from skyctl.plans.campaign import pursue
 from skyctl.plans.modes import Oversight

@@ -12,7 +12,7 @@ import numpy as np
 
 from skyctl.errors import RecordingError
 from skyctl.frame import Frame, ShotEnd, ShotStart
-from skyctl.pulse import Movie, Pulse
+from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.recording import layout
 from skyctl.recording.files import Storage
 from skyctl.recording.salvage import Health, Padded, health
@@ -185,7 +185,7 @@ def _end(start: ShotStart, row: np.void | None) -> ShotEnd:
     return ShotEnd(start.run, start.shot, None if sent < 0 else sent, ended_early=ended_early)
 
 
-def parse_header(text: bytes) -> tuple[Pulse | None, Movie, tuple[int, ...], bool]:
+def parse_header(text: bytes) -> tuple[Pulse | None, FrameSchedule, tuple[int, ...], bool]:
     """A shot's pulse, movie and frame shape, and whether it may end early, from the JSON in its
     row; in older recordings none may.
 
@@ -202,7 +202,7 @@ def parse_header(text: bytes) -> tuple[Pulse | None, Movie, tuple[int, ...], boo
             raise ValueError(f"may_end_early {str(may_end_early)[:32]}")
         return (
             Pulse.model_validate(pulse) if pulse else None,
-            Movie.model_validate(header["movie"]),
+            FrameSchedule.model_validate(header["movie"]),
             shape,
             may_end_early,
         )

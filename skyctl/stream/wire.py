@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skyctl.errors import ForeignMessage, StreamError, UndecodableMessage
 from skyctl.frame import Frame, ShotEnd, ShotStart
-from skyctl.pulse import PRINTABLE, Movie, Pulse
+from skyctl.pulse import PRINTABLE, FrameSchedule, Pulse
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 """No frame we know is larger (4000 × 4000, 32 bits); a stranger cannot make us allocate more."""
@@ -66,7 +66,7 @@ class _UserData(BaseModel):
 
 class _StartData(_UserData):
     pulse: Pulse | None
-    movie: Movie
+    movie: FrameSchedule
     expected_frames: int = Field(strict=True, ge=0, le=MOST_FRAMES)
     shape: tuple[_Side, _Side] | tuple[Literal[3], _Side, _Side]
     number: int = Field(default=0, strict=True, ge=0, lt=2**63)

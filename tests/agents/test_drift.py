@@ -4,7 +4,7 @@ import pytest
 
 from skyctl.agents.drift import DriftWatch
 from skyctl.agents.library import Evidence
-from skyctl.agents.outcome import OUTCOMES, Signals, certain
+from skyctl.agents.outcome import OUTCOMES, SzSignals, certain
 from skyctl.agents.seeker import PulseMemory
 
 
@@ -18,7 +18,7 @@ def shoot(memory, sample, times, first_pulse=0):
     library = memory.switching.library
     for pulse in range(first_pulse, first_pulse + times):
         outcome = OUTCOMES[int(library.chances[sample, pulse].argmax())]
-        seen = Signals(library.flip_ps[sample, pulse], library.furthest[sample, pulse])
+        seen = SzSignals(library.flip_ps[sample, pulse], library.furthest[sample, pulse])
         memory.switching.saw_skyrmion(round(float(2.718281828 ** library.log_size[sample])))
         memory.switching.saw(Evidence(pulse, tuple(certain(outcome)), seen))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skyctl.agents.library import Evidence, LibraryError, SwitchBelief, SwitchingLibrary
-from skyctl.agents.outcome import OUTCOMES, Signals, certain
+from skyctl.agents.outcome import OUTCOMES, SzSignals, certain
 from skyctl.devices.guard import Envelope, Guard
 
 
@@ -55,7 +55,7 @@ def test_many_shots_leave_some_weight_to_other_samples(shipped):
     belief = SwitchBelief(shipped)
     likeliest = shipped.chances[0].argmax(1)
     for pulse in range(0, len(shipped.pulses), 4):
-        expected = Signals(shipped.flip_ps[0, pulse], shipped.furthest[0, pulse])
+        expected = SzSignals(shipped.flip_ps[0, pulse], shipped.furthest[0, pulse])
         belief.saw(Evidence(pulse, tuple(certain(OUTCOMES[likeliest[pulse]])), expected))
     assert belief.weights.argmax() == 0
     assert belief.weights.max() > 0.9
@@ -73,7 +73,7 @@ def test_one_skyrmion_seen_often_is_one_observation(shipped):
 def test_shots_taken_alone_are_a_belief_of_their_own(shipped):
     """With the sizes that were seen between them, and no others."""
     whole, alone = SwitchBelief(shipped), SwitchBelief(shipped)
-    shots = [Evidence(pulse, (0.1, 0.6, 0.3, 0.0), Signals(5.0, np.nan)) for pulse in range(6)]
+    shots = [Evidence(pulse, (0.1, 0.6, 0.3, 0.0), SzSignals(5.0, np.nan)) for pulse in range(6)]
     for number, shot in enumerate(shots):
         whole.saw_skyrmion(40 + number)
         whole.saw(shot)

@@ -12,8 +12,8 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.plans import classify_shot, erase
 from skyctl.pulse import Exposure, Pulse
 from skyctl.recording.reader import Recording
-from skyctl.simulators.film import FilmParameters
-from skyctl.simulators.imaging import Imaging
+from skyctl.simulators.instrument.imaging import Imaging
+from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.stream.sources.array10 import Array10Parser
 from skyctl.stream.sources.dectris import DectrisParser
 from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport

@@ -12,7 +12,7 @@ from skyctl.beamline import simulated_beamline
 from skyctl.devices.camera import FilmCamera
 from skyctl.errors import PulseRefused, RecordingError, StreamError
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
-from skyctl.pulse import Exposure, Movie, Pulse
+from skyctl.pulse import Exposure, FrameSchedule, Pulse
 from skyctl.recording.reader import Recording
 from skyctl.recording.replay import replay
 from skyctl.verdict import Verdict
@@ -429,7 +429,7 @@ def test_a_movie_of_another_shape_than_the_recording_holds_fire_until_a_whole_on
     rows, columns = beamline.sample.shape
     run, side = camera._run, (rows // 2, columns // 2)
     counts = Counts(received=8)
-    start = ShotStart(run, "binned", None, Movie(), 8, side)
+    start = ShotStart(run, "binned", None, FrameSchedule(), 8, side)
     camera._recorder.handle(start)
     for index in range(8):
         frame = Frame(run, "binned", index, 5.0 * index, 0, np.zeros(side, np.float32))

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from skyctl.belief import Belief, Told
-from skyctl.devices.classifier import StreamClassifier
+from skyctl.devices.classifier import ClassifierDevice
 from skyctl.errors import ModelError, PulseRefused
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
-from skyctl.pulse import Exposure, Movie, Pulse
+from skyctl.pulse import Exposure, FrameSchedule, Pulse
 from skyctl.verdict import FilmState, ShotResult, Verdict
 
 PULSE = Pulse(amplitude_T=2.0, width_ps=8.0)
@@ -115,7 +115,7 @@ def test_a_broken_model_holds_fire_and_says_so(staged, monkeypatch):
 
 
 def test_a_result_that_never_comes_fails_naming_the_source(beamline):
-    impatient = StreamClassifier(
+    impatient = ClassifierDevice(
         name="impatient", streaming=beamline.streaming, hub=beamline.hub, timeout_s=0.1
     )
     with pytest.raises(ModelError, match="no exposure prepared"):
@@ -276,7 +276,7 @@ def test_a_sure_belief_needs_no_look_after_a_mixed_verdict(staged):
 def test_a_movie_of_somebody_else_moves_no_belief(staged):
     look(staged, "look")
     before = staged.streaming.belief
-    start = ShotStart("theirs", "x", None, Movie(), 1, (100, 100))
+    start = ShotStart("theirs", "x", None, FrameSchedule(), 1, (100, 100))
     staged.streaming.handle(start)
     image = np.full((100, 100), 0.97, np.float32)
     staged.streaming.handle(Frame("theirs", "x", 0, 0.0, 1, image, 7))

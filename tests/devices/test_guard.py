@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyctl.bench.proposals import Sent, fuzz_pulser, unbooked, unsafe
 from skyctl.devices.guard import REFUSALS, Envelope, Guard, Spent
 from skyctl.devices.guard import settings as plain
 from skyctl.devices.pulser import Pulser
 from skyctl.errors import PulseRefused
 from skyctl.pulse import Pulse, Spot
+from skyctl.studies.hostile_proposals import Sent, fuzz_pulser, unbooked, unsafe
 
 PULSE = Pulse(amplitude_T=2.0, width_ps=10.0)
 SPOT = Spot(x=50, y=50, sigma=6)

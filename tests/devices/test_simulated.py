@@ -11,9 +11,9 @@ from skyctl.errors import PulseRefused, StreamError
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
-from skyctl.pulse import Exposure, Movie, Pulse
-from skyctl.simulators.film import Film, FilmParameters
-from skyctl.simulators.imaging import Imaging
+from skyctl.pulse import Exposure, FrameSchedule, Pulse
+from skyctl.simulators.instrument.imaging import Imaging
+from skyctl.simulators.lattice.film import Film, FilmParameters
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.stream.publisher import Publisher
 
@@ -49,7 +49,7 @@ def sample():
 
 
 def test_a_movie_has_the_frames_and_times_that_were_asked_for(sample):
-    movie = Movie(duration_ps=20.0, interval_ps=5.0)
+    movie = FrameSchedule(duration_ps=20.0, interval_ps=5.0)
     sample.expose("run", Exposure(shot="a"), movie)
     sample.fire("a", Pulse(width_ps=4.0))
     sample.wait_settled()
@@ -62,7 +62,7 @@ def test_a_movie_has_the_frames_and_times_that_were_asked_for(sample):
 
 def test_a_look_is_one_frame_and_leaves_the_film_alone(sample):
     before = sample.spins()
-    sample.expose("run", Exposure(shot="look", pulsed=False), Movie())
+    sample.expose("run", Exposure(shot="look", pulsed=False), FrameSchedule())
     sample.wait_settled()
     (frame,) = sample._publisher.frames
     np.testing.assert_array_equal(frame.data, before[2])
@@ -73,21 +73,21 @@ def test_a_look_is_one_frame_and_leaves_the_film_alone(sample):
 def test_a_pulse_acts_to_its_end(sample, filmed):
     assert abs(sample.charge()) == pytest.approx(0.94, abs=0.05)
     if filmed == "in part":
-        sample.expose("run", Exposure(shot="a"), Movie(duration_ps=10.0, interval_ps=5.0))
+        sample.expose("run", Exposure(shot="a"), FrameSchedule(duration_ps=10.0, interval_ps=5.0))
     sample.fire("a", ERASE)
     sample.wait_settled()
     assert abs(sample.charge()) < 0.1
 
 
 def test_a_camera_armed_for_another_shot_does_not_film_this_one(sample):
-    sample.expose("run", Exposure(shot="a"), Movie())
+    sample.expose("run", Exposure(shot="a"), FrameSchedule())
     sample.fire("b", Pulse(width_ps=4.0))
     sample.wait_settled()
     assert sample._publisher.frames == []
 
 
 def test_a_cancelled_exposure_films_nothing(sample):
-    sample.expose("run", Exposure(shot="a"), Movie())
+    sample.expose("run", Exposure(shot="a"), FrameSchedule())
     assert sample.cancel() == "a"
     assert sample.cancel() == ""
     sample.fire("a", Pulse(width_ps=4.0))
@@ -100,7 +100,7 @@ def test_a_sample_that_stopped_refuses_the_next_pulse(sample, monkeypatch):
         raise StreamError("no hub")
 
     monkeypatch.setattr(sample._publisher, "start", unheard)
-    sample.expose("run", Exposure(shot="look", pulsed=False), Movie())
+    sample.expose("run", Exposure(shot="look", pulsed=False), FrameSchedule())
     sample.wait_settled()
     with pytest.raises(PulseRefused, match="stopped \\(no hub\\)"):
         sample.fire("a", ERASE)
@@ -124,7 +124,7 @@ def test_a_bad_ledger_builds_no_beamline(tmp_path):
 
 def test_vector_frames_carry_all_spins():
     sample = SimulatedSample(Film(precision="f4"), NotingPublisher(), component="spins")
-    sample.expose("run", Exposure(shot="look", pulsed=False), Movie())
+    sample.expose("run", Exposure(shot="look", pulsed=False), FrameSchedule())
     sample.wait_settled()
     sample.close()
     assert sample._publisher.frames[0].data.shape == (3, 100, 100)
@@ -140,7 +140,9 @@ def small_sample():
         sample = SimulatedSample(film, publisher, settle_ps=5.0, **options)
         made.append(sample)
         for shot in shots:
-            sample.expose("run", Exposure(shot=shot), Movie(duration_ps=45.0, interval_ps=5.0))
+            sample.expose(
+                "run", Exposure(shot=shot), FrameSchedule(duration_ps=45.0, interval_ps=5.0)
+            )
             sample.fire(shot, Pulse(width_ps=4.0, peak_ps=20.0))
         sample.wait_settled()
         return sample
@@ -203,7 +205,7 @@ def test_a_dropped_frame_is_a_gap_that_the_stream_reports(small_sample):
         np.testing.assert_array_equal(frame.data, plain.frames[frame.index].data)
 
 
-@pytest.mark.parametrize("movie", [Movie(duration_ps=45.0, interval_ps=5.0), None])
+@pytest.mark.parametrize("movie", [FrameSchedule(duration_ps=45.0, interval_ps=5.0), None])
 def test_a_pulse_delivers_what_the_calibration_makes_of_it(movie):
     def fire(amplitude_T, calibration):
         publisher = NotingPublisher()
@@ -277,7 +279,7 @@ def pulsed():
         publisher.sample = sample
         made.append(sample)
         exposure = Exposure(shot="a", ends_early=True)
-        sample.expose("run", exposure, Movie(duration_ps=45.0, interval_ps=5.0))
+        sample.expose("run", exposure, FrameSchedule(duration_ps=45.0, interval_ps=5.0))
         sample.fire("a", Pulse(amplitude_T=4.0, width_ps=8.0, peak_ps=20.0))
         sample.wait_settled()
         return sample
@@ -293,7 +295,9 @@ def test_a_movie_that_is_ended_exposes_no_more_and_says_so(pulsed):
     assert [frame.index for frame in publisher.frames] == [0, 1, 2, 3]
     assert (publisher.promised, publisher.ended_early) == ([4], [True])
     assert (publisher.open.expected_frames, publisher.open.may_end_early) == (10, True)
-    sample.expose("run", Exposure(shot="a", pulsed=False), Movie())  # the next one is another
+    sample.expose(
+        "run", Exposure(shot="a", pulsed=False), FrameSchedule()
+    )  # the next one is another
     sample.wait_settled()
     assert (publisher.promised, publisher.ended_early) == ([4, 1], [True, False])
 
@@ -316,7 +320,7 @@ def test_a_movie_told_too_late_or_another_one_told_is_whole(pulsed, publisher):
     assert len(publisher.frames) == 10
     assert (publisher.promised, publisher.ended_early) == ([10], [False])
     sample.finish("a")  # it is over
-    sample.expose("run", Exposure(shot="b"), Movie(duration_ps=10.0, interval_ps=5.0))
+    sample.expose("run", Exposure(shot="b"), FrameSchedule(duration_ps=10.0, interval_ps=5.0))
     sample.fire("b", Pulse(width_ps=2.0, peak_ps=5.0))
     sample.wait_settled()
     assert (publisher.promised, publisher.ended_early) == ([10, 3], [False, False])
@@ -329,7 +333,7 @@ def test_frames_that_the_camera_lost_are_missing_of_a_movie_that_was_ended():
     publisher = EndsAt(seen[-1])
     film = Film(FilmParameters(rows=20, columns=30), precision="f4")
     publisher.sample = sample = SimulatedSample(film, publisher, settle_ps=5.0, imaging=imaging)
-    sample.expose("run", Exposure(shot="a"), Movie(duration_ps=45.0, interval_ps=5.0))
+    sample.expose("run", Exposure(shot="a"), FrameSchedule(duration_ps=45.0, interval_ps=5.0))
     sample.fire("a", Pulse(width_ps=4.0, peak_ps=20.0))
     sample.wait_settled()
     sample.close()

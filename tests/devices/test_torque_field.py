@@ -12,9 +12,9 @@ from skyctl.devices.torque_field import TorqueField
 from skyctl.errors import ModelError
 from skyctl.frame import Frame
 from skyctl.inference.model import shipped_model
-from skyctl.inference.torque import SHIPPED_TORQUE, TorqueNetwork
-from skyctl.pulse import Exposure, Movie, Pulse
-from skyctl.simulators.itinerant_film import ItinerantFilmParameters, TorqueFilm
+from skyctl.inference.torque_network import SHIPPED_TORQUE, TorqueNetwork
+from skyctl.pulse import Exposure, FrameSchedule, Pulse
+from skyctl.simulators.itinerant.film import ItinerantFilmParameters, TorqueFilm
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def wait_for(condition):
 
 def shoot(line, shot="a"):
     line.sample.expose(
-        "run", Exposure(shot=shot), Movie(duration_ps=0.6, interval_ps=0.1)
+        "run", Exposure(shot=shot), FrameSchedule(duration_ps=0.6, interval_ps=0.1)
     )  # fmt: skip
     line.sample.fire(shot, Pulse(amplitude_T=5.0, width_ps=0.1, peak_ps=0.3))
     line.sample.wait_settled()

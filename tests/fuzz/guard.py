@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from skyctl.bench.proposals import fuzz_pulser
+from skyctl.studies.hostile_proposals import fuzz_pulser
 
 
 def main() -> int:

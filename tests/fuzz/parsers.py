@@ -46,11 +46,11 @@ def _wire() -> Target:
 
     from skyctl.errors import ForeignMessage, UndecodableMessage
     from skyctl.frame import Frame, ShotStart
-    from skyctl.pulse import Movie, Pulse, Spot
+    from skyctl.pulse import FrameSchedule, Pulse, Spot
     from skyctl.stream import wire
 
     pulse = Pulse(width_ps=8, spot=Spot(x=1, y=2, sigma=3))
-    seeds = [wire.encode_start(ShotStart("run", "s", pulse, Movie(), 8, (4, 5)))]
+    seeds = [wire.encode_start(ShotStart("run", "s", pulse, FrameSchedule(), 8, (4, 5)))]
     seeds += [wire.encode_end("run", "s", 8)]
     for shape in ((4, 5), (3, 4, 5), (100, 100)):
         frame = Frame("run", "s", 3, 15.0, 7, np.zeros(shape, np.float32))
@@ -64,11 +64,11 @@ def _own() -> Target:
 
     from skyctl.errors import ForeignMessage, UndecodableMessage
     from skyctl.frame import Frame, ShotStart
-    from skyctl.pulse import Movie
+    from skyctl.pulse import FrameSchedule
     from skyctl.stream import wire
     from skyctl.stream.sources.own import OwnParser
 
-    start = wire.encode_start(ShotStart("run", "s", None, Movie(), 8, (4, 5)))
+    start = wire.encode_start(ShotStart("run", "s", None, FrameSchedule(), 8, (4, 5)))
     frame = Frame("run", "s", 3, 15.0, 7, np.zeros((4, 5), np.float32))
 
     def read(content: bytes) -> object:

@@ -5,7 +5,7 @@ import pytest
 
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
-from skyctl.pulse import Movie, Pulse
+from skyctl.pulse import FrameSchedule, Pulse
 
 
 def disc(row, column, radius, shape=(100, 100)):
@@ -53,7 +53,7 @@ def play():
         classifier.subscribe(told.append)
         pulse = None if looks else pulse or Pulse(width_ps=8)
         shape = (100, 100)
-        classifier.handle(ShotStart("run", shot, pulse, Movie(), len(images), shape))
+        classifier.handle(ShotStart("run", shot, pulse, FrameSchedule(), len(images), shape))
         for index, data in enumerate(images):
             if data is not None:
                 classifier.handle(Frame("run", shot, index, 5.0 * index, 1, data, 7))

@@ -15,7 +15,7 @@ from skyctl.inference.features import (
     frame_features,
 )
 from skyctl.inference.kernels_shape import islands, resample, roughness, smooth
-from skyctl.simulators.imaging import Imaging
+from skyctl.simulators.instrument.imaging import Imaging
 
 bounded = settings(deadline=None, max_examples=100)
 spins = hnp.arrays(

@@ -8,20 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from skyctl.bench.reader import (
+from skyctl.errors import FilmUnreadable
+from skyctl.inference.reader import find_skyrmions, read_film
+from skyctl.models.reader_calibration import settled_films
+from skyctl.process import KINDS as STATES
+from skyctl.simulators.instrument.imaging import Imaging
+from skyctl.simulators.instrument.spread import SampleSpread
+from skyctl.simulators.lattice.film import Film, FilmParameters
+from skyctl.studies.film_reader import (
     KERR_HELD_OUT,
     Found,
     difference_of_gaussians,
     kerr_folder,
     micrographs,
 )
-from skyctl.errors import FilmUnreadable
-from skyctl.inference.reader import find_skyrmions, read_film
-from skyctl.models.reader_calibration import settled_films
-from skyctl.process import KINDS as STATES
-from skyctl.simulators.film import Film, FilmParameters
-from skyctl.simulators.imaging import Imaging
-from skyctl.simulators.spread import SampleSpread
 
 
 @pytest.fixture(params=[-1.0, 1.0], ids=["down", "up"])

@@ -7,10 +7,10 @@ import pytest
 
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
 from skyctl.inference.streaming import StreamingClassifier
-from skyctl.pulse import Movie, Pulse
-from skyctl.simulators.film import FilmParameters
-from skyctl.simulators.imaging import Imaging
-from skyctl.simulators.movies import Shot, simulate
+from skyctl.pulse import FrameSchedule, Pulse
+from skyctl.simulators.instrument.imaging import Imaging
+from skyctl.simulators.lattice.film import FilmParameters
+from skyctl.simulators.lattice.movies import MovieSpec, simulate
 from skyctl.verdict import ShotResult, Verdict
 
 WHOLE = Counts(received=12)
@@ -62,7 +62,7 @@ def test_a_camera_of_all_spins_gets_the_verdicts_of_one_of_sz(classifier, movie,
     flat, _ = play(classifier, movie, counts=WHOLE)
     told = []
     classifier.subscribe(told.append)
-    classifier.handle(ShotStart("run", "s", Pulse(width_ps=8), Movie(), 12, (3, 100, 100)))
+    classifier.handle(ShotStart("run", "s", Pulse(width_ps=8), FrameSchedule(), 12, (3, 100, 100)))
     for index, sz in enumerate(movie):
         spins = np.stack([np.zeros_like(sz), np.zeros_like(sz), sz])
         classifier.handle(Frame("run", "s", index, 5.0 * index, 1, spins))
@@ -172,7 +172,7 @@ def test_a_movie_with_a_gap_says_so(classifier, play, movie, counts, problem):
 def test_a_frame_that_comes_late_is_passed_over(classifier, movie):
     told = []
     classifier.subscribe(told.append)
-    classifier.handle(ShotStart("run", "s", Pulse(width_ps=8), Movie(), 12, (100, 100)))
+    classifier.handle(ShotStart("run", "s", Pulse(width_ps=8), FrameSchedule(), 12, (100, 100)))
     for index in (0, 2, 1, 3):
         classifier.handle(Frame("run", "s", index, 0.0, 1, movie[index]))
     assert [verdict.index for verdict in told] == [0, 2, 3]
@@ -183,7 +183,7 @@ def test_events_of_another_shot_are_passed_over(classifier, movie):
     classifier.subscribe(told.append)
     classifier.handle(Frame("run", "early", 0, 0.0, 1, movie[0]))
     classifier.handle(ShotEnd("run", "early", 1))
-    classifier.handle(ShotStart("run", "s", Pulse(width_ps=8), Movie(), 1, (100, 100)))
+    classifier.handle(ShotStart("run", "s", Pulse(width_ps=8), FrameSchedule(), 1, (100, 100)))
     classifier.handle(Frame("run", "other", 0, 0.0, 1, movie[0]))
     classifier.handle(ShotEnd("run", "other", 1))
     assert told == []
@@ -209,7 +209,7 @@ def test_a_label_is_the_only_class_of_the_conformal_set(classifier, play, movie)
 @pytest.fixture(scope="module")
 def pulsed():
     """S_z of a film with a skyrmion, that a long pulse makes collapse: every 15 ps to 165 ps."""
-    shot = Shot(FilmParameters(), Movie(duration_ps=165).times_ps, LONG)
+    shot = MovieSpec(FilmParameters(), FrameSchedule(duration_ps=165).times_ps, LONG)
     return simulate(shot, precision="f4")[:, 2]
 
 
@@ -218,7 +218,7 @@ def test_a_verdict_may_be_early_after_the_peak_only_and_only_where_a_class_is_na
 ):
     told = []
     classifier.subscribe(told.append)
-    classifier.handle(ShotStart("run", "s", LONG, Movie(), 12, (100, 100)))
+    classifier.handle(ShotStart("run", "s", LONG, FrameSchedule(), 12, (100, 100)))
     for index, sz in enumerate(pulsed):
         classifier.handle(Frame("run", "s", index, 15.0 * index, 1, sz))
     assert told[-1].label == "collapse"
@@ -235,7 +235,7 @@ def test_a_noisy_camera_of_few_pixels_gets_the_same_answer(classifier, pulsed, p
     imaging = Imaging(pixels=pixels, gaussian_noise=0.1)
     model = classifier.model
     images = [imaging.image(sz, frame=index) for index, sz in enumerate(pulsed)]
-    *_, probabilities = model.watch(images, Movie(duration_ps=165).times_ps, LONG)
+    *_, probabilities = model.watch(images, FrameSchedule(duration_ps=165).times_ps, LONG)
     assert model.label(probabilities) == "collapse"
 
 
@@ -260,14 +260,14 @@ def test_once_outside_a_movie_stays_so_and_the_next_is_judged_anew(classifier, p
     def film(times_ps):
         told = []
         classifier.subscribe(told.append)
-        classifier.handle(ShotStart("run", "s", LONG, Movie(), len(times_ps), (100, 100)))
+        classifier.handle(ShotStart("run", "s", LONG, FrameSchedule(), len(times_ps), (100, 100)))
         for index, (time_ps, sz) in enumerate(zip(times_ps, pulsed, strict=True)):
             classifier.handle(Frame("run", "s", index, time_ps, 1, sz))
         classifier.handle(ShotEnd("run", "s", len(times_ps), WHOLE))
         classifier.unsubscribe(told.append)
         return told
 
-    times_ps = np.array(Movie(duration_ps=165).times_ps)
+    times_ps = np.array(FrameSchedule(duration_ps=165).times_ps)
     *verdicts, result = film(times_ps + 30 * (times_ps > 70))
     assert all(verdict.outside == "" for verdict in verdicts[:5])
     assert {verdict.label for verdict in verdicts[5:]} == {None}
@@ -316,7 +316,7 @@ def stream(model):
         told = []
         classifier = StreamingClassifier(ThirdFrameIsSure(model))
         classifier.subscribe(told.append)
-        start = ShotStart("run", "s", Pulse(width_ps=8), Movie(), 12, (100, 100))
+        start = ShotStart("run", "s", Pulse(width_ps=8), FrameSchedule(), 12, (100, 100))
         classifier.handle(replace(start, may_end_early=may_end_early))
         for index, data in enumerate(images):
             classifier.handle(Frame("run", "s", index, 5.0 * index, 1, data, 7))
@@ -367,7 +367,9 @@ def test_a_certain_verdict_on_the_last_frame_ends_nothing_early(model, play, mov
     classifier = StreamingClassifier(ThirdFrameIsSure(model))
     told = []
     classifier.subscribe(told.append)
-    start = ShotStart("run", "s", Pulse(width_ps=8), Movie(), 3, (100, 100), may_end_early=True)
+    start = ShotStart(
+        "run", "s", Pulse(width_ps=8), FrameSchedule(), 3, (100, 100), may_end_early=True
+    )
     classifier.handle(start)
     for index in range(3):
         classifier.handle(Frame("run", "s", index, 5.0 * index, 1, movie[index], 7))

@@ -8,7 +8,7 @@ import pytest
 
 from skyctl.models import lives as lives_module
 from skyctl.models.lives import CELLS, JUDGE, Lives, Movies, draw_pulse, fill_lives, live, on_cells
-from skyctl.simulators.state import StateError
+from skyctl.simulators.lattice.files import StateError
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from skyctl.models.movie_set import FilmedMovie, MovieSet, film_movie
 from skyctl.models.scale_out import fill
 from skyctl.pulse import Pulse, Spot
 from skyctl.recording import files
-from skyctl.simulators.film import FilmParameters
-from skyctl.simulators.movies import Shot, simulate
-from skyctl.simulators.state import StateError, save_film
-from skyctl.simulators.topology import process_label, topological_charge
+from skyctl.simulators.lattice.files import StateError, save_film
+from skyctl.simulators.lattice.film import FilmParameters
+from skyctl.simulators.lattice.movies import MovieSpec, simulate
+from skyctl.simulators.physics.topology import process_label, topological_charge
 
 SMALL = FilmParameters(rows=32, columns=40, damping=0.3)
 TIMES_PS = [0.0, 2.5, 5.0]
@@ -31,11 +31,11 @@ def shots(count=5):
     tilted = np.stack([np.full((9, 7), n) for n in (0.6, 0.0, -0.8)])
     spot = Spot(x=5, y=6, sigma=3)
     return [
-        Shot(SMALL, TIMES_PS, Pulse(width_ps=2, peak_ps=2)),
-        Shot(replace(SMALL, rows=9, columns=7), [0, 1, 2, 3], None, tilted, seed=4),
-        Shot(SMALL, TIMES_PS, Pulse(width_ps=1, peak_ps=1, spot=spot), "empty", seed=2),
-        Shot(replace(SMALL, temperature_K=2.0), TIMES_PS, seed=7, anisotropy_map=sites),
-        Shot(replace(SMALL, bias_T=(0.1, 0.0, -0.2)), TIMES_PS, Pulse(width_ps=3), "empty"),
+        MovieSpec(SMALL, TIMES_PS, Pulse(width_ps=2, peak_ps=2)),
+        MovieSpec(replace(SMALL, rows=9, columns=7), [0, 1, 2, 3], None, tilted, seed=4),
+        MovieSpec(SMALL, TIMES_PS, Pulse(width_ps=1, peak_ps=1, spot=spot), "empty", seed=2),
+        MovieSpec(replace(SMALL, temperature_K=2.0), TIMES_PS, seed=7, anisotropy_map=sites),
+        MovieSpec(replace(SMALL, bias_T=(0.1, 0.0, -0.2)), TIMES_PS, Pulse(width_ps=3), "empty"),
     ][:count]
 
 
@@ -103,9 +103,9 @@ def test_the_shots_come_back_as_they_were(filled):
 
 
 def test_numbers_of_numpy_plan_the_same_movies(tmp_path):
-    plain = Shot(replace(SMALL, rows=9, columns=7), [0.0, 1.0], seed=3)
+    plain = MovieSpec(replace(SMALL, rows=9, columns=7), [0.0, 1.0], seed=3)
     film = replace(SMALL, rows=np.int64(9), columns=np.int64(7))
-    numpys = Shot(film, np.array([0, 1]), seed=np.int64(3))
+    numpys = MovieSpec(film, np.array([0, 1]), seed=np.int64(3))
     with MovieSet.plan(tmp_path / "a.h5", [plain]) as a:
         sha256 = a.sha256
     with MovieSet.plan(tmp_path / "a.h5", [numpys]) as b:
@@ -160,7 +160,7 @@ def test_movies_of_older_physics_do_not_fit_but_can_be_read(filled, monkeypatch)
 
 def test_the_physics_is_that_of_its_number():
     """If this fails and the new movies are right: count PHYSICS up, and put their figures here."""
-    shot = Shot(
+    shot = MovieSpec(
         replace(SMALL, temperature_K=2.0, bias_T=(0.1, 0.2, -0.3)),
         [0, 10, 15],
         Pulse(width_ps=4, peak_ps=10, spot=Spot(x=20, y=14, sigma=9)),
@@ -240,7 +240,7 @@ def test_a_movie_that_was_not_planned_is_refused(tmp_path):
     with pytest.raises(ValueError, match="without shots"):
         MovieSet.plan(tmp_path / "none.h5", [])
     with pytest.raises(ValueError, match="without frame times"):
-        MovieSet.plan(tmp_path / "none.h5", [Shot(SMALL, [])])
+        MovieSet.plan(tmp_path / "none.h5", [MovieSpec(SMALL, [])])
     assert not (tmp_path / "none.h5").exists()
 
 
@@ -306,8 +306,8 @@ import itertools, os, sys
 from pathlib import Path
 import numpy as np
 from skyctl.models.movie_set import FilmedMovie, MovieSet
-from skyctl.simulators.film import FilmParameters
-from skyctl.simulators.movies import Shot
+from skyctl.simulators.lattice.film import FilmParameters
+from skyctl.simulators.lattice.movies import Shot
 from skyctl.recording import files
 
 shots = [Shot(FilmParameters(rows=20, columns=30), [0, 1], seed=n) for n in range(3000)]
@@ -330,7 +330,7 @@ for row in movies.missing():
 
 
 def _check_rows(path, least):
-    planned = [Shot(FilmParameters(rows=20, columns=30), [0, 1], seed=n) for n in range(3000)]
+    planned = [MovieSpec(FilmParameters(rows=20, columns=30), [0, 1], seed=n) for n in range(3000)]
     with MovieSet.plan(path, planned) as movies:
         done = np.flatnonzero(movies.done)
         assert len(done) >= least

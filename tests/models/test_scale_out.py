@@ -17,8 +17,8 @@ from skyctl.models import scale_out
 from skyctl.models.movie_set import MovieSet
 from skyctl.models.scale_out import ScaleOutError, fill, simulate_rows
 from skyctl.pulse import Pulse
-from skyctl.simulators.film import FilmParameters
-from skyctl.simulators.movies import Shot
+from skyctl.simulators.lattice.film import FilmParameters
+from skyctl.simulators.lattice.movies import MovieSpec
 
 FILM = FilmParameters(rows=24, columns=20, temperature_K=1.0)
 
@@ -27,7 +27,7 @@ def shots(count=24):
     """Warm films; every third of another size, so that tasks differ in length."""
     films = [replace(FILM, rows=48) if n % 3 == 0 else FILM for n in range(count)]
     return [
-        Shot(film, [0, 2, 4, 6], Pulse(width_ps=1 + n / 10, peak_ps=2), "empty", seed=n)
+        MovieSpec(film, [0, 2, 4, 6], Pulse(width_ps=1 + n / 10, peak_ps=2), "empty", seed=n)
         for n, film in enumerate(films)
     ]
 

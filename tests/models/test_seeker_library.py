@@ -21,9 +21,9 @@ from skyctl.models.seeker_library import (
     watch,
 )
 from skyctl.pulse import Pulse
-from skyctl.simulators.film import Film, FilmParameters
-from skyctl.simulators.movies import Shot
-from skyctl.simulators.spread import Sample, SampleSpread
+from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
+from skyctl.simulators.lattice.film import Film, FilmParameters
+from skyctl.simulators.lattice.movies import MovieSpec
 
 SMALL = FilmParameters(rows=12, columns=12)
 
@@ -76,7 +76,7 @@ def test_a_film_of_another_moment_is_the_same_film_in_other_units():
     assert rows[0] == pytest.approx(rows[1])
 
 
-def frames_of(shot: Shot, states: list[float]):
+def frames_of(shot: MovieSpec, states: list[float]):
     """Uniform films of these S_z, one a frame time; says how many were asked for."""
     asked = []
 
@@ -93,7 +93,7 @@ def frames_of(shot: Shot, states: list[float]):
 
 def test_a_collapse_is_watched_until_the_film_is_empty_and_no_longer():
     pulse = Pulse(width_ps=10.0)  # weak from 65 ps on
-    shot = Shot(SMALL, (*MOVIE.times_ps, 265.0), pulse)
+    shot = MovieSpec(SMALL, (*MOVIE.times_ps, 265.0), pulse)
     asked, (trace, before, after) = frames_of(shot, [-1.0] * 5 + [1.0] * 30)
     assert len(asked) == 14
     assert trace.shape == (34,)
@@ -103,7 +103,7 @@ def test_a_collapse_is_watched_until_the_film_is_empty_and_no_longer():
 
 def test_a_shot_without_a_pulse_is_refused():
     with pytest.raises(ValueError, match="without a pulse"):
-        watch(Shot(SMALL, (0.0,), None), iter(()))
+        watch(MovieSpec(SMALL, (0.0,), None), iter(()))
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def tiny(monkeypatch):
         for i in range(first, count):
             pulse = Pulse(amplitude_T=1.0 + i, width_ps=10.0)
             times = (*MOVIE.times_ps, 265.0)
-            yield PlannedShot(Sample(SMALL), pulse, Shot(SMALL, times, pulse, "empty"))
+            yield PlannedShot(DrawnSample(SMALL), pulse, MovieSpec(SMALL, times, pulse, "empty"))
 
     monkeypatch.setattr(seeker_library, "library_shots", shots)
 

@@ -22,8 +22,13 @@ from skyctl.models.torque_training import (
     score,
     train_torque,
 )
-from skyctl.simulators.itinerant import HALF_NEIGHBOURS, Electrons, perpendicular, random_spins
-from skyctl.simulators.state import StateError
+from skyctl.simulators.itinerant.electrons import (
+    HALF_NEIGHBOURS,
+    Electrons,
+    perpendicular,
+    random_spins,
+)
+from skyctl.simulators.lattice.files import StateError
 
 TINY = TorquePlan(side=12, runs=4, steps=1, electrons=Electrons(temperature=0.1))
 

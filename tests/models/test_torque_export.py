@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from skyctl.errors import ModelError
-from skyctl.inference.torque import TorqueNetwork
+from skyctl.inference.torque_network import TorqueNetwork
 from skyctl.models.torque import EquivariantNetwork, PaperNetwork
 from skyctl.models.torque_export import TorqueFacts, export_torque, torque_card
 from skyctl.models.torque_training import TorqueScore
 from skyctl.pulse import Pulse
-from skyctl.simulators.itinerant import Electrons, random_spins
-from skyctl.simulators.itinerant_film import ItinerantFilmParameters, TorqueFilm
+from skyctl.simulators.itinerant.electrons import Electrons, random_spins
+from skyctl.simulators.itinerant.film import ItinerantFilmParameters, TorqueFilm
 
 ELECTRONS = Electrons(temperature=0.03)
 

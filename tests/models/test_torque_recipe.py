@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from skyctl.bench.torque import torque_speed
+from skyctl.bench.torque_network import torque_speed
 from skyctl.cli import app
 from skyctl.errors import ModelError
-from skyctl.inference.torque import TorqueNetwork
+from skyctl.inference.torque_network import TorqueNetwork
 from skyctl.models import torque_recipe
 from skyctl.models.torque_data import TorquePlan
 from skyctl.models.torque_recipe import (
@@ -18,7 +18,7 @@ from skyctl.models.torque_recipe import (
     TorqueRecipe,
     make_torque_network,
 )
-from skyctl.simulators.itinerant import Electrons
+from skyctl.simulators.itinerant.electrons import Electrons
 
 PLAN = TorquePlan(side=12, runs=8, steps=1, longest_t0=15, electrons=Electrons(temperature=0.1))
 
@@ -91,7 +91,7 @@ def test_the_command_trains_on_a_plan_and_reports(tmp_path, monkeypatch):
 
 
 def test_the_benchmark_times_all_of_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("skyctl.bench.torque.SIDES", (12, 24))
+    monkeypatch.setattr("skyctl.bench.torque_network.SIDES", (12, 24))
     target = tmp_path / "torque.json"
     done = CliRunner().invoke(
         app, ["bench", "torque", "--side", "12", "--seconds", "0.1", "--json", str(target)]

@@ -20,7 +20,7 @@ from skyctl.models.training import (
     train_classifier,
 )
 from skyctl.process import transition
-from skyctl.pulse import Movie
+from skyctl.pulse import FrameSchedule
 
 QUICK = Settings(hidden=24, epochs=6, cycles=1, batch=16, learning_rate=4e-3)
 
@@ -66,7 +66,7 @@ def test_a_film_that_nothing_begins_with_is_named(made_up):
 
 
 def test_frames_are_taken_as_a_movie_has_them():
-    movie = Movie(duration_ps=165, interval_ps=5, quiet_ps=40)
+    movie = FrameSchedule(duration_ps=165, interval_ps=5, quiet_ps=40)
     assert frame_times(0, 40, 5, 165).tolist() == movie.times_ps
     assert frame_times(10, 40, 5, 60).tolist() == [10, 30, 40, 45, 50, 55, 60]
     assert frame_times(0, 0, 20, 60).tolist() == [0, 20, 40, 60]

@@ -17,7 +17,7 @@ from skyctl.plans.campaign import pursue
 from skyctl.plans.modes import Answer, Oversight
 from skyctl.plans.plans import in_one_run
 from skyctl.pulse import Pulse
-from skyctl.simulators.film import FilmParameters
+from skyctl.simulators.lattice.film import FilmParameters
 
 NUDGE = Pulse(amplitude_T=0.5, width_ps=2.0)
 

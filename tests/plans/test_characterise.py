@@ -2,15 +2,15 @@
 
 import pytest
 
-from skyctl.agents.characterise import Characteriser
+from skyctl.agents.characteriser import Characteriser
 from skyctl.beamline import simulated_beamline
 from skyctl.devices.guard import Envelope
 from skyctl.plans.characterise import characterise
 from skyctl.plans.modes import Answer, Oversight
 from skyctl.rehearsal import rehearse, sample_of
-from skyctl.simulators.empty_film import empty_film_mean_sz
-from skyctl.simulators.film import FilmParameters
-from skyctl.simulators.spread import Sample
+from skyctl.simulators.instrument.spread import DrawnSample
+from skyctl.simulators.lattice.empty_film import empty_film_mean_sz
+from skyctl.simulators.lattice.film import FilmParameters
 
 FILM = FilmParameters(rows=40, columns=40, damping=0.2)
 
@@ -79,7 +79,7 @@ def test_what_may_not_be_fired_ends_it_with_the_reason(
 def test_it_can_be_rehearsed(beamline, fired, monkeypatch):
     monkeypatch.setattr(Characteriser, "estimate", lambda self: "found")
     arguments = {"predict": predict}
-    report = rehearse(characterise, arguments, beamline, [Sample(FILM)])
+    report = rehearse(characterise, arguments, beamline, [DrawnSample(FILM)])
     assert report.success == 1
     assert len(report.runs[0].pulses) == 3
     assert fired == []

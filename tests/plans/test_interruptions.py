@@ -17,7 +17,7 @@ from skyctl.errors import PulseRefused
 from skyctl.plans import campaign, classify_shot, write
 from skyctl.pulse import Pulse
 from skyctl.recording.reader import Recording
-from skyctl.simulators.film import FilmParameters
+from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.verdict import Verdict
 
 NUDGE = Pulse(amplitude_T=2.0, width_ps=4.0)

@@ -16,7 +16,7 @@ from skyctl.plans import classify_shot, write
 from skyctl.plans.modes import Answer, ApprovalDesk, Cover, Oversight, Permission, dry_run
 from skyctl.plans.threads import in_thread
 from skyctl.pulse import Pulse, Spot
-from skyctl.simulators.film import FilmParameters
+from skyctl.simulators.lattice.film import FilmParameters
 
 NUDGE = Pulse(amplitude_T=2.0, width_ps=4.0)
 

@@ -22,7 +22,7 @@ from skyctl.plans import campaign, classify_shot, cycle, erase, fire, stubs, swi
 from skyctl.plans.modes import Answer, Oversight
 from skyctl.pulse import Pulse, Spot
 from skyctl.recording.reader import Recording
-from skyctl.simulators.film import FilmParameters
+from skyctl.simulators.lattice.film import FilmParameters
 
 NUDGE = Pulse(amplitude_T=2.0, width_ps=4.0)
 WRITE = Pulse(amplitude_T=6.0, width_ps=16.0, spot=Spot(x=49.5, y=49.5, sigma=6))

@@ -12,8 +12,8 @@ from skyctl.plans import classify_shot, switch, write
 from skyctl.plans.modes import Oversight
 from skyctl.pulse import Pulse
 from skyctl.rehearsal import guesses, rehearse
-from skyctl.simulators.film import FilmParameters
-from skyctl.simulators.spread import Sample
+from skyctl.simulators.instrument.spread import DrawnSample
+from skyctl.simulators.lattice.film import FilmParameters
 
 NUDGE = Pulse(amplitude_T=2.0, width_ps=4.0)
 SMALL = FilmParameters(rows=30, columns=30)
@@ -28,7 +28,7 @@ def beamline(tmp_path):
 
 def test_a_right_guess_predicts_pulses_and_outcome_of_the_real_run(engine, beamline):
     arguments = {"shots": 3}
-    (told,) = rehearse(write, arguments, beamline, [Sample(SMALL)]).runs
+    (told,) = rehearse(write, arguments, beamline, [DrawnSample(SMALL)]).runs
     report = engine(write(beamline, **arguments)).plan_result
     assert told.pulses == beamline.pulser.guard.fired == tuple(report.proposed)
     assert len(told.pulses) > 1
@@ -47,7 +47,9 @@ def test_nothing_real_moves_and_the_memory_stays_as_it_was(beamline, fired, monk
     memory = PulseMemory()
     before = memory.as_json()
     asks = Oversight("approve-each", moved)
-    rehearse(switch, {"shots": 2, "memory": memory, "oversight": asks}, beamline, [Sample(SMALL)])
+    rehearse(
+        switch, {"shots": 2, "memory": memory, "oversight": asks}, beamline, [DrawnSample(SMALL)]
+    )
     assert memory.as_json() == before
     assert fired == []
     assert beamline.pulser.guard.shots_fired == 0
@@ -68,7 +70,7 @@ def test_twins_have_the_real_guard_s_envelope_and_what_is_left_of_its_budget(tmp
     ) as line:
         line.camera.duration_ps.put(20.0)
         line.pulser.guard.book("before", NUDGE)
-        report = rehearse(write, {"shots": 8}, line, [Sample(SMALL)])
+        report = rehearse(write, {"shots": 8}, line, [DrawnSample(SMALL)])
     assert [len(run.pulses) for run in report.runs] == [1]
     assert "shot budget of 2" in report.runs[0].outcome
 

@@ -8,7 +8,7 @@ import pytest
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
-from skyctl.pulse import Movie, Pulse, Spot
+from skyctl.pulse import FrameSchedule, Pulse, Spot
 from skyctl.recording.writer import Recorder
 
 SHAPE = (40, 40)
@@ -16,7 +16,7 @@ PULSE = Pulse(amplitude_T=8, width_ps=16, spot=Spot(x=20, y=20, sigma=6))
 
 
 def start(shot="s", frames=8, pulse=PULSE, shape=SHAPE):
-    return ShotStart("run", shot, pulse, Movie(), frames, shape)
+    return ShotStart("run", shot, pulse, FrameSchedule(), frames, shape)
 
 
 def frame(index, shot="s", shape=SHAPE):
@@ -30,7 +30,7 @@ def frame(index, shot="s", shape=SHAPE):
 
 def early(shot="s", frames=8, promised=34):
     """The events of a shot that its camera ended early."""
-    begin = ShotStart("run", shot, PULSE, Movie(), promised, SHAPE, may_end_early=True)
+    begin = ShotStart("run", shot, PULSE, FrameSchedule(), promised, SHAPE, may_end_early=True)
     images = [frame(index, shot) for index in range(frames)]
     return [begin, *images, ShotEnd("run", shot, frames, Counts(received=frames), ended_early=True)]
 

@@ -21,7 +21,7 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
-from skyctl.pulse import Movie
+from skyctl.pulse import FrameSchedule
 from skyctl.recording.files import Storage
 from skyctl.recording.writer import Recorder
 
@@ -30,7 +30,7 @@ storage = Storage(compression or None, int(per_file) or None)
 recorder = Recorder(path, "run", (20, 20), storage=storage)
 written = 0
 for shot in range(3):
-    recorder.handle(ShotStart("run", f"s{shot}", None, Movie(), 25, (20, 20)))
+    recorder.handle(ShotStart("run", f"s{shot}", None, FrameSchedule(), 25, (20, 20)))
     for index in range(25):
         if written == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)

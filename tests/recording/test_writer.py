@@ -23,11 +23,11 @@ import sys
 from pathlib import Path
 import numpy as np
 from skyctl.frame import Frame, ShotStart
-from skyctl.pulse import Movie
+from skyctl.pulse import FrameSchedule
 from skyctl.recording.writer import Recorder
 
 recorder = Recorder(Path(sys.argv[1]), "run", (40, 40))
-recorder.handle(ShotStart("run", "s", None, Movie(), 1000, (40, 40)))
+recorder.handle(ShotStart("run", "s", None, FrameSchedule(), 1000, (40, 40)))
 for index, _ in enumerate(sys.stdin):
     data = np.full((40, 40), index / 1000, np.float32)
     recorder.handle(Frame("run", "s", index, 5.0 * index, index, data))
@@ -41,14 +41,14 @@ from pathlib import Path
 import numpy as np
 from skyctl.errors import RecordingError
 from skyctl.frame import Frame, ShotStart
-from skyctl.pulse import Movie
+from skyctl.pulse import FrameSchedule
 from skyctl.recording.files import RunFile
 from skyctl.recording.writer import Recorder
 
 path = Path(sys.argv[1])
 RunFile.check = lambda self: None  # the disk fills up between the check and the write
 recorder = Recorder(path, "run", (40, 40))
-recorder.handle(ShotStart("run", "s", None, Movie(), 1000, (40, 40)))
+recorder.handle(ShotStart("run", "s", None, FrameSchedule(), 1000, (40, 40)))
 
 def film(first, frames):
     for index in range(first, first + frames):
@@ -354,12 +354,12 @@ from pathlib import Path
 import numpy as np
 from skyctl.errors import RecordingError
 from skyctl.frame import Frame, ShotStart
-from skyctl.pulse import Movie
+from skyctl.pulse import FrameSchedule
 from skyctl.recording.writer import Recorder
 
 try:
     recorder = Recorder(Path(sys.argv[1]), "run", (400, 400))
-    recorder.handle(ShotStart("run", "s", None, Movie(), 1000, (400, 400)))
+    recorder.handle(ShotStart("run", "s", None, FrameSchedule(), 1000, (400, 400)))
     for index in range(1000):
         data = np.full((400, 400), index / 1000, np.float32)
         recorder.handle(Frame("run", "s", index, 5.0 * index, index, data))

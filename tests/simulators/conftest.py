@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from skyctl.simulators import verification
-from skyctl.simulators.film import FilmParameters
+from skyctl.simulators.lattice.film import FilmParameters
+from skyctl.simulators.proof import verification
 
 
 @pytest.fixture(scope="session")

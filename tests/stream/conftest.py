@@ -7,7 +7,7 @@ import pytest
 import zmq
 
 from skyctl.frame import Frame, ShotEnd, ShotStart
-from skyctl.pulse import Movie, Pulse
+from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.stream.publisher import Publisher
 
@@ -21,7 +21,7 @@ class Shots:
     shape = (4, 5)
 
     def start(self, shot="s", frames=3, run=run):
-        return ShotStart(run, shot, Pulse(width_ps=8), Movie(), frames, self.shape)
+        return ShotStart(run, shot, Pulse(width_ps=8), FrameSchedule(), frames, self.shape)
 
     def frame(self, index, shot="s", run=run):
         data = np.full(self.shape, index / 1000, np.float32)

@@ -141,9 +141,9 @@ def test_an_account_owns_its_shot_of_its_run(shots):
 )
 def test_counts_agree_with_a_naive_model(indices, sent, promised, ended_early):
     from skyctl.frame import Frame, ShotStart
-    from skyctl.pulse import Movie
+    from skyctl.pulse import FrameSchedule
 
-    account = ShotAccount(ShotStart("r", "s", None, Movie(), promised, (1, 1)))
+    account = ShotAccount(ShotStart("r", "s", None, FrameSchedule(), promised, (1, 1)))
     for index in indices:
         account.accept(Frame("r", "s", index, 0.0, 0, np.zeros((1, 1), np.float32)))
     end = account.close(sent, ended_early=ended_early)

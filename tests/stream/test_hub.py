@@ -21,12 +21,12 @@ SENDS_UNTIL_KILLED = """
 import sys
 import numpy as np
 from skyctl.frame import Frame, ShotStart
-from skyctl.pulse import Movie
+from skyctl.pulse import FrameSchedule
 from skyctl.stream.publisher import Publisher
 
 publisher = Publisher()
 print(publisher.address, flush=True)
-publisher.start(ShotStart("run", "s", None, Movie(), 8, (2, 2)))
+publisher.start(ShotStart("run", "s", None, FrameSchedule(), 8, (2, 2)))
 for index in range(3):
     publisher.frame(Frame("run", "s", index, 0.0, 0, np.zeros((2, 2), np.float32)))
 sys.stdin.read()

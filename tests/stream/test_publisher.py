@@ -17,12 +17,12 @@ SENDS_AND_GOES = """
 import sys
 import numpy as np
 from skyctl.frame import Frame, ShotStart
-from skyctl.pulse import Movie
+from skyctl.pulse import FrameSchedule
 from skyctl.stream.publisher import Publisher
 
 publisher = Publisher()
 print(publisher.address, flush=True)
-publisher.start(ShotStart("run", "s", None, Movie(), 900, (100, 100)))
+publisher.start(ShotStart("run", "s", None, FrameSchedule(), 900, (100, 100)))
 for index in range(900):
     publisher.frame(Frame("run", "s", index, 0.0, 0, np.zeros((100, 100), np.float32)))
 publisher.end("run", "s")

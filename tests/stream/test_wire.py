@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from skyctl.errors import ForeignMessage, UndecodableMessage
 from skyctl.frame import Frame, ShotEnd, ShotStart
-from skyctl.pulse import Movie, Pulse, Spot
+from skyctl.pulse import FrameSchedule, Pulse, Spot
 from skyctl.stream import wire
 
 bounded = settings(deadline=None, max_examples=150)
@@ -28,7 +28,7 @@ spots = st.builds(Spot, x=finite, y=finite, sigma=positive)
 pulses = st.builds(
     Pulse, amplitude_T=positive, width_ps=positive, theta_deg=finite, spot=st.none() | spots
 )
-movies = st.builds(Movie, duration_ps=positive, interval_ps=positive)
+movies = st.builds(FrameSchedule, duration_ps=positive, interval_ps=positive)
 starts = st.builds(
     ShotStart,
     run=names,
@@ -49,7 +49,7 @@ frames = st.builds(
     data=shapes.flatmap(lambda shape: hnp.arrays(np.float32, shape)),
 )
 
-START = ShotStart("run", "shot", Pulse(width_ps=8), Movie(), 8, (4, 5))
+START = ShotStart("run", "shot", Pulse(width_ps=8), FrameSchedule(), 8, (4, 5))
 FRAME = Frame("run", "shot", 3, 15.0, 7, np.arange(20, dtype=np.float32).reshape(4, 5))
 MESSAGES = [
     wire.encode_start(START),

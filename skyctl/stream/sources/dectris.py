@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skyctl.errors import UndecodableMessage
 from skyctl.frame import ShotEnd, ShotStart
-from skyctl.pulse import Movie
+from skyctl.pulse import FrameSchedule
 from skyctl.stream import wire
 from skyctl.stream.sources import compression
 from skyctl.stream.sources.pixels import Scaling, image_bytes
@@ -164,10 +164,12 @@ class DectrisParser:
     def _unexpected(
         self, series: _Series, shape: tuple[int, ...], images: int, frame_time_s: float | None
     ) -> ShotStart:
-        movie = Movie()
+        movie = FrameSchedule()
         if frame_time_s and 0 < frame_time_s < 1e6:
             interval_ps = frame_time_s * _PS_PER_S
-            movie = Movie(duration_ps=interval_ps * max(images - 1, 0), interval_ps=interval_ps)
+            movie = FrameSchedule(
+                duration_ps=interval_ps * max(images - 1, 0), interval_ps=interval_ps
+            )
         return ShotStart(self._run, f"series-{series.series_id}", None, movie, images, shape)
 
     def _counts(self, channels: Any) -> np.ndarray:

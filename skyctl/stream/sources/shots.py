@@ -6,7 +6,7 @@ import numpy as np
 
 from skyctl.errors import UndecodableMessage
 from skyctl.frame import Frame, ShotEnd, ShotStart
-from skyctl.pulse import Movie
+from skyctl.pulse import FrameSchedule
 from skyctl.stream import wire
 from skyctl.stream.sources.source import Event
 
@@ -102,7 +102,7 @@ class NumberedFrames:
             self._first = self._first_number(number, anew, expected)
             self._last = self._first - 1
             start = expected or ShotStart(
-                self._run, f"series-{number}", None, Movie(), expected_frames=0, shape=shape
+                self._run, f"series-{number}", None, FrameSchedule(), expected_frames=0, shape=shape
             )
             self._start, self._over = start, False
             events.append(start)

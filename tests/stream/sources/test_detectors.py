@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skyctl.frame import Counts, Frame, ShotStart
-from skyctl.pulse import Movie, Pulse
+from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.stream.sources.array10 import Array10Parser
 from skyctl.stream.sources.dectris import DectrisParser
 from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport
@@ -13,7 +13,7 @@ from skyctl.stream.sources.source import Source
 from skyctl.stream.sources.transports import ZmqTransport
 
 SCALING = Scaling(offset=60, scale=0.02, masked=-1.0)
-SHOT = ShotStart("run", "s", Pulse(width_ps=8), Movie(), 8, (16, 20))
+SHOT = ShotStart("run", "s", Pulse(width_ps=8), FrameSchedule(), 8, (16, 20))
 
 
 def in_sz(counts):
@@ -43,7 +43,7 @@ def test_a_dectris_series_is_the_expected_shot(dtype, compression, sender, sende
     assert (end.run, end.shot, end.sent_frames) == ("run", "s", 8)
     assert end.counts == Counts(received=8)
     assert_images(events.of(Frame), [senders.pattern((16, 20), dtype, i) for i in range(8)])
-    assert [frame.movie_time_ps for frame in events.of(Frame)] == Movie().times_ps
+    assert [frame.movie_time_ps for frame in events.of(Frame)] == FrameSchedule().times_ps
     began_ns = 1_795_176_000_500_000_000  # 2026-11-20 12:00:00.5
     assert [f.source_time_ns for f in events.of(Frame)] == [
         began_ns + 2000 * index + 1800 for index in range(8)
@@ -102,7 +102,7 @@ def test_array_1_0_published_in_part_is_missing_in_part(sender, attach):
     parser = Array10Parser(SCALING)
     events, _ = attach(Source(ZmqTransport(peer.hello, "sub"), parser))
     for shot in ("a", "b"):
-        parser.expect(ShotStart("run", shot, None, Movie(), 8, (16, 20)))
+        parser.expect(ShotStart("run", shot, None, FrameSchedule(), 8, (16, 20)))
         peer.go()
         ends = events.ends(1 if shot == "a" else 2)
     assert [end.shot for end in ends] == ["a", "b"]
@@ -156,6 +156,6 @@ def test_a_thousand_updates_a_second_over_pva_lose_nothing(sender, attach):
     parser = NtndArrayParser(SCALING)
     events, _ = attach(Source(PvaTransport("SIM:Image", conf=peer.hello), parser))
     events.wait(lambda events: events.of(Frame))
-    parser.expect(ShotStart("run", "long", None, Movie(), 500, (100, 100)))
+    parser.expect(ShotStart("run", "long", None, FrameSchedule(), 500, (100, 100)))
     peer.go()
     assert events.ends(2)[1].counts == Counts(received=500)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from skyctl.errors import ForeignMessage, UndecodableMessage
 from skyctl.frame import Frame, ShotEnd, ShotStart
-from skyctl.pulse import Movie, Pulse
+from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.stream import wire
 from skyctl.stream.sources import compression
 from skyctl.stream.sources.array10 import Array10Parser
@@ -108,18 +108,18 @@ def test_an_end_that_comes_twice_or_first_closes_nothing_else(senders):
     parser = DectrisParser(COUNTS)
     start, image, *_, end = ([message] for message in dectris_messages(senders))
     assert read(parser, end) == [ShotEnd("dectris", "series-1", None)]
-    parser.expect(ShotStart("run", "s", None, Movie(), 3, SHAPE))
+    parser.expect(ShotStart("run", "s", None, FrameSchedule(), 3, SHAPE))
     events = read(parser, start, start, end, image, end)
     assert [event.shot for event in events] == ["s"] * 5
     assert events[0] == events[1]
 
 
 def test_a_series_whose_appendix_names_its_shot_is_that_shot(senders):
-    shot = ShotStart("run", "s", Pulse(width_ps=8), Movie(), 3, SHAPE)
+    shot = ShotStart("run", "s", Pulse(width_ps=8), FrameSchedule(), 3, SHAPE)
     appendix = json.loads(json.dumps(wire.describe_start(shot)))  # as the detector is given it
     message = senders.dectris_start(1, SHAPE, 3, ["a"], user_data=appendix)
     parser = DectrisParser(COUNTS)
-    parser.expect(ShotStart("run", "another", None, Movie(), 3, SHAPE))
+    parser.expect(ShotStart("run", "another", None, FrameSchedule(), 3, SHAPE))
     assert read(parser, [message]) == [shot]
     wrong = wire.describe_start(dataclasses.replace(shot, shape=(4, 5)))
     with pytest.raises(UndecodableMessage, match="expects frames of"):
@@ -140,8 +140,8 @@ def test_an_image_of_a_series_without_start_is_a_stray(senders):
 @pytest.mark.parametrize(
     ("expected", "complaint"),
     [
-        (ShotStart("run", "s", None, Movie(), 8, SHAPE), "expects 8 frames.*has 3"),
-        (ShotStart("run", "s", None, Movie(), 3, (4, 5)), r"expects frames of \(4, 5\)"),
+        (ShotStart("run", "s", None, FrameSchedule(), 8, SHAPE), "expects 8 frames.*has 3"),
+        (ShotStart("run", "s", None, FrameSchedule(), 3, (4, 5)), r"expects frames of \(4, 5\)"),
     ],
 )
 def test_a_series_that_is_not_the_movie_is_refused(expected, complaint, senders):

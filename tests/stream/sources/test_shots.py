@@ -5,7 +5,7 @@ import pytest
 
 from skyctl.errors import UndecodableMessage
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
-from skyctl.pulse import Movie, Pulse
+from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.recording.reader import Recording
 from skyctl.recording.writer import Recorder
 from skyctl.stream.sources.recorded import recorded_source
@@ -15,7 +15,7 @@ IMAGE = np.zeros((4, 5), np.float32)
 
 
 def shot(name="s", frames=3, shape=(4, 5)):
-    return ShotStart("run", name, None, Movie(interval_ps=2.0), frames, shape)
+    return ShotStart("run", name, None, FrameSchedule(interval_ps=2.0), frames, shape)
 
 
 def say(events):
@@ -119,7 +119,7 @@ def test_a_shot_of_another_shape_is_refused_by_name_and_spent():
 
 
 def test_a_recording_played_into_a_hub_is_the_run_that_was_recorded(tmp_path, attach):
-    start = ShotStart("run", "s", Pulse(width_ps=8), Movie(), 3, (4, 5))
+    start = ShotStart("run", "s", Pulse(width_ps=8), FrameSchedule(), 3, (4, 5))
     frames = [Frame("run", "s", i, 15.0 * i, 7 + i, IMAGE + i) for i in range(3)]
     recorder = Recorder(tmp_path / "run.h5", "run", (4, 5))
     for event in (start, *frames, ShotEnd("run", "s", 3, Counts(received=3))):

@@ -1,0 +1,401 @@
+"""The simulated sample: an atomistic LLG film that is pulsed, relaxed and filmed."""
+
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from skyctl.pulse import Pulse, Spot
+from skyctl.simulators.lattice.engines import (
+    ONLY_AT_ZERO_KELVIN,
+    Coefficients,
+    Integrator,
+    Span,
+    make_engine,
+    noise_key,
+    stable_turn,
+)
+from skyctl.simulators.physics import llg
+from skyctl.simulators.physics.film import PulsedFilm
+from skyctl.simulators.physics.topology import topological_charge
+
+MAX_STEP_PS = 0.015
+"""Longest time step of itself, ps; the measured process map was made with it."""
+_RELAX_CHUNK_PS = 5.0
+_ONLY_DAMPING = 1e12
+_SKYRMION_RADIUS = 12.0
+_LEAST_CHARGE = 0.5
+_MOST_STEPS = 10**9
+
+
+@dataclass(frozen=True)
+class FilmParameters:
+    """A square-lattice film. Couplings in meV, each bond counted once.
+
+    The defaults are arXiv:1907.01814's film (which counts every pair twice: its J and D are half
+    of these). The paper prints neither moment nor boundary: 0.6 μ_B and open edges reproduce its
+    example movies.
+    """
+
+    rows: int = 100
+    columns: int = 100
+    exchange_meV: float = 2 * 0.03676 * llg.MEV_PER_MRY
+    dmi_meV: float = 2 * 0.008824 * llg.MEV_PER_MRY
+    anisotropy_meV: float = 0.00735 * llg.MEV_PER_MRY
+    moment_muB: float = 0.6
+    damping: float = 0.36
+    periodic: bool = False
+    bias_T: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    temperature_K: float = 0.0
+
+    def __post_init__(self) -> None:
+        # Across the edges of a periodic film, one row would be its own neighbour.
+        fewest = 2 if self.periodic else 1
+        if self.rows < fewest or self.columns < fewest:
+            edges = "periodic" if self.periodic else "open"
+            raise ValueError(
+                f"film of {self.rows} x {self.columns} sites: with {edges} edges it needs {fewest} "
+                "or more each way"
+            )
+        for name in (
+            "exchange_meV", "dmi_meV", "anisotropy_meV", "moment_muB", "damping", "temperature_K",
+        ):  # fmt: skip
+            if not np.isfinite(getattr(self, name)):
+                raise ValueError(f"film {name} = {getattr(self, name)}: give a finite number")
+        if np.shape(self.bias_T) != (3,) or not np.isfinite(self.bias_T).all():
+            raise ValueError(f"film bias_T = {self.bias_T}: give three finite numbers")
+        if self.moment_muB <= 0:
+            raise ValueError(f"film moment_muB = {self.moment_muB}: must be above 0")
+        for name in ("damping", "temperature_K"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"film {name} = {getattr(self, name)}: must not be negative")
+
+    @property
+    def moment_meV_per_T(self) -> float:
+        """Magnetic moment of a site, meV/T."""
+        return self.moment_muB * llg.MU_B_MEV_PER_T
+
+    def as_dict(self) -> dict[str, Any]:
+        """The parameters as plain numbers, for a start document or a file header."""
+        return asdict(self)
+
+
+class Film(PulsedFilm):
+    """One film: its spins, and what happens to them.
+
+    parameters : FilmParameters
+    precision : "f8" or "f4"
+    device : "cpu" or "cuda"; chosen once, here
+    threads : CPU threads that share one film; they do not change a bit of the result
+    integrator : "heun", "midpoint" (Mentink's semi-implicit), "depondt"; "rk4" and
+        "dormand-prince" (adaptive) at 0 K on the CPU
+    tolerance : error of a spin's component that a Dormand–Prince step may make; None is 1e-8, or
+        1e-5 in single precision
+    seed : of the thermal noise, 0 or more
+    anisotropy_map : (rows, columns), K of each site in units of the film's, for pinning defects;
+        None is 1 everywhere
+
+    Raises ValueError for what cannot be, RuntimeError where there is no CUDA device.
+    """
+
+    def __init__(
+        self,
+        parameters: FilmParameters | None = None,
+        *,
+        precision: Literal["f8", "f4"] = "f8",
+        device: Literal["cpu", "cuda"] = "cpu",
+        threads: int = 1,
+        integrator: Integrator = "heun",
+        tolerance: float | None = None,
+        seed: int = 0,
+        anisotropy_map: np.ndarray | None = None,
+    ) -> None:
+        self.parameters = p = parameters or FilmParameters()
+        if p.temperature_K > 0 and integrator in ONLY_AT_ZERO_KELVIN:
+            raise ValueError(
+                f"integrator {integrator!r} at {p.temperature_K:g} K: it is for smooth motion; "
+                "choose 'heun', 'midpoint' or 'depondt'"
+            )
+        if seed < 0:
+            raise ValueError(f"seed = {seed}: must be 0 or more")
+        self.anisotropy_map = _checked_map(anisotropy_map, p)
+        self.precision, self.integrator, self.seed = precision, integrator, seed
+        self.tolerance = (1e-5 if precision == "f4" else 1e-8) if tolerance is None else tolerance
+        self.steps_taken = 0
+        self._noise_key = noise_key(seed)
+        self._engine = make_engine(
+            device,
+            p.rows,
+            p.columns,
+            periodic=p.periodic,
+            precision=precision,
+            integrator=integrator,
+            threads=threads,
+            tolerance=self.tolerance,
+        )
+        self.set_uniform()
+
+    @property
+    def spins(self) -> np.ndarray:
+        """As ``PulsedFilm.spins``."""
+        return self._engine.read()[0]
+
+    @spins.setter
+    def spins(self, value: np.ndarray) -> None:
+        value = self._checked_spins(value)
+        self._engine.write((value / np.linalg.norm(value, axis=0))[None])
+
+    def _checked_spins(self, value: np.ndarray) -> np.ndarray:
+        shape = (3, self.parameters.rows, self.parameters.columns)
+        value = np.asarray(value, dtype=np.float64)
+        if value.shape != shape:
+            raise ValueError(f"spins of shape {value.shape}: this film needs {shape}")
+        length = np.linalg.norm(value, axis=0)
+        if not (np.isfinite(length).all() and (length > 0).all()):
+            raise ValueError("spins hold a NaN, an infinity or a zero vector: give unit vectors")
+        return value
+
+    def restore(self, spins: np.ndarray, steps_taken: int) -> None:
+        """Go on from a saved state: spins (3, rows, columns), bit for bit, and the noise's step."""
+        self._engine.write(self._checked_spins(spins)[None])
+        self.steps_taken = steps_taken
+
+    def charge(self) -> float:
+        """Topological charge, see ``topology.topological_charge``."""
+        return topological_charge(self.spins)
+
+    def set_uniform(self, sign: int = -1) -> None:
+        """Magnetise the whole film along +z or -z (``sign``)."""
+        p = self.parameters
+        self.spins = np.stack(
+            [np.zeros((p.rows, p.columns))] * 2 + [np.full((p.rows, p.columns), float(sign))]
+        )
+
+    def set_skyrmion(self, background: int = -1) -> None:
+        """One relaxed Bloch skyrmion in the middle of a ``background`` of -z or +z.
+
+        Raises ValueError where the film does not hold one.
+        """
+        calm = replace(self.parameters, damping=1.0, temperature_K=0.0)
+        spins = _relaxed_skyrmion(calm, background)
+        charge = topological_charge(spins)
+        if abs(charge) < _LEAST_CHARGE:
+            raise ValueError(
+                f"no skyrmion is stable in this film of {calm.rows} x {calm.columns} sites: it "
+                f"relaxes to charge {charge:.2f}. Choose a larger film (30 sites of the default), "
+                "or start from an empty one."
+            )
+        self.spins = spins
+
+    def advance(
+        self,
+        span_ps: float,
+        pulse: Pulse | None = None,
+        *,
+        start_ps: float = 0.0,
+        max_step_ps: float | None = None,
+    ) -> None:
+        """As ``PulsedFilm.advance``.
+
+        ``max_step_ps`` : longest time step; left out, ``MAX_STEP_PS`` or what the film's couplings
+        allow, whichever is shorter. The steps of a span are all equal (of Dormand–Prince: chosen
+        by their error). Raises ValueError for a step that would not be stable.
+        """
+        self._advance(self.coefficients(), span_ps, pulse, start_ps, max_step_ps)
+
+    def relax(self, max_ps: float = 500.0, torque_T: float = 1e-3) -> float:
+        """As ``PulsedFilm.relax``."""
+        # Damping alone, γ/2: what the Landau–Lifshitz–Gilbert equation tends to for large α.
+        c = replace(
+            self.coefficients(),
+            rate=llg.GAMMA_RAD_PER_PS_T / 2 / _ONLY_DAMPING,
+            damping=_ONLY_DAMPING,
+            thermal_T2ps=0.0,
+        )
+        fastest = c.fastest_rad_per_ps(float(np.linalg.norm(self.parameters.bias_T)))
+        step_ps = 1.0 / max(fastest, 1.0)
+        elapsed = 0.0
+        while (torque := self.max_torque_T()) > torque_T and elapsed < max_ps:
+            self._advance(c, _RELAX_CHUNK_PS, None, 0.0, step_ps)
+            elapsed += _RELAX_CHUNK_PS
+        return torque
+
+    def field_T(self) -> np.ndarray:
+        """Effective field without pulse, -(1/μ) ∂E/∂S, (3, rows, columns), T."""
+        p = self.parameters
+        s = self.spins.astype(np.float64)
+        mode: Any = "wrap" if p.periodic else "constant"
+        g = np.pad(s, ((0, 0), (1, 1), (1, 1)), mode=mode)
+        left, right = g[:, 1:-1, :-2], g[:, 1:-1, 2:]
+        down, up = g[:, :-2, 1:-1], g[:, 2:, 1:-1]
+        c = self.coefficients()
+        k = 1.0 if self.anisotropy_map is None else self.anisotropy_map
+        couplings = (c.exchange_T, c.dmi_T, c.anisotropy_T * k)
+        arguments: tuple[Any, ...] = (*left, *right, *down, *up, s[2], *couplings)
+        b = llg.interaction_field(*arguments)
+        return np.stack(b) + np.asarray(p.bias_T)[:, None, None]
+
+    def max_torque_T(self) -> float:
+        """Largest |S × B| over the film, T."""
+        return float(np.linalg.norm(np.cross(self.spins, self.field_T(), axis=0), axis=0).max())
+
+    def energy_meV(self) -> float:
+        """Energy without pulse, meV: the interactions are quadratic in S, so half of -μ S·B."""
+        p = self.parameters
+        bias = np.asarray(p.bias_T)[:, None, None]
+        interactions = (self.spins * (self.field_T() - bias)).sum() / 2
+        return float(-p.moment_meV_per_T * (interactions + (self.spins * bias).sum()))
+
+    def coefficients(self) -> Coefficients:
+        """What multiplies each term of the motion."""
+        p = self.parameters
+        mu = p.moment_meV_per_T
+        return Coefficients(
+            exchange_T=p.exchange_meV / mu,
+            dmi_T=p.dmi_meV / mu,
+            anisotropy_T=2 * p.anisotropy_meV / mu,
+            rate=llg.GAMMA_RAD_PER_PS_T / (1 + p.damping**2),
+            damping=p.damping,
+            thermal_T2ps=2 * p.damping * llg.K_B_MEV_PER_K * p.temperature_K
+            / (llg.GAMMA_RAD_PER_PS_T * mu),
+        )  # fmt: skip
+
+    def _advance(
+        self,
+        coefficients: Coefficients,
+        span_ps: float,
+        pulse: Pulse | None,
+        start_ps: float,
+        max_step_ps: float | None,
+    ) -> None:
+        if not 0 <= span_ps < np.inf:
+            raise ValueError(f"span_ps = {span_ps}: give 0 or more")
+        if span_ps == 0:
+            return
+        step_ps = longest_step_ps(
+            self.parameters, coefficients, pulse, self.integrator, max_step_ps
+        )
+        span = make_span(
+            self.parameters, coefficients, pulse, start_ps, span_ps, step_ps,
+            anisotropy_map=self.anisotropy_map, key=self._noise_key, first_step=self.steps_taken,
+        )  # fmt: skip
+        self._engine.advance([span])
+        self.steps_taken += span.steps
+
+
+def longest_step_ps(
+    parameters: FilmParameters,
+    coefficients: Coefficients,
+    pulse: Pulse | None,
+    integrator: str,
+    wanted_ps: float | None = None,
+) -> float:
+    """The longest time step: ``wanted_ps``, or MAX_STEP_PS where that is stable.
+
+    Raises ValueError for a step that is not above 0 or not stable (``engines.stable_turn``).
+    """
+    field = float(np.linalg.norm(parameters.bias_T)) + (pulse.amplitude_T if pulse else 0.0)
+    fastest = coefficients.fastest_rad_per_ps(field)
+    turn = stable_turn(integrator, coefficients.damping)
+    bound = turn / fastest if fastest else np.inf
+    if wanted_ps is None:
+        return min(MAX_STEP_PS, bound)
+    if not wanted_ps > 0:
+        raise ValueError(f"max_step_ps = {wanted_ps}: must be above 0")
+    if wanted_ps > bound * (1 + 1e-9):
+        raise ValueError(
+            f"max_step_ps = {wanted_ps:g}: the fastest spin wave of this film would turn "
+            f"{wanted_ps * fastest:.3g} rad in a step; {integrator} is stable up to {turn:.2g}. "
+            f"Give {bound:.3g} ps or less."
+        )
+    return wanted_ps
+
+
+def make_span(
+    parameters: FilmParameters,
+    coefficients: Coefficients,
+    pulse: Pulse | None,
+    start_ps: float,
+    span_ps: float,
+    step_ps: float,
+    *,
+    anisotropy_map: np.ndarray | None,
+    key: np.ndarray,
+    first_step: int,
+) -> Span:
+    """``span_ps`` under a pulse in equal steps of at most ``step_ps``."""
+    p = parameters
+    if not span_ps / step_ps < _MOST_STEPS:
+        raise ValueError(
+            f"{span_ps:g} ps in steps of {step_ps:.2g} ps: over {_MOST_STEPS:.0e} steps. Choose a "
+            "shorter time, or a pulse and couplings that allow longer steps."
+        )
+    steps = int(np.ceil(span_ps / step_ps - 1e-9))
+    spot: Any = pulse.spot if pulse else None
+    return Span(
+        coefficients=coefficients,
+        bias_T=p.bias_T,
+        peak_T=pulse.peak_field_T if pulse else (0.0, 0.0, 0.0),
+        peak_ps=pulse.peak_ps if pulse else 0.0,
+        width_ps=pulse.width_ps if pulse else 1.0,
+        spot=_spot_profile(spot, p.rows, p.columns) if spot else None,
+        anisotropy_map=anisotropy_map,
+        start_ps=start_ps,
+        step_ps=span_ps / steps,
+        steps=steps,
+        noise_key=key,
+        first_step=first_step,
+    )
+
+
+def _checked_map(values: np.ndarray | None, parameters: FilmParameters) -> np.ndarray | None:
+    if values is None:
+        return None
+    shape = (parameters.rows, parameters.columns)
+    values = np.array(values, dtype=np.float64)
+    if values.shape != shape:
+        raise ValueError(f"anisotropy_map of shape {values.shape}: this film needs {shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("anisotropy_map holds a NaN or an infinity: give finite numbers")
+    values.flags.writeable = False
+    return values
+
+
+@lru_cache(maxsize=8)
+def _spot_profile(spot: Spot, rows: int, columns: int) -> np.ndarray:
+    """Pulse strength over the film, (rows, columns), 1 at the spot's centre."""
+    y, x = np.mgrid[:rows, :columns]
+    profile = np.exp(-((x - spot.x) ** 2 + (y - spot.y) ** 2) / (2 * spot.sigma**2))
+    profile.flags.writeable = False  # shared by all that ask for it
+    return profile
+
+
+@lru_cache(maxsize=8)
+def _relaxed_skyrmion(parameters: FilmParameters, background: int) -> np.ndarray:
+    film = Film(parameters)
+    film.spins = bloch_skyrmion(
+        parameters.rows, parameters.columns, _SKYRMION_RADIUS, background, parameters.dmi_meV
+    )
+    film.relax()
+    return film.spins
+
+
+def bloch_skyrmion(
+    rows: int, columns: int, radius: float, background: int = -1, dmi_meV: float = 1.0
+) -> np.ndarray:
+    """An analytic Bloch skyrmion, (3, rows, columns), centred, not relaxed.
+
+    The polar angle falls linearly from the core to the background at 2·``radius`` sites; the sense
+    of rotation is the one a bulk DMI of that sign prefers.
+    """
+    y, x = np.mgrid[:rows, :columns].astype(np.float64)
+    x, y = x - (columns - 1) / 2, y - (rows - 1) / 2
+    r, phi = np.hypot(x, y), np.arctan2(y, x)
+    theta = np.pi * np.clip(r / (2 * radius), 0, 1)
+    core = -background
+    helicity = -np.sign(dmi_meV) * core * np.pi / 2
+    in_plane = np.sin(theta)
+    return np.stack(
+        [in_plane * np.cos(phi + helicity), in_plane * np.sin(phi + helicity), core * np.cos(theta)]
+    )

@@ -1,0 +1,1 @@
+"""LLG terms, integrators, random numbers and topology: each once, for every film and processor."""

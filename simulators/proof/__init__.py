@@ -1,0 +1,1 @@
+"""The simulators beside theory and other programs: what `skyctl verify` runs."""

@@ -1,0 +1,83 @@
+"""Spirit beside us: the same film in G. P. Müller et al., Phys. Rev. B 99, 224414 (2019)."""
+
+import contextlib
+import importlib.util
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyctl.simulators.lattice.film import FilmParameters
+
+_SPIRIT_SETTINGS = """
+bravais_lattice sc
+n_basis_cells {p.columns} {p.rows} 1
+boundary_conditions {wrap} {wrap} 0
+mu_s {p.moment_muB}
+hamiltonian heisenberg_neighbours
+n_shells_exchange 1
+jij {p.exchange_meV}
+n_shells_dmi 1
+dij {p.dmi_meV}
+dm_chirality 1
+anisotropy_magnitude {p.anisotropy_meV}
+anisotropy_normal 0 0 1
+external_field_magnitude {field_T}
+external_field_normal {p.bias_T[0]} {p.bias_T[1]} {p.bias_T[2]}
+llg_dt {step_ps}
+llg_damping {p.damping}
+llg_temperature {p.temperature_K}
+llg_n_iterations 100000000
+llg_n_iterations_log 100000000
+output_file_tag <none>
+log_to_console 0
+log_to_file 0
+output_any 0
+"""
+
+
+def spirit_installed() -> bool:
+    """Whether Spirit can be imported (`pip install spirit`)."""
+    return importlib.util.find_spec("spirit") is not None
+
+
+@contextlib.contextmanager
+def spirit_film(parameters: FilmParameters, step_ps: float, integrator: str) -> Iterator[Any]:
+    """Spirit's state of a film with a solver at work; ``n_shot`` of ``spirit.simulation`` steps it.
+
+    integrator : "heun", "depondt", "midpoint" (Spirit's SIB) or "rk4"
+    """
+    from spirit import simulation, state  # pyright: ignore[reportMissingImports]
+
+    solvers = {
+        "heun": simulation.SOLVER_HEUN,
+        "depondt": simulation.SOLVER_DEPONDT,
+        "midpoint": simulation.SOLVER_SIB,
+        "rk4": simulation.SOLVER_RK4,
+    }
+    p, field_T = parameters, float(np.linalg.norm(parameters.bias_T))
+    with tempfile.TemporaryDirectory() as folder, _nothing_printed():
+        settings = Path(folder) / "film.cfg"
+        settings.write_text(
+            _SPIRIT_SETTINGS.format(p=p, wrap=int(p.periodic), field_T=field_T, step_ps=step_ps)
+        )
+        with state.State(str(settings), quiet=True) as film:
+            simulation.start(film, simulation.METHOD_LLG, solvers[integrator], single_shot=True)
+            yield film
+            simulation.stop(film)
+
+
+@contextlib.contextmanager
+def _nothing_printed() -> Iterator[None]:
+    """Spirit greets on the process's output, whatever it is told."""
+    kept = os.dup(1)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

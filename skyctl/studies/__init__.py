@@ -1,0 +1,1 @@
+"""Papers done again, agents and networks judged beside baselines. The product needs none."""

@@ -1,0 +1,168 @@
+"""The torque network's session: evaluations on addresses, and one session a lattice on CUDA."""
+
+import importlib.resources
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numba import cuda
+from onnx import TensorProto, helper
+
+from skyctl.errors import ModelError
+from skyctl.inference import torque_network as torque_module
+from skyctl.inference.model import open_session
+from skyctl.inference.torque_network import FEWEST_SITES, LATTICE, TorqueNetwork
+from skyctl.pulse import Pulse, Spot
+from skyctl.simulators.itinerant.electrons import random_spins
+from skyctl.simulators.itinerant.film import ItinerantFilmParameters, TorqueFilm
+
+SHIPPED = sorted(Path(str(importlib.resources.files("skyctl.models"))).glob("*torque*.onnx"))
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A network whose field is 0.05 of the spin a row up, by way of the shape of its input."""
+
+    def constant(name, *values):
+        return helper.make_tensor(name, TensorProto.INT64, [len(values)], values)
+
+    nodes = [
+        helper.make_node("Slice", ["spins", "last", "end", "axis"], ["wrapped"]),
+        helper.make_node("Slice", ["spins", "first", "last", "axis"], ["others"]),
+        helper.make_node("Concat", ["wrapped", "others"], ["rolled"], axis=1),
+        helper.make_node("Shape", ["spins"], ["shape"]),
+        helper.make_node("Reshape", ["rolled", "shape"], ["shaped"]),
+        helper.make_node("Mul", ["shaped", "strength"], ["field"]),
+    ]
+    sides = [3, "rows", "columns"]
+    graph = helper.make_graph(
+        nodes,
+        "torque",
+        [helper.make_tensor_value_info("spins", TensorProto.FLOAT, sides)],
+        [helper.make_tensor_value_info("field", TensorProto.FLOAT, sides)],
+        [
+            constant("first", 0),
+            constant("last", -1),
+            constant("end", 2**62),
+            constant("axis", 1),
+            helper.make_tensor("strength", TensorProto.FLOAT, [], [0.05]),
+        ],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    metadata = {
+        "name": "a row up", "version": "1", "architecture": "made up", "lattice": LATTICE,
+        "electrons": "{}", "mean_field": "0.05", "trained_side": "24", "data_sha256": "0",
+    }  # fmt: skip
+    helper.set_model_props(made, metadata)
+    path = tmp_path / "torque.onnx"
+    onnx.save(made, path)
+    return path
+
+
+def spins_of(rows, columns, seed=0):
+    return random_spins(rows, columns, np.random.default_rng(seed)).astype(np.float32)
+
+
+def test_a_bound_evaluation_works_on_the_arrays_themselves(model):
+    network = TorqueNetwork(model)
+    assert network.device == "cpu"
+    spins, field = spins_of(8, 11), np.zeros((3, 8, 11), np.float32)
+    evaluate = network.bind(spins.ctypes.data, field.ctypes.data, 8, 11)
+    for seed in (0, 1):
+        spins[:] = spins_of(8, 11, seed)
+        evaluate()
+        np.testing.assert_array_equal(field, np.float32(0.05) * np.roll(spins, 1, 1))
+        np.testing.assert_array_equal(field, network(spins))
+
+
+def test_two_evaluations_may_share_their_field(model):
+    network = TorqueNetwork(model)
+    field = np.zeros((3, 9, 8), np.float32)
+    first, second = spins_of(9, 8, 1), spins_of(9, 8, 2)
+    evaluations = [network.bind(s.ctypes.data, field.ctypes.data, 9, 8) for s in (first, second)]
+    for evaluate, spins in zip(evaluations * 2, (first, second) * 2, strict=True):
+        evaluate()
+        np.testing.assert_array_equal(field, network(spins))
+
+
+def test_lattices_that_are_too_small_are_refused(model):
+    with pytest.raises(ValueError, match=f"{FEWEST_SITES} or more"):
+        TorqueNetwork(model).bind(0, 0, FEWEST_SITES - 1, 12)
+
+
+def reckoned(path, sizes, tmp_path):
+    """Nodes of the optimised graph that reckon with shapes: ONNX Runtime runs them on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    for name, size in sizes.items():
+        options.add_free_dimension_override_by_name(name, size)
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    graph = onnx.load(tmp_path / "optimised.onnx").graph
+    shapes = {name for node in graph.node if node.op_type == "Shape" for name in node.output}
+    return [n.op_type for n in graph.node if n.op_type == "Shape" or shapes & set(n.input)]
+
+
+def test_with_the_sides_known_no_node_reckons_with_shapes(model, tmp_path):
+    assert reckoned(model, {}, tmp_path) == ["Shape", "Reshape"]
+    assert reckoned(model, {"rows": 6, "columns": 9}, tmp_path) == []
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_nor_does_one_of_a_shipped_network(path, tmp_path):
+    assert reckoned(path, {"rows": 24, "columns": 36}, tmp_path) == []
+
+
+def test_sizes_fix_the_sides_of_a_session(model):
+    session = open_session(model.read_bytes(), model, "cpu", {"rows": 6, "columns": 9})
+    assert session.get_inputs()[0].shape == [3, 6, 9]
+
+
+def test_on_cuda_each_lattice_has_a_session(model, monkeypatch):
+    opened = []
+
+    def on_the_cpu(content, path, provider, sizes=None):
+        opened.append((provider, sizes))
+        return open_session(content, path, "cpu", sizes)
+
+    monkeypatch.setattr(torque_module, "open_session", on_the_cpu)
+    network = TorqueNetwork(model, provider="cuda")
+    for rows in (24, 24, 12, 12):
+        spins = spins_of(rows, 24)
+        np.testing.assert_array_equal(network(spins), np.float32(0.05) * np.roll(spins, 1, 1))
+    square, flat = ({"rows": rows, "columns": 24} for rows in (24, 12))
+    assert opened == [("cpu", None), ("cuda", square), ("cuda", flat)]
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="there is a GPU"
+)
+def test_without_cuda_the_network_says_so(model):
+    with pytest.raises(ModelError, match="provider cuda: this onnxruntime has no CUDA"):
+        TorqueNetwork(model, provider="cuda")
+    with pytest.raises(ModelError, match="choose one of cpu, cuda"):
+        TorqueNetwork(model, provider="tpu")
+
+
+def pulsed(path, device):
+    parameters = ItinerantFilmParameters(rows=48, columns=36, temperature_K=2.0)
+    film = TorqueFilm(TorqueNetwork(path, provider=device), parameters, device=device, seed=1)
+    film.set_skyrmion_lattice()
+    pulse = Pulse(
+        amplitude_T=5, width_ps=0.1, peak_ps=0.2, theta_deg=70, spot=Spot(x=9, y=7, sigma=5)
+    )
+    return list(film.frames(pulse, [0.0, 0.2, 0.4]))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" not in onnxruntime.get_available_providers() or not cuda.is_available(),
+    reason="no CUDA GPU that both numba and ONNX Runtime can use on this machine",
+)
+@pytest.mark.parametrize("path", [None, *SHIPPED], ids=lambda path: getattr(path, "stem", "made"))
+def test_a_film_on_the_gpu_moves_as_on_the_cpu(model, path):
+    on_cpu, on_cuda = (pulsed(path or model, device) for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(on_cuda, on_cpu, atol=1e-4, rtol=0)
+    assert np.abs(on_cuda[-1] - on_cuda[0]).max() > 0.1
