@@ -4,6 +4,7 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
@@ -15,15 +16,9 @@ from skyctl.devices.pulser import PulseDriver
 from skyctl.errors import PulseRefused
 from skyctl.frame import Frame, ShotStart
 from skyctl.pulse import Exposure, FrameSchedule, Pulse
-from skyctl.simulators.instrument.imaging import Imaging
-from skyctl.simulators.instrument.spread import DrawnSample
-from skyctl.simulators.physics.film import PulsedFilm
 from skyctl.stream.publisher import Publisher
 
 _log = logging.getLogger(__name__)
-SETTLE_PS = 600.0
-SETTLED_T = 0.01
-"""A film has settled where no spin feels more torque."""
 _THERMAL_PS = 20.0
 
 
@@ -35,11 +30,63 @@ class SampleDriver(CameraDriver, PulseDriver, Protocol):
         ...
 
 
+class FilmUnderPulse(Protocol):
+    """A film that can be pulsed, as `skyctl.simulators.physics.film.PulsedFilm` is one.
+
+    parameters : a frozen dataclass with rows, columns, damping, temperature_K and ``as_dict``
+    """
+
+    parameters: Any
+
+    @property
+    def spins(self) -> np.ndarray:
+        """A copy of the spins, (3, rows, columns)."""
+        ...
+
+    def charge(self) -> float:
+        """Topological charge."""
+        ...
+
+    def advance(self, span_ps: float) -> None:
+        """Let time pass without a pulse."""
+        ...
+
+    def settle(self, max_ps: float = ...) -> None:
+        """Come to rest, within ``max_ps``."""
+        ...
+
+    def frames(self, pulse: Pulse | None, times_ps: Sequence[float]) -> Iterator[np.ndarray]:
+        """Fire a pulse and yield the spins, (3, rows, columns), at each of ``times_ps``."""
+        ...
+
+
+class Optics(Protocol):
+    """The optical path to the image, as `skyctl.simulators.instrument.imaging.Imaging` is one."""
+
+    def image_shape(self, rows: int, columns: int) -> tuple[int, int]:
+        """Shape of the image of a film."""
+        ...
+
+    def image(
+        self, spins: np.ndarray, *, shot: int = ..., frame: int = ..., time_ps: float = ...
+    ) -> np.ndarray:
+        """The image of spins (3, rows, columns), in units of S_z."""
+        ...
+
+    def arrives(self, *, shot: int = ..., frame: int = ...) -> bool:
+        """Whether this frame arrives at all."""
+        ...
+
+    def model_dump(self) -> dict[str, Any]:
+        """Its settings, as plain facts."""
+        ...
+
+
 class SimulatedSample:
     """A simulated film under a camera; its pulse and camera drivers in one.
 
     Frames are published while the simulation runs. After a movie the film settles, as a real one
-    would between two shots: precession damps out, up to ``settle_ps``.
+    would between two shots: precession damps out, up to ``settle_ps`` (None: the film's own).
 
     film : what is pulsed and filmed (``Film``, ``TorqueFilm``); publisher : where frames go
     component : "sz" sends S_z (H, W), "spins" all three components (3, H, W)
@@ -52,16 +99,18 @@ class SimulatedSample:
 
     def __init__(
         self,
-        film: PulsedFilm,
+        film: FilmUnderPulse,
         publisher: Publisher,
         *,
         component: Literal["sz", "spins"] = "sz",
-        settle_ps: float = SETTLE_PS,
-        imaging: Imaging | None = None,
+        settle_ps: float | None = None,
+        imaging: Optics | None = None,
         field_calibration: float = 1.0,
     ) -> None:
         if imaging and component == "spins":
             raise ValueError('imaging shows S_z only: leave component at "sz", or imaging out')
+        if not 0 < field_calibration < np.inf:
+            raise ValueError(f"field calibration {field_calibration}: give a factor above 0")
         p = film.parameters
         self.shape: tuple[int, ...] = (p.rows, p.columns)
         if component == "spins":
@@ -69,7 +118,7 @@ class SimulatedSample:
         elif imaging:
             self.shape = imaging.image_shape(p.rows, p.columns)
         self._imaging, self._movies = imaging, 0
-        self._sample = DrawnSample(p, field_calibration)
+        self._field_calibration = field_calibration
         self.error: Exception | None = None
         self._film, self._publisher, self._settle_ps = film, publisher, settle_ps
         self._armed: tuple[str, Exposure, FrameSchedule] | None = None
@@ -89,7 +138,7 @@ class SimulatedSample:
             "simulator": f"skyctl {__version__}",
             "imaging": self._imaging.model_dump() if self._imaging else None,
             "pixel_sites": self._film.parameters.rows / self.shape[-2],
-            "field_calibration": self._sample.field_calibration,
+            "field_calibration": self._field_calibration,
         }
 
     def expose(self, run: str, exposure: Exposure, movie: FrameSchedule) -> None:
@@ -160,10 +209,13 @@ class SimulatedSample:
         if job:
             self._film_movie(pulse, *job)
         elif pulse:
-            for _ in self._film.frames(self._sample.delivered(pulse), [_pulse_end_ps(pulse)]):
+            for _ in self._film.frames(self._delivered(pulse), [_pulse_end_ps(pulse)]):
                 pass
         if pulse:
-            self._film.relax(self._settle_ps, SETTLED_T)
+            if self._settle_ps is None:
+                self._film.settle()
+            else:
+                self._film.settle(self._settle_ps)
             if self._film.parameters.temperature_K > 0:
                 self._film.advance(_THERMAL_PS)  # relaxing took the heat out
 
@@ -186,7 +238,7 @@ class SimulatedSample:
                 may_end_early=exposure.ends_early,
             )
         )
-        delivered = self._sample.delivered(pulse) if pulse else None
+        delivered = self._delivered(pulse) if pulse else None
         number, self._movies = self._movies, self._movies + 1
         film, exposed = self._film.frames(delivered, times + unfilmed), 0
         for index, (time_ps, spins) in enumerate(zip(times, film, strict=False)):
@@ -209,6 +261,9 @@ class SimulatedSample:
         self._publisher.end(run, shot, exposed, ended_early=exposed < len(times))
         for _ in film:  # to the end of movie and pulse: what the film does is not the camera's
             pass
+
+    def _delivered(self, pulse: Pulse) -> Pulse:
+        return pulse.scaled(self._field_calibration)
 
     def _image(self, spins: np.ndarray, movie: int, index: int, time_ps: float) -> np.ndarray:
         if self._imaging:

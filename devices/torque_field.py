@@ -8,9 +8,8 @@ from ophyd.utils import ReadOnlyError
 
 from skyctl.devices.signals import StateSignal
 from skyctl.errors import ModelError
-from skyctl.frame import Frame
+from skyctl.frame import Frame, unit_spins
 from skyctl.inference.torque_network import TorqueNetwork
-from skyctl.simulators.itinerant.electrons import checked_spins
 from skyctl.stream.hub import Consumer, Hub
 
 
@@ -116,5 +115,5 @@ class TorqueField(Device):
                 "it holds S_z alone; a torque needs all three components. Let the source send "
                 'them (a simulated sample: component="spins")'
             )
-        spins = checked_spins(data)
+        spins = unit_spins(data)
         return np.cross(spins, self._network(spins), axis=0).astype(np.float32)

@@ -1,10 +1,13 @@
 """Frame: one image of the movie after a pulse, and the messages that open and close a movie."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from skyctl.pulse import FrameSchedule, Pulse
+
+_UNIT_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,20 @@ class Frame:
     def sz(self) -> np.ndarray:
         """S_z, (H, W)."""
         return self.data if self.data.ndim == 2 else self.data[2]
+
+
+def unit_spins(spins: Any) -> np.ndarray:
+    """Spins as float64, (3, H, W). Raises ValueError for any but unit vectors, to 1e-4."""
+    spins = np.asarray(spins, dtype=np.float64)
+    if spins.ndim != 3 or spins.shape[0] != 3:
+        raise ValueError(f"spins of shape {spins.shape}: give (3, rows, columns)")
+    off = np.abs(np.linalg.norm(spins, axis=0) - 1).max(initial=0)
+    if not off < _UNIT_TOLERANCE:
+        raise ValueError(
+            f"spins not normalised: the length of one is off by {off:.2g}. Divide each by its "
+            "length."
+        )
+    return spins
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,10 @@ class Pulse(BaseModel):
         """∫B² dt over the whole pulse, T²·ps."""
         return self.amplitude_T**2 * self.width_ps * math.sqrt(math.pi)
 
+    def scaled(self, factor: float) -> "Pulse":
+        """The same pulse at ``factor`` times the field, 0 or more."""
+        return self.model_copy(update={"amplitude_T": self.amplitude_T * factor})
+
     def __str__(self) -> str:
         place = f" spot σ={self.spot.sigma:g}" if self.spot else ""
         return f"{self.amplitude_T:g} T {self.width_ps:g} ps θ={self.theta_deg:g}°{place}"

@@ -32,7 +32,7 @@ class DrawnSample:
 
     def delivered(self, pulse: Pulse) -> Pulse:
         """What this sample gets when ``pulse`` is fired."""
-        return pulse.model_copy(update={"amplitude_T": pulse.amplitude_T * self.field_calibration})
+        return pulse.scaled(self.field_calibration)
 
     def __str__(self) -> str:
         p = self.parameters

@@ -19,6 +19,7 @@ import numpy as np
 import scipy.linalg
 from scipy.special import expit
 
+from skyctl.frame import unit_spins
 from skyctl.simulators.physics.topology import topological_charge
 
 HALF_NEIGHBOURS = ((0, 1), (1, 0), (1, -1))
@@ -33,7 +34,6 @@ FOUR_TWISTS = ((0.0, 0.0), (0.0, 0.5), (0.5, 0.0), (0.5, 0.5))
 2 × 2, of a lattice has."""
 
 _FEWEST_SITES = 5  # a side on which no site is its own neighbour's neighbour the other way round
-_UNIT_TOLERANCE = 1e-4
 _EMPTY_ABOVE = 40.0  # states this many k_B T above the chemical potential hold 4e-18 electrons
 
 
@@ -272,10 +272,4 @@ def checked_spins(spins: Any) -> np.ndarray:
             f"spins of shape {spins.shape}: give (3, rows, columns), sides of {_FEWEST_SITES} "
             "sites or more"
         )
-    off = np.abs(np.linalg.norm(spins, axis=0) - 1).max()
-    if not off < _UNIT_TOLERANCE:
-        raise ValueError(
-            f"spins not normalised: the length of one is off by {off:.2g}. Divide each by its "
-            "length."
-        )
-    return spins
+    return unit_spins(spins)

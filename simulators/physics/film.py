@@ -51,9 +51,9 @@ class PulsedFilm(ABC):
         Stops when no spin feels a torque above ``torque_T``, or after ``max_ps``.
         """
 
-    def settle(self) -> None:
+    def settle(self, max_ps: float = SETTLE_PS) -> None:
         """Let the film come to rest as between two shots: precession damps out."""
-        self.relax(SETTLE_PS, SETTLED_T)
+        self.relax(max_ps, SETTLED_T)
 
     def frames(
         self,

@@ -8,13 +8,13 @@ import numpy as np
 
 from skyctl.beamline.beamline import Beamline, assemble
 from skyctl.devices.guard import Envelope, Spent
-from skyctl.devices.simulated import SETTLE_PS, SETTLED_T, SimulatedSample
+from skyctl.devices.simulated import SimulatedSample
 from skyctl.inference.model import MovieClassifier
 from skyctl.pulse import Pulse
 from skyctl.recording.files import Storage
 from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.lattice.film import Film, FilmParameters
-from skyctl.simulators.physics.film import PulsedFilm
+from skyctl.simulators.physics.film import SETTLED_T, PulsedFilm
 from skyctl.stream.publisher import Publisher
 
 _SMALL = 8
@@ -38,7 +38,7 @@ def simulated_beamline(
     seed: int = 0,
     film: PulsedFilm | None = None,
     component: Literal["sz", "spins"] = "sz",
-    settle_ps: float = SETTLE_PS,
+    settle_ps: float | None = None,
     storage: Storage | None = None,
     metrics_port: int | None = None,
     timeout_s: float = 60.0,

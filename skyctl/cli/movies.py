@@ -116,9 +116,9 @@ def diagram(
 
     With --data it can be interrupted and gone on with, and be named again by another --model.
     """
-    from skyctl import pictures
     from skyctl.pulse import FrameSchedule
     from skyctl.studies.process_diagram import process_diagram
+    from skyctl.studies.process_diagram_figure import draw_diagram
 
     columns, rows = numbers(widths, "--widths"), numbers(alphas, "--alphas")
     try:
@@ -159,4 +159,4 @@ def diagram(
             },
         )
         if png:
-            pictures.process_diagram(result, png)
+            draw_diagram(result, png)

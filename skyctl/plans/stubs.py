@@ -190,7 +190,7 @@ class _Awaited:
         self.problem = ""
         self._device = device
 
-    def trigger(self) -> Status:
+    def trigger(self) -> Any:  # ophyd's statuses are untyped
         self.problem = ""
         over = Status(self._device)
         self._device.trigger().add_callback(lambda status: self._tell(status, over))

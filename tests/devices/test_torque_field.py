@@ -104,7 +104,7 @@ def test_a_plan_reads_it(line, torque):
         (lambda spins: spins[2], "S_z alone"),
         (lambda spins: np.full_like(spins, np.nan), "not normalised"),
         (lambda spins: 1.5 * spins, "not normalised"),
-        (lambda spins: spins[:, :3], "sides of 5"),
+        (lambda spins: spins[:, :3], "sides of 8"),
     ],
 )
 def test_a_frame_without_torque_is_refused_and_the_next_one_taken(torque, film, spoil, fault):
