@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,11 @@ import pytest
 
 SENDERS = Path(__file__).parent / "stream" / "sources" / "senders.py"
 PATIENCE_S = 20
+
+# `nohup` and a shell's `&` start a process with Ctrl-C ignored, and so would be all that it starts:
+# tests of interrupts would wait for ever.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Sender:
