@@ -54,6 +54,9 @@ class Held:
 )
 def test_a_signal_holds_before_anything_else(number, reason, monkeypatch):
     monkeypatch.setattr("skyctl.interrupts._print_nowhere", lambda: None)
+    ignored = signal.getsignal(number) is signal.SIG_IGN  # a hang-up, under `nohup`: so it stays
+    if ignored:
+        signal.signal(number, signal.SIG_DFL)
     done, before = [], [signal.getsignal(each) for each in (number, signal.SIGINT)]
     engine = Engine(done, refuses=2)
     with DisarmOnSignal(engine, Held(done)):
@@ -61,6 +64,8 @@ def test_a_signal_holds_before_anything_else(number, reason, monkeypatch):
         assert engine.paused.wait(30)
     assert done == [f"hold: {reason}", "pause", "release"]
     assert [signal.getsignal(each) for each in (number, signal.SIGINT)] == before
+    if ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def test_the_main_thread_need_not_wake():
