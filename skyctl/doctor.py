@@ -81,7 +81,7 @@ def check_up(metrics_url: str | None = None, recording: Path | None = None) -> R
         )
         _try_stream(model, report)
     if metrics_url:
-        report.accounting["hub"] = read_accounting(_page(metrics_url))
+        report.accounting["running"] = read_accounting(_page(metrics_url))
     if recording:
         with Recording(recording) as opened:
             ends = opened.ends

@@ -9,7 +9,7 @@ from skyctl import doctor
 from skyctl.cli import app
 from skyctl.errors import StreamError
 from skyctl.stream.hub import Hub
-from skyctl.stream.metrics import HubCollector, MetricsServer
+from skyctl.stream.metrics import CountsCollector, HubCollector, MetricsServer
 from skyctl.stream.publisher import Publisher
 
 runner = CliRunner()
@@ -42,7 +42,16 @@ def test_a_running_hub_is_asked():
         server.close()
         hub.close()
         publisher.close()
-    assert report.accounting["hub"]["received"] == 41
+    assert report.accounting["running"]["received"] == 41
+
+
+def test_whom_a_publisher_let_in_is_shown():
+    counts = {"hubs": 1, "let in Yne@$w-v": 1}
+    server = MetricsServer(CountsCollector("skyctl_published", "sent", lambda: counts), port=0)
+    try:
+        assert doctor.check_up(server.url).accounting["running"] == counts
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://127.0.0.1:1/metrics"])

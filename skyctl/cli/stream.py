@@ -93,7 +93,11 @@ def keys(
 
 def doctor(
     metrics: Annotated[
-        str | None, typer.Option(help="Also what a running hub counted: its metrics' URL.")
+        str | None,
+        typer.Option(
+            help="Also what a running hub, splitter or publisher counted, and whom it let in: the "
+            "URL of its metrics."
+        ),
     ] = None,
     recording: Annotated[
         Path | None, typer.Option(help="Also what was counted in this recording (.h5).")

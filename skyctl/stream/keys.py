@@ -11,6 +11,7 @@ import ipaddress
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,17 +123,25 @@ def require_keys(address: str, keys: Keys | None) -> None:
 
 
 class AllowList:
-    """Lets only the peers of ``keys`` into the sockets of a context (ZAP)."""
+    """Lets only the peers of ``keys`` into the sockets of a context (ZAP).
+
+    let_in : how often each was, by the first eight characters of its public key. A key is asked for
+        when a connection is made: whoever is in stays in
+    """
 
     def __init__(self, context: zmq.Context, keys: Keys) -> None:
         self._allowed = frozenset(keys.peers)
+        self.let_in: Counter[str] = Counter()
         self._authenticator = ThreadAuthenticator(context)
         self._authenticator.start()
         self._authenticator.configure_curve_callback(domain="*", credentials_provider=self)
 
     def callback(self, domain: str, key: bytes) -> bool:  # noqa: ARG002 - pyzmq calls it so
         """Whether the owner of this public key may connect."""
-        return key in self._allowed
+        allowed = key in self._allowed
+        if allowed:
+            self.let_in[f"let in {key[:8].decode()}"] += 1
+        return allowed
 
     def close(self) -> None:
         """Stop answering; nobody gets in any more."""

@@ -137,7 +137,8 @@ class MetricsServer:
 
 
 def read_accounting(text: str) -> dict[str, float]:
-    """The counts in a page of metrics: each kind of frame, "shots" and "clock_faults".
+    """The counts in a page of metrics: a hub's kinds of frames, "shots" and "clock_faults"; of what
+    has no hub, its own counts, and who was let in.
 
     Raises StreamError for a page that has none of them.
     """
@@ -147,9 +148,13 @@ def read_accounting(text: str) -> dict[str, float]:
         raise StreamError(f"metrics: no Prometheus text ({error}). Give skyctl's URL.") from error
     found = {labels["kind"]: value for name, labels, value in samples if "kind" in labels}
     plain = {name: value for name, labels, value in samples if not labels}
-    if not found:
+    others = {labels["what"]: value for _, labels, value in samples if "what" in labels}
+    if not found and not others:
         raise StreamError("metrics: not skyctl's. Give the URL that a hub's metrics have.")
+    if not found:
+        return others
     return {
+        **others,
         **found,
         "shots": plain.get("skyctl_shots_total", math.nan),
         "missing_shots": plain.get("skyctl_missing_shots_total", math.nan),

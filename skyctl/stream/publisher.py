@@ -109,12 +109,14 @@ class Publisher:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What was sent since it was made, how many hubs there are, and who was turned away."""
+        """What was sent since it was made, how many hubs there are and were turned away, and how
+        often each key was let in (`AllowList`)."""
         return {
             "shots": self._shots,
             "frames": self._frames,
             "hubs": self.hubs,
             "refused": self.refused,
+            **(self._allow_list.let_in if self._allow_list else {}),
         }
 
     def start(self, start: ShotStart) -> None:

@@ -113,6 +113,12 @@ def test_a_splitter_lets_only_its_clients_at_its_outputs(
         shots.send(publisher, shot)
     assert [end.counts for end in events.ends(2)] == [Counts(received=3)] * 2
     assert not stranger
+    let_in = {who: times for who, times in splitter.counts.items() if who.startswith("let in")}
+    assert let_in == {f"let in {Keys.load(*hub(files)).public[:8].decode()}": 1}
+
+
+def hub(files):
+    return files["hub"][1], [files["camera"][0]]
 
 
 def test_a_hub_with_its_key_gets_the_movie_and_the_time(secured, files, events, shots, cleanup):
@@ -126,6 +132,7 @@ def test_a_hub_with_its_key_gets_the_movie_and_the_time(secured, files, events, 
     hub.subscribe(consumer)
     shots.send(secured)
     assert events.ends()[0].counts == Counts(received=3)
+    assert secured.counts[f"let in {keys.public[:8].decode()}"] == 2  # frames, and the clock
     assert hub.clock.how == "measured"
     assert abs(hub.clock.offset_ns) <= hub.clock.uncertainty_ns + 1_000_000
 

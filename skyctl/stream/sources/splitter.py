@@ -45,8 +45,6 @@ class Output:
 class Splitter:
     """Takes all messages of a detector and sends each, unread, to every output; in a thread.
 
-    counts : "in", "undecodable" (dropped by ZeroMQ's rules), and for each output's address, as
-        bound, what it was given; with " dropped" behind the address what it was not
     addresses : of the outputs, as bound
     keys : of this splitter, with the public keys of the clients that may connect to its outputs;
         an output that leaves this machine needs them, and with them all outputs do
@@ -59,7 +57,7 @@ class Splitter:
         if not outputs:
             raise StreamError(f"splitter of {detector}: no outputs. Give at least one address.")
         self._claim = claim(detector)
-        self.counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         self._stop = threading.Event()
         self._context = zmq.Context()
         self._keys = keys
@@ -100,14 +98,14 @@ class Splitter:
                 try:
                     parts = self._transport.receive(_POLL_MS)
                 except UndecodableMessage as error:
-                    self.counts["undecodable"] += 1
+                    self._counts["undecodable"] += 1
                     _log.warning("splitter: %s", error)
                     continue
                 if parts is not None:
-                    self.counts["in"] += 1
+                    self._counts["in"] += 1
                     for output, address, socket in self._outputs:
                         sent = self._send(output, socket, parts)
-                        self.counts[address if sent else f"{address} dropped"] += 1
+                        self._counts[address if sent else f"{address} dropped"] += 1
         finally:
             self._transport.close()
 
@@ -128,6 +126,13 @@ class Splitter:
             self._allow_list.close()
         self._context.term()
         self._claim.close()
+
+    @property
+    def counts(self) -> Counter[str]:
+        """ "in", "undecodable" (dropped by ZeroMQ's rules), and for each output's address, as bound,
+        what it was given; with " dropped" behind the address what it was not; and how often each
+        key was let in (`AllowList`)."""
+        return self._counts + (self._allow_list.let_in if self._allow_list else Counter())
 
     @property
     def alive(self) -> bool:
