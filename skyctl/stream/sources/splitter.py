@@ -129,9 +129,12 @@ class Splitter:
 
     @property
     def counts(self) -> Counter[str]:
-        """ "in", "undecodable" (dropped by ZeroMQ's rules), and for each output's address, as bound,
-        what it was given; with " dropped" behind the address what it was not; and how often each
-        key was let in (`AllowList`)."""
+        """What became of messages, by name.
+
+        "in", "undecodable" (dropped by ZeroMQ's rules), for each output's address, as bound, what
+        it was given, with " dropped" behind it what it was not; and how often each key was let in
+        (`AllowList`).
+        """
         return self._counts + (self._allow_list.let_in if self._allow_list else Counter())
 
     @property
