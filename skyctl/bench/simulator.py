@@ -17,7 +17,7 @@ from skyctl.simulators.lattice.film import MAX_STEP_PS, Film, FilmParameters
 from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
 from skyctl.simulators.physics import llg
 from skyctl.simulators.proof.beside_spirit import spirit_film, spirit_installed
-from skyctl.simulators.proof.verification import spirit_difference
+from skyctl.simulators.proof.other_programs import spirit_difference
 
 _SPOT = Spot(x=50, y=50, sigma=8)
 

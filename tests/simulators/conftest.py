@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from skyctl.simulators.lattice.film import FilmParameters
-from skyctl.simulators.proof import verification
+from skyctl.simulators.proof import other_programs, starts
 
 
 @pytest.fixture(scope="session")
@@ -14,10 +14,10 @@ def small_film() -> FilmParameters:
 @pytest.fixture
 def random_spins():
     """Makes unit spins (3, rows, columns) of no symmetry, the same ones for a seed."""
-    return verification.random_spins
+    return starts.random_spins
 
 
 @pytest.fixture(scope="session")
 def spirit() -> tuple[FilmParameters, np.ndarray, np.ndarray]:
     """A film that Spirit 2.2.0 moved by 500 steps of 1 fs (Depondt): parameters, start, end."""
-    return verification.reference_film()
+    return other_programs.reference_film()

@@ -11,7 +11,7 @@ import pytest
 from skyctl.pulse import Pulse
 from skyctl.simulators.lattice.film import Film, FilmParameters
 from skyctl.simulators.physics import llg
-from skyctl.simulators.proof import verification
+from skyctl.simulators.proof.again import spins_that_a_restart_changes, spins_that_threads_change
 
 NOISY = ["heun", "midpoint", "depondt"]
 WARM = FilmParameters(rows=9, columns=14, temperature_K=3.0)
@@ -33,8 +33,8 @@ def end(parameters, start, *spans_ps, **options):
 @pytest.mark.parametrize("periodic", [False, True])
 def test_threads_batch_and_restart_do_not_change_a_bit(integrator, precision, periodic):
     arguments = integrator, precision, periodic
-    assert verification.spins_that_threads_change(*arguments) == 0
-    assert verification.spins_that_a_restart_changes(*arguments) == 0
+    assert spins_that_threads_change(*arguments) == 0
+    assert spins_that_a_restart_changes(*arguments) == 0
 
 
 def test_another_seed_is_another_movie_and_the_same_seed_the_same(random_spins):

@@ -9,8 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from skyctl.cli import app
-from skyctl.simulators.proof import verification
-from skyctl.simulators.proof.verification import Check, Missing, choose
+from skyctl.simulators.proof import table
+from skyctl.simulators.proof.check import Check, Missing
+from skyctl.simulators.proof.integrators import energy_drift_meV_per_ps
+from skyctl.simulators.proof.other_programs import spirit_difference
+from skyctl.simulators.proof.table import choose
+from skyctl.simulators.proof.temperature import chain_product, langevin
+from skyctl.simulators.proof.waves import spin_wave_error
 
 
 def by_name(checks):
@@ -38,25 +43,25 @@ def test_the_long_checks_pass(check):
 @pytest.mark.parametrize("mode", [(1, 0), (-1, 0), (3, 0), (-3, 0), (0, 2), (5, -3)])
 @pytest.mark.parametrize("along", ["x", "z"])
 def test_spin_waves_of_a_plane_have_the_lattice_dispersion(along, mode):
-    assert abs(verification.spin_wave_error(along, mode, rows=12)) < 1e-5
+    assert abs(spin_wave_error(along, mode, rows=12)) < 1e-5
 
 
 def test_the_correlation_of_a_chain_falls_by_one_factor_a_site():
-    u = verification.langevin(1 / (0.08617333262 * 6.0))
-    assert verification.chain_product(distance=2) == pytest.approx(u**2, abs=0.006)
-    assert verification.chain_product(distance=3) == pytest.approx(u**3, abs=0.006)
+    u = langevin(1 / (0.08617333262 * 6.0))
+    assert chain_product(distance=2) == pytest.approx(u**2, abs=0.006)
+    assert chain_product(distance=3) == pytest.approx(u**3, abs=0.006)
 
 
 def test_the_energy_drift_of_heun_falls_with_the_third_power_of_the_step():
     steps = [0.004, 0.002, 0.001]
-    drifts = [verification.energy_drift_meV_per_ps("heun", step, span_ps=2.0) for step in steps]
+    drifts = [energy_drift_meV_per_ps("heun", step, span_ps=2.0) for step in steps]
     order, _ = np.polyfit(np.log(steps), np.log(np.abs(drifts)), 1)
     assert order == pytest.approx(3, abs=0.15)  # one order better than the spins
 
 
 def test_spirit_agrees_across_periodic_edges():
     try:
-        difference = verification.spirit_difference("depondt", periodic=True)
+        difference = spirit_difference("depondt", periodic=True)
     except Missing as missing:
         pytest.skip(str(missing))
     assert difference < 1e-6
@@ -117,7 +122,7 @@ def test_a_failed_check_ends_the_command_with_status_1(monkeypatch, tmp_path):
         raise Missing("not on this machine")
 
     checks = (a_check(2.1), a_check(7.0, name="bad"), a_check(0, name="away", measure=lacking))
-    monkeypatch.setattr(verification, "CHECKS", checks)
+    monkeypatch.setattr(table, "CHECKS", checks)
     done = invoke("--json", tmp_path / "table.json")
     assert done.exit_code == 1
     assert "1 passed, 1 failed, 1 that this machine cannot do" in done.output
@@ -132,7 +137,7 @@ def test_what_cannot_be_done_is_no_failure(monkeypatch):
     def lacking():
         raise Missing("not on this machine")
 
-    monkeypatch.setattr(verification, "CHECKS", (a_check(0, measure=lacking),))
+    monkeypatch.setattr(table, "CHECKS", (a_check(0, measure=lacking),))
     assert invoke().exit_code == 0
 
 
