@@ -10,7 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from skyctl.devices.ledger import SEGMENT, Ledger, Spent
+from skyctl.devices.ledger import Ledger
+from skyctl.devices.ledger_files import SEGMENT
+from skyctl.devices.ledger_lines import Spent
 from skyctl.errors import PulseRefused
 from skyctl.pulse import PRINTABLE, Pulse, Spot
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from skyctl.errors import PulseRefused, StreamError
 from skyctl.frame import ShotStart
 from skyctl.pulse import Exposure, FrameSchedule, Pulse
+from skyctl.recording.playback import Clock, Pace, RecordedShot, recorded_shots
 from skyctl.recording.reader import Recording
-from skyctl.recording.replay import Clock, Pace, RecordedShot, recorded_shots
 from skyctl.stream.publisher import Publisher
 
 _log = logging.getLogger(__name__)

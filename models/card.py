@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from skyctl.inference.model import ModelCard
+from skyctl.inference.card import ModelCard
 from skyctl.process import PROCESSES
 
 

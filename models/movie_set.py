@@ -12,79 +12,33 @@ goes; what is done is never simulated again.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import h5py
-import hdf5plugin
 import numpy as np
 
-from skyctl import __version__
-from skyctl.pulse import Pulse
+from skyctl.models.filmed_movie import UNIT, FilmedMovie
+from skyctl.models.movie_plan import (
+    FORMAT,
+    flat,
+    lay_out,
+    movie_shape,
+    places_of,
+    plan_sha256,
+    shot_from_json,
+    shot_to_json,
+)
 from skyctl.recording.files import check_room, let_go
 from skyctl.recording.salvage import health
 from skyctl.simulators.lattice.engines import Integrator
 from skyctl.simulators.lattice.files import StateError, open_to_write, replace_whole
-from skyctl.simulators.lattice.film import FilmParameters
-from skyctl.simulators.lattice.movies import MovieSpec, process_in
-from skyctl.simulators.physics.topology import topological_charge
+from skyctl.simulators.lattice.movies import MovieSpec
 
 PHYSICS = 2
 """Counted up whenever a change of the simulators changes their movies: older sets then no longer
 fit (a test holds the movies of this number)."""
-_FORMAT = "skyctl movie set"
-_UNIT = 32767
-_DIGEST = "S64"
-_LZ4: dict[str, Any] = dict(hdf5plugin.LZ4())
-"""Smaller and no slower here than behind a bitshuffle: most of a film points one way."""
-
-
-@dataclass(frozen=True)
-class FilmedMovie:
-    """What is kept of a simulated movie.
-
-    sz : (frames, rows, columns) int16, S_z in units of 1/32767: exact to 1.6e-5
-    charge : (frames,), topological charge (Berg–Lüscher)
-    mean_spin : (frames, 3)
-    label : what the film did from the first frame to what it settles to after the last
-        (``movies.process_in``)
-    """
-
-    sz: np.ndarray
-    charge: np.ndarray
-    mean_spin: np.ndarray
-    label: str
-
-    @property
-    def sha256(self) -> str:
-        """Of all of it."""
-        digest = hashlib.sha256(self.label.encode())
-        for array in (self.sz, self.charge, self.mean_spin):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
-
-
-def film_movie(shot: MovieSpec, frames: Iterator[np.ndarray]) -> FilmedMovie:
-    """Keep of a movie what a set stores; ``look`` of ``simulate_batch``.
-
-    frames : (3, rows, columns) each. Raises ValueError for spins that are not finite.
-    """
-    before = spins = next(frames)
-    sz, charge, mean_spin = [], [], []
-    while True:
-        mean = spins.mean(axis=(1, 2), dtype=np.float64)
-        if not np.isfinite(mean).all():
-            raise ValueError("the film's spins became NaN: its couplings are beyond the simulator")
-        sz.append(np.rint(_UNIT * spins[2]).astype(np.int16))
-        charge.append(topological_charge(spins))
-        mean_spin.append(mean)
-        after = spins
-        if (spins := next(frames, None)) is None:
-            break
-    label = process_in(shot, before, after)
-    return FilmedMovie(np.stack(sz), np.array(charge), np.stack(mean_spin), label)
 
 
 class MovieSet:
@@ -131,12 +85,12 @@ class MovieSet:
             raise ValueError("a movie set without shots: give one or more")
         arrays: dict[str, np.ndarray] = {}
         settings = {"physics": PHYSICS, "integrator": integrator, "precision": precision}
-        texts = [_shot_to_json(shot, arrays) for shot in shots]
+        texts = [shot_to_json(shot, arrays) for shot in shots]
         if not path.exists():
-            replace_whole(path, lambda file: _lay_out(file, settings, texts, arrays))
+            replace_whole(path, lambda file: lay_out(file, settings, texts, arrays))
         movies = cls(path)
         try:
-            if movies.sha256 != _plan_sha256(settings, texts):
+            if movies.sha256 != plan_sha256(settings, texts):
                 raise StateError(
                     f"movies {path}: holds other movies: {movies._difference(settings, texts)}. "
                     "Give another file, or the options it was made with."
@@ -149,7 +103,7 @@ class MovieSet:
         return movies
 
     def _read_plan(self) -> None:
-        if self._file.attrs.get("format") != _FORMAT:
+        if self._file.attrs.get("format") != FORMAT:
             raise StateError(
                 f"movies {self.path}: an HDF5 file, but no movie set of skyctl. Give another file."
             )
@@ -159,8 +113,8 @@ class MovieSet:
         self.precision: Literal["f8", "f4"] = settings["precision"]
         shots: Any = self._file["shots"]
         self._shots: list[str] = list(shots.asstr()[:])
-        self._places = _places([_shape(json.loads(text)) for text in self._shots])
-        self.sha256 = _plan_sha256(settings, self._shots)
+        self._places = places_of([movie_shape(json.loads(text)) for text in self._shots])
+        self.sha256 = plan_sha256(settings, self._shots)
         if self.sha256 != self._file.attrs["sha256"]:
             raise StateError(
                 f"movies {self.path}: damaged (its shots were changed). Make it again."
@@ -189,7 +143,7 @@ class MovieSet:
         if len(self) != len(texts):
             return f"{len(self)} of them, wanted {len(texts)}"
         for row, (found, wanted) in enumerate(zip(self._shots, texts, strict=True)):
-            a, b = _flat(json.loads(found)), _flat(json.loads(wanted))
+            a, b = flat(json.loads(found)), flat(json.loads(wanted))
             for name in sorted(a.keys() | b.keys()):
                 if a.get(name) != b.get(name):
                     return f"movie {row} with {name} {a.get(name)}, wanted {b.get(name)}"
@@ -205,7 +159,7 @@ class MovieSet:
 
     def shot(self, row: int) -> MovieSpec:
         """The shot of a row, as it was planned."""
-        return _shot_from_json(self._shots[row], self._file)
+        return shot_from_json(self._shots[row], self._file)
 
     def times_ps(self, row: int) -> np.ndarray:
         """When the frames of a row were taken, (frames,)."""
@@ -213,7 +167,7 @@ class MovieSet:
 
     def sz(self, row: int) -> np.ndarray:
         """S_z of a row's movie, (frames, rows, columns) float32. Raises ValueError if not done."""
-        return self.sz_int16(row).astype(np.float32) / np.float32(_UNIT)
+        return self.sz_int16(row).astype(np.float32) / np.float32(UNIT)
 
     def sz_int16(self, row: int) -> np.ndarray:
         """S_z as it is stored: int16, in units of 1/32767."""
@@ -317,111 +271,3 @@ def _open_to_read(path: Path) -> h5py.File:
         return h5py.File(path, "r", swmr=state.being_written, locking=False)
     except OSError as error:
         raise StateError(f"movies {path}: no HDF5 file, or damaged ({error})") from error
-
-
-def _lay_out(
-    file: h5py.File, settings: dict[str, Any], texts: list[str], arrays: dict[str, np.ndarray]
-) -> None:
-    """A set of which nothing is done yet. Of fixed size: HDF5 allots the room when it is filled."""
-    rows = len(texts)
-    file.attrs.update(
-        format=_FORMAT,
-        skyctl=__version__,
-        settings=json.dumps(settings),
-        sha256=_plan_sha256(settings, texts),
-    )
-    file.create_dataset("shots", data=texts, dtype=h5py.string_dtype())
-    for name, dtype in {"done": "u1", "labels": "S16", "digests": _DIGEST}.items():
-        file.create_dataset(name, (rows,), dtype, chunks=(min(rows, 1024),))
-    for digest, array in arrays.items():
-        file.create_dataset(f"arrays/{digest}", data=array, chunks=array.shape, **_LZ4)
-    shapes = [_shape(json.loads(text)) for text in texts]
-    for (frames, height, width), count in Counter(shapes).items():
-        group = file.create_group(f"movies/{_name((frames, height, width))}")
-        sz = group.create_dataset(
-            "sz", (count, frames, height, width), "i2", chunks=(1, frames, height, width), **_LZ4
-        )
-        sz.attrs["units"] = f"1/{_UNIT}"
-        many = min(count, 64)
-        group.create_dataset("charge", (count, frames), "f8", chunks=(many, frames))
-        group.create_dataset("mean_spin", (count, frames, 3), "f8", chunks=(many, frames, 3))
-
-
-def _shape(shot: dict[str, Any]) -> tuple[int, int, int]:
-    film = shot["parameters"]
-    return len(shot["times_ps"]), film["rows"], film["columns"]
-
-
-def _name(shape: tuple[int, int, int]) -> str:
-    return "x".join(map(str, shape))
-
-
-def _places(shapes: list[tuple[int, int, int]]) -> list[tuple[str, int]]:
-    """The group of each row's movie, and where in it."""
-    taken: Counter[str] = Counter()
-    places = []
-    for name in map(_name, shapes):
-        places.append((name, taken[name]))
-        taken[name] += 1
-    return places
-
-
-def _plan_sha256(settings: dict[str, Any], texts: list[str]) -> str:
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for text in texts:
-        digest.update(b"\n" + text.encode())
-    return digest.hexdigest()
-
-
-def _shot_to_json(shot: MovieSpec, arrays: dict[str, np.ndarray]) -> str:
-    """A shot as text, the same for the same shot; its arrays are put into ``arrays``."""
-
-    def named(array: np.ndarray) -> dict[str, str]:
-        array = np.ascontiguousarray(array, dtype=np.float64)
-        name = hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
-        arrays[name] = array
-        return {"array": name}
-
-    if not len(shot.times_ps):
-        raise ValueError("a shot without frame times: give times_ps")
-    plain = {
-        "parameters": shot.parameters.as_dict(),
-        "times_ps": [float(time_ps) for time_ps in shot.times_ps],
-        "pulse": shot.pulse.model_dump() if shot.pulse else None,
-        "start": shot.start if isinstance(shot.start, str) else named(shot.start),
-        "seed": shot.seed,
-        "anisotropy_map": None if shot.anisotropy_map is None else named(shot.anisotropy_map),
-    }
-    # NumPy's numbers are told from ours only by their type.
-    return json.dumps(plain, sort_keys=True, default=lambda number: number.item())
-
-
-def _shot_from_json(text: str, file: h5py.File) -> MovieSpec:
-    plain = json.loads(text)
-
-    def array(value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        stored: Any = file["arrays"]
-        return stored[value["array"]][:]
-
-    parameters = plain["parameters"]
-    return MovieSpec(
-        FilmParameters(**{**parameters, "bias_T": tuple(parameters["bias_T"])}),
-        plain["times_ps"],
-        Pulse(**plain["pulse"]) if plain["pulse"] else None,
-        array(plain["start"]),
-        plain["seed"],
-        array(plain["anisotropy_map"]),
-    )
-
-
-def _flat(shot: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"pulse": {"width_ps": 8}} as {"pulse.width_ps": 8}, to compare."""
-    flat: dict[str, Any] = {}
-    for name, value in shot.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat

@@ -19,7 +19,8 @@ from sklearn.linear_model import LogisticRegression
 
 from skyctl import __version__
 from skyctl.errors import FilmUnreadable
-from skyctl.inference.reader import Calibration, Evidence, read_with_evidence
+from skyctl.inference.evidence import Calibration, Evidence
+from skyctl.inference.reader import read_with_evidence
 from skyctl.process import KINDS as STATES
 from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.instrument.spread import SampleSpread

@@ -14,7 +14,8 @@ from itertools import islice
 from typing import Any, Literal
 
 from skyctl.errors import SkyctlError
-from skyctl.models.movie_set import PHYSICS, FilmedMovie, MovieSet, film_movie
+from skyctl.models.filmed_movie import FilmedMovie, film_movie
+from skyctl.models.movie_set import PHYSICS, MovieSet
 from skyctl.simulators.lattice.engines import Integrator
 from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from skyctl.studies.network_taken_away import markdown
+from skyctl.studies.network_table import markdown
 
 ROOT = Path(__file__).parents[1]
 

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 
 from skyctl.agents.allowed import settings_of
+from skyctl.agents.map_grid import ID_KEY
 from skyctl.agents.tasks import Proposal, TaskSeeker
 from skyctl.belief import Belief
 from skyctl.frame import Counts
 from skyctl.verdict import ShotResult
 
-ID_KEY = "_id"
-"""What bluesky-adaptive calls the name of a suggestion."""
 _STATES = tuple(key for key in Belief().as_json() if key != "unsound")
 
 

@@ -14,13 +14,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from skyctl.agents.mapper import Axis, BoundaryMapper, MapAgent
+from skyctl.agents.map_grid import Axis, GridAgent
+from skyctl.agents.mapper import BoundaryMapper
 
 Script = Generator[int, int, None]
 """Yields the cell of each shot and is sent its label."""
 
 
-class Scripted(MapAgent):
+class Scripted(GridAgent):
     """Fires what a script says; an unmeasured cell has the label of the nearest shot.
 
     script : gets the shape (rows, columns) and a seed. One that ends is gone on with at random.
@@ -143,7 +144,7 @@ def staircase(shape: tuple[int, int], seed: int) -> Script:  # noqa: ARG001
             track = moved
 
 
-class LeastConfidence(MapAgent):
+class LeastConfidence(GridAgent):
     """scikit-learn's Gaussian-process classifier; fires where its best class has the lowest chance.
 
     first : shots of a Sobol sequence before; batch : shots between two fits

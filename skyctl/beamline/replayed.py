@@ -8,8 +8,8 @@ from skyctl.devices.guard import Envelope, Spent
 from skyctl.devices.replayed import ReplayedSample
 from skyctl.inference.model import MovieClassifier
 from skyctl.recording.files import Storage
+from skyctl.recording.playback import Pace, recorded_shots
 from skyctl.recording.reader import Recording
-from skyctl.recording.replay import Pace, recorded_shots
 from skyctl.stream.publisher import Publisher
 
 

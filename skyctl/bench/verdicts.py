@@ -13,7 +13,8 @@ import numpy as np
 from skyctl.bench.machine import machine
 from skyctl.errors import ModelError
 from skyctl.inference.features import frame_features, on_grid
-from skyctl.inference.model import SHIPPED, MovieClassifier, shipped_model
+from skyctl.inference.model import SHIPPED, MovieClassifier
+from skyctl.inference.session import shipped_model
 from skyctl.models.lives import FRAME_PS, Movies, fill_lives
 from skyctl.process import PROCESS_OF, PROCESSES
 from skyctl.pulse import Pulse

@@ -99,8 +99,9 @@ def bench_autonomy(
         if network := result.get("network"):
             console.print(_network_table(network), _verdict_table(network))
         if png:
-            from skyctl.studies.mappers import JUDGED_MAPS, TruthMap
+            from skyctl.studies.mapper_runs import JUDGED_MAPS
             from skyctl.studies.mappers_figure import draw_map, mapped
+            from skyctl.studies.truth_maps import TruthMap
 
             truth = TruthMap.load(JUDGED_MAPS[0])
             draw_map(truth, mapped(truth, 65, learned=True), png)
@@ -175,7 +176,7 @@ def bench_maps(
 
     Those that ship are 30, 40, 50 and 60 degrees of the default film and 40 degrees of others.
     """
-    from skyctl.studies.mappers import simulate_truth
+    from skyctl.studies.truth_maps import simulate_truth
 
     maps = [(angle, seed) for angle in theta or [30, 40, 50, 60] for seed in sample or [None]]
     with explained(), progress_bar("shots") as progress:

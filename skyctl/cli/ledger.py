@@ -19,7 +19,7 @@ LedgerFile = Annotated[Path, typer.Argument(help="The file, runs/…/ledger.json
 @ledger_app.command("check")
 def check_ledger(ledger: LedgerFile) -> None:
     """Say what a ledger sums up to; status 1 where it is not as it was written."""
-    from skyctl.devices.ledger import inspect
+    from skyctl.devices.ledger_accept import inspect
 
     with explained():
         found = inspect(ledger)
@@ -52,7 +52,7 @@ def accept_ledger(
     See first:   skyctl ledger check runs/tonight/ledger.jsonl
     Then:        skyctl ledger accept runs/tonight/ledger.jsonl --why "edited by mistake, restored"
     """
-    from skyctl.devices.ledger import accept
+    from skyctl.devices.ledger_accept import accept
 
     with explained(), values_checked():
         spent = accept(ledger, getpass.getuser(), why, shots=shots, dose_T2ps=dose)

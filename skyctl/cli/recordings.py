@@ -90,8 +90,8 @@ def replay(
         return
     from skyctl.inference.model import MovieClassifier
     from skyctl.pictures import film_strip, recorded_strips
+    from skyctl.recording.comparison import ReplayedShot
     from skyctl.recording.reader import Recording
-    from skyctl.recording.replay import ReplayedShot
     from skyctl.recording.replay import replay as run
 
     table = Table("shot", "name", "frames", "recorded", "replayed", "identical verdicts")
@@ -180,8 +180,8 @@ def _publish_recording(
     json_file: Path | None,
 ) -> None:
     """`skyctl replay --to`: be the source of the frame stream at an address."""
+    from skyctl.recording.playback import publish
     from skyctl.recording.reader import Recording
-    from skyctl.recording.replay import publish
     from skyctl.stream.metrics import CountsCollector, MetricsServer
 
     with explained(), contextlib.closing(publisher), contextlib.ExitStack() as stack:

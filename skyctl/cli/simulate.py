@@ -258,7 +258,7 @@ def _itinerant_film(
     device: Literal["cpu", "cuda"],
     seed: int,
 ) -> tuple["TorqueFilm", "TorqueCard"]:
-    from skyctl.inference.model import shipped_model
+    from skyctl.inference.session import shipped_model
     from skyctl.inference.torque_network import SHIPPED_TORQUE, TorqueNetwork
     from skyctl.simulators.itinerant.film import ItinerantFilmParameters, TorqueFilm
 

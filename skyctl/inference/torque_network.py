@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from skyctl.errors import ModelError
-from skyctl.inference.model import open_session
+from skyctl.inference.session import open_session
 
 LATTICE = "triangular, flattened: neighbours at (0, 1), (1, 0), (1, -1)"
 SHIPPED_TORQUE = "itinerant-torque-equivariant"
-"""Name of the shipped network, see ``inference.model.shipped_model``."""
+"""Name of the shipped network, see ``inference.session.shipped_model``."""
 FEWEST_SITES = 8
 """Along a side: a network's widest filter goes once around, no further."""
 

@@ -8,7 +8,8 @@ from bluesky.utils import Msg
 
 from skyctl.agents.campaign import Campaign
 from skyctl.agents.map_agent import MappingAgent
-from skyctl.agents.mapper import Axis, BoundaryMapper, ProcessMap
+from skyctl.agents.map_grid import Axis
+from skyctl.agents.mapper import BoundaryMapper, ProcessMap
 from skyctl.agents.outcome import OUTCOMES
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.plans.campaign import pursue

@@ -28,7 +28,9 @@ from skyctl.process import NOTHING
 from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.studies.hostile_proposals import fuzz_pulser
-from skyctl.studies.mappers import JUDGED_MAPS, mapping_metrics, topology
+from skyctl.studies.map_scores import topology
+from skyctl.studies.mapper_runs import JUDGED_MAPS
+from skyctl.studies.mappers import mapping_metrics
 from skyctl.studies.network_taken_away import network_metrics
 from skyctl.studies.seekers import seeking_metrics
 from skyctl.verdict import ShotResult, Verdict

@@ -8,8 +8,11 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from skyctl.agents.mapper import Axis, BoundaryMapper
-from skyctl.studies.mappers import CLASSES, Score, TruthMap, make_agent, map_prior
+from skyctl.agents.map_grid import Axis
+from skyctl.agents.mapper import BoundaryMapper
+from skyctl.studies.map_scores import Score
+from skyctl.studies.mapper_runs import make_agent, map_prior
+from skyctl.studies.truth_maps import CLASSES, TruthMap
 
 _COLOURS = ListedColormap(["#4477aa", "#ee6677", "#ccbb44", "#dddddd"])
 _NAMES = ("breathing", "switching", "collapse", "mixed")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from skyctl.agents.adaptive import ID_KEY, SeekerOptimizer
+from skyctl.agents.adaptive import SeekerOptimizer
+from skyctl.agents.map_grid import ID_KEY
 from skyctl.agents.seeker import TargetSeeker
 from skyctl.belief import Belief
 from skyctl.pulse import Pulse, Spot

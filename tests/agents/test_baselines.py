@@ -13,7 +13,7 @@ from skyctl.agents.baselines import (
     sobol,
     staircase,
 )
-from skyctl.agents.mapper import Axis
+from skyctl.agents.map_grid import Axis
 
 ROWS, COLUMNS = Axis("damping", tuple(range(1, 13))), Axis("width_ps", tuple(range(1, 17)))
 CLASSES = ("A", "B", "C")

@@ -4,7 +4,8 @@ import pytest
 
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.map_agent import MappingAgent, label_of
-from skyctl.agents.mapper import Axis, BoundaryMapper
+from skyctl.agents.map_grid import Axis
+from skyctl.agents.mapper import BoundaryMapper
 from skyctl.agents.outcome import OUTCOMES
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.belief import Belief

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from skyctl.agents.map_field import GAIN
+from skyctl.agents.map_grid import Axis
 from skyctl.agents.map_prior import MapPrior
-from skyctl.agents.mapper import _GAIN, Axis, BoundaryMapper
+from skyctl.agents.mapper import BoundaryMapper
 
 ROWS = Axis("damping", tuple(0.02 * i for i in range(1, 21)))
 COLUMNS = Axis("width_ps", tuple(float(w) for w in range(5, 29)))
@@ -260,7 +262,7 @@ def test_the_gain_of_a_shot_is_what_a_simulation_of_it_gives():
     normal = rng.standard_normal(400_000)
     for z, r in [(0.0, 0.5), (0.7, 0.9), (1.5, 0.3), (3.0, 0.6)]:
         after = ndtr(-np.abs(z + math.sqrt(r) * normal) / math.sqrt(1 - r)).mean()
-        assert _GAIN(np.array(z), np.array(r)) == pytest.approx(ndtr(-z) - after, abs=1e-3)
+        assert GAIN(np.array(z), np.array(r)) == pytest.approx(ndtr(-z) - after, abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from skyctl.cli import app
 from skyctl.devices import ledger as module
 from skyctl.devices.guard import Envelope, Guard
-from skyctl.devices.ledger import Ledger, accept, inspect
+from skyctl.devices.ledger import Ledger
+from skyctl.devices.ledger_accept import accept, inspect
 from skyctl.errors import PulseRefused
 from skyctl.pulse import Pulse
 

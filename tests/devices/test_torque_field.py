@@ -11,7 +11,7 @@ from skyctl.beamline import simulated_beamline
 from skyctl.devices.torque_field import TorqueField
 from skyctl.errors import ModelError
 from skyctl.frame import Frame
-from skyctl.inference.model import shipped_model
+from skyctl.inference.session import shipped_model
 from skyctl.inference.torque_network import SHIPPED_TORQUE, TorqueNetwork
 from skyctl.pulse import Exposure, FrameSchedule, Pulse
 from skyctl.simulators.itinerant.film import ItinerantFilmParameters, TorqueFilm

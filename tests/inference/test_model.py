@@ -11,8 +11,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from skyctl.errors import ModelError
-from skyctl.inference.model import SHIPPED, MovieBatch, MovieClassifier, shipped_model
+from skyctl.inference.batch import MovieBatch
+from skyctl.inference.model import SHIPPED, MovieClassifier
 from skyctl.inference.rules import Rules, Validity, noise_of
+from skyctl.inference.session import shipped_model
 from skyctl.pulse import Pulse
 
 FEATURES, CLASSES = 6, 3

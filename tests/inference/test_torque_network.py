@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from skyctl.errors import ModelError
 from skyctl.inference import torque_network as torque_module
-from skyctl.inference.model import open_session
+from skyctl.inference.session import open_session
 from skyctl.inference.torque_network import FEWEST_SITES, LATTICE, TorqueNetwork
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators.itinerant.electrons import random_spins

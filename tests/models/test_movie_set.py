@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from skyctl.models import movie_set
-from skyctl.models.movie_set import FilmedMovie, MovieSet, film_movie
+from skyctl.models.filmed_movie import FilmedMovie, film_movie
+from skyctl.models.movie_set import MovieSet
 from skyctl.models.scale_out import fill
 from skyctl.pulse import Pulse, Spot
 from skyctl.recording import files
@@ -305,7 +306,8 @@ WRITER = """
 import itertools, os, sys
 from pathlib import Path
 import numpy as np
-from skyctl.models.movie_set import FilmedMovie, MovieSet
+from skyctl.models.filmed_movie import FilmedMovie
+from skyctl.models.movie_set import MovieSet
 from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.simulators.lattice.movies import Shot
 from skyctl.recording import files

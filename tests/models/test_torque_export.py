@@ -117,7 +117,8 @@ def test_models_that_do_not_fit_are_refused(exported, tmp_path):
 
 
 def test_a_classifier_is_no_torque_network():
-    from skyctl.inference.model import SHIPPED, shipped_model
+    from skyctl.inference.model import SHIPPED
+    from skyctl.inference.session import shipped_model
 
     with pytest.raises(ModelError, match="a torque network takes spins"):
         TorqueNetwork(shipped_model(SHIPPED))

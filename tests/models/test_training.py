@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skyctl.errors import ModelError
-from skyctl.inference.model import _Movie
+from skyctl.inference.movie import MoviePlace
 from skyctl.models.cameras import Cameras
 from skyctl.models.classifier import FilmWatcher, ProcessClassifier
 from skyctl.models.lives import part_of
@@ -84,7 +84,7 @@ def test_a_batch_holds_what_a_model_gets_at_run_time(made_up, made_up_shot, mode
     every_5_ps = frame_times(0, 0, 5, 165)
     batch = make_batch(movies, [every_5_ps], Cameras.perfect(1), torch.Generator().manual_seed(0))
     images = movies.shots[0].cells[::5].astype(np.float32) / 127 - 1
-    live = _Movie(model.card, images[0], movies.shots[0].pulse)
+    live = MoviePlace(model.card, images[0], movies.shots[0].pulse)
     for t, image in enumerate(images):
         expected = live.features(image, 5.0 * t)
         np.testing.assert_allclose(batch.features[0, t].numpy(), expected, atol=1e-5)

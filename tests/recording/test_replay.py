@@ -10,8 +10,9 @@ import pytest
 from skyctl.errors import RecordingError, StreamError
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
+from skyctl.recording.playback import Clock, publish, recorded_shots
 from skyctl.recording.reader import Recording
-from skyctl.recording.replay import Clock, publish, recorded_shots, replay
+from skyctl.recording.replay import replay
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.stream.publisher import Publisher
 
@@ -173,7 +174,7 @@ class Time:
 @pytest.fixture
 def time_of_replay(monkeypatch):
     time = Time(0.002)
-    monkeypatch.setattr("skyctl.recording.replay.time", time)
+    monkeypatch.setattr("skyctl.recording.playback.time", time)
     return time
 
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from skyctl.cli import app
 from skyctl.studies import autonomy
-from skyctl.studies.network_taken_away import told
+from skyctl.studies.network_table import told
 
 
 def bench(*arguments):

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from skyctl.cli import app
 from skyctl.errors import ModelError
 from skyctl.inference.model import MovieClassifier
-from skyctl.models.movie_set import FilmedMovie, MovieSet
+from skyctl.models.filmed_movie import FilmedMovie
+from skyctl.models.movie_set import MovieSet
 from skyctl.process import TRANSITIONS
 from skyctl.pulse import Pulse
 from skyctl.simulators.lattice.files import StateError

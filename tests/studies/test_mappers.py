@@ -8,27 +8,27 @@ import numpy as np
 import pytest
 
 from skyctl.agents.baselines import Scripted, grid
-from skyctl.agents.mapper import Axis, BoundaryMapper
+from skyctl.agents.map_grid import Axis
+from skyctl.agents.mapper import BoundaryMapper
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.simulators.lattice.movies import simulate
 from skyctl.simulators.physics.topology import process_label
+from skyctl.studies import mapper_runs, truth_maps
 from skyctl.studies import mappers as mapping
-from skyctl.studies.mappers import (
-    CLASSES,
-    Run,
+from skyctl.studies.map_scores import (
     Score,
-    TruthMap,
     areas,
     boundary_error,
     islands_found,
     macro_f1,
-    mapping_metrics,
-    run_agent,
     topology,
-    truth_shot,
 )
+from skyctl.studies.mapper_runs import JUDGED_MAPS, PRIOR_MAPS, SCRIPTS, Job, Run, run_agent
+from skyctl.studies.mappers import mapping_metrics
+from skyctl.studies.mappers_table import NOISES, _spread, mapper_rows
 from skyctl.studies.process_diagram import LETTERS
+from skyctl.studies.truth_maps import CLASSES, DAMPINGS, WIDTHS_PS, TruthMap, truth_shot
 
 HALVES = np.repeat([[0] * 6 + [1] * 6], 10, axis=0)
 
@@ -143,18 +143,18 @@ def test_noise_costs_shots_and_three_votes_cost_three():
 
 
 def test_a_run_that_never_gets_there_counts_as_infinite():
-    never = mapping._spread([("a", 10), ("a", math.inf), ("b", 20), ("b", 30)])
+    never = _spread([("a", 10), ("a", math.inf), ("b", 20), ("b", 30)])
     assert (never["median"], never["p90"], never["success"]) == (30.0, None, 0.75)
     assert never["maps"] == {"a": None, "b": 30.0}
     assert never["interval"][0] == 10.0
     json.dumps(never, allow_nan=False)
-    assert mapping._spread([("a", math.inf)])["median"] is None
+    assert _spread([("a", math.inf)])["median"] is None
 
 
 def test_p90_is_what_nine_of_ten_are_as_good_as():
     runs = [("a", float(i)) for i in range(1, 11)]
-    assert mapping._spread(runs)["p90"] == 10.0
-    assert mapping._spread(runs, more_is_better=True)["p90"] == 1.0
+    assert _spread(runs)["p90"] == 10.0
+    assert _spread(runs, more_is_better=True)["p90"] == 1.0
 
 
 def _done(reached):
@@ -170,15 +170,15 @@ def _done(reached):
 
 def test_rows_have_the_format_of_the_benchmark():
     reached = {
-        mapping._Job(agent, name, s): shots * (1 + (name == "b"))
+        Job(agent, name, s): shots * (1 + (name == "b"))
         for agent, shots in (("learned", 25), ("boundary-mapper", 50), ("random", 500))
         for name in ("a", "b")
         for s in (0, 1)
     }
-    for noise in mapping.NOISES:
-        reached[mapping._Job("boundary-mapper", "b", 0, noise)] = 150
-        reached[mapping._Job("boundary-mapper", "b", 0, noise, 3)] = 300
-    rows = {row["name"]: row for row in mapping._rows(_done(reached))}
+    for noise in NOISES:
+        reached[Job("boundary-mapper", "b", 0, noise)] = 150
+        reached[Job("boundary-mapper", "b", 0, noise, 3)] = 300
+    rows = {row["name"]: row for row in mapper_rows(_done(reached))}
     json.dumps(rows, allow_nan=False)
     assert all({"median", "p90", "success", "baselines"} <= row.keys() for row in rows.values())
     both = "shots to boundary error ≤ 1 cell and macro-F1 ≥ 0.95 over areas"
@@ -199,15 +199,13 @@ def small(monkeypatch):
     maps = {"judged": HALVES, "taught": HALVES[:, ::-1]}
     monkeypatch.setattr(TruthMap, "load", classmethod(lambda cls, name: cls(40, None, maps[name])))
     monkeypatch.setattr(mapping, "JUDGED_MAPS", ("judged",))
-    monkeypatch.setattr(mapping, "DAMPINGS", tuple(range(1, 11)))
-    monkeypatch.setattr(mapping, "WIDTHS_PS", tuple(range(1, 13)))
+    monkeypatch.setattr(mapper_runs, "DAMPINGS", tuple(range(1, 11)))
+    monkeypatch.setattr(mapper_runs, "WIDTHS_PS", tuple(range(1, 13)))
     monkeypatch.setattr(
         mapping, "ProcessPoolExecutor", lambda workers, **_: ThreadPoolExecutor(workers)
     )
     agents = ("grid", "random", "boundary-mapper")
-    monkeypatch.setattr(
-        mapping, "_jobs", lambda *_: [mapping._Job(agent, "judged", 0) for agent in agents]
-    )
+    monkeypatch.setattr(mapping, "_jobs", lambda *_: [Job(agent, "judged", 0) for agent in agents])
     return maps
 
 
@@ -218,7 +216,7 @@ def test_runs_that_are_kept_are_not_made_again_unless_the_map_is_another(
     first = mapping_metrics(1, 1, kept=kept)
     assert len(kept.read_text().splitlines()) == 3
     ran = []
-    monkeypatch.setattr(mapping, "run_agent", lambda *_, **__: ran.append(1) or 1 / 0)
+    monkeypatch.setattr(mapper_runs, "run_agent", lambda *_, **__: ran.append(1) or 1 / 0)
     assert mapping_metrics(1, 1, kept=kept) == first
     assert not ran
     small["judged"] = HALVES.T[:10].repeat(2, axis=1)[:, :12]
@@ -232,7 +230,7 @@ def test_more_samples_than_maps_are_refused():
 
 
 def test_nothing_that_is_judged_is_in_the_prior():
-    assert not set(mapping.JUDGED_MAPS) & set(mapping.PRIOR_MAPS)
+    assert not set(JUDGED_MAPS) & set(PRIOR_MAPS)
 
 
 def test_every_baseline_and_every_noise_is_run_on_every_map():
@@ -242,16 +240,16 @@ def test_every_baseline_and_every_noise_is_run_on_every_map():
         here = [job for job in jobs if job.map == name]
         for agent in ("learned", "boundary-mapper"):
             assert sum(j.agent == agent and not j.noise for j in here) == 20
-        assert {j.agent for j in here} > {*mapping.SCRIPTS, "straddle", "gp-classifier"}
+        assert {j.agent for j in here} > {*SCRIPTS, "straddle", "gp-classifier"}
         assert {(j.noise, j.repeats) for j in here if j.noise} == {
-            (noise, repeats) for noise in mapping.NOISES for repeats in (1, 3)
+            (noise, repeats) for noise in NOISES for repeats in (1, 3)
         }
 
 
 def test_a_map_survives_its_file_and_a_changed_file_is_refused(tmp_path, monkeypatch):
     truth = TruthMap(40, 7, np.random.default_rng(0).integers(4, size=(40, 44)))
     truth.save(tmp_path)
-    monkeypatch.setattr(mapping, "_MAPS", tmp_path)
+    monkeypatch.setattr(truth_maps, "_MAPS", tmp_path)
     again = TruthMap.load("theta40-sample7")
     assert (again.name, again.sample) == (truth.name, 7)
     np.testing.assert_array_equal(again.labels, truth.labels)
@@ -277,8 +275,8 @@ def test_a_cell_of_a_sample_is_its_film_at_the_cell_s_damping():
 
 def test_the_shipped_maps_have_the_paper_s_processes_and_say_what_chaos_allows():
     labels = TruthMap.load("theta40").labels
-    row = mapping.DAMPINGS.index(0.36)
-    named = [CLASSES[labels[row, mapping.WIDTHS_PS.index(w)]] for w in (8, 28, 40)]
+    row = DAMPINGS.index(0.36)
+    named = [CLASSES[labels[row, WIDTHS_PS.index(w)]] for w in (8, 28, 40)]
     assert named == ["B", "S", "C"]  # the paper's examples
     found = topology("theta40")
     assert found["islands"] == 4
@@ -286,7 +284,7 @@ def test_the_shipped_maps_have_the_paper_s_processes_and_say_what_chaos_allows()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*mapping.PRIOR_MAPS, *mapping.JUDGED_MAPS])
+@pytest.mark.parametrize("name", [*PRIOR_MAPS, *JUDGED_MAPS])
 def test_cells_inside_areas_come_out_the_same_again(name):
     truth = TruthMap.load(name)
     labels = truth.labels
@@ -298,7 +296,7 @@ def test_cells_inside_areas_come_out_the_same_again(name):
         if len(np.unique(labels[i - 2 : i + 3, j - 2 : j + 3])) == 1
     ]
     for i, j in rng.permutation(inside)[:6]:
-        cell = mapping.DAMPINGS[i], mapping.WIDTHS_PS[j]
+        cell = DAMPINGS[i], WIDTHS_PS[j]
         shot = truth_shot(truth.theta_deg, truth.sample, *cell)
         movie = simulate(shot, precision="f8")
         assert LETTERS.get(process_label(movie[0], movie[-1]), "M") == CLASSES[labels[i, j]]

@@ -5,7 +5,9 @@ import pytest
 
 from skyctl.process import PROCESSES
 from skyctl.studies import network_taken_away as network
-from skyctl.studies.network_taken_away import live, shots_at_skyrmions, told
+from skyctl.studies.network_lives import live
+from skyctl.studies.network_shots import OFF_CENTRE, shots_at_skyrmions
+from skyctl.studies.network_table import told
 
 LIVES = (500, 501)
 
@@ -50,7 +52,7 @@ def test_the_network_alone_can_do_it_where_looks_show_nothing(lives):
 
 
 def test_random_shots_are_at_skyrmions_and_judged_by_the_film():
-    verdicts = shots_at_skyrmions(network._OFF_CENTRE, 3, 0.05, 1, interval_ps=10.0)
+    verdicts = shots_at_skyrmions(OFF_CENTRE, 3, 0.05, 1, interval_ps=10.0)
     assert {process for process, *_ in verdicts} <= set(PROCESSES)
     for process, label, _, right in verdicts:
         assert right == (label == process)

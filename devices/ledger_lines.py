@@ -1,0 +1,79 @@
+"""Lines of a ledger: a shot each, or the checkpoint of what was spent before; and their sum."""
+
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from skyctl.pulse import Pulse
+
+LONGEST_LINE = 4096
+"""Bytes."""
+NOTHING_BEFORE: dict[str, Any] = {
+    "segment": 0, "after": "", "lines": 0, "spent": {}, "names": {"count": 0, "hash": ""},
+}  # fmt: skip
+"""The checkpoint of a first segment, which has none of its own."""
+
+
+class Spent(BaseModel):
+    """What a pulser has fired so far.
+
+    amplitude_T : of the last shot, None before the first
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shots: int = 0
+    dose_T2ps: float = 0.0
+    amplitude_T: float | None = None
+
+    def and_(self, pulse: Pulse) -> "Spent":
+        """With one shot more."""
+        return Spent(
+            shots=self.shots + 1,
+            dose_T2ps=self.dose_T2ps + pulse.dose_T2ps,
+            amplitude_T=pulse.amplitude_T,
+        )
+
+
+def checkpoint_of(first: bytes) -> dict[str, Any] | None:
+    """What the first line of a segment says of those before it; None where it does not.
+
+    Raises ValueError where it cannot be read.
+    """
+    if not first.startswith(b'{"checkpoint": '):
+        return None
+    return _loaded(first)["checkpoint"]
+
+
+def entry_of(line: bytes) -> tuple[str, Pulse]:
+    """The shot of a line. Raises ValueError, whatever the line is."""
+    try:
+        told = _loaded(line)
+        shot, pulse = told["shot"], Pulse.model_validate(told["pulse"])
+        if type(shot) is not str or not math.isfinite(pulse.dose_T2ps):
+            raise ValueError("a shot without a name, or a dose without end")
+    except (KeyError, TypeError, OverflowError) as error:
+        raise ValueError(repr(error)) from error
+    return shot, pulse
+
+
+def _loaded(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(number, line) of the whole lines of a file; what is too long comes in pieces."""
+    with path.open("rb") as file:
+        for number in itertools.count(1):
+            line = file.readline(LONGEST_LINE)
+            if not line or (len(line) < LONGEST_LINE and not line.endswith(b"\n")):
+                return  # a line that a crash cut: its pulse was not sent
+            yield number, line
