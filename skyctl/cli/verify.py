@@ -1,6 +1,6 @@
 """`skyctl verify`: the simulators beside theory and other programs."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Column, Table
@@ -13,6 +13,9 @@ from skyctl.cli.common import (
     progress_bar,
     write_json,
 )
+
+if TYPE_CHECKING:
+    from skyctl.simulators.proof.verification import Outcome
 
 
 def verify(
@@ -31,7 +34,7 @@ def verify(
     Ends with status 0 when every check that this machine can do passes, else 1.
     Example: skyctl verify --only order --only energy-drift
     """
-    from skyctl.simulators.proof.verification import Outcome, choose
+    from skyctl.simulators.proof.verification import choose
 
     try:
         checks = choose(full, only or ())
@@ -63,7 +66,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _check_row(outcome: Any) -> tuple[str, ...]:
+def _check_row(outcome: "Outcome") -> tuple[str, ...]:
     check = outcome.check
     if outcome.missing:
         measured, verdict = outcome.missing, "[yellow]–[/]"

@@ -1,5 +1,6 @@
-"""`skyctl bench autonomy`: guard, seeker and mapper in one table; `skyctl bench maps`."""
+"""`skyctl bench autonomy`: guard, seeker and mapper in one table."""
 
+import logging
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,32 +28,43 @@ class _Part(StrEnum):  # Typer has no lists of Literal
     mapping = "mapping"
 
 
+Parts = Annotated[
+    list[_Part] | None,
+    typer.Argument(help="What to measure; left out: all."),
+]
+
+Seeds = Annotated[int, typer.Option(help="How many seeds.", min=1)]
+
+Samples = Annotated[
+    int,
+    typer.Option(help="Samples a seed; of truth maps as many as there are.", min=1, max=1000),
+]
+
+BaselineLives = Annotated[
+    int, typer.Option(help="Samples for each of the seeker's baselines.", min=1)
+]
+
+Proposals = Annotated[int, typer.Option(help="Hostile proposals to the pulser's guard.", min=100)]
+
+Kept = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder: what seekers and mappers did is kept here, and not done again.",
+        file_okay=False,
+    ),
+]
+
+
 def bench_autonomy(
-    parts: Annotated[
-        list[_Part] | None,
-        typer.Argument(help="What to measure; left out: all."),
-    ] = None,
+    parts: Parts = None,
     seed: Annotated[int, typer.Option(help="First of the seeds.", min=0)] = 0,
-    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 20,
-    samples: Annotated[
-        int,
-        typer.Option(help="Samples a seed; of truth maps as many as there are.", min=1, max=1000),
-    ] = 5,
-    baseline_lives: Annotated[
-        int, typer.Option(help="Samples for each of the seeker's baselines.", min=1)
-    ] = 25,
-    proposals: Annotated[
-        int, typer.Option(help="Hostile proposals to the pulser's guard.", min=100)
-    ] = 100_000,
+    seeds: Seeds = 20,
+    samples: Samples = 5,
+    baseline_lives: BaselineLives = 25,
+    proposals: Proposals = 100_000,
     decisions: Annotated[int, typer.Option(help="Decisions to time.", min=10)] = 500,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
-    kept: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder: what seekers and mappers did is kept here, and not done again.",
-            file_okay=False,
-        ),
-    ] = None,
+    kept: Kept = None,
     json_file: JsonFile = None,
     png: PngFile = None,
 ) -> None:
@@ -66,8 +78,6 @@ def bench_autonomy(
 
     Ends with 1 when an unsafe proposal gets through. --png draws a map that the mapper made.
     """
-    import logging
-
     from skyctl.studies.autonomy import autonomy
 
     logging.getLogger("skyctl").setLevel(logging.ERROR)  # each refusal is a warning
@@ -89,29 +99,46 @@ def bench_autonomy(
                     bars[part], completed=done, total=total
                 ),
             )
-        table = Table("metric", *_SHOWN, "target")
-        for row in result["metrics"]:
-            table.add_row(row["name"], *map(_show, _cells(row)), _target(row.get("target", {})))
-            for name, other in row["baselines"].items():
-                table.add_row(f"  {name}", *map(_show, _cells(other)), "", style="dim")
-        if result["metrics"]:
-            console.print(table)
-        if network := result.get("network"):
-            console.print(_network_table(network), _verdict_table(network))
+        _show_tables(result)
         if png:
-            from skyctl.studies.mappers import JUDGED_MAPS, TruthMap
-            from skyctl.studies.mappers_figure import draw_map, mapped
-
-            truth = TruthMap.load(JUDGED_MAPS[0])
-            draw_map(truth, mapped(truth, 65, learned=True), png)
+            _draw_a_map(png)
         write_json(json_file, result)
     if fuzzed := result.get("proposals"):
-        console.print(
-            f"{fuzzed['proposals']} proposals, {fuzzed['fired']} fired, refused {fuzzed['refused']}"
-        )
-        if fuzzed["unsafe"] or fuzzed["second_controllers"]:
-            complaints.print("[bold red]an unsafe proposal reached the driver[/]")
-            raise typer.Exit(1)
+        _judge_guard(fuzzed)
+
+
+def _show_tables(result: dict[str, Any]) -> None:
+    if result["metrics"]:
+        console.print(_metrics_table(result["metrics"]))
+    if network := result.get("network"):
+        console.print(_network_table(network), _verdict_table(network))
+
+
+def _draw_a_map(png: Path) -> None:
+    from skyctl.studies.mappers import JUDGED_MAPS, TruthMap
+    from skyctl.studies.mappers_figure import draw_map, mapped
+
+    truth = TruthMap.load(JUDGED_MAPS[0])
+    draw_map(truth, mapped(truth, 65, learned=True), png)
+
+
+def _judge_guard(fuzzed: dict[str, Any]) -> None:
+    """Say what became of hostile proposals; status 1 where one got through."""
+    console.print(
+        f"{fuzzed['proposals']} proposals, {fuzzed['fired']} fired, refused {fuzzed['refused']}"
+    )
+    if fuzzed["unsafe"] or fuzzed["second_controllers"]:
+        complaints.print("[bold red]an unsafe proposal reached the driver[/]")
+        raise typer.Exit(1)
+
+
+def _metrics_table(metrics: list[dict[str, Any]]) -> Table:
+    table = Table("metric", *_SHOWN, "target")
+    for row in metrics:
+        table.add_row(row["name"], *map(_show, _cells(row)), _target(row.get("target", {})))
+        for name, other in row["baselines"].items():
+            table.add_row(f"  {name}", *map(_show, _cells(other)), "", style="dim")
+    return table
 
 
 def _network_table(network: dict[str, Any]) -> Table:
@@ -120,11 +147,15 @@ def _network_table(network: dict[str, Any]) -> Table:
     )
     for row in network["variants"]:
         table.add_row(
-            row["variant"], f"{row['noise']:g}", _share(row["whole_lives"]),
-            str(row["falsely_reached"]), _share(row["held"]), _share(row["held_within_5_shots"]),
+            row["variant"],
+            f"{row['noise']:g}",
+            _share(row["whole_lives"]),
+            str(row["falsely_reached"]),
+            _share(row["held"]),
+            _share(row["held_within_5_shots"]),
             f"{_show(row['switch_pulses_median'])}, {_show(row['switch_pulses_p90'])}",
             _show(row["frames_a_task"]),
-        )  # fmt: skip
+        )
     return table
 
 
@@ -132,9 +163,10 @@ def _verdict_table(network: dict[str, Any]) -> Table:
     table = Table("verdicts", "shots", "named", "right", "sure", "sure and wrong")
     for name, row in {**network["verdicts"], **network["shots"]}.items():
         table.add_row(
-            name, str(row["shots"]),
+            name,
+            str(row["shots"]),
             *(_share(row[each]) for each in ("named", "right", "sure", "sure_and_wrong")),
-        )  # fmt: skip
+        )
     return table
 
 
@@ -154,32 +186,3 @@ def _show(value: float | str | None) -> str:
 
 def _target(target: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in target.items())
-
-
-def bench_maps(
-    out: Annotated[
-        Path, typer.Argument(help="Folder for theta40.json and so on.", file_okay=False)
-    ],
-    theta: Annotated[
-        list[int] | None, typer.Option(help="Polar angle of the pulse, degrees; may be repeated.")
-    ] = None,
-    sample: Annotated[
-        list[int] | None,
-        typer.Option(help="Seed of a film of SampleSpread, may be repeated; or the default."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="How many shots at once; left out: all cores.", min=1)
-    ] = None,
-) -> None:
-    """Simulate truth maps that mappers are judged on: 1760 shots each, some minutes of a core.
-
-    Those that ship are 30, 40, 50 and 60 degrees of the default film and 40 degrees of others.
-    """
-    from skyctl.studies.mappers import simulate_truth
-
-    maps = [(angle, seed) for angle in theta or [30, 40, 50, 60] for seed in sample or [None]]
-    with explained(), progress_bar("shots") as progress:
-        for angle, seed in maps:
-            film = "" if seed is None else f", sample {seed}"
-            bar = progress.add_task(f"θ = {angle}°{film}", total=44 * 40)
-            simulate_truth(angle, seed, lambda bar=bar: progress.advance(bar), threads).save(out)
