@@ -71,7 +71,8 @@ def simulate_itinerant(
     """Fire one pulse at a film of the s-d magnet and print its movie, frame by frame.
 
     The film holds a periodic lattice of skyrmions or, with --start empty, is uniform. Its times
-    are shorter than the atomistic film's, and the fields that move it stronger.
+    are shorter than the atomistic film's, and the fields that move it stronger. What it does when
+    nothing else is said takes a minute of a core.
     Example: skyctl simulate itinerant --amplitude 40 --png strip.png
     """
     from skyctl.inference.model import shipped_model

@@ -15,16 +15,7 @@ def invoke(*args):
 
 
 def test_simulate_prints_and_writes_the_movie(tmp_path):
-    done = invoke(
-        "simulate",
-        "lattice",
-        "--width",
-        40,
-        "--json",
-        tmp_path / "s.json",
-        "--png",
-        tmp_path / "s.png",
-    )
+    done = invoke("--width", 40, "--json", tmp_path / "s.json", "--png", tmp_path / "s.png")
     assert done.exit_code == 0, done.output
     assert "collapse" in done.output
     result = json.loads((tmp_path / "s.json").read_text())
@@ -76,14 +67,14 @@ def test_simulate_writes_a_skyrmion_with_a_spot(tmp_path):
 
 def test_a_film_that_was_saved_is_pulsed_again(tmp_path):
     film, target = tmp_path / "film.h5", tmp_path / "s.json"
-    first = ["--size", 24, "--duration", 30, "--seed", 7, "--save", film]
+    first = ["--size", 36, "--duration", 30, "--seed", 7, "--save", film]
     done = invoke(*first)
     assert done.exit_code == 0, done.output
     more = ["--duration", 30, "--amplitude", 0, "--resume", film, "--json", target]
     done = invoke(*more)
     assert done.exit_code == 0, done.output
     result = json.loads(target.read_text())
-    assert (result["start"], result["film"]["rows"], result["seed"]) == (str(film), 24, 7)
+    assert (result["start"], result["film"]["rows"], result["seed"]) == (str(film), 36, 7)
     done = invoke(*more, "--damping", 0.2)
     assert done.exit_code == 2
     assert "--damping changes nothing with --resume" in " ".join(
