@@ -1,10 +1,7 @@
 """The plan that maps a process diagram: many shots in one run, each where it teaches most."""
 
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
-
-from bluesky.utils import Msg
 
 from skyctl.agents.campaign import Campaign
 from skyctl.agents.map_agent import MappingAgent
@@ -15,6 +12,7 @@ from skyctl.plans.campaign import pursue
 from skyctl.plans.modes import Oversight
 from skyctl.plans.plans import agent_facts, allowed, in_one_run
 from skyctl.plans.protocols import Beamline
+from skyctl.plans.stubs import Plan
 from skyctl.plans.threads import in_thread
 
 _WITH_LOST = 2
@@ -76,7 +74,7 @@ def map_process_diagram(
     write_shots: int = 12,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
-) -> Generator[Msg, Any, MapReport]:
+) -> Plan[MapReport]:
     """Map what pulses do to one skyrmion, over pulse width and one other setting.
 
     Where a shot lost the skyrmion it is written anew. A cell is labelled by what the film is
@@ -139,7 +137,7 @@ def map_process_diagram(
     # The mapper counts its shots itself; those whose movies were lost come on top.
     campaign = Campaign(agent, _WITH_LOST * shots, write_shots)
 
-    def body() -> Generator[Msg, Any, MapReport]:
+    def body() -> Plan[MapReport]:
         task = yield from pursue(
             beamline, campaign, oversight, {row_setting: row_device}, slow=True
         )

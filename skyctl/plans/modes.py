@@ -3,13 +3,13 @@
 import logging
 import math
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from bluesky.simulators import check_limits
-from bluesky.utils import Msg
 
+from skyctl.plans.stubs import Plan
 from skyctl.plans.threads import in_thread
 from skyctl.pulse import Pulse
 
@@ -224,7 +224,7 @@ class Permission:
         shots = o.batch if o.mode == "approve-batch" else 1
         return Request(task, agent, shot, pulse, reason, film, shots, o.timeout_s, candidates)
 
-    def ask(self, request: Request) -> Generator[Msg, Any, Answer]:
+    def ask(self, request: Request) -> Plan[Answer]:
         """The answer for one pulse; asks somebody only where the mode wants it."""
         mode = self.oversight.mode
         if mode == "autonomous":
@@ -241,7 +241,7 @@ class Permission:
         self._left = max(0, self._left - 1)
         return self._answer
 
-    def _asked(self, request: Request) -> Generator[Msg, Any, Answer]:
+    def _asked(self, request: Request) -> Plan[Answer]:
         approver = self.oversight.approver
 
         def ask() -> Answer:
@@ -302,7 +302,7 @@ class DryRun:
         return sum(pulse.dose_T2ps for pulse in self.pulses)
 
 
-def dry_run(plan: Generator[Msg, Any, Any]) -> DryRun:
+def dry_run(plan: Plan[Any]) -> DryRun:
     """Go through a plan without doing anything: its pulses, all checked with ``check_limits``.
 
     For plans that are settled beforehand, `classify_shot` and `fire`. What an agent would choose
@@ -313,7 +313,7 @@ def dry_run(plan: Generator[Msg, Any, Any]) -> DryRun:
     """
     pulses: list[Pulse] = []
 
-    def noted() -> Generator[Msg, Any, None]:
+    def noted() -> Plan[None]:
         for message in plan:
             if message.command == "set" and isinstance(message.args[0], Pulse):
                 pulses.append(message.args[0])
