@@ -86,11 +86,14 @@ def interrupt(interrupts: int, *, seed: int = 0, processes: int = 0, threads: in
             fired_after += driver.fired_s > pulser.disarmed_s
     p50, p99 = np.percentile(taken_ms, [50, 99]) if taken_ms else (np.nan, np.nan)
     return {
-        "interrupts": interrupts, "lost": lost, "fired_after": fired_after,
-        "p50_ms": round(float(p50), 2), "p99_ms": round(float(p99), 2),
+        "interrupts": interrupts,
+        "lost": lost,
+        "fired_after": fired_after,
+        "p50_ms": round(float(p50), 2),
+        "p99_ms": round(float(p99), 2),
         "longest_ms": round(max(taken_ms, default=np.nan), 2),
         "load": round(os.getloadavg()[0], 1),
-    }  # fmt: skip
+    }
 
 
 def _interrupted(engine: RunEngine, pulser: _Noting, driver: _Driver, after_s: float) -> float:

@@ -89,9 +89,12 @@ def pursue(
     film is looked at again, and the agent learns nothing of that shot. Two in a row are.
     """
     course = _Course(
-        beamline, campaign, Permission(oversight or Oversight()), devices or {},
+        beamline,
+        campaign,
+        Permission(oversight or Oversight()),
+        devices or {},
         TaskReport(campaign.agent.task),
-    )  # fmt: skip
+    )
     asker: Asker[Step] = Asker(slow)
     while True:
         belief, held = beamline.streaming.belief, beamline.pulser.hold_reason()
@@ -147,9 +150,14 @@ class _Course:
         self.report.proposed.append(proposal.pulse)
         agent = self.campaign.agent
         request = self.permission.request(
-            agent.task, agent.name, stubs.new_shot(), proposal.pulse,
-            f"{proposal.action}: {proposal.reason}", str(belief), proposal.candidates,
-        )  # fmt: skip
+            agent.task,
+            agent.name,
+            stubs.new_shot(),
+            proposal.pulse,
+            f"{proposal.action}: {proposal.reason}",
+            str(belief),
+            proposal.candidates,
+        )
         mode = self.permission.oversight.mode
         refusal, answer = yield from self._ask(request)
         go = answer.approved and not refusal

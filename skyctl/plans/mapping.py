@@ -1,5 +1,6 @@
 """The plan that maps a process diagram: many shots in one run, each where it teaches most."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,11 +121,8 @@ def map_process_diagram(
         Axis("width_ps", tuple(widths_ps), log=True),
     )
     fixed = {"amplitude_T": amplitude_T, "theta_deg": theta_deg}
-    if row_device is None and row_setting not in fixed:
-        raise ValueError(
-            f"row_setting {row_setting!r}: no setting of a pulse; give 'amplitude_T', 'theta_deg' "
-            "or the row_device that sets it"
-        )
+    if row_device is None:
+        _require_setting(row_setting, fixed)
     middle = centre or beamline.camera.film_centre
     may = allowed(beamline)
     agent = MappingAgent(
@@ -150,8 +148,22 @@ def map_process_diagram(
         return report
 
     arguments = {
-        "widths_ps": list(widths_ps), "rows": list(rows), "row_setting": row_setting,
-        **fixed, "shots": shots, "seed": seed, "centre": list(middle), "write_shots": write_shots,
-    }  # fmt: skip
+        "widths_ps": list(widths_ps),
+        "rows": list(rows),
+        "row_setting": row_setting,
+        **fixed,
+        "shots": shots,
+        "seed": seed,
+        "centre": list(middle),
+        "write_shots": write_shots,
+    }
     facts = agent_facts(beamline, arguments, oversight)
     return (yield from in_one_run("map_process_diagram", beamline, body, md, facts))
+
+
+def _require_setting(name: str, settings: Collection[str]) -> None:
+    if name not in settings:
+        raise ValueError(
+            f"row_setting {name!r}: no setting of a pulse; give 'amplitude_T', 'theta_deg' "
+            "or the row_device that sets it"
+        )

@@ -77,10 +77,14 @@ class Cover:
 
 def _extent(pulse: Pulse) -> dict[str, float]:
     extent = {
-        "amplitude_T": pulse.amplitude_T, "width_ps": pulse.width_ps,
-        "dose_T2ps": pulse.dose_T2ps, "theta_deg": pulse.theta_deg, "phi_deg": pulse.phi_deg,
-        "peak_ps": pulse.peak_ps, "spot_sigma": math.inf,
-    }  # fmt: skip
+        "amplitude_T": pulse.amplitude_T,
+        "width_ps": pulse.width_ps,
+        "dose_T2ps": pulse.dose_T2ps,
+        "theta_deg": pulse.theta_deg,
+        "phi_deg": pulse.phi_deg,
+        "peak_ps": pulse.peak_ps,
+        "spot_sigma": math.inf,
+    }
     if pulse.spot:
         extent |= {"spot_x": pulse.spot.x, "spot_y": pulse.spot.y, "spot_sigma": pulse.spot.sigma}
     return extent

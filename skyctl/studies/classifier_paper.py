@@ -185,9 +185,14 @@ def train_and_export(
         sorted_sz, labels, epochs=_EPOCHS, seed=seed, progress=progress("training", _EPOCHS)
     )
     parity = export_classifier(
-        network, path, name=PAPER, classes=PROCESSES, preprocessing="sorted",
-        threshold=THRESHOLD, data_sha256=movies.content_sha256,
-    )  # fmt: skip
+        network,
+        path,
+        name=PAPER,
+        classes=PROCESSES,
+        preprocessing="sorted",
+        threshold=THRESHOLD,
+        data_sha256=movies.content_sha256,
+    )
     return {**asdict(report), "parity": parity}
 
 

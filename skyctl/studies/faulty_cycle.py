@@ -128,9 +128,14 @@ def cycle_with_faults(
     model = _HangingClassifier()
     begun = time.monotonic()
     with simulated_beamline(
-        folder, parameters=sample.parameters, field_calibration=sample.field_calibration,
-        model=model, ledger=folder / "ledger.jsonl", seed=seed, timeout_s=_TIMEOUT_S,
-    ) as line:  # fmt: skip
+        folder,
+        parameters=sample.parameters,
+        field_calibration=sample.field_calibration,
+        model=model,
+        ledger=folder / "ledger.jsonl",
+        seed=seed,
+        timeout_s=_TIMEOUT_S,
+    ) as line:
         judge = _Judge(line, sample.parameters.damping, drift_at, done)
         judge.watch_pulses()
         injected = Counter[str]()
@@ -139,8 +144,12 @@ def cycle_with_faults(
             engine.subscribe(put_in.document)
             injected = put_in.injected
         plan = cycle(
-            line, cycles=cycles, shots=30, on_task=judge.task, on_change=say,
-        )  # fmt: skip
+            line,
+            cycles=cycles,
+            shots=30,
+            on_task=judge.task,
+            on_change=say,
+        )
         report, pauses = _run(engine, plan)
         guard = line.pulser.guard
         return {
