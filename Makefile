@@ -53,7 +53,7 @@ fuzz: .venv/.test
 	$(BIN)/python tests/fuzz/parsers.py --inputs 1000000 --json benchmarks/fuzz.json
 	$(BIN)/python tests/fuzz/guard.py --proposals 1000000 --json benchmarks/fuzz_guard.json
 
-ATTACKED := $(addprefix tests/,test_interrupts.py test_cli_run.py devices/test_guard.py \
+ATTACKED := $(addprefix tests/,test_interrupts.py cli/test_run.py cli/test_approval.py devices/test_guard.py \
 	devices/test_pulser.py devices/test_ledger.py devices/test_classifier.py \
 	devices/test_camera.py plans/test_modes.py plans/test_provenance.py queueserver \
 	recording/test_writer.py recording/test_reader.py recording/test_replay.py \

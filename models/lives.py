@@ -171,9 +171,13 @@ def draw_pulse(rng: np.random.Generator, state: tuple[Kind, int], side: int) -> 
     if background > 0:
         theta_deg = 180 - theta_deg
     return Pulse(
-        amplitude_T=amplitude_T, width_ps=width_ps, theta_deg=theta_deg, phi_deg=phi_deg,
-        peak_ps=peak_ps, spot=spot,
-    )  # fmt: skip
+        amplitude_T=amplitude_T,
+        width_ps=width_ps,
+        theta_deg=theta_deg,
+        phi_deg=phi_deg,
+        peak_ps=peak_ps,
+        spot=spot,
+    )
 
 
 def draw_loops_pulse(rng: np.random.Generator, state: tuple[Kind, int], side: int) -> Pulse:

@@ -236,23 +236,28 @@ def make_classifier(
     settings = settings or Settings()
     progress("reading lives", 0, len(lives))
     movies = Movies.read(lives)
-    training, held_out, test = (
-        movies.part("training"), movies.part("calibration"), movies.part("test")
-    )  # fmt: skip
+    training, held_out, test = map(movies.part, ("training", "calibration", "test"))
     checkpoint = out.with_suffix(".checkpoint")
+
+    def trained(epoch: int, accuracy: float) -> None:
+        what = f"training ({accuracy:.1%} of held-out movies)"
+        progress(what, epoch, settings.epochs * settings.cycles)
+
     network, report = train_classifier(
-        training, settings, device=device, checkpoint=checkpoint,
-        progress=lambda epoch, accuracy: progress(
-            f"training ({accuracy:.1%} of held-out movies)",
-            epoch,
-            settings.epochs * settings.cycles,
-        ),
-    )  # fmt: skip
+        training, settings, device=device, checkpoint=checkpoint, progress=trained
+    )
     rules, novelty, early, worth = calibrate(network, training, held_out)
     parity = export_classifier(
-        network, out, classes=PROCESSES, preprocessing="cells", data_sha256=movies.content_sha256,
-        rules=rules, novelty=novelty, valid=VALID, reliability=worth,
-    )  # fmt: skip
+        network,
+        out,
+        classes=PROCESSES,
+        preprocessing="cells",
+        data_sha256=movies.content_sha256,
+        rules=rules,
+        novelty=novelty,
+        valid=VALID,
+        reliability=worth,
+    )
     card = MovieClassifier(out).card
     truth = PROCESS_OF[movies.labels]
     results = {

@@ -95,9 +95,12 @@ def _by_threads(
 
 
 def simulate_rows(
-    shots: list[MovieSpec], physics: int, precision: Literal["f8", "f4"], integrator: Integrator,
+    shots: list[MovieSpec],
+    physics: int,
+    precision: Literal["f8", "f4"],
+    integrator: Integrator,
     device: Device,
-) -> list[FilmedMovie]:  # fmt: skip
+) -> list[FilmedMovie]:
     """What a Dask worker does: some movies of a set, on one thread or one GPU."""
     if physics != PHYSICS:
         raise ScaleOutError(
@@ -130,9 +133,14 @@ def _by_dask(
             for batch in islice(batches, most - len(pending)):
                 shots = [movies.shot(row) for row in batch]
                 future = client.submit(
-                    simulate_rows, shots, PHYSICS, movies.precision, movies.integrator, device,
+                    simulate_rows,
+                    shots,
+                    PHYSICS,
+                    movies.precision,
+                    movies.integrator,
+                    device,
                     pure=False,
-                )  # fmt: skip
+                )
                 pending.append((batch[0], future))
             if not pending:
                 return

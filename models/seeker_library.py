@@ -232,10 +232,14 @@ def scaled(samples: np.ndarray, pulses: np.ndarray) -> np.ndarray:
     amplitude, theta, width = pulses.T
     return np.column_stack(
         [
-            np.log(damping), anisotropy, dmi, amplitude * calibration * moment,
-            np.log(width / moment), np.deg2rad(theta),
+            np.log(damping),
+            anisotropy,
+            dmi,
+            amplitude * calibration * moment,
+            np.log(width / moment),
+            np.deg2rad(theta),
         ]
-    )  # fmt: skip
+    )
 
 
 def fit_library(
@@ -352,10 +356,13 @@ def _write(
     }
     with path.open("wb") as file:  # numpy would add .npz to a name without it
         np.savez_compressed(
-            file, samples=samples, pulses=pulses,
-            spread=np.array(json.dumps(spread)), about=np.array(json.dumps(about)),
+            file,
+            samples=samples,
+            pulses=pulses,
+            spread=np.array(json.dumps(spread)),
+            about=np.array(json.dumps(about)),
             **{name: value.astype(np.float16) for name, value in values.items()},
-        )  # fmt: skip
+        )
     progress()
 
 

@@ -210,9 +210,12 @@ class EquivariantNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.sizes = {
-            "features": features, "reaches": tuple(reaches), "products": products, "hidden": hidden,
+            "features": features,
+            "reaches": tuple(reaches),
+            "products": products,
+            "hidden": hidden,
             "direct": direct,
-        }  # fmt: skip
+        }
         first, *middle, last = reaches
         f, d = features, _DIRECTIONS
         self.filters = nn.ModuleList(

@@ -150,9 +150,12 @@ def start_of_run(kind: Kind, side: int, rng: np.random.Generator) -> np.ndarray:
     if kind == "quench":
         return random_spins(side, side, rng)
     spins = skyrmion_lattice(
-        side, side, magnetisation=rng.uniform(0, 0.8), spread=rng.uniform(0, _WIDEST_SPREAD),
+        side,
+        side,
+        magnetisation=rng.uniform(0, 0.8),
+        spread=rng.uniform(0, _WIDEST_SPREAD),
         rng=rng,
-    )  # fmt: skip
+    )
     # Mirrored in spin space, skyrmions wind the other way: as likely, and as stable.
     return spins * np.array([rng.choice((-1, 1)), 1, 1])[:, None, None]
 

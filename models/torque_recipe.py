@@ -203,9 +203,12 @@ def _driven(
     # Named after its weights: trained otherwise, it drives elsewhere.
     name = f"{recipe.architecture}-{number}-{driver.card.file_sha256[:12]}"
     plan = replace(
-        recipe.plan, driver=name, runs=recipe.driven_runs, steps=recipe.driven_states,
+        recipe.plan,
+        driver=name,
+        runs=recipe.driven_runs,
+        steps=recipe.driven_states,
         seed=recipe.plan.seed + 1 + number,
-    )  # fmt: skip
+    )
     return _filled(data / f"{name}.h5", plan, "here", progress, driver)
 
 

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from bluesky import RunEngine
@@ -14,6 +14,7 @@ from bluesky.utils import RunEngineInterrupted
 
 from skyctl.agents.seeker import Bracket, PulseMemory
 from skyctl.beamline import Beamline, simulated_beamline
+from skyctl.devices.simulated import SimulatedSample
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import TaskReport, cycle
 from skyctl.pulse import Pulse
@@ -101,9 +102,15 @@ def first_guesses(seed: int) -> tuple[PulseMemory, tuple[float, float]]:
 
 
 def run_demo(
-    folder: Path, *, seed: int = 0, model: Path | None = None, provider: str = "cpu",
-    device: Any = "cpu", watch: Watch | None = None, metrics_port: int | None = None,
-) -> DemoResult:  # fmt: skip
+    folder: Path,
+    *,
+    seed: int = 0,
+    model: Path | None = None,
+    provider: str = "cpu",
+    device: Literal["cpu", "cuda"] = "cpu",
+    watch: Watch | None = None,
+    metrics_port: int | None = None,
+) -> DemoResult:
     """Run the cycle on a simulated film; recording, documents, ledger, catalogue go to ``folder``.
 
     metrics_port : on 127.0.0.1, for Prometheus, while it runs
@@ -154,81 +161,24 @@ def run_demo(
 
 def _run(
     engine: RunEngine,
-    beamline: Beamline,
+    beamline: Beamline[SimulatedSample],
     memory: PulseMemory,
     centre: tuple[float, float],
     seed: int,
     watch: Watch,
 ) -> DemoResult:
-    result = DemoResult(provider=str(beamline.classifier.provider.get()))
-    charge = beamline.sample.charge()
-    open_shot: dict[str, Any] = {}
-    task = {"name": ""}
-
-    def document(name: str, doc: dict[str, Any]) -> None:
-        if name == "start":
-            result.run_uid = doc["uid"]
-        if name != "event":
-            return
-        data = doc["data"]
-        if "decisions_task" in data:
-            if open_shot:  # nobody looked at the film
-                shot_done(data["decisions_from_state"])
-            task["name"] = data["decisions_task"]
-            pulse = Pulse.model_validate_json(data["decisions_proposal"])
-            task["pulse"] = str(pulse)
-        elif "pulser_shot" in data:
-            result.shots += 1
-            open_shot.update(data, task=task["name"], pulse=task["pulse"])
-        elif open_shot:  # the look after a shot: the film has settled
-            shot_done(_seen(data))
-
-    def shot_done(at_rest: str) -> None:
-        row = ShotRow(
-            task=open_shot["task"],
-            pulse=open_shot["pulse"],
-            label=open_shot["classifier_label"],
-            confidence=open_shot["classifier_confidence"],
-            at_rest=at_rest,
-            charge=beamline.sample.charge(),
-            latency_ms=open_shot["classifier_latency_p50"],
-        )
-        open_shot.clear()
-        watch.shot(row)
-
-    def task_done(report: TaskReport) -> None:
-        nonlocal charge
-        if open_shot:
-            shot_done(str(report.after))
-        before, charge = charge, beamline.sample.charge()
-        result.tasks.append(
-            {
-                "task": report.task,
-                "reached": report.reached,
-                "pulses": report.pulses,
-                "frames": report.frames,
-                "charge_before": before,
-                "charge_after": charge,
-                "reason": report.reason,
-            }
-        )
-
-    def news(item: Verdict | ShotResult) -> None:
-        if isinstance(item, Verdict):
-            watch.frame(item)
-        else:
-            result.latencies_ms.extend(item.latencies_ms)
-
-    beamline.streaming.subscribe(news)
-    engine.subscribe(document)
+    account = _Account(beamline, watch)
+    beamline.streaming.subscribe(account.news)
+    engine.subscribe(account.document)
     plan = cycle(
         beamline,
         shots=_SHOTS,
         centre=centre,
         memory=memory,
-        on_task=task_done,
+        on_task=account.task_done,
         md={"seed": seed, "purpose": "skyctl demo"},
     )
+    result = account.result
     try:
         engine(plan)
     except RunEngineInterrupted:
@@ -238,6 +188,73 @@ def _run(
     result.lost_frames = beamline.hub.totals["missing"]
     result.recording = str(beamline.camera.recording or "")
     return result
+
+
+class _Account:
+    """Follows a run by its documents, verdicts and task reports: what there is to show and tell."""
+
+    def __init__(self, beamline: Beamline[SimulatedSample], watch: Watch) -> None:
+        self.result = DemoResult(provider=str(beamline.classifier.provider.get()))
+        self._sample, self._watch = beamline.sample, watch
+        self._charge = beamline.sample.charge()
+        self._task = self._pulse = ""
+        self._open_shot: dict[str, Any] = {}  # fired, and its film not seen at rest yet
+
+    def document(self, name: str, doc: dict[str, Any]) -> None:
+        """Take a document of the run."""
+        if name == "start":
+            self.result.run_uid = doc["uid"]
+        if name != "event":
+            return
+        data = doc["data"]
+        if "decisions_task" in data:
+            if self._open_shot:  # nobody looked at the film
+                self._shot_done(data["decisions_from_state"])
+            self._task = data["decisions_task"]
+            self._pulse = str(Pulse.model_validate_json(data["decisions_proposal"]))
+        elif "pulser_shot" in data:
+            self.result.shots += 1
+            self._open_shot = {**data, "task": self._task, "pulse": self._pulse}
+        elif self._open_shot:  # the look after a shot: the film has settled
+            self._shot_done(_seen(data))
+
+    def _shot_done(self, at_rest: str) -> None:
+        shot, self._open_shot = self._open_shot, {}
+        self._watch.shot(
+            ShotRow(
+                task=shot["task"],
+                pulse=shot["pulse"],
+                label=shot["classifier_label"],
+                confidence=shot["classifier_confidence"],
+                at_rest=at_rest,
+                charge=self._sample.charge(),
+                latency_ms=shot["classifier_latency_p50"],
+            )
+        )
+
+    def task_done(self, report: TaskReport) -> None:
+        """Take the report of a task."""
+        if self._open_shot:
+            self._shot_done(str(report.after))
+        before, self._charge = self._charge, self._sample.charge()
+        self.result.tasks.append(
+            {
+                "task": report.task,
+                "reached": report.reached,
+                "pulses": report.pulses,
+                "frames": report.frames,
+                "charge_before": before,
+                "charge_after": self._charge,
+                "reason": report.reason,
+            }
+        )
+
+    def news(self, item: Verdict | ShotResult) -> None:
+        """Take what the classifier says."""
+        if isinstance(item, Verdict):
+            self._watch.frame(item)
+        else:
+            self.result.latencies_ms.extend(item.latencies_ms)
 
 
 def _seen(look: dict[str, Any]) -> str:

@@ -136,11 +136,9 @@ class Characteriser:
             raise ValueError(f"amplitude_T = {amplitude_T}: give a field above 0")
         self._predict = predict
         self._pulses = [
-            Pulse(
-                amplitude_T=amplitude_T, width_ps=width, theta_deg=_THETA_DEG, peak_ps=_PEAK_PS
-            )
+            Pulse(amplitude_T=amplitude_T, width_ps=width, theta_deg=_THETA_DEG, peak_ps=_PEAK_PS)
             for width in _WIDTHS_PS
-        ]  # fmt: skip
+        ]
         self._seen: list[tuple[Pulse, np.ndarray, np.ndarray]] = []
         memory = memory or PulseMemory()
         self._eraser = TargetSeeker("erase", (0.0, 0.0), memory, allowed)
@@ -241,9 +239,15 @@ class Characteriser:
         misfit, jacobian = 0.0, np.eye(len(x))
         for _ in range(2):
             fit = least_squares(
-                self._residuals, x, args=(noise,), bounds=(lowest, highest), x_scale=scale,
-                diff_step=1e-3, xtol=1e-4, ftol=1e-4,
-            )  # fmt: skip
+                self._residuals,
+                x,
+                args=(noise,),
+                bounds=(lowest, highest),
+                x_scale=scale,
+                diff_step=1e-3,
+                xtol=1e-4,
+                ftol=1e-4,
+            )
             x, jacobian = fit.x, fit.jac
             misfit = float(np.sqrt(np.mean(self._unexplained(x) ** 2)))
             noise = max(misfit, _LEAST_NOISE)

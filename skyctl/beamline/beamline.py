@@ -130,21 +130,20 @@ def assemble(
         warm_up(streaming.model, sample.shape)
         guard = Guard(envelope or Envelope(), ledger, spent=spent)
         undo.callback(guard.close)
-        metrics = None
-        if metrics_port is not None:
-            latencies = {
-                "received_to_verdict": streaming.latency,
-                "source_to_verdict": streaming.age,
-            }
-            metrics = MetricsServer(HubCollector(hub, latencies), port=metrics_port)
+        metrics = None if metrics_port is None else _metrics(hub, streaming, metrics_port)
         undo.pop_all()
     classifier = ClassifierDevice(
         name="classifier", streaming=streaming, hub=hub, timeout_s=timeout_s
     )
     camera = FilmCamera(
-        name="camera", driver=sample, hub=hub, folder=folder, classifier=streaming,
-        timeout_s=timeout_s, storage=storage,
-    )  # fmt: skip
+        name="camera",
+        driver=sample,
+        hub=hub,
+        folder=folder,
+        classifier=streaming,
+        timeout_s=timeout_s,
+        storage=storage,
+    )
     pulser = Pulser(name="pulser", driver=sample, guard=guard)
     for interlock in (camera.hold_reason, classifier.hold_reason):
         pulser.add_interlock(interlock)
@@ -160,6 +159,11 @@ def assemble(
         publisher=publisher,
         metrics=metrics,
     )
+
+
+def _metrics(hub: Hub, streaming: StreamingClassifier, port: int) -> MetricsServer:
+    latencies = {"received_to_verdict": streaming.latency, "source_to_verdict": streaming.age}
+    return MetricsServer(HubCollector(hub, latencies), port=port)
 
 
 def warm_up(model: MovieClassifier, shape: tuple[int, ...]) -> None:

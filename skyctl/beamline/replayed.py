@@ -39,9 +39,15 @@ def replayed_beamline(
     publisher = Publisher(address)
     sample = ReplayedSample(recording, publisher, pace=pace, diverging=diverging)
     beamline = assemble(
-        sample, publisher, folder, model=model, envelope=envelope, ledger=ledger, spent=spent,
+        sample,
+        publisher,
+        folder,
+        model=model,
+        envelope=envelope,
+        ledger=ledger,
+        spent=spent,
         storage=storage,
-    )  # fmt: skip
+    )
     if starts := [shot.start for shot in shots if shot.start.pulse]:
         beamline.camera.film_like(starts[0].movie)
         beamline.camera.ends_early.put(int(starts[0].may_end_early))

@@ -62,16 +62,28 @@ def simulated_beamline(
     publisher = Publisher(address)
     try:
         sample = SimulatedSample(
-            film, publisher, component=component, settle_ps=settle_ps, imaging=imaging,
+            film,
+            publisher,
+            component=component,
+            settle_ps=settle_ps,
+            imaging=imaging,
             field_calibration=field_calibration,
-        )  # fmt: skip
+        )
     except ValueError:
         publisher.close()
         raise
     return assemble(
-        sample, publisher, folder, model=model, envelope=envelope, ledger=ledger, spent=spent,
-        storage=storage, metrics_port=metrics_port, timeout_s=timeout_s,
-    )  # fmt: skip
+        sample,
+        publisher,
+        folder,
+        model=model,
+        envelope=envelope,
+        ledger=ledger,
+        spent=spent,
+        storage=storage,
+        metrics_port=metrics_port,
+        timeout_s=timeout_s,
+    )
 
 
 def _film(
@@ -86,9 +98,13 @@ def _film(
     )
     _compile(small)
     film = Film(
-        parameters, precision="f4", device=device, threads=2, seed=seed,
+        parameters,
+        precision="f4",
+        device=device,
+        threads=2,
+        seed=seed,
         anisotropy_map=anisotropy_map,
-    )  # fmt: skip
+    )
     if start == "skyrmion":
         film.set_skyrmion()
     else:

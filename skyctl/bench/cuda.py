@@ -92,9 +92,16 @@ def _cuda_rate(precision: str, side: int, batch: int, seconds: float) -> float:
     engine.write(np.broadcast_to(spins, (batch, *spins.shape)))
     span_ps = 5.0
     span = make_span(
-        parameters, Film(parameters).coefficients(), Pulse(width_ps=28), 40.0, span_ps, MAX_STEP_PS,
-        anisotropy_map=None, key=noise_key(0), first_step=0,
-    )  # fmt: skip
+        parameters,
+        Film(parameters).coefficients(),
+        Pulse(width_ps=28),
+        40.0,
+        span_ps,
+        MAX_STEP_PS,
+        anisotropy_map=None,
+        key=noise_key(0),
+        first_step=0,
+    )
 
     def once() -> int:
         engine.advance([span] * batch)

@@ -213,6 +213,13 @@ def _row(
     return FaultRow(fault, sent, received, sent - received, accounted, right, dict(totals))
 
 
+def _row_of_one(fault: str, source: Source, sink: Sink, right: bool) -> FaultRow:
+    """The row of one source, one sink and one movie, closed."""
+    (end,) = sink.ends
+    accounted = end["received"] + end["missing"]
+    return _row(fault, source.sent, sink.frames.total(), accounted, sink.totals, right)
+
+
 def publisher_restarted(frames: int = 200, rate: float = 1000.0) -> FaultRow:
     """The source is killed in its movie and another starts at the same address."""
     address = free_address()
@@ -226,7 +233,6 @@ def publisher_restarted(frames: int = 200, rate: float = 1000.0) -> FaultRow:
     sink.wait_ends(2)
     sink.close()
     cut, whole = sink.ends
-    sent = first.sent + second.sent
     accounted = sum(end["received"] + end["missing"] for end in sink.ends)
     right = (
         cut["received"] + cut["missing"] == frames  # what it promised
@@ -234,8 +240,8 @@ def publisher_restarted(frames: int = 200, rate: float = 1000.0) -> FaultRow:
         and (whole["received"], whole["missing"]) == (frames, 0)
         and sink.totals["received"] == sink.frames.total()
     )
-    return _row("publisher killed in its movie, restarted", sent, sink.frames.total(), accounted,
-                sink.totals, right)  # fmt: skip
+    fault, sent = "publisher killed in its movie, restarted", first.sent + second.sent
+    return _row(fault, sent, sink.frames.total(), accounted, sink.totals, right)
 
 
 def consumer_stopped(seconds: float = 10.0, rate: float = 500.0) -> FaultRow:
@@ -255,8 +261,7 @@ def consumer_stopped(seconds: float = 10.0, rate: float = 500.0) -> FaultRow:
     right = end["received"] == frames == source.sent and not end["missing"]
     # That it was late shows too: in how long the frames were on their way.
     right = right and sink.longest_transit_s > 0.9 * seconds
-    return _row(f"consumer stopped for {seconds:g} s", source.sent, sink.frames.total(),
-                end["received"] + end["missing"], sink.totals, right)  # fmt: skip
+    return _row_of_one(f"consumer stopped for {seconds:g} s", source, sink, right)
 
 
 def consumer_killed(frames: int = 600, rate: float = 500.0) -> FaultRow:
@@ -274,8 +279,8 @@ def consumer_killed(frames: int = 600, rate: float = 500.0) -> FaultRow:
     stray, missing = second.totals["stray"], second.totals["missing"]
     received = first.frames["s"] + stray
     right = stray + missing == source.sent == frames and first.frames["s"] <= missing
-    return _row("consumer killed, another takes over", source.sent, received, stray + missing,
-                second.totals, right)  # fmt: skip
+    fault = "consumer killed, another takes over"
+    return _row(fault, source.sent, received, stray + missing, second.totals, right)
 
 
 def second_consumer(frames: int = 400, rate: float = 500.0) -> FaultRow:
@@ -292,9 +297,10 @@ def second_consumer(frames: int = 400, rate: float = 500.0) -> FaultRow:
     received = sinks[0].totals["received"] + sinks[1].totals["stray"]
     missing = sinks[0].totals["missing"]
     right = received == source.sent == frames and missing == frames - sinks[0].frames["s"] > 0
+    accounted = sinks[0].totals["received"] + missing
     totals = sinks[0].totals + sinks[1].totals
-    return _row("second consumer attached by mistake", source.sent, received,
-                sinks[0].totals["received"] + missing, totals, right)  # fmt: skip
+    fault = "second consumer attached by mistake"
+    return _row(fault, source.sent, received, accounted, totals, right)
 
 
 def messages_lost(fault: str) -> FaultRow:
@@ -312,8 +318,8 @@ def messages_lost(fault: str) -> FaultRow:
     sent = len({number for kind, number in script if kind == "frame"})
     (end,) = sink.ends
     got = {name: end[name] for name in expected}
-    return _row(fault, sent, end["received"], end["received"] + end["missing"], sink.totals,
-                got == expected)  # fmt: skip
+    accounted = end["received"] + end["missing"]
+    return _row(fault, sent, end["received"], accounted, sink.totals, got == expected)
 
 
 _WHOLE = [("start", 20), *(("frame", i) for i in range(20)), ("end", 20)]
@@ -346,8 +352,7 @@ def clock_jump(jump_s: float, frames: int = 200, rate: float = 1000.0) -> FaultR
         right = right and sink.totals["clock_faults"] == frames // 2
     else:
         right = right and sink.longest_transit_s > -jump_s - 1
-    return _row(f"source's clock jumps {jump_s:+g} s", source.sent, sink.frames.total(),
-                end["received"] + end["missing"], sink.totals, right)  # fmt: skip
+    return _row_of_one(f"source's clock jumps {jump_s:+g} s", source, sink, right)
 
 
 def port_scanner(frames: int = 400, rate: float = 500.0) -> FaultRow:
@@ -365,8 +370,7 @@ def port_scanner(frames: int = 400, rate: float = 500.0) -> FaultRow:
     sink.close()
     (end,) = sink.ends
     right = (end["received"], end["missing"]) == (frames, 0) and source.sent == frames
-    return _row("port scanner at the source", source.sent, sink.frames.total(),
-                end["received"] + end["missing"], sink.totals, right)  # fmt: skip
+    return _row_of_one("port scanner at the source", source, sink, right)
 
 
 def all_faults(stop_s: float = 10.0) -> list[FaultRow]:

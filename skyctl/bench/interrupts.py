@@ -8,20 +8,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from bluesky import RunEngine
-from bluesky.utils import Msg, RunEngineInterrupted
+from bluesky.utils import RunEngineInterrupted
 
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.pulser import Pulser
 from skyctl.errors import PulseRefused
 from skyctl.interrupts import DisarmOnSignal
-from skyctl.plans.stubs import fire
+from skyctl.plans.stubs import Plan, fire
 from skyctl.pulse import Pulse
 
 _PULSE = Pulse(amplitude_T=1.0, width_ps=5.0)
@@ -86,11 +86,14 @@ def interrupt(interrupts: int, *, seed: int = 0, processes: int = 0, threads: in
             fired_after += driver.fired_s > pulser.disarmed_s
     p50, p99 = np.percentile(taken_ms, [50, 99]) if taken_ms else (np.nan, np.nan)
     return {
-        "interrupts": interrupts, "lost": lost, "fired_after": fired_after,
-        "p50_ms": round(float(p50), 2), "p99_ms": round(float(p99), 2),
+        "interrupts": interrupts,
+        "lost": lost,
+        "fired_after": fired_after,
+        "p50_ms": round(float(p50), 2),
+        "p99_ms": round(float(p99), 2),
         "longest_ms": round(max(taken_ms, default=np.nan), 2),
         "load": round(os.getloadavg()[0], 1),
-    }  # fmt: skip
+    }
 
 
 def _interrupted(engine: RunEngine, pulser: _Noting, driver: _Driver, after_s: float) -> float:
@@ -118,7 +121,7 @@ def _interrupted(engine: RunEngine, pulser: _Noting, driver: _Driver, after_s: f
     return sent[0]
 
 
-def _firing(pulser: Pulser, over: threading.Event) -> Generator[Msg, Any, None]:
+def _firing(pulser: Pulser, over: threading.Event) -> Plan[None]:
     beamline: Any = SimpleNamespace(pulser=pulser, is_open=True)
     while not over.is_set():
         yield from fire(beamline, _PULSE)

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,48 +35,12 @@ def soak(
     source = _SPAWN.Process(target=_send, args=(told, rate, side, shots), daemon=True)
     source.start()
     hub = Hub(told.get(timeout=60))
-    latency = LatencyHistogram()
-    received: list[int] = [0, 0]
-    ended: list[int] = [0, 0]
-
-    def handle(event: Event, which: int) -> None:
-        nonlocal latency
-        if isinstance(event, Frame):
-            received[which] += 1
-            if which == 0:
-                latency.add((time.monotonic_ns() - event.left_source_ns) / 1e6)
-        elif isinstance(event, ShotEnd):
-            ended[which] += 1
-
-    consumers = [Consumer(f"soak-{i}", lambda event, i=i: handle(event, i)) for i in range(2)]
-    for consumer in consumers:
-        hub.subscribe(consumer)
-    rows: list[dict[str, Any]] = []
-    length_s = min(60.0, minutes * 6)
-    begun, before = time.monotonic(), 0
-    while min(ended) < shots and time.monotonic() - begun < 2 * minutes * 60 + 60:
-        time.sleep(length_s)
-        taken, latency = latency, LatencyHistogram()
-        if not taken.total:
-            continue
-        rows.append(
-            {
-                "elapsed_s": round(time.monotonic() - begun, 1),
-                "frames": received[0] - before,
-                "missing": hub.totals["missing"],
-                "memory_MB": round(_memory_mb(), 1),
-                "queued_kB": max(consumer.queued_bytes for consumer in consumers) / 1e3,
-                "p50_ms": taken.quantile(0.5),
-                "p99_ms": taken.quantile(0.99),
-                "max_ms": taken.largest_ms,
-            }
-        )
-        before = received[0]
-        say(f"{rows[-1]}")
+    listeners = [_Listener(hub, f"soak-{i}") for i in range(2)]
+    rows = list(_watched(hub, listeners, shots, minutes, say))
     sent = told.get(timeout=60)
     hub.close()
-    for consumer in consumers:
-        consumer.close()
+    for listener in listeners:
+        listener.consumer.close()
     source.join(60)
     totals = hub.accounting()
     return {
@@ -86,11 +50,63 @@ def soak(
         "minutes": minutes,
         "sent": sent,
         "received": totals["received"],
-        "by_subscriber": received,
+        "by_subscriber": [listener.frames for listener in listeners],
         "unaccounted": sent - totals["received"] - totals["missing"],
         "totals": dict(totals),
         "rows": rows,
     }
+
+
+class _Listener:
+    """A lossless subscriber that counts, and times what it gets."""
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self.frames = self.shots = 0
+        self.latency = LatencyHistogram()
+        self.consumer = Consumer(name, self._take)
+        hub.subscribe(self.consumer)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Frame):
+            self.frames += 1
+            self.latency.add((time.monotonic_ns() - event.left_source_ns) / 1e6)
+        elif isinstance(event, ShotEnd):
+            self.shots += 1
+
+
+def _watched(
+    hub: Hub,
+    listeners: Sequence[_Listener],
+    shots: int,
+    minutes: float,
+    say: Callable[[str], None],
+) -> Iterator[dict[str, Any]]:
+    """A row each minute, or tenth of a short run, until all shots have ended; latency is that of
+    the first listener."""
+    timed = listeners[0]
+    length_s = min(60.0, minutes * 6)
+    begun, before = time.monotonic(), 0
+    while (
+        min(listener.shots for listener in listeners) < shots
+        and time.monotonic() - begun < 2 * minutes * 60 + 60
+    ):
+        time.sleep(length_s)
+        taken, timed.latency = timed.latency, LatencyHistogram()
+        if not taken.total:
+            continue
+        row = {
+            "elapsed_s": round(time.monotonic() - begun, 1),
+            "frames": timed.frames - before,
+            "missing": hub.totals["missing"],
+            "memory_MB": round(_memory_mb(), 1),
+            "queued_kB": max(listener.consumer.queued_bytes for listener in listeners) / 1e3,
+            "p50_ms": taken.quantile(0.5),
+            "p99_ms": taken.quantile(0.99),
+            "max_ms": taken.largest_ms,
+        }
+        before = timed.frames
+        say(f"{row}")
+        yield row
 
 
 def _memory_mb() -> float:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from skyctl.errors import SkyctlError
 
@@ -41,21 +42,6 @@ Provider = Annotated[
 
 Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="What runs the simulated film.")]
 
-Scheduler = Annotated[
-    str | None,
-    typer.Option(
-        help="Where movies are simulated: 'local', a process a core; 'threads'; or the tcp:// "
-        "address of a Dask scheduler that you trust. Left out: local for 100 movies or more."
-    ),
-]
-
-MoviesFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", help="Keep the movies in this HDF5 file, and go on with it.", dir_okay=False
-    ),
-]
-
 MetricsPort = Annotated[
     int | None,
     typer.Option(
@@ -80,12 +66,17 @@ Theta = Annotated[
 ]
 
 
+Duration = Annotated[float, typer.Option(help="Length of a movie, ps.")]
+
+Interval = Annotated[float, typer.Option(help="Between two frames, ps.")]
+
+
 @contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Turn an expected failure, or an interrupt, into one line and exit status 1."""
+def explained(*also: type[Exception]) -> Iterator[None]:
+    """Turn an interrupt or an expected failure (``also`` are too) into one line and status 1."""
     try:
         yield
-    except (SkyctlError, OSError, MemoryError) as error:
+    except (SkyctlError, OSError, MemoryError, *also) as error:
         complain(error)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
@@ -100,6 +91,16 @@ def values_checked() -> Iterator[None]:
         yield
     except ValueError as error:
         raise typer.BadParameter(faults(error)) from error
+
+
+@contextlib.contextmanager
+def extra_train() -> Iterator[None]:
+    """Say, with status 1, what to install where what is imported here wants torch and it lacks."""
+    try:
+        yield
+    except ImportError as error:
+        complain(f"{error}: install skyctl with its extra 'train' (in a checkout: make test)")
+        raise typer.Exit(1) from error
 
 
 def load_keys(keys: Path | None, allow: list[Path] | None) -> "Keys | None":
@@ -136,46 +137,6 @@ def _angle(value: float) -> float:
     return value
 
 
-def numbers(text: str, name: str) -> list[float]:
-    """Read "a:b:step" (b included) or "a,b,c". Misuse ends the command with status 2."""
-    try:
-        if ":" in text:
-            first, last, step = (float(part) for part in text.split(":"))
-            if step <= 0 or last < first:
-                raise ValueError
-            count = int(np.floor((last - first) / step + 1e-9)) + 1
-            values = [round(first + i * step, 9) for i in range(count)]
-        else:
-            values = [float(part) for part in text.split(",")]
-        if not np.isfinite(values).all() or min(values) <= 0:
-            raise ValueError
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r}: give FIRST:LAST:STEP or A,B,C, numbers above 0", param_hint=name
-        ) from None
-    return values
-
-
-def shot_numbers(text: str | None) -> list[int] | None:
-    """Read "3,5-8", both ends included. Misuse ends the command with status 2."""
-    if text is None:
-        return None
-    numbers: list[int] = []
-    try:
-        for part in text.split(","):
-            first, _, last = part.partition("-")
-            span = range(int(first), int(last or first) + 1)
-            if not span or len(span) > 1_000_000:
-                raise ValueError
-            numbers.extend(span)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r}: give numbers and FIRST-LAST, as in 3,5-8; the first shot is 0",
-            param_hint="--shots",
-        ) from None
-    return numbers
-
-
 def write_json(path: Path | None, content: Any) -> None:
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -191,3 +152,23 @@ def progress_bar(unit: str) -> Progress:
         TimeRemainingColumn(),
         console=complaints,
     )
+
+
+def a_bar_each(bars: Progress) -> Callable[[str, int], Callable[[], None]]:
+    """For work that comes in parts: called with a part's name and steps, gives what counts them."""
+
+    def begin(what: str, steps: int) -> Callable[[], None]:
+        bar = bars.add_task(what, total=steps)
+        return lambda: bars.advance(bar)
+
+    return begin
+
+
+def show_rows(rows: list[dict[str, Any]]) -> None:
+    """Print rows of one form as a table."""
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(
+            *(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values())
+        )
+    console.print(table)

@@ -3,7 +3,7 @@
 import datetime
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -24,6 +24,10 @@ from skyctl.cli.common import (
     write_json,
 )
 
+if TYPE_CHECKING:
+    from skyctl.demo import DemoResult, ShotRow
+    from skyctl.verdict import Verdict
+
 
 def demo(
     out: Annotated[
@@ -43,18 +47,50 @@ def demo(
     server and drawn as a film strip. The true charge is the simulator's and for your eyes only: the
     agent sees verdicts and what the camera shows of the film at rest.
     """
-    from skyctl.demo import DOCUMENTS, ShotRow, Watch, run_demo
+    from skyctl.demo import Watch, run_demo
     from skyctl.pictures import film_strip, recorded_strips
     from skyctl.recording.reader import Recording
-    from skyctl.verdict import Verdict
 
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"demo-{now}"
-    table = Table("task", "pulse", "verdict", "film at rest", "true charge", "latency")
-    status = Text("starting: compiling the film's kernels, opening the catalogue …")
+    screen = _Screen()
+    # Its own account of an abort is a traceback; ours is one line.
+    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
+    with explained():
+        with Live(Group(screen.table, screen.status), console=console, refresh_per_second=8):
+            result = run_demo(
+                folder,
+                seed=seed,
+                model=model,
+                provider=provider,
+                device=device,
+                watch=Watch(shot=screen.shot, frame=screen.frame),
+                metrics_port=metrics,
+            )
+            screen.status.plain = ""
+        write_json(json_file, result.as_json())
+        if result.interrupted:
+            complaints.print(
+                f"interrupted; the pulser is disarmed. Recorded so far: {result.recording}"
+            )
+            raise typer.Exit(1)
+        strip = folder / "film-strip.png"
+        with Recording(result.recording) as recording:
+            film_strip(recorded_strips(recording), strip)
+        _tell(result, folder.resolve(), strip.resolve())
+    if not result.reached:
+        raise typer.Exit(1)
 
-    def shot(row: ShotRow) -> None:
-        table.add_row(
+
+class _Screen:
+    """What is seen while it runs: a table of shots, and a line for the frame that is there."""
+
+    def __init__(self) -> None:
+        self.table = Table("task", "pulse", "verdict", "film at rest", "true charge", "latency")
+        self.status = Text("starting: compiling the film's kernels, opening the catalogue …")
+
+    def shot(self, row: "ShotRow") -> None:
+        self.table.add_row(
             row.task,
             row.pulse,
             f"{row.label} {row.confidence:.2f}",
@@ -63,48 +99,26 @@ def demo(
             f"{row.latency_ms:.2f} ms",
         )
 
-    def frame(verdict: Verdict) -> None:
+    def frame(self, verdict: "Verdict") -> None:
         best = int(np.argmax(verdict.probabilities))
-        status.plain = (
+        self.status.plain = (
             f"frame {verdict.index + 1:2d}  {verdict.movie_time_ps:5.0f} ps  "
             f"{verdict.classes[best]} {verdict.probabilities[best]:.2f}"
         )
 
-    # Its own account of an abort is a traceback; ours is one line.
-    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
-    with explained():
-        with Live(Group(table, status), console=console, refresh_per_second=8):
-            result = run_demo(
-                folder,
-                seed=seed,
-                model=model,
-                provider=provider,
-                device=device,
-                watch=Watch(shot=shot, frame=frame),
-                metrics_port=metrics,
-            )
-            status.plain = ""
-        write_json(json_file, result.as_json())
-        if result.interrupted:
-            complaints.print(
-                f"interrupted; the pulser is disarmed. Recorded so far: {result.recording}"
-            )
-            raise typer.Exit(1)
-        for task in result.tasks:
-            done = "[green]reached[/]" if task["reached"] else f"[red]{task['reason']}[/]"
-            console.print(f"{task['task']:>7}: {done}, pulses: {task['pulses']}")
-        strip = folder / "film-strip.png"
-        with Recording(result.recording) as recording:
-            film_strip(recorded_strips(recording), strip)
-        numbers = result.as_json()
-        console.print(
-            f"{result.frames} frames, {result.lost_frames} lost; receive to verdict "
-            f"{numbers['latency_ms']['p50']:.2f} ms (p50), "
-            f"{numbers['latency_ms']['p99']:.2f} ms (p99) on {result.provider}\n"
-            f"recording  {result.recording}\nfilm strip {strip.resolve()}\n"
-            f"documents  {folder.resolve() / DOCUMENTS}\n"
-            f"catalogue  {folder.resolve() / 'catalog'}, run {result.run_uid}, validated",
-            soft_wrap=True,
-        )
-    if not result.reached:
-        raise typer.Exit(1)
+
+def _tell(result: "DemoResult", folder: Path, strip: Path) -> None:
+    from skyctl.demo import DOCUMENTS
+
+    for task in result.tasks:
+        done = "[green]reached[/]" if task["reached"] else f"[red]{task['reason']}[/]"
+        console.print(f"{task['task']:>7}: {done}, pulses: {task['pulses']}")
+    latency = result.as_json()["latency_ms"]
+    console.print(
+        f"{result.frames} frames, {result.lost_frames} lost; receive to verdict "
+        f"{latency['p50']:.2f} ms (p50), {latency['p99']:.2f} ms (p99) on {result.provider}\n"
+        f"recording  {result.recording}\nfilm strip {strip}\n"
+        f"documents  {folder / DOCUMENTS}\n"
+        f"catalogue  {folder / 'catalog'}, run {result.run_uid}, validated",
+        soft_wrap=True,
+    )

@@ -1,6 +1,6 @@
 """`skyctl verify`: the simulators beside theory and other programs."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Column, Table
@@ -13,7 +13,9 @@ from skyctl.cli.common import (
     progress_bar,
     write_json,
 )
-from skyctl.simulators.proof.check import Outcome
+
+if TYPE_CHECKING:
+    from skyctl.simulators.proof.check import Outcome
 
 
 def verify(
@@ -64,7 +66,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _check_row(outcome: Outcome) -> tuple[str, ...]:
+def _check_row(outcome: "Outcome") -> tuple[str, ...]:
     check = outcome.check
     if outcome.missing:
         measured, verdict = outcome.missing, "[yellow]–[/]"

@@ -1,12 +1,12 @@
 """The one loop of all plans that decide: a `Campaign` carried out by bluesky's messages."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import bluesky.plan_stubs as bps
-from bluesky.utils import FailedStatus, Msg
+from bluesky.utils import FailedStatus
 
 from skyctl.agents.campaign import Campaign, Fire, Look, Step, Stop
 from skyctl.agents.tasks import Proposal
@@ -16,6 +16,7 @@ from skyctl.errors import PulseRefused
 from skyctl.plans import stubs
 from skyctl.plans.modes import Answer, Oversight, Permission, Request
 from skyctl.plans.protocols import Beamline
+from skyctl.plans.stubs import Plan
 from skyctl.plans.threads import Asker
 from skyctl.pulse import Exposure, Pulse
 from skyctl.verdict import ShotResult
@@ -73,7 +74,7 @@ def pursue(
     oversight: Oversight | None = None,
     devices: Mapping[str, Any] | None = None,
     slow: bool = False,
-) -> Generator[Msg, Any, TaskReport]:
+) -> Plan[TaskReport]:
     """Do what a campaign says until it stops: look, ask guard and approver, write down, fire.
 
     oversight : the mode, and who approves; None is autonomous
@@ -88,9 +89,12 @@ def pursue(
     film is looked at again, and the agent learns nothing of that shot. Two in a row are.
     """
     course = _Course(
-        beamline, campaign, Permission(oversight or Oversight()), devices or {},
+        beamline,
+        campaign,
+        Permission(oversight or Oversight()),
+        devices or {},
         TaskReport(campaign.agent.task),
-    )  # fmt: skip
+    )
     asker: Asker[Step] = Asker(slow)
     while True:
         belief, held = beamline.streaming.belief, beamline.pulser.hold_reason()
@@ -123,7 +127,7 @@ class _Course:
     nobody_runs: bool = False
     _unwritten: Exposure | None = None
 
-    def look(self, wait: bool) -> stubs.Plan:
+    def look(self, wait: bool) -> Plan[None]:
         """Film the film at rest. wait : first"""
         yield from self.write_down()
         if wait:
@@ -138,7 +142,7 @@ class _Course:
         if self.report.pulses == 0 and not self.report.shots:
             self.last = seen
 
-    def fire(self, proposal: Proposal, belief: Belief) -> stubs.Plan:
+    def fire(self, proposal: Proposal, belief: Belief) -> Plan[None]:
         """Ask whether a proposal may be fired, write down what was said, fire it if it may."""
         if self.permission.oversight.mode != "autonomous":  # somebody may take his time to answer
             yield from self.write_down()
@@ -146,9 +150,14 @@ class _Course:
         self.report.proposed.append(proposal.pulse)
         agent = self.campaign.agent
         request = self.permission.request(
-            agent.task, agent.name, stubs.new_shot(), proposal.pulse,
-            f"{proposal.action}: {proposal.reason}", str(belief), proposal.candidates,
-        )  # fmt: skip
+            agent.task,
+            agent.name,
+            stubs.new_shot(),
+            proposal.pulse,
+            f"{proposal.action}: {proposal.reason}",
+            str(belief),
+            proposal.candidates,
+        )
         mode = self.permission.oversight.mode
         refusal, answer = yield from self._ask(request)
         go = answer.approved and not refusal
@@ -156,12 +165,12 @@ class _Course:
             yield from self.write_down()
             yield from self._set_devices(proposal)
 
-        def arm() -> stubs.Plan:
+        def arm() -> Plan[None]:
             nonlocal refusal
             if go:
                 refusal = yield from self._arm(request)
 
-        def documents() -> Generator[Msg, Any, str]:
+        def documents() -> Plan[str]:
             lost = yield from self._event(arm)
             said = Answer(False, "") if refusal and mode == "autonomous" else answer
             decision = self._decision(request, proposal, belief, refusal, said)
@@ -180,12 +189,12 @@ class _Course:
         else:
             self.campaign.declined(proposal, str(answer))
 
-    def write_down(self) -> stubs.Plan:
+    def write_down(self) -> Plan[None]:
         """Write the last movie's event, if it is not written yet."""
         if self._unwritten:
             yield from stubs.in_one_go(self._event())
 
-    def _event(self, meanwhile: Callable[[], stubs.Plan] | None = None) -> Generator[Msg, Any, str]:
+    def _event(self, meanwhile: Callable[[], Plan[None]] | None = None) -> Plan[str]:
         """Write the last movie's event, if it is not written yet, and do ``meanwhile`` as soon as
         the pulser's settings are in it; why that movie is not on disk, or ""."""
         exposure, self._unwritten = self._unwritten, None
@@ -214,7 +223,7 @@ class _Course:
             report.reason = "nothing was looked at: nobody runs the plan"
         return report
 
-    def _film(self, exposure: Exposure) -> Generator[Msg, Any, ShotResult | None]:
+    def _film(self, exposure: Exposure) -> Plan[ShotResult | None]:
         filmed = yield from stubs.film(self.beamline, exposure)
         if filmed is None:
             self.nobody_runs = True
@@ -226,7 +235,7 @@ class _Course:
         self.report.frames += filmed.result.counts.received
         return filmed.result
 
-    def _ask(self, request: Request) -> Generator[Msg, Any, tuple[str, Answer]]:
+    def _ask(self, request: Request) -> Plan[tuple[str, Answer]]:
         """What guard and approver say: (the guard's refusal, or ""; the approver's answer).
 
         Arming asks the guard, once more where somebody took his time to answer.
@@ -237,12 +246,12 @@ class _Course:
             return refusal, Answer(False, "")
         return "", (yield from self.permission.ask(request))
 
-    def _set_devices(self, proposal: Proposal) -> stubs.Plan:
+    def _set_devices(self, proposal: Proposal) -> Plan[None]:
         yield from bps.checkpoint()
         for name, value in proposal.settings.items():
             yield from bps.abs_set(self.devices[name], value, wait=True)
 
-    def _arm(self, request: Request) -> Generator[Msg, Any, str]:
+    def _arm(self, request: Request) -> Plan[str]:
         """Arm the pulser; why it refuses, or ""."""
         try:
             yield from bps.abs_set(self.beamline.pulser, request.pulse, shot=request.shot)
@@ -250,7 +259,7 @@ class _Course:
             return str(error)
         return ""
 
-    def _fire(self, request: Request, proposal: Proposal, belief: Belief) -> stubs.Plan:
+    def _fire(self, request: Request, proposal: Proposal, belief: Belief) -> Plan[None]:
         exposure = Exposure(
             shot=request.shot, pulse=request.pulse, ends_early=not proposal.whole_movie
         )
@@ -301,7 +310,7 @@ class _Course:
         )
 
 
-def _written(decisions: Any, decision: Decision) -> stubs.Plan:
+def _written(decisions: Any, decision: Decision) -> Plan[None]:
     yield from bps.abs_set(decisions, decision)
     yield from bps.create(name=DECISIONS)
     yield from bps.read(decisions)

@@ -1,10 +1,7 @@
 """The plan that characterises a sample: a few weak pulses at its empty film, and a fit."""
 
-from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from typing import Any
-
-from bluesky.utils import Msg
 
 from skyctl.agents.campaign import Campaign
 from skyctl.agents.characteriser import Characterisation, Characteriser, Predict
@@ -13,6 +10,7 @@ from skyctl.plans.campaign import pursue
 from skyctl.plans.modes import Oversight
 from skyctl.plans.plans import agent_facts, allowed, in_one_run
 from skyctl.plans.protocols import Beamline
+from skyctl.plans.stubs import Plan
 from skyctl.plans.threads import in_thread
 
 _SHOTS_AT_MOST = 6
@@ -62,7 +60,7 @@ def characterise(
     memory: PulseMemory | None = None,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
-) -> Generator[Msg, Any, CharacteriseReport]:
+) -> Plan[CharacteriseReport]:
     """Estimate damping, anisotropy field and field calibration from three weak pulses.
 
     The film is emptied first. The pulses leave it as it was; one that does not ends the plan.
@@ -95,7 +93,7 @@ def characterise(
     campaign = Campaign(agent, _SHOTS_AT_MOST, shots)
     report = CharacteriseReport()
 
-    def body() -> Generator[Msg, Any, CharacteriseReport]:
+    def body() -> Plan[CharacteriseReport]:
         task = yield from pursue(beamline, campaign, oversight)
         report.emptied, report.shots = campaign.pulses - campaign.own, agent.shots
         report.frames, report.reason = task.frames, task.reason

@@ -1,10 +1,8 @@
 """The plan that maps a process diagram: many shots in one run, each where it teaches most."""
 
-from collections.abc import Generator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
-
-from bluesky.utils import Msg
 
 from skyctl.agents.campaign import Campaign
 from skyctl.agents.map_agent import MappingAgent
@@ -16,6 +14,7 @@ from skyctl.plans.campaign import pursue
 from skyctl.plans.modes import Oversight
 from skyctl.plans.plans import agent_facts, allowed, in_one_run
 from skyctl.plans.protocols import Beamline
+from skyctl.plans.stubs import Plan
 from skyctl.plans.threads import in_thread
 
 _WITH_LOST = 2
@@ -77,7 +76,7 @@ def map_process_diagram(
     write_shots: int = 12,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
-) -> Generator[Msg, Any, MapReport]:
+) -> Plan[MapReport]:
     """Map what pulses do to one skyrmion, over pulse width and one other setting.
 
     Where a shot lost the skyrmion it is written anew. A cell is labelled by what the film is
@@ -123,11 +122,8 @@ def map_process_diagram(
         Axis("width_ps", tuple(widths_ps), log=True),
     )
     fixed = {"amplitude_T": amplitude_T, "theta_deg": theta_deg}
-    if row_device is None and row_setting not in fixed:
-        raise ValueError(
-            f"row_setting {row_setting!r}: no setting of a pulse; give 'amplitude_T', 'theta_deg' "
-            "or the row_device that sets it"
-        )
+    if row_device is None:
+        _require_setting(row_setting, fixed)
     middle = centre or beamline.camera.film_centre
     may = allowed(beamline)
     agent = MappingAgent(
@@ -140,7 +136,7 @@ def map_process_diagram(
     # The mapper counts its shots itself; those whose movies were lost come on top.
     campaign = Campaign(agent, _WITH_LOST * shots, write_shots)
 
-    def body() -> Generator[Msg, Any, MapReport]:
+    def body() -> Plan[MapReport]:
         task = yield from pursue(
             beamline, campaign, oversight, {row_setting: row_device}, slow=True
         )
@@ -153,8 +149,22 @@ def map_process_diagram(
         return report
 
     arguments = {
-        "widths_ps": list(widths_ps), "rows": list(rows), "row_setting": row_setting,
-        **fixed, "shots": shots, "seed": seed, "centre": list(middle), "write_shots": write_shots,
-    }  # fmt: skip
+        "widths_ps": list(widths_ps),
+        "rows": list(rows),
+        "row_setting": row_setting,
+        **fixed,
+        "shots": shots,
+        "seed": seed,
+        "centre": list(middle),
+        "write_shots": write_shots,
+    }
     facts = agent_facts(beamline, arguments, oversight)
     return (yield from in_one_run("map_process_diagram", beamline, body, md, facts))
+
+
+def _require_setting(name: str, settings: Collection[str]) -> None:
+    if name not in settings:
+        raise ValueError(
+            f"row_setting {name!r}: no setting of a pulse; give 'amplitude_T', 'theta_deg' "
+            "or the row_device that sets it"
+        )

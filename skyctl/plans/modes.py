@@ -3,13 +3,13 @@
 import logging
 import math
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from bluesky.simulators import check_limits
-from bluesky.utils import Msg
 
+from skyctl.plans.stubs import Plan
 from skyctl.plans.threads import in_thread
 from skyctl.pulse import Pulse
 
@@ -77,10 +77,14 @@ class Cover:
 
 def _extent(pulse: Pulse) -> dict[str, float]:
     extent = {
-        "amplitude_T": pulse.amplitude_T, "width_ps": pulse.width_ps,
-        "dose_T2ps": pulse.dose_T2ps, "theta_deg": pulse.theta_deg, "phi_deg": pulse.phi_deg,
-        "peak_ps": pulse.peak_ps, "spot_sigma": math.inf,
-    }  # fmt: skip
+        "amplitude_T": pulse.amplitude_T,
+        "width_ps": pulse.width_ps,
+        "dose_T2ps": pulse.dose_T2ps,
+        "theta_deg": pulse.theta_deg,
+        "phi_deg": pulse.phi_deg,
+        "peak_ps": pulse.peak_ps,
+        "spot_sigma": math.inf,
+    }
     if pulse.spot:
         extent |= {"spot_x": pulse.spot.x, "spot_y": pulse.spot.y, "spot_sigma": pulse.spot.sigma}
     return extent
@@ -224,7 +228,7 @@ class Permission:
         shots = o.batch if o.mode == "approve-batch" else 1
         return Request(task, agent, shot, pulse, reason, film, shots, o.timeout_s, candidates)
 
-    def ask(self, request: Request) -> Generator[Msg, Any, Answer]:
+    def ask(self, request: Request) -> Plan[Answer]:
         """The answer for one pulse; asks somebody only where the mode wants it."""
         mode = self.oversight.mode
         if mode == "autonomous":
@@ -241,7 +245,7 @@ class Permission:
         self._left = max(0, self._left - 1)
         return self._answer
 
-    def _asked(self, request: Request) -> Generator[Msg, Any, Answer]:
+    def _asked(self, request: Request) -> Plan[Answer]:
         approver = self.oversight.approver
 
         def ask() -> Answer:
@@ -302,7 +306,7 @@ class DryRun:
         return sum(pulse.dose_T2ps for pulse in self.pulses)
 
 
-def dry_run(plan: Generator[Msg, Any, Any]) -> DryRun:
+def dry_run(plan: Plan[Any]) -> DryRun:
     """Go through a plan without doing anything: its pulses, all checked with ``check_limits``.
 
     For plans that are settled beforehand, `classify_shot` and `fire`. What an agent would choose
@@ -313,7 +317,7 @@ def dry_run(plan: Generator[Msg, Any, Any]) -> DryRun:
     """
     pulses: list[Pulse] = []
 
-    def noted() -> Generator[Msg, Any, None]:
+    def noted() -> Plan[None]:
         for message in plan:
             if message.command == "set" and isinstance(message.args[0], Pulse):
                 pulses.append(message.args[0])

@@ -1,11 +1,11 @@
 """Whole plans: each stages its devices, opens a run and ends it. Any RunEngine runs them."""
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import bluesky.preprocessors as bpp
-from bluesky.utils import Msg
 
 from skyctl import __version__
 from skyctl.agents.allowed import Allowed
@@ -17,16 +17,19 @@ from skyctl.plans.campaign import TaskReport, pursue
 from skyctl.plans.modes import Oversight
 from skyctl.plans.protocols import Beamline, require_open
 from skyctl.plans.reports import CycleReport
+from skyctl.plans.stubs import Plan
 from skyctl.plans.threads import PATIENCE_S, in_thread
 from skyctl.pulse import Pulse
 from skyctl.verdict import ShotResult
 
 _log = logging.getLogger(__name__)
 
+_TASKS: tuple[Task, ...] = ("write", "switch", "erase")
+
 
 def classify_shot(
     beamline: Beamline, pulse: Pulse, md: dict[str, Any] | None = None
-) -> Generator[Msg, Any, ShotResult]:
+) -> Plan[ShotResult]:
     """Look at the film, fire one pulse, film and classify what follows.
 
     Parameters
@@ -44,7 +47,7 @@ def classify_shot(
         The verdict at the last frame, the film's state and the frame counts.
     """
 
-    def body() -> Generator[Msg, Any, ShotResult]:
+    def body() -> Plan[ShotResult]:
         yield from stubs.look(beamline)
         return (yield from stubs.shoot(beamline, pulse))
 
@@ -59,7 +62,7 @@ def write(
     memory: PulseMemory | None = None,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
-) -> Generator[Msg, Any, TaskReport]:
+) -> Plan[TaskReport]:
     """Write one skyrmion into the film with local pulses.
 
     Parameters
@@ -103,7 +106,7 @@ def switch(
     memory: PulseMemory | None = None,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
-) -> Generator[Msg, Any, TaskReport]:
+) -> Plan[TaskReport]:
     """Reverse the polarity of the film's skyrmion with pulses on the whole film.
 
     A pulse that erases the skyrmion instead is followed by one that writes a new one.
@@ -149,7 +152,7 @@ def erase(
     memory: PulseMemory | None = None,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
-) -> Generator[Msg, Any, TaskReport]:
+) -> Plan[TaskReport]:
     """Empty the film with pulses on the whole film.
 
     Parameters
@@ -194,7 +197,7 @@ def cycle(
     on_change: Callable[[str], None] | None = None,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
-) -> Generator[Msg, Any, CycleReport]:
+) -> Plan[CycleReport]:
     """Write, switch and erase a skyrmion, over and over, in one run; for nobody to watch.
 
     A task that fails ends its cycle, and the next one begins; where the agent had nothing left to
@@ -239,47 +242,72 @@ def cycle(
         "centre": list(middle),
         "memory": learned.as_json(),
     }
-    report = CycleReport(cycles)
-    autonomous = (oversight or Oversight()).mode == "autonomous"
-    watch = DriftWatch(learned)
+    cycling = _Cycling(
+        beamline,
+        middle,
+        learned,
+        shots,
+        failures,
+        oversight,
+        on_task,
+        on_change,
+        CycleReport(cycles),
+    )
+    facts = agent_facts(beamline, arguments, oversight)
+    return (yield from in_one_run("cycle", beamline, cycling.all_cycles, md, facts))
 
-    def one_cycle() -> Generator[Msg, Any, None]:
-        tasks: tuple[Task, ...] = ("write", "switch", "erase")
-        for task in tasks:
-            seeker = TargetSeeker(task, middle, learned, allowed(beamline))
-            done = yield from pursue(beamline, Campaign(seeker, shots), oversight)
-            report.done[-1].append(done)
-            if on_task:
-                on_task(done)
-            if not done.reached:
-                return
 
-    def note_change(what: str) -> None:
-        _log.warning("cycle %d: %s", len(report.done), what)
-        report.changes.append((len(report.done), what))
-        if on_change:
-            on_change(what)
+@dataclass
+class _Cycling:
+    """A `cycle` under way: what it was asked for, and what came of it so far."""
 
-    def body() -> Generator[Msg, Any, CycleReport]:
+    beamline: Beamline
+    middle: tuple[float, float]
+    learned: PulseMemory
+    shots: int
+    failures: int
+    oversight: Oversight | None
+    on_task: Callable[[TaskReport], None] | None
+    on_change: Callable[[str], None] | None
+    report: CycleReport
+
+    def all_cycles(self) -> Plan[CycleReport]:
+        autonomous = (self.oversight or Oversight()).mode == "autonomous"
+        watch = DriftWatch(self.learned)
         failed = 0
-        while len(report.done) < cycles:
-            report.done.append([])
-            yield from one_cycle()
-            last = report.done[-1][-1]
+        while len(self.report.done) < self.report.cycles:
+            last = yield from self._one_cycle()
             failed = 0 if last.reached else failed + 1
-            if failed and (failed == failures or not autonomous):
-                report.reason = f"{last.task}: {last.reason}"
+            if failed and (failed == self.failures or not autonomous):
+                self.report.reason = f"{last.task}: {last.reason}"
                 break
             change, _ = yield from in_thread(watch.check, patience_s=PATIENCE_S)
             if last.gave_up:
                 watch.forget()
                 change = f"{last.task} failed ({last.reason}); what was learned is let go"
             if change:
-                note_change(change)
-        return report
+                self._note_change(change)
+        return self.report
 
-    facts = agent_facts(beamline, arguments, oversight)
-    return (yield from in_one_run("cycle", beamline, body, md, facts))
+    def _one_cycle(self) -> Plan[TaskReport]:
+        """Write, switch, erase until one fails; the report of the last that was tried."""
+        tasks: list[TaskReport] = []
+        self.report.done.append(tasks)
+        for task in _TASKS:
+            seeker = TargetSeeker(task, self.middle, self.learned, allowed(self.beamline))
+            done = yield from pursue(self.beamline, Campaign(seeker, self.shots), self.oversight)
+            tasks.append(done)
+            if self.on_task:
+                self.on_task(done)
+            if not done.reached:
+                break
+        return tasks[-1]
+
+    def _note_change(self, what: str) -> None:
+        _log.warning("cycle %d: %s", len(self.report.done), what)
+        self.report.changes.append((len(self.report.done), what))
+        if self.on_change:
+            self.on_change(what)
 
 
 def _one_task(
@@ -291,14 +319,14 @@ def _one_task(
     memory: PulseMemory | None,
     oversight: Oversight | None,
     md: dict[str, Any] | None,
-) -> Generator[Msg, Any, TaskReport]:
+) -> Plan[TaskReport]:
     learned = memory or PulseMemory()
     middle = centre or beamline.camera.film_centre
     arguments = {"shots": shots, "memory": learned.as_json()}
     if task != "erase":
         arguments["centre"] = list(middle)
 
-    def body() -> Generator[Msg, Any, TaskReport]:
+    def body() -> Plan[TaskReport]:
         seeker = TargetSeeker(task, middle, learned, allowed(beamline))
         return (yield from pursue(beamline, Campaign(seeker, shots), oversight))
 
@@ -327,10 +355,10 @@ def agent_facts(
 def in_one_run(
     name: str,
     beamline: Beamline,
-    body: Callable[[], Generator[Msg, Any, Any]],
+    body: Callable[[], Plan[Any]],
     md: dict[str, Any] | None,
     facts: dict[str, Any] | None = None,
-) -> Generator[Msg, Any, Any]:
+) -> Plan[Any]:
     """Stage, open a run with what a reader must know, do ``body``, close, unstage.
 
     What was believed of the film before is forgotten: whoever comes next may have changed it.
@@ -352,7 +380,7 @@ def in_one_run(
 
     @bpp.stage_decorator([camera, classifier, beamline.pulser])
     @bpp.run_decorator(md=start)  # which returns the run's uid, whatever is returned in it
-    def run() -> Generator[Msg, Any, None]:
+    def run() -> Plan[None]:
         nonlocal result
         streaming.belief = streaming.belief.forget_film()
         yield from stubs.declare_frames(camera)

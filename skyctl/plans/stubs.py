@@ -18,8 +18,9 @@ FRAMES = "frames"
 LOOKS = "looks"
 PRIMARY = "primary"
 
-Plan = Generator[Msg, Any, Any]
 T = TypeVar("T")
+Plan = Generator[Msg, Any, T]
+"""Messages for a RunEngine; T is what the plan returns once they are done."""
 
 
 def new_shot() -> str:
@@ -27,25 +28,25 @@ def new_shot() -> str:
     return uuid.uuid4().hex
 
 
-def declare_frames(camera: Any) -> Plan:
+def declare_frames(camera: Any) -> Plan[None]:
     """Declare the stream of the camera's frames; once, at the start of a run."""
     yield from bps.declare_stream(camera.frames, name=FRAMES, collect=True)
 
 
-def collect_rest(camera: Any) -> Plan:
+def collect_rest(camera: Any) -> Plan[None]:
     """At the end of a run, however it ends: wait for a movie under way and document its frames.
 
     Not replayed after a pause, which may come when the run is closed already.
     """
 
-    def documents() -> Plan:
+    def documents() -> Plan[None]:
         yield from bps.stop(camera)
         yield from bps.collect(camera.frames, name=FRAMES)
 
     yield from bpp.rewindable_wrapper(documents(), False)
 
 
-def fire(beamline: Beamline, pulse: Pulse, shot: str | None = None) -> Generator[Msg, Any, str]:
+def fire(beamline: Beamline, pulse: Pulse, shot: str | None = None) -> Plan[str]:
     """Fire one pulse and return the shot's name. The pulser's guard and interlocks decide.
 
     Raises PulseRefused when they refuse; then nothing was fired.
@@ -57,9 +58,7 @@ def fire(beamline: Beamline, pulse: Pulse, shot: str | None = None) -> Generator
     return shot
 
 
-def shoot(
-    beamline: Beamline, pulse: Pulse, shot: str | None = None
-) -> Generator[Msg, Any, ShotResult]:
+def shoot(beamline: Beamline, pulse: Pulse, shot: str | None = None) -> Plan[ShotResult]:
     """Fire a pulse, film and classify what follows; one event in ``primary``.
 
     Replayed after a pause it waits for the same movie and fires nothing twice.
@@ -67,12 +66,12 @@ def shoot(
     return (yield from _filmed(beamline, Exposure(shot=shot or new_shot(), pulse=pulse)))
 
 
-def look(beamline: Beamline) -> Generator[Msg, Any, ShotResult]:
+def look(beamline: Beamline) -> Plan[ShotResult]:
     """Film the resting film, without a pulse; one event in ``looks``."""
     return (yield from _filmed(beamline, Exposure(shot=new_shot(), pulsed=False)))
 
 
-def _filmed(beamline: Beamline, exposure: Exposure) -> Generator[Msg, Any, ShotResult]:
+def _filmed(beamline: Beamline, exposure: Exposure) -> Plan[ShotResult]:
     filmed = yield from film(beamline, exposure)
     result, whole = filmed or (no_result(exposure.shot, "nobody runs the plan"), False)
     if whole and (lost := (yield from in_one_go(event_of(beamline, exposure.pulsed)))):
@@ -87,7 +86,7 @@ class Filmed(NamedTuple):
     whole: bool
 
 
-def film(beamline: Beamline, exposure: Exposure) -> Generator[Msg, Any, Filmed | None]:
+def film(beamline: Beamline, exposure: Exposure) -> Plan[Filmed | None]:
     """Film and classify, and first fire the pulse that the exposure names. Nothing is written yet:
     see `event_of`.
 
@@ -115,8 +114,8 @@ def film(beamline: Beamline, exposure: Exposure) -> Generator[Msg, Any, Filmed |
 
 
 def event_of(
-    beamline: Beamline, pulsed: bool, meanwhile: Callable[[], Plan] | None = None
-) -> Generator[Msg, Any, str]:
+    beamline: Beamline, pulsed: bool, meanwhile: Callable[[], Plan[None]] | None = None
+) -> Plan[str]:
     """The event of the last movie, and its frames; part of an `in_one_go`.
 
     meanwhile : done before the movie is on disk, when the pulser's settings are in the event: they
@@ -140,12 +139,12 @@ def event_of(
     return ""
 
 
-def in_one_go(documents: Generator[Msg, Any, T]) -> Generator[Msg, Any, T]:
+def in_one_go(documents: Plan[T]) -> Plan[T]:
     """Write documents that, once begun, are not replayed after a pause: they would come twice."""
     return (yield from bpp.rewindable_wrapper(documents, False))
 
 
-def give_up_movie(beamline: Beamline) -> Plan:
+def give_up_movie(beamline: Beamline) -> Plan[None]:
     """Wait no longer for the movie of a pulse that was not fired."""
     yield from bps.stop(beamline.camera)
     yield from bps.stop(beamline.classifier)
@@ -162,7 +161,7 @@ def _file(shot: str) -> str:
     return f"{shot} on disk"
 
 
-def _on_disk(camera: Any) -> Generator[Msg, Any, str]:
+def _on_disk(camera: Any) -> Plan[str]:
     """Wait until the last movie is on disk; why that never comes, or ""."""
     group, written = _file(str(camera.shot.get())), _Awaited(camera)
     while True:  # a pause ends a wait that is not replayed
@@ -172,7 +171,7 @@ def _on_disk(camera: Any) -> Generator[Msg, Any, str]:
             return written.problem
 
 
-def _arm_rested(pulser: Any, pulse: Pulse, shot: str) -> Plan:
+def _arm_rested(pulser: Any, pulse: Pulse, shot: str) -> Plan[None]:
     if rest_s := pulser.rest_left_s:
         yield from bps.sleep(rest_s)
     yield from bps.abs_set(pulser, pulse, shot=shot)

@@ -3,13 +3,14 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 import bluesky.plan_stubs as bps
-from bluesky.utils import Msg
+
+from skyctl.plans.stubs import Plan
 
 T = TypeVar("T")
 
@@ -34,9 +35,7 @@ class Asker(Generic[T]):
     def __init__(self, slow: bool = False) -> None:
         self._slow, self._quick = slow, 0
 
-    def ask(
-        self, call: Callable[[], T], meanwhile: Callable[[], Generator[Msg, Any, Any]]
-    ) -> Generator[Msg, Any, T]:
+    def ask(self, call: Callable[[], T], meanwhile: Callable[[], Plan[Any]]) -> Plan[T]:
         """What ``call`` returns; ``meanwhile`` : as `in_thread`."""
         if self._quick >= _PROVEN and not self._slow:
             return self._timed(call)
@@ -57,8 +56,8 @@ def in_thread(
     call: Callable[[], T],
     timeout_s: float | None = None,
     patience_s: float = 0.0,
-    meanwhile: Callable[[], Generator[Msg, Any, Any]] | None = None,
-) -> Generator[Msg, Any, tuple[T | None, bool]]:
+    meanwhile: Callable[[], Plan[Any]] | None = None,
+) -> Plan[tuple[T | None, bool]]:
     """Call in a thread of its own and wait without holding up the RunEngine: (result, True).
 
     (None, False) when it did not return within ``timeout_s``; it is then left to itself, in a

@@ -231,9 +231,8 @@ def characterise(
         How long an approval may take, s; without one nothing is fired.
     """
     report = yield from characterising.characterise(
-        _beamline, twin_mean_sz, shots=shots,
-        oversight=_oversight(mode, timeout_s),
-    )  # fmt: skip
+        _beamline, twin_mean_sz, shots=shots, oversight=_oversight(mode, timeout_s)
+    )
     return report.as_json()
 
 
@@ -260,9 +259,12 @@ def map_process_diagram(
         How long an approval may take, s; without one nothing is fired.
     """
     report = yield from mapping.map_process_diagram(
-        _beamline, shots=shots, theta_deg=theta_deg, seed=seed,
+        _beamline,
+        shots=shots,
+        theta_deg=theta_deg,
+        seed=seed,
         oversight=_oversight(mode, timeout_s),
-    )  # fmt: skip
+    )
     return report.as_json()
 
 

@@ -4,7 +4,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any, cast
 import bluesky.plan_stubs as bps
 import numpy as np
 from bluesky import RunEngine
-from bluesky.utils import Msg
 from ophyd.sim import SynAxis, SynSignal
 
 from skyctl.beamline import Beamline, simulated_beamline
@@ -24,6 +23,7 @@ from skyctl.devices.pulser import Pulser
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import write
 from skyctl.plans.modes import Oversight
+from skyctl.plans.stubs import Plan
 from skyctl.process import NOTHING
 from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.simulators.lattice.film import FilmParameters
@@ -236,7 +236,7 @@ def _beside_bare(name: str, values: list[float], bare_ms: list[float]) -> dict[s
     return {**row, "over_bare": {name: row[name] / floor[name] for name in ("median", "p99")}}
 
 
-def _decide_and_fire(line: Beamline[Any], shots: int) -> Generator[Msg, Any, Any]:
+def _decide_and_fire(line: Beamline[Any], shots: int) -> Plan[Any]:
     return write(line, shots=shots, oversight=Oversight())
 
 
@@ -246,7 +246,7 @@ def _bare_ms(engine: RunEngine, repeats: int) -> list[float]:
     detector: Any = SynSignal(func=lambda: 1.0, name="detector")
     elapsed: list[float] = []
 
-    def plan() -> Generator[Msg, Any, None]:
+    def plan() -> Plan[None]:
         for i in range(repeats):
             start = time.perf_counter()
             yield from bps.mv(motor, i)

@@ -73,17 +73,23 @@ def _one(
     with (
         tempfile.TemporaryDirectory() as folder,
         simulated_beamline(
-            Path(folder), parameters=replace(p, temperature_K=temperature_K), model=model,
+            Path(folder),
+            parameters=replace(p, temperature_K=temperature_K),
+            model=model,
             imaging=Imaging(gaussian_noise=noise, seed=seed) if noise else None,
-            field_calibration=sample.field_calibration, seed=seed,
+            field_calibration=sample.field_calibration,
+            seed=seed,
         ) as line,
-    ):  # fmt: skip
+    ):
         result: Any = engine(characterise(line, twin_mean_sz))
         report = result.plan_result
     run: dict[str, Any] = {
-        "sample_seed": seed, "condition": name, "truth": truth, "reason": report.reason,
+        "sample_seed": seed,
+        "condition": name,
+        "truth": truth,
+        "reason": report.reason,
         "pulses": report.emptied + report.shots,
-    }  # fmt: skip
+    }
     if report.found:
         run["misfit"] = report.found.misfit
         run["estimates"] = {
@@ -100,13 +106,10 @@ def _errors(runs: list[dict[str, Any]], quantity: str, condition: str) -> dict[s
     value, deviation, before, truth = (
         np.array(numbers)
         for numbers in zip(
-            *(
-                (*run["estimates"][quantity].values(), run["truth"][quantity])
-                for run in chosen
-            ),
+            *((*run["estimates"][quantity].values(), run["truth"][quantity]) for run in chosen),
             strict=True,
         )
-    )  # fmt: skip
+    )
     off = np.abs(value / truth - 1)
     return {
         "samples": len(chosen),

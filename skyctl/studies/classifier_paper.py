@@ -114,14 +114,7 @@ def reproduce_classifier(
         )
     models = {PAPER: MovieClassifier(folder / f"{PAPER}.onnx"), **beside}
 
-    judged: dict[str, dict[str, Judgement]] = {name: {} for name in models}
-    grids: dict[str, Grid] = {}
-    hashes: dict[str, str] = {}
-    for condition, grid, movies, interval_ps in _conditions(preset, library, seed):
-        grids[condition], hashes[condition] = grid, movies.content_sha256
-        for name, model in models.items():
-            step = progress(f"{name} on {condition}", len(movies))
-            judged[name][condition] = judge(model, movies, interval_ps=interval_ps, progress=step)
+    judged, grids, hashes = _judged(models, preset, library, seed)
     tables = {
         name: {condition: j.table(grids[condition]) for condition, j in found.items()}
         for name, found in judged.items()
@@ -151,6 +144,22 @@ def reproduce_classifier(
     return result
 
 
+def _judged(
+    models: dict[str, MovieClassifier], preset: Preset, library: Library, seed: int
+) -> tuple[dict[str, dict[str, Judgement]], dict[str, Grid], dict[str, str]]:
+    """Of each model what it says of each condition; of each condition its grid, and the sha256 of
+    its movies."""
+    judged: dict[str, dict[str, Judgement]] = {name: {} for name in models}
+    grids: dict[str, Grid] = {}
+    hashes: dict[str, str] = {}
+    for condition, grid, movies, interval_ps in _conditions(preset, library, seed):
+        grids[condition], hashes[condition] = grid, movies.content_sha256
+        for name, model in models.items():
+            step = library.progress(f"{name} on {condition}", len(movies))
+            judged[name][condition] = judge(model, movies, interval_ps=interval_ps, progress=step)
+    return judged, grids, hashes
+
+
 def train_and_export(
     movies: MovieSet, movies_per_class: int, path: Path, seed: int, progress: Progress
 ) -> dict[str, Any]:
@@ -176,9 +185,14 @@ def train_and_export(
         sorted_sz, labels, epochs=_EPOCHS, seed=seed, progress=progress("training", _EPOCHS)
     )
     parity = export_classifier(
-        network, path, name=PAPER, classes=PROCESSES, preprocessing="sorted",
-        threshold=THRESHOLD, data_sha256=movies.content_sha256,
-    )  # fmt: skip
+        network,
+        path,
+        name=PAPER,
+        classes=PROCESSES,
+        preprocessing="sorted",
+        threshold=THRESHOLD,
+        data_sha256=movies.content_sha256,
+    )
     return {**asdict(report), "parity": parity}
 
 

@@ -76,9 +76,14 @@ def _draw_map(axes: Axes, grid: Grid, labels: np.ndarray) -> None:
     for code, name in enumerate(PROCESSES):
         codes[labels == name] = code
     axes.pcolormesh(
-        grid.widths_ps, grid.dampings, codes.reshape(grid.shape), shading="nearest",
-        cmap=ListedColormap([*_COLOURS.values(), _OTHER]), vmin=-0.5, vmax=len(PROCESSES) + 0.5,
-    )  # fmt: skip
+        grid.widths_ps,
+        grid.dampings,
+        codes.reshape(grid.shape),
+        shading="nearest",
+        cmap=ListedColormap([*_COLOURS.values(), _OTHER]),
+        vmin=-0.5,
+        vmax=len(PROCESSES) + 0.5,
+    )
 
 
 def _outline(axes: Axes, grid: Grid, mask: np.ndarray, colour: str) -> None:
@@ -106,15 +111,19 @@ def steps(path: Path, model: MovieClassifier, examples: MovieSet) -> None:
         times_ps = examples.times_ps(row)
         shown = times_ps <= PAPER_END_PS
         for axes, interval_ps, end_ps in (
-            (column[0], 15.0, PAPER_END_PS), (column[3], 5.0, _SHORT_PS),
-        ):  # fmt: skip
+            (column[0], 15.0, PAPER_END_PS),
+            (column[3], 5.0, _SHORT_PS),
+        ):
             due_ps, outputs = _watched(model, examples, row, interval_ps)
             for name in PROCESSES:
                 axes.plot(
                     due_ps[due_ps <= end_ps],
                     outputs[due_ps <= end_ps, model.card.classes.index(name)],
-                    color=_COLOURS[name], marker=_MARKERS[name], markersize=4, label=name,
-                )  # fmt: skip
+                    color=_COLOURS[name],
+                    marker=_MARKERS[name],
+                    markersize=4,
+                    label=name,
+                )
         for k, name in enumerate("xyz"):
             column[1].plot(times_ps[shown], examples.mean_spin(row)[shown, k], label=f"⟨S_{name}⟩")
         column[2].plot(times_ps[shown], examples.charge(row)[shown], color="black")
@@ -169,9 +178,13 @@ def widths(path: Path, model: MovieClassifier, movies: MovieSet) -> None:
         for name in PROCESSES:
             values = np.array(ends)[:, model.card.classes.index(name)]
             axes.plot(
-                widths_ps, values, color=_COLOURS[name], marker=_MARKERS[name], markersize=4,
+                widths_ps,
+                values,
+                color=_COLOURS[name],
+                marker=_MARKERS[name],
+                markersize=4,
                 label=name,
-            )  # fmt: skip
+            )
         colours = [_COLOURS.get(truth[row], _OTHER) for row in rows]
         axes.scatter(widths_ps, [-0.12] * half, c=colours, marker="s")
         axes.set(ylabel=f"outputs at {shots[0].parameters.temperature_K:g} K", ylim=(-0.2, 1.05))
@@ -201,9 +214,14 @@ def conditions(path: Path, preset: Preset, tables: dict[str, Any]) -> None:
                 shares = [tables[key][f"{end_ps:g}_ps"][where] for key in sets.values()]
                 known = np.array(shares, dtype=float)  # None becomes NaN, which is not drawn
                 axes.plot(
-                    list(sets), known, line, color=colour, marker="o", markersize=4,
+                    list(sets),
+                    known,
+                    line,
+                    color=colour,
+                    marker="o",
+                    markersize=4,
                     label=f"{where.replace('_', ' ')}, to {end_ps:g} ps",
-                )  # fmt: skip
+                )
         axes.set_xlabel(name)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("B, S, C cells named as the truth")

@@ -66,16 +66,28 @@ class Preset:
 
 PRESETS = {
     "quick": Preset(
-        diagram=Grid(2), selection=Grid(2), conditions=Grid(4), warm=Grid(4),
-        movies_per_class=200, angles_deg=(30, 60), peaks_ps=(30, 60), temperatures_K=(4.5,),
+        diagram=Grid(2),
+        selection=Grid(2),
+        conditions=Grid(4),
+        warm=Grid(4),
+        movies_per_class=200,
+        angles_deg=(30, 60),
+        peaks_ps=(30, 60),
+        temperatures_K=(4.5,),
         widths_stride=4,
     ),
     "paper": Preset(
-        diagram=Grid(1), selection=Grid(2), conditions=Grid(2), warm=Grid(4),
-        movies_per_class=400, angles_deg=(30, 35, 45, 60), peaks_ps=(30, 60),
-        temperatures_K=(0.5, 1, 2, 3, 4.5, 6), widths_stride=1,
+        diagram=Grid(1),
+        selection=Grid(2),
+        conditions=Grid(2),
+        warm=Grid(4),
+        movies_per_class=400,
+        angles_deg=(30, 35, 45, 60),
+        peaks_ps=(30, 60),
+        temperatures_K=(0.5, 1, 2, 3, 4.5, 6),
+        widths_stride=1,
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from bluesky import RunEngine
-from bluesky.utils import Msg, RunEngineInterrupted
+from bluesky.utils import RunEngineInterrupted
 
 from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.bench.machine import machine
@@ -21,6 +21,7 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.plans import cycle
 from skyctl.plans.campaign import TaskReport
 from skyctl.plans.reports import CycleReport
+from skyctl.plans.stubs import Plan
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.verdict import ShotResult, Verdict
 
@@ -127,9 +128,14 @@ def cycle_with_faults(
     model = _HangingClassifier()
     begun = time.monotonic()
     with simulated_beamline(
-        folder, parameters=sample.parameters, field_calibration=sample.field_calibration,
-        model=model, ledger=folder / "ledger.jsonl", seed=seed, timeout_s=_TIMEOUT_S,
-    ) as line:  # fmt: skip
+        folder,
+        parameters=sample.parameters,
+        field_calibration=sample.field_calibration,
+        model=model,
+        ledger=folder / "ledger.jsonl",
+        seed=seed,
+        timeout_s=_TIMEOUT_S,
+    ) as line:
         judge = _Judge(line, sample.parameters.damping, drift_at, done)
         judge.watch_pulses()
         injected = Counter[str]()
@@ -138,8 +144,12 @@ def cycle_with_faults(
             engine.subscribe(put_in.document)
             injected = put_in.injected
         plan = cycle(
-            line, cycles=cycles, shots=30, on_task=judge.task, on_change=say,
-        )  # fmt: skip
+            line,
+            cycles=cycles,
+            shots=30,
+            on_task=judge.task,
+            on_change=say,
+        )
         report, pauses = _run(engine, plan)
         guard = line.pulser.guard
         return {
@@ -208,7 +218,7 @@ class _Judge:
         self._done(report)
 
 
-def _run(engine: RunEngine, plan: Generator[Msg, Any, CycleReport]) -> tuple[CycleReport, int]:
+def _run(engine: RunEngine, plan: Plan[CycleReport]) -> tuple[CycleReport, int]:
     """Run a plan and resume it whenever it pauses: what it returned, and how often it paused."""
     pauses, go_on = 0, lambda: engine(plan)
     while True:

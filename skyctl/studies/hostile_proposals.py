@@ -140,9 +140,13 @@ def fuzz_pulser(proposals: int, seed: int) -> dict[str, Any]:
     """
     rng = np.random.default_rng(seed)
     outcome: dict[str, Any] = {
-        "proposals": 0, "fired": 0, "changed_in_flight": 0, "edited": 0, "unsafe": [],
+        "proposals": 0,
+        "fired": 0,
+        "changed_in_flight": 0,
+        "edited": 0,
+        "unsafe": [],
         "second_controllers": 0,
-    }  # fmt: skip
+    }
     refused: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         for number in itertools.count():

@@ -169,12 +169,18 @@ def _pursue(
     wanted = {"write": 1.0, "switch": -np.sign(at_start), "erase": 0.0}[seeker.task]
     charge = abs(rig.charge()) if seeker.task == "write" else rig.charge()
     return Attempt(
-        agent=agent, task=seeker.task, sample_seed=sample_seed, conditions=conditions,
-        pulses=campaign.pulses, reached=end.reached,
+        agent=agent,
+        task=seeker.task,
+        sample_seed=sample_seed,
+        conditions=conditions,
+        pulses=campaign.pulses,
+        reached=end.reached,
         verified=bool(end.reached and abs(charge - wanted) < _CHARGE),
         fired=tuple(f"{each.action} {each.pulse}" for each in campaign.proposed),
-        gave_up=seeker.gave_up, library_sha256=seeker.library_sha256, frames=rig.frames - frames,
-    )  # fmt: skip
+        gave_up=seeker.gave_up,
+        library_sha256=seeker.library_sha256,
+        frames=rig.frames - frames,
+    )
 
 
 def seeking_metrics(
@@ -328,7 +334,11 @@ def _interval(values: np.ndarray | tuple[np.ndarray, ...], statistic: Any) -> tu
         point = float(statistic(*data))
         return point, point
     found = bootstrap(
-        data, statistic, method="percentile", n_resamples=2000, paired=len(data) > 1,
+        data,
+        statistic,
+        method="percentile",
+        n_resamples=2000,
+        paired=len(data) > 1,
         rng=np.random.default_rng(0),
-    ).confidence_interval  # fmt: skip
+    ).confidence_interval
     return float(found.low), float(found.high)

@@ -5,7 +5,7 @@ The paper's network and ours learn from the same states; then their films run be
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,19 @@ PRESETS = {
     "quick": TorquePreset(TorqueRecipe(), 2, 100.0, 10.0, 2500.0),
     "paper": TorquePreset(
         TorqueRecipe(
-            widths=PAPER_WIDTHS, plan=TorquePlan(side=48, runs=120, steps=250, step_t0=1.0),
-            steps=100_000, test_runs=40, test_steps=250, rounds=2,
+            widths=PAPER_WIDTHS,
+            plan=TorquePlan(side=48, runs=120, steps=250, step_t0=1.0),
+            steps=100_000,
+            test_runs=40,
+            test_steps=250,
+            rounds=2,
         ),
-        30, 500.0, 1.0, 25_000.0,
+        quenches=30,
+        truth_t0=500.0,
+        truth_step_t0=1.0,
+        long_t0=25_000.0,
     ),
-}  # fmt: skip
+}
 
 
 def run_film(
@@ -210,53 +217,73 @@ def _run_films(
     starts = [
         random_spins(side, side, np.random.default_rng([seed, n])) for n in range(preset.quenches)
     ]
-    driven = {"truth": exact_field(preset.recipe.plan.electrons), **films}
     times = [preset.truth_t0 / 4, preset.truth_t0]
     quenched: dict[str, list[np.ndarray]] = {}
-    for name, field in driven.items():
+    for name, field in {"truth": exact_field(preset.recipe.plan.electrons), **films}.items():
         advance = progress(f"quenches, {name}", len(starts))
-        step = preset.truth_step_t0 if name == "truth" else _STEP_T0
-        runs: list[list[np.ndarray]] = []
-        for start in starts:
-            runs.append(list(run_film(field, start, times, step)))
-            advance()
-        quenched[name] = [
-            np.mean([structure_factor(run[k]) for run in runs], axis=0) for k in range(len(times))
-        ]
+        step_t0 = preset.truth_step_t0 if name == "truth" else _STEP_T0
+        quenched[name] = _quenched(field, starts, times, step_t0, advance)
     figures.structure_factors(out / "structure_factor.png", quenched, times)
-    quenches: dict[str, Any] = {"t0": times[-1]}
-    result["quenches"] = quenches
-    result["restored"], snapshots, histories = {}, {}, {}
-    perfect = skyrmion_lattice(2 * side, 2 * side, magnetisation=_RESTORED_M)
-    perturbed = skyrmion_lattice(
-        2 * side, 2 * side, magnetisation=_RESTORED_M, spread=_SPREAD,
-        rng=np.random.default_rng(seed),
-    )  # fmt: skip
+    result["quenches"], result["restored"] = {"t0": times[-1]}, {}
     looks = [preset.long_t0 * k / 25 for k in range(26)]
+    snapshots, histories = {}, {}
+    perturbed = _lattice(side, spread=_SPREAD, rng=np.random.default_rng(seed))
     for name, field in films.items():
         advance = progress(f"long runs, {name}", 2 * len(looks))
-        late, restored = starts[0], perturbed
-        for spins in run_film(field, starts[0], looks):
-            late = spins
-            advance()
-        history = []
-        for spins in run_film(field, perturbed, looks):
-            restored = spins
-            history.append(order(spins))
-            advance()
-        snapshots[name], histories[name] = (late, perturbed, restored), history
-        cells = 4 * side**2 / SITES_PER_SKYRMION_CELL
-        result["restored"][name] = {
-            "t0": preset.long_t0,
-            "charge_per_cell": lattice_charge(restored) / cells,
-            "charge_per_cell_of_the_ansatz": lattice_charge(perfect) / cells,
-            "order": order(restored),
-            "order_of_the_ansatz": order(perfect),
-            "order_at_the_start": order(perturbed),
-        }
-        quenches[name] = {
+        late = _advanced(run_film(field, starts[0], looks), advance)[-1]
+        restoring = _advanced(run_film(field, perturbed, looks), advance)
+        snapshots[name] = (late, perturbed, restoring[-1])
+        histories[name] = [order(spins) for spins in restoring]
+        result["restored"][name] = {"t0": preset.long_t0, **_restored(perturbed, restoring[-1])}
+        result["quenches"][name] = {
             "peaks_within_one_pixel": peaks_found(structure_factor(late)),
             "order_after_long_run": order(late),
         }
     figures.snapshots(out / "snapshots.png", snapshots)
     figures.long_runs(out / "long_run.png", looks, histories)
+
+
+def _lattice(side: int, **how: Any) -> np.ndarray:
+    """The skyrmion lattice that films are to restore, twice as wide as they learned from."""
+    return skyrmion_lattice(2 * side, 2 * side, magnetisation=_RESTORED_M, **how)
+
+
+def _advanced(frames: Iterator[np.ndarray], advance: Callable[[], None]) -> list[np.ndarray]:
+    """All frames of a run, which is told how it gets on."""
+    seen = []
+    for spins in frames:
+        seen.append(spins)
+        advance()
+    return seen
+
+
+def _quenched(
+    field: FieldOfSpins,
+    starts: Sequence[np.ndarray],
+    times_t0: Sequence[float],
+    step_t0: float,
+    advance: Callable[[], None],
+) -> list[np.ndarray]:
+    """The structure factor at each of ``times_t0``, mean of quenches from all ``starts``."""
+    runs: list[list[np.ndarray]] = []
+    for start in starts:
+        runs.append(list(run_film(field, start, times_t0, step_t0)))
+        advance()
+    return [
+        np.mean([structure_factor(spins) for spins in at_one_time], axis=0)
+        for at_one_time in zip(*runs, strict=True)
+    ]
+
+
+def _restored(perturbed: np.ndarray, restored: np.ndarray) -> dict[str, float]:
+    """How much of the skyrmion lattice a film has brought back."""
+    side = perturbed.shape[1] // 2
+    perfect = _lattice(side)
+    cells = 4 * side**2 / SITES_PER_SKYRMION_CELL
+    return {
+        "charge_per_cell": lattice_charge(restored) / cells,
+        "charge_per_cell_of_the_ansatz": lattice_charge(perfect) / cells,
+        "order": order(restored),
+        "order_of_the_ansatz": order(perfect),
+        "order_at_the_start": order(perturbed),
+    }

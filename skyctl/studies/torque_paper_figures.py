@@ -24,9 +24,12 @@ def parity(path: Path, true: np.ndarray, predictions: Mapping[str, np.ndarray]) 
         predictions.items(), axes, strict=True
     ):
         components.hexbin(
-            true.ravel(), predicted.ravel(), bins="log", gridsize=60,
+            true.ravel(),
+            predicted.ravel(),
+            bins="log",
+            gridsize=60,
             extent=(-most, most, -most, most),
-        )  # fmt: skip
+        )
         components.plot([-most, most], [-most, most], "r:", linewidth=1)
         components.set(xlabel="T, truth", ylabel="T, predicted", title=f"{name}: components")
         pair = [np.log10(np.linalg.norm(f, axis=1).ravel() + 1e-9) for f in (true, predicted)]
@@ -67,9 +70,7 @@ def structure_factors(
             # Reciprocal of a1 = (1, 0), a2 = (1/2, √3/2).
             qx = 2 * np.pi * a / columns
             qy = (2 * np.pi * b / rows - qx / 2) * 2 / np.sqrt(3)
-            axes.scatter(
-                qx, qy, c=np.fft.fftshift(s), s=2**15 / s.size, marker="H", cmap="magma"
-            )  # fmt: skip
+            axes.scatter(qx, qy, c=np.fft.fftshift(s), s=2**15 / s.size, marker="H", cmap="magma")
             turns = np.pi / 3 * np.arange(6)
             axes.plot(np.pi / 3 * np.cos(turns), np.pi / 3 * np.sin(turns), "c+", markersize=5)
             axes.set(
@@ -111,7 +112,13 @@ def _lattice(axes: Axes, values: np.ndarray, cmap: str, limits: tuple[float, flo
     """Values (rows, columns) on the triangular lattice."""
     row, column = np.mgrid[: values.shape[0], : values.shape[1]]
     axes.scatter(
-        column + row / 2, row * np.sqrt(3) / 2, c=values, s=7, marker="H", cmap=cmap,
-        vmin=limits[0], vmax=limits[1],
-    )  # fmt: skip
+        column + row / 2,
+        row * np.sqrt(3) / 2,
+        c=values,
+        s=7,
+        marker="H",
+        cmap=cmap,
+        vmin=limits[0],
+        vmax=limits[1],
+    )
     axes.set(aspect="equal", xticks=[], yticks=[])

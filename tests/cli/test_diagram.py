@@ -1,4 +1,4 @@
-"""`skyctl diagram` with its movies kept in a file, used as a person would."""
+"""`skyctl diagram`, and its movies kept in a file, used as a person would."""
 
 import json
 
@@ -13,6 +13,28 @@ GRID = ("diagram", "--widths", "4,40", "--alphas", "0.36")
 
 def invoke(*args):
     return CliRunner().invoke(app, [str(a) for a in args], env={"COLUMNS": "120"})
+
+
+def test_diagram_writes_the_grid(tmp_path):
+    done = invoke(
+        "diagram", "--widths", "4:40:36", "--alphas", "0.2,0.36",
+        "--json", tmp_path / "d.json", "--png", tmp_path / "d.png",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "d.json").read_text())
+    named = result.pop("classifier")
+    assert result == {
+        "theta": 40.0,
+        "widths": [4.0, 40.0],
+        "alphas": [0.2, 0.36],
+        "truth": [["B", "C"], ["B", "C"]],
+    }
+    # The network may abstain from a cell, never name it wrongly.
+    rows = zip(named, result["truth"], strict=True)
+    pairs = [pair for row in rows for pair in zip(*row, strict=True)]
+    assert all(n in {t, "M"} for n, t in pairs)
+    assert sum(n == t for n, t in pairs) >= 2
+    assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.fixture(scope="module")

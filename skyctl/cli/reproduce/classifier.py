@@ -1,21 +1,14 @@
-"""`skyctl reproduce`: papers done again, with their figures and numbers."""
+"""`skyctl reproduce classifier`: arXiv:1907.01814 again."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
-from skyctl.cli.common import Device, complain, console, explained, progress_bar
-from skyctl.errors import SkyctlError
-
-reproduce_app = typer.Typer(
-    help="Do a paper again: simulate, train, judge, draw.", no_args_is_help=True
-)
+from skyctl.cli.common import Device, a_bar_each, console, explained, extra_train, progress_bar
 
 
-@reproduce_app.command("classifier")
 def reproduce_classifier(
     preset: Annotated[
         Literal["quick", "paper"],
@@ -44,27 +37,22 @@ def reproduce_classifier(
     Interrupt it, and the same command goes on: movies that are simulated are kept. Needs torch:
     install skyctl with its extra "train".
     """
-    try:
+    with extra_train():
         import torch  # noqa: F401
-    except ImportError as error:
-        complain(f"{error}: install skyctl with its extra 'train' (in a checkout: make test)")
-        raise typer.Exit(1) from error
     from skyctl.studies.classifier_paper import reproduce_classifier as reproduce
     from skyctl.studies.classifier_paper_movies import PRESETS
 
-    with explained(), progress_bar("") as bars:
-
-        def progress(what: str, steps: int) -> Callable[[], None]:
-            bar = bars.add_task(what, total=steps)
-            return lambda: bars.advance(bar)
-
-        try:
-            result = reproduce(
-                PRESETS[preset], out, data=data, others=model or (), scheduler=scheduler,
-                device=device, seed=seed, progress=progress,
-            )  # fmt: skip
-        except ValueError as error:
-            raise SkyctlError(str(error)) from error
+    with explained(ValueError), progress_bar("") as bars:
+        result = reproduce(
+            PRESETS[preset],
+            out,
+            data=data,
+            others=model or (),
+            scheduler=scheduler,
+            device=device,
+            seed=seed,
+            progress=a_bar_each(bars),
+        )
     _show(result)
     console.print(f"{result['seconds']:.0f} s; wrote figures, result.json and paper.onnx to {out}")
 

@@ -5,8 +5,15 @@ from typing import Annotated
 
 import typer
 
-from skyctl.cli.common import Device, JsonFile, console, explained, progress_bar, write_json
-from skyctl.errors import SkyctlError
+from skyctl.cli.common import (
+    Device,
+    JsonFile,
+    a_bar_each,
+    console,
+    explained,
+    progress_bar,
+    write_json,
+)
 
 
 def train_seeker(
@@ -29,20 +36,16 @@ def train_seeker(
 
     from skyctl.models.seeker_library import fit_library, make_library
 
-    with explained(), progress_bar("") as progress:
+    command = f"skyctl train seeker --shots {shots}"
+    with explained(ValueError), progress_bar("") as progress:
         bar = progress.add_task("simulating shots", total=shots)
-        library = make_library(
-            shots, data, threads=threads, device=device,
-            progress=lambda done: progress.update(bar, completed=done),
-        )  # fmt: skip
-        bar = progress.add_task("fitting", total=6)
-        command = f"skyctl train seeker --shots {shots}"
-        try:
-            report = fit_library(
-                library, out, command=command, progress=lambda: progress.advance(bar)
-            )
-        except ValueError as error:
-            raise SkyctlError(str(error)) from error
+
+        def simulated(done: int) -> None:
+            progress.update(bar, completed=done)
+
+        library = make_library(shots, data, threads=threads, device=device, progress=simulated)
+        fitted = a_bar_each(progress)("fitting", 6)
+        report = fit_library(library, out, command=command, progress=fitted)
     write_json(json_file, asdict(report))
     console.print(
         f"{report.shots} shots; on films left out, {report.log_loss:.2f} nats (outcomes alone: "

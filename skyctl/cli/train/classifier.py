@@ -1,4 +1,4 @@
-"""`skyctl train`: a shipped model trained again."""
+"""`skyctl train classifier`: the movie classifier, from simulated lives."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,18 +8,14 @@ import typer
 from skyctl.cli.common import (
     Device,
     JsonFile,
-    complain,
     console,
     explained,
+    extra_train,
     progress_bar,
     write_json,
 )
-from skyctl.errors import SkyctlError
-
-train_app = typer.Typer(help="Train a shipped model again.", no_args_is_help=True)
 
 
-@train_app.command("classifier")
 def train_classifier(
     out: Annotated[Path, typer.Option(help="The .onnx file to write; its card beside it.")] = Path(
         "skyrmion-process.onnx"
@@ -44,11 +40,8 @@ def train_classifier(
     An hour and a half on two quiet cores. Interrupted, the same command goes on where it was, and
     ends with the same model. Needs torch: install skyctl with its extra "train".
     """
-    try:
+    with extra_train():
         from skyctl.models import recipe
-    except ImportError as error:
-        complain(f"{error}: install skyctl with its extra 'train' (in a checkout: make test)")
-        raise typer.Exit(1) from error
     from skyctl.models.lives import JUDGES, fill_lives
     from skyctl.models.training import Settings
 
@@ -57,22 +50,19 @@ def train_classifier(
     command = (
         f"skyctl train classifier --lives {lives} --epochs {epochs} --hidden {hidden} --seed {seed}"
     )
-    with explained(), progress_bar("") as progress:
+    with explained(ValueError, RuntimeError), progress_bar("") as progress:
         bar = progress.add_task("simulating lives", total=lives + JUDGES)
 
         def show(what: str, done: int, total: int) -> None:
             progress.update(bar, description=what, completed=done, total=total)
 
-        try:
-            found = fill_lives(
-                data, lives, seed, workers=workers,
-                progress=lambda done: progress.update(bar, completed=done),
-            )  # fmt: skip
-            results = recipe.make_classifier(
-                found, out, settings=settings, device=device, command=command, progress=show
-            )
-        except (ValueError, RuntimeError) as error:
-            raise SkyctlError(str(error)) from error
+        def lived(done: int) -> None:
+            progress.update(bar, completed=done)
+
+        found = fill_lives(data, lives, seed, workers=workers, progress=lived)
+        results = recipe.make_classifier(
+            found, out, settings=settings, device=device, command=command, progress=show
+        )
     write_json(json_file, results)
     test = results["test"]
     console.print(

@@ -1,8 +1,8 @@
-"""`skyctl replay` and `skyctl recover`: what to do with a recording."""
+"""`skyctl replay`: a recording through the stream, the classifier or the plan once more."""
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -22,36 +22,53 @@ from skyctl.cli.common import (
     explained,
     load_keys,
     progress_bar,
-    shot_numbers,
     write_json,
 )
 
 if TYPE_CHECKING:
+    from skyctl.recording.comparison import Difference, ReplayedShot
+    from skyctl.recording.playback import Pace
+    from skyctl.recording.replay import ReplayReport
     from skyctl.stream.publisher import Publisher
 
 
+_LISTED_DIFFERENCES = 20
+
+RecordingFile = Annotated[Path, typer.Argument(help="A recording (.h5) that skyctl wrote.")]
+
+Rate = Annotated[float | None, typer.Option(help="Frames a second.", min=0.1, max=1e6)]
+
+AsRecorded = Annotated[
+    bool, typer.Option("--as-recorded", help="At the times the source sent them.")
+]
+
+Fastest = Annotated[
+    bool, typer.Option("--max", help="As fast as they are taken (also when nothing is said).")
+]
+
+Shots = Annotated[str | None, typer.Option(help="Only these, as in 3,5-8; the first shot is 0.")]
+
+To = Annotated[
+    str | None,
+    typer.Option(help="Publish here, tcp://127.0.0.1:PORT say, and classify nothing."),
+]
+
+Documents = Annotated[
+    Path | None,
+    typer.Option(help="The run's documents (JSON lines): make its decisions once more."),
+]
+
+
 def replay(
-    file: Annotated[Path, typer.Argument(help="A recording (.h5) that skyctl wrote.")],
+    file: RecordingFile,
     model: ModelFile = None,
     provider: Provider = "cpu",
-    rate: Annotated[float | None, typer.Option(help="Frames a second.", min=0.1, max=1e6)] = None,
-    as_recorded: Annotated[
-        bool, typer.Option("--as-recorded", help="At the times the source sent them.")
-    ] = False,
-    fastest: Annotated[
-        bool, typer.Option("--max", help="As fast as they are taken (also when nothing is said).")
-    ] = False,
-    shots: Annotated[
-        str | None, typer.Option(help="Only these, as in 3,5-8; the first shot is 0.")
-    ] = None,
-    to: Annotated[
-        str | None,
-        typer.Option(help="Publish here, tcp://127.0.0.1:PORT say, and classify nothing."),
-    ] = None,
-    documents: Annotated[
-        Path | None,
-        typer.Option(help="The run's documents (JSON lines): make its decisions once more."),
-    ] = None,
+    rate: Rate = None,
+    as_recorded: AsRecorded = False,
+    fastest: Fastest = False,
+    shots: Shots = None,
+    to: To = None,
+    documents: Documents = None,
     keys: KeyFile = None,
     allow: AllowedFiles = None,
     metrics: MetricsPort = None,
@@ -72,46 +89,43 @@ def replay(
         raise typer.BadParameter("choose one of --rate, --as-recorded and --max")
     if to and (model or png):
         raise typer.BadParameter("--to classifies and draws nothing: leave --model and --png out")
-    if documents:
-        if to or png or shots or rate is not None or as_recorded:
-            raise typer.BadParameter("--documents goes with --model, --provider and --json only")
-        _replay_decisions(file, documents, model, provider, json_file)
-        return
-    if not to and (keys or allow or metrics):
+    if documents and (to or png or shots or rate is not None or as_recorded):
+        raise typer.BadParameter("--documents goes with --model, --provider and --json only")
+    if not (to or documents) and (keys or allow or metrics):
         raise typer.BadParameter("--keys, --allow and --metrics are for --to: give an address")
-    numbers = shot_numbers(shots)
-    pace: Any = rate or ("recorded" if as_recorded else "max")
-    if to:
-        from skyctl.stream.publisher import Publisher
-
-        with explained():
-            publisher = Publisher(to, keys=load_keys(keys, allow))
+    numbers = _shot_numbers(shots)
+    pace = rate or ("recorded" if as_recorded else "max")
+    if documents:
+        _replay_decisions(file, documents, model, provider, json_file)
+    elif to:
+        publisher = _publisher(to, keys, allow)
         _publish_recording(file, publisher, metrics, pace, numbers, json_file)
-        return
+    else:
+        _replay_verdicts(file, model, provider, pace, numbers, json_file, png)
+
+
+def _replay_verdicts(
+    file: Path,
+    model: Path | None,
+    provider: Provider,
+    pace: "Pace",
+    numbers: list[int] | None,
+    json_file: Path | None,
+    png: Path | None,
+) -> None:
+    """`skyctl replay`: the verdicts of a recording, given once more."""
     from skyctl.inference.model import MovieClassifier
     from skyctl.pictures import film_strip, recorded_strips
-    from skyctl.recording.comparison import ReplayedShot
     from skyctl.recording.reader import Recording
     from skyctl.recording.replay import replay as run
 
     table = Table("shot", "name", "frames", "recorded", "replayed", "identical verdicts")
-
-    def add(shot: ReplayedShot) -> None:
-        table.add_row(
-            str(shot.number),
-            shot.result.shot[:8],
-            f"{shot.result.counts.received} of {shot.promised}",
-            shot.recorded_label or "(look)",
-            shot.result.label or "(look)",
-            f"{shot.identical} of {shot.recorded_verdicts}",
-        )
-
     with explained(), Recording(file) as recording:
         with progress_bar("shots") as progress:
             bar = progress.add_task("replaying", total=len(numbers or recording.starts))
 
-            def done(shot: ReplayedShot) -> None:
-                add(shot)
+            def done(shot: "ReplayedShot") -> None:
+                table.add_row(*_cells(shot))
                 progress.advance(bar)
 
             report = run(recording, MovieClassifier(model, provider), pace, numbers, done)
@@ -121,10 +135,26 @@ def replay(
         if png:
             film_strip(recorded_strips(recording), png)
         write_json(json_file, report.as_json())
+    _tell(report, recording.killed)
+
+
+def _cells(shot: "ReplayedShot") -> tuple[str, ...]:
+    return (
+        str(shot.number),
+        shot.result.shot[:8],
+        f"{shot.result.counts.received} of {shot.promised}",
+        shot.recorded_label or "(look)",
+        shot.result.label or "(look)",
+        f"{shot.identical} of {shot.recorded_verdicts}",
+    )
+
+
+def _tell(report: "ReplayReport", killed: bool) -> None:
+    """Say how a replay went; status 1 where a verdict came out otherwise than recorded."""
     _show_jitter(report.frames, report.seconds, report.jitter_ms)
     if report.frames < report.frames_promised:
         console.print(f"{report.frames_promised} frames were promised")
-    if recording.killed:
+    if killed:
         console.print(
             f"the run was killed: its last {report.cut} frames have no verdict on disk, the rest "
             "is compared"
@@ -137,10 +167,7 @@ def replay(
     console.print(f"{verdicts} verdicts, all as recorded, bit for bit")
 
 
-_LISTED_DIFFERENCES = 20
-
-
-def _show_differences(report: Any) -> None:
+def _show_differences(report: "ReplayReport") -> None:
     """The first verdicts that differ, a line each; all of them are in the JSON."""
     for fault in report.as_json()["faults"][:_LISTED_DIFFERENCES]:
         console.print(escape(fault), highlight=False)
@@ -151,15 +178,20 @@ def _show_differences(report: Any) -> None:
             "no verdict" if said is None else said.label or "(abstains)"
             for said in (each.recorded, each.replayed)
         ]
-        change = "-"
-        if each.recorded and each.replayed:
-            pair = (each.recorded.probabilities, each.replayed.probabilities)
-            if len(pair[0]) == len(pair[1]):
-                change = f"{np.abs(np.subtract(*pair)).max():.2g}"
-        table.add_row(str(number), str(each.frame), *sides, change)
+        table.add_row(str(number), str(each.frame), *sides, _change(each))
     console.print(table)
     if len(found) > _LISTED_DIFFERENCES:
         console.print(f"and {len(found) - _LISTED_DIFFERENCES} more; --json FILE has them all")
+
+
+def _change(each: "Difference") -> str:
+    """The largest change of a probability; "-" where the two cannot be compared."""
+    if not (each.recorded and each.replayed):
+        return "-"
+    recorded, replayed = each.recorded.probabilities, each.replayed.probabilities
+    if len(recorded) != len(replayed):
+        return "-"
+    return f"{np.abs(np.subtract(recorded, replayed)).max():.2g}"
 
 
 def _show_jitter(frames: int, seconds: float, jitter_ms: dict[str, float] | None) -> None:
@@ -171,11 +203,18 @@ def _show_jitter(frames: int, seconds: float, jitter_ms: dict[str, float] | None
     console.print(told)
 
 
+def _publisher(address: str, keys: Path | None, allow: list[Path] | None) -> "Publisher":
+    from skyctl.stream.publisher import Publisher
+
+    with explained():
+        return Publisher(address, keys=load_keys(keys, allow))
+
+
 def _publish_recording(
     file: Path,
     publisher: "Publisher",
     metrics: int | None,
-    pace: Any,
+    pace: "Pace",
     numbers: list[int] | None,
     json_file: Path | None,
 ) -> None:
@@ -199,7 +238,7 @@ def _publish_recording(
 
 
 def _replay_decisions(
-    file: Path, documents: Path, model: Path | None, provider: str, json_file: Path | None
+    file: Path, documents: Path, model: Path | None, provider: Provider, json_file: Path | None
 ) -> None:
     """`skyctl replay --documents`: the decisions of a run, made once more."""
     import logging
@@ -228,36 +267,21 @@ def _replay_decisions(
     console.print(f"{report.decisions} decisions, all as recorded, bit for bit")
 
 
-def recover(
-    file: Annotated[Path, typer.Argument(help="A recording (.h5) that was never closed, or cut.")],
-    out: Annotated[
-        Path | None, typer.Option(help="The new file; left out: FILE-recovered.h5.", dir_okay=False)
-    ] = None,
-    json_file: JsonFile = None,
-) -> None:
-    """Copy what is whole in a damaged recording into a plain one; the original is not touched.
-
-    After a kill of its writer, or of a copy that was cut short. Says how many shots and frames are
-    whole and which were cut. Ends with status 0 when the new file is written, or when there is
-    nothing to do. Example: skyctl recover runs/demo-TIME/RUN.h5
-    """
-    from skyctl.recording.recover import recover as run
-
-    with explained():
-        result = run(file, out)
-        write_json(json_file, result.as_json())
-    if result.state == "closed":
-        console.print(f"{file}: was closed as it should be; nothing to recover")
-    else:
-        left = {
-            "killed": "is not closed, its writer was killed or still has it open",
-            "truncated": "is not whole",
-        }[result.state]
-        console.print(f"{file} {left}; recovered into {result.recovered}", soft_wrap=True)
-    console.print(
-        f"{result.whole_shots} of {result.shots} shots whole, {result.frames} frames, "
-        f"{result.verdicts} verdicts; {result.cut_frames} frames have a row and no image"
-    )
-    for cut in result.cut_shots:
-        of = cut.expected_frames if cut.received is None else cut.received
-        console.print(f"shot {cut.number} ({cut.shot[:8]}): {cut.frames} of {of} frames")
+def _shot_numbers(text: str | None) -> list[int] | None:
+    """Read "3,5-8", both ends included. Misuse ends the command with status 2."""
+    if text is None:
+        return None
+    numbers: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            span = range(int(first), int(last or first) + 1)
+            if not span or len(span) > 1_000_000:
+                raise ValueError
+            numbers.extend(span)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r}: give numbers and FIRST-LAST, as in 3,5-8; the first shot is 0",
+            param_hint="--shots",
+        ) from None
+    return numbers

@@ -1,0 +1,39 @@
+"""`skyctl bench`: a file for each command, put here in the order of `--help`."""
+
+import typer
+
+from skyctl.cli.bench.autonomy import bench_autonomy
+from skyctl.cli.bench.characterise import bench_characterise
+from skyctl.cli.bench.classifier import bench_classifier
+from skyctl.cli.bench.cycle import bench_cycle
+from skyctl.cli.bench.faults import bench_faults
+from skyctl.cli.bench.loop import bench_loop
+from skyctl.cli.bench.maps import bench_maps
+from skyctl.cli.bench.reader import bench_reader
+from skyctl.cli.bench.recording import bench_recording
+from skyctl.cli.bench.simulator import bench_simulator
+from skyctl.cli.bench.soak import bench_soak
+from skyctl.cli.bench.stream import bench_stream
+from skyctl.cli.bench.thinfilm import bench_thin_film
+from skyctl.cli.bench.torque import bench_torque
+
+bench_app = typer.Typer(
+    help="Measure speed, beside a floor measured in the same run.", no_args_is_help=True
+)
+for name, command in {
+    "loop": bench_loop,
+    "stream": bench_stream,
+    "soak": bench_soak,
+    "faults": bench_faults,
+    "recording": bench_recording,
+    "classifier": bench_classifier,
+    "simulator": bench_simulator,
+    "thinfilm": bench_thin_film,
+    "maps": bench_maps,
+    "torque": bench_torque,
+    "reader": bench_reader,
+    "autonomy": bench_autonomy,
+    "cycle": bench_cycle,
+    "characterise": bench_characterise,
+}.items():
+    bench_app.command(name)(command)

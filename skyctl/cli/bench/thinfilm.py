@@ -1,0 +1,23 @@
+"""`skyctl bench thinfilm`: standard problem 4 beside magnum.np."""
+
+from typing import Annotated
+
+import typer
+
+from skyctl.cli.common import JsonFile, console, explained, show_rows, write_json
+
+
+def bench_thin_film(
+    peer_ps: Annotated[
+        float, typer.Option(help="Time for the peer to simulate; the rest is extrapolated.", min=10)
+    ] = 100.0,
+    json_file: JsonFile = None,
+) -> None:
+    """One nanosecond of standard problem 4 on one thread, beside magnum.np where it is there."""
+    from skyctl.bench.thin_film import thin_film_speed
+
+    with explained():
+        result = thin_film_speed(peer_ps)
+        show_rows(result["results"])
+        console.print(f"magnum.np: {result['peer']}")
+        write_json(json_file, result)

@@ -1,0 +1,49 @@
+"""`skyctl doctor`: is this installation well?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from skyctl.cli.common import JsonFile, console, explained, write_json
+
+
+def doctor(
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            help="Also what a running hub, splitter or publisher counted, and whom it let in: the "
+            "URL of its metrics."
+        ),
+    ] = None,
+    recording: Annotated[
+        Path | None, typer.Option(help="Also what was counted in this recording (.h5).")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Check this installation, and stream some frames through it to see that none is lost.
+
+    Ends with status 0 when all is well, else 1. Frames are accounted for by name: skyctl.frame's
+    Counts say what each means.
+    """
+    from skyctl.doctor import check_up
+
+    with explained():
+        with console.status("checking …"):
+            report = check_up(metrics, recording)
+        table = Table("what", "found", "")
+        for finding in report.findings:
+            mark = "[green]ok[/]" if finding.well else "[bold red]fault[/]"
+            table.add_row(finding.what, escape(finding.found), mark)
+        console.print(table)
+        kinds = dict.fromkeys(kind for counts in report.accounting.values() for kind in counts)
+        table = Table("counted", *report.accounting)
+        for kind in kinds:
+            counted = (counts.get(kind) for counts in report.accounting.values())
+            table.add_row(kind, *("" if count is None else f"{count:g}" for count in counted))
+        console.print(table)
+        write_json(json_file, report.as_json())
+    if not report.well:
+        raise typer.Exit(1)

@@ -1,0 +1,64 @@
+"""`skyctl train torque`: a torque network for the itinerant magnet."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from skyctl.cli.common import (
+    JsonFile,
+    a_bar_each,
+    console,
+    explained,
+    extra_train,
+    progress_bar,
+    write_json,
+)
+
+
+def train_torque(
+    network: Annotated[
+        Literal["equivariant", "paper"],
+        typer.Option(help="Symmetric by construction, or the paper's in a reduced width."),
+    ] = "equivariant",
+    out: Annotated[
+        Path | None, typer.Option(help="The .onnx file; left out: itinerant-torque-NETWORK.onnx.")
+    ] = None,
+    data: Annotated[
+        Path, typer.Option(help="Folder of labelled states; gone on with.", file_okay=False)
+    ] = Path("torque-states"),
+    runs: Annotated[int, typer.Option(help="Runs that the truth drives.", min=8)] = 96,
+    steps: Annotated[int, typer.Option(help="Training steps of each round.", min=1)] = 6000,
+    rounds: Annotated[
+        int, typer.Option(help="Rounds of states that a network drives to.", min=0)
+    ] = 1,
+    scheduler: Annotated[
+        str, typer.Option(help="Where the truth is computed: here, local, or a Dask tcp://… .")
+    ] = "here",
+    seed: Annotated[int, typer.Option(help="Of weights and batches.", min=0)] = 0,
+    json_file: JsonFile = None,
+) -> None:
+    """Label states of the s–d magnet by diagonalisation, train a torque network, export it.
+
+    Interrupt it, and the same command keeps the states that are labelled. Needs torch: install
+    skyctl with its extra "train".
+    """
+    with extra_train():
+        from skyctl.models.torque_data import TorquePlan
+        from skyctl.models.torque_recipe import TorqueRecipe, make_torque_network
+
+    target = out or Path(f"itinerant-torque-{network}.onnx")
+    with explained(ValueError), progress_bar("") as bars:
+        plan = TorquePlan(runs=runs)
+        recipe = TorqueRecipe(network, plan=plan, steps=steps, rounds=rounds, seed=seed)
+        _, facts = make_torque_network(
+            recipe, target, data, scheduler=scheduler, progress=a_bar_each(bars)
+        )
+    table = Table("held-out states", "angle < 10°", "> 30°", "error / mean field")
+    for name, s in facts.scores.items():
+        table.add_row(name, f"{s.within_10_deg:.1%}", f"{s.beyond_30_deg:.2%}", f"{s.error:.3f}")
+    console.print(table)
+    console.print(f"wrote {target} and {target.with_suffix('.md')}")
+    write_json(json_file, {name: asdict(s) for name, s in facts.scores.items()})
