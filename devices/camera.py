@@ -12,9 +12,9 @@ from ophyd import Component, Device, Kind
 from ophyd.status import Status
 
 from skyctl.devices.pending import PendingShots
-from skyctl.devices.signals import LimitedSignal, StateSignal, SwitchSignal
+from skyctl.devices.signals import LimitedSignal, StateSignal, SwitchSignal, counters
 from skyctl.errors import StreamError
-from skyctl.frame import Frame, ShotEnd, ShotStart
+from skyctl.frame import COUNTS, Frame, ShotEnd, ShotStart
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, FrameSchedule
 from skyctl.recording import layout
@@ -77,17 +77,7 @@ class FilmCamera(Device):
     frames_promised = Component(StateSignal, value=0, dtype_numpy="<i8", doc="of a whole movie")
     frames_exposed = Component(StateSignal, value=0, dtype_numpy="<i8", doc="came, or missing")
     ended_early = Component(StateSignal, value=0, dtype_numpy="<i8", doc="1: by a certain verdict")
-    received = Component(StateSignal, value=0, dtype_numpy="<i8")
-    missing = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.hinted)
-    duplicates = Component(StateSignal, value=0, dtype_numpy="<i8")
-    reordered = Component(StateSignal, value=0, dtype_numpy="<i8")
-    stray = Component(StateSignal, value=0, dtype_numpy="<i8")
-    foreign = Component(StateSignal, value=0, dtype_numpy="<i8")
-    undecodable = Component(StateSignal, value=0, dtype_numpy="<i8")
-    upstream_dropped = Component(StateSignal, value=0, dtype_numpy="<i8")
-    late = Component(StateSignal, value=0, dtype_numpy="<i8")
-    stale = Component(StateSignal, value=0, dtype_numpy="<i8")
-    unrecorded = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.hinted)
+    vars().update(counters(dict.fromkeys(COUNTS), hinted=("missing", "unrecorded")))
     transit_p50 = Component(StateSignal, value=float("nan"), dtype_numpy="<f8", units="ms")
     transit_max = Component(StateSignal, value=float("nan"), dtype_numpy="<f8", units="ms")
 

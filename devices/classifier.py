@@ -10,13 +10,13 @@ from ophyd.status import Status
 
 from skyctl.belief import UNTRUSTED, Belief, Reliability
 from skyctl.devices.pending import PendingShots
-from skyctl.devices.signals import StateSignal
+from skyctl.devices.signals import StateSignal, counters
 from skyctl.errors import ModelError
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.process import KINDS, MIXED
 from skyctl.pulse import Exposure
 from skyctl.stream.hub import Consumer, Hub
-from skyctl.verdict import ShotResult, Verdict
+from skyctl.verdict import SEEN, ShotResult, Verdict
 
 _NOT_LOOKED = "the film was not looked at yet"
 
@@ -47,10 +47,7 @@ class ClassifierDevice(Device):
     frames_classified = Component(StateSignal, value=0, dtype_numpy="<i8")
     latency_p50 = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms", kind=Kind.hinted)
     latency_max = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms")
-    background = Component(StateSignal, value=0, dtype_numpy="<i8")
-    discs = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.hinted)
-    domains = Component(StateSignal, value=0, dtype_numpy="<i8")
-    reversed_sites = Component(StateSignal, value=0, dtype_numpy="<i8")
+    vars().update(counters(dict.fromkeys(SEEN), hinted=("discs",)))
     believed_empty = Component(StateSignal, value=0.0, dtype_numpy="<f8", doc="P(empty film)")
     believed_one = Component(StateSignal, value=0.0, dtype_numpy="<f8", doc="P(one skyrmion)")
     believed_other = Component(StateSignal, value=0.0, dtype_numpy="<f8", doc="P(anything else)")
@@ -203,7 +200,7 @@ class ClassifierDevice(Device):
 
     def _show(self, news: ShotResult) -> None:
         self.result = news
-        verdict, state = news.verdict, news.state
+        verdict = news.verdict
         self.shot.update(news.shot)
         self.label.update(news.label)
         self.problem.update(news.problem)
@@ -223,10 +220,8 @@ class ClassifierDevice(Device):
         self.frames_classified.update(len(news.latencies_ms))
         self.latency_p50.update(float(np.median(latencies)))
         self.latency_max.update(max(latencies))
-        self.background.update(state.background if state else 0)
-        self.discs.update(state.discs if state else -1)
-        self.domains.update(state.domains if state else -1)
-        self.reversed_sites.update(state.reversed_sites if state else -1)
+        for name, value in news.seen.items():
+            getattr(self, name).update(value)
 
 
 def hold_after(result: ShotResult) -> str:

@@ -14,7 +14,7 @@ from skyctl.devices.ledger import Ledger
 from skyctl.devices.ledger_files import SEGMENT
 from skyctl.devices.ledger_lines import Spent
 from skyctl.errors import PulseRefused
-from skyctl.pulse import PRINTABLE, Pulse, Spot
+from skyctl.pulse import PRINTABLE, PULSE_NUMBERS, SETTINGS, SPOT_NUMBERS, Pulse, Spot, settings_of
 
 Limits = tuple[float, float]
 Numbers = tuple[tuple[float, ...], tuple[float, ...] | None]
@@ -75,7 +75,7 @@ class Envelope(BaseModel):
 
     @model_validator(mode="after")
     def _leave_something(self) -> "Envelope":
-        for name in _SETTINGS:
+        for name in SETTINGS:
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name}: from {low:g} to {high:g} is nothing; swap the two")
@@ -159,7 +159,7 @@ class Guard:
         """
         own = _pulse(_numbers(pulse))
         e = self._envelope
-        for name, value in settings(own).items():
+        for name, value in settings_of(own).items():
             low, high = getattr(e, name)
             if not low <= value <= high:  # as NaN is not
                 raise PulseRefused(
@@ -280,26 +280,6 @@ class Guard:
         self._rested_s = self._clock() + max(e.rest_s, on_s / e.duty)
 
 
-def settings(pulse: Pulse) -> dict[str, float]:
-    """A pulse as the pulser's plain settings; ``spot_sigma`` 0 is the whole film."""
-    spot = pulse.spot
-    return {
-        "amplitude_T": pulse.amplitude_T,
-        "width_ps": pulse.width_ps,
-        "theta_deg": pulse.theta_deg,
-        "phi_deg": pulse.phi_deg,
-        "peak_ps": pulse.peak_ps,
-        "spot_x": spot.x if spot else 0.0,
-        "spot_y": spot.y if spot else 0.0,
-        "spot_sigma": spot.sigma if spot else 0.0,
-    }
-
-
-_SETTINGS = tuple(settings(Pulse(width_ps=1)))
-_OF_A_SPOT = tuple(Spot.model_fields)
-_OF_A_PULSE = tuple(name for name in Pulse.model_fields if name != "spot")
-
-
 def _numbers(pulse: Any) -> Numbers:
     """The numbers of what claims to be a pulse, each read once: nobody can change them any more.
 
@@ -312,8 +292,8 @@ def _numbers(pulse: Any) -> Numbers:
     spot = given.pop("spot", None)
     if type(spot) not in (Spot, type(None)):
         raise _no_pulse(f"a {type(spot).__name__} is no Spot")
-    place = None if spot is None else _floats(dict(vars(spot)), _OF_A_SPOT, "spot_")
-    return _floats(given, _OF_A_PULSE, ""), place
+    place = None if spot is None else _floats(dict(vars(spot)), SPOT_NUMBERS, "spot_")
+    return _floats(given, PULSE_NUMBERS, ""), place
 
 
 def _floats(given: dict[str, Any], names: tuple[str, ...], prefix: str) -> tuple[float, ...]:
@@ -333,10 +313,10 @@ def _float(name: str, value: Any) -> float:
 def _pulse(numbers: Numbers) -> Pulse:
     """The pulse of these numbers, checked or not."""
     values, place = numbers
-    settings: dict[str, Any] = dict(zip(_OF_A_PULSE, values, strict=True))
+    settings: dict[str, Any] = dict(zip(PULSE_NUMBERS, values, strict=True))
     settings["spot"] = None
     if place is not None:
-        of_spot: dict[str, Any] = dict(zip(_OF_A_SPOT, place, strict=True))
+        of_spot: dict[str, Any] = dict(zip(SPOT_NUMBERS, place, strict=True))
         settings["spot"] = Spot.model_construct(**of_spot)
     return Pulse.model_construct(**settings)
 

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 from ophyd import Component, Device, Kind
 from ophyd.status import Status
 
-from skyctl.devices.guard import REFUSALS, Envelope, Guard, settings
-from skyctl.devices.signals import LimitedSignal, StateSignal
+from skyctl.devices.guard import REFUSALS, Envelope, Guard
+from skyctl.devices.signals import LimitedSignal, StateSignal, counters
 from skyctl.errors import PulseRefused
-from skyctl.pulse import Pulse, Spot
+from skyctl.pulse import SETTINGS, Pulse, pulse_of, settings_of
 
 _log = logging.getLogger(__name__)
 
@@ -63,21 +63,7 @@ class Pulser(Device):
     shots_fired = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.normal)
     dose_fired_T2ps = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="T2 ps")
     refused = Component(StateSignal, value=0, dtype_numpy="<i8", doc="in all, since the start")
-    refused_type = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["type"])
-    refused_range = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["range"])
-    refused_dose = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["dose"])
-    refused_slew = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["slew"])
-    refused_rest = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["rest"])
-    refused_budget = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["budget"])
-    refused_repeat = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["repeat"])
-    refused_ledger = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["ledger"])
-    refused_interlock = Component(
-        StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["interlock"]
-    )
-    refused_unarmed = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["unarmed"])
-    refused_driver = Component(StateSignal, value=0, dtype_numpy="<i8", doc=REFUSALS["driver"])
-
-    _SETTINGS = tuple(settings(Pulse(width_ps=1)))
+    vars().update(counters({f"refused_{kind}": doc for kind, doc in REFUSALS.items()}))
 
     def __init__(
         self, prefix: str = "", *, name: str, driver: PulseDriver, guard: Guard | None = None,
@@ -94,7 +80,7 @@ class Pulser(Device):
         self._times_disarmed = 0
         self._refused: Counter[str] = Counter()
         self._setting_up = False
-        for setting in self._SETTINGS:
+        for setting in SETTINGS:
             signal = getattr(self, setting)
             signal.set_limits(getattr(self.guard.envelope, setting))
             signal.subscribe(self._setting_changed, run=False)
@@ -126,9 +112,7 @@ class Pulser(Device):
     @property
     def pulse(self) -> Pulse:
         """The pulse that the settings describe."""
-        value = {name: getattr(self, name).get() for name in self._SETTINGS}
-        x, y, sigma = (value.pop(name) for name in ("spot_x", "spot_y", "spot_sigma"))
-        return Pulse(**value, spot=Spot(x=x, y=y, sigma=sigma) if sigma > 0 else None)
+        return pulse_of({name: getattr(self, name).get() for name in SETTINGS})
 
     def check_value(self, value: Pulse) -> None:
         """Raise PulseRefused unless the pulse is inside the envelope; `check_limits` calls it."""
@@ -188,7 +172,7 @@ class Pulser(Device):
     def _show_settings(self, pulse: Pulse) -> None:
         self._setting_up = True
         try:
-            for setting, number in settings(pulse).items():
+            for setting, number in settings_of(pulse).items():
                 getattr(self, setting).put(number)
         finally:
             self._setting_up = False

@@ -1,9 +1,10 @@
 """Signals with units and limits, and a guarded way for a device to show its own state."""
 
 import math
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from ophyd import Signal
+from ophyd import Component, Kind, Signal
 from ophyd.utils import LimitError, ReadOnlyError
 
 
@@ -92,3 +93,22 @@ class StateSignal(Signal):
         description = super().describe()
         description[self.name].update(self._key)
         return description
+
+
+def counters(
+    docs: Mapping[str, str | None], hinted: Collection[str] = ()
+) -> dict[str, Component[StateSignal]]:
+    """Components of whole numbers that begin at 0, for the body of a device's class.
+
+    docs : of each attribute, None where its name says it; hinted : those that viewers show
+    """
+    return {
+        name: Component(
+            StateSignal,
+            value=0,
+            dtype_numpy="<i8",
+            doc=doc,
+            kind=Kind.hinted if name in hinted else Kind.normal,
+        )
+        for name, doc in docs.items()
+    }

@@ -121,12 +121,12 @@ def shot_from_json(text: str, file: h5py.File) -> MovieSpec:
     )
 
 
-def flat(shot: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(shot: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"pulse": {"width_ps": 8}} as {"pulse.width_ps": 8}, to compare."""
     flat: dict[str, Any] = {}
     for name, value in shot.items():
         if isinstance(value, dict):
-            flat |= flat(value, f"{prefix}{name}.")
+            flat |= flattened(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = value
     return flat

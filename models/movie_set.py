@@ -22,7 +22,7 @@ import numpy as np
 from skyctl.models.filmed_movie import UNIT, FilmedMovie
 from skyctl.models.movie_plan import (
     FORMAT,
-    flat,
+    flattened,
     lay_out,
     movie_shape,
     places_of,
@@ -143,7 +143,7 @@ class MovieSet:
         if len(self) != len(texts):
             return f"{len(self)} of them, wanted {len(texts)}"
         for row, (found, wanted) in enumerate(zip(self._shots, texts, strict=True)):
-            a, b = flat(json.loads(found)), flat(json.loads(wanted))
+            a, b = flattened(json.loads(found)), flattened(json.loads(wanted))
             for name in sorted(a.keys() | b.keys()):
                 if a.get(name) != b.get(name):
                     return f"movie {row} with {name} {a.get(name)}, wanted {b.get(name)}"

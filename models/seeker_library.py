@@ -26,9 +26,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from skyctl import __version__
-from skyctl.agents.outcome import OUTCOMES, likeliest, outcome_of, signals
+from skyctl.agents.library import PULSE_COLUMNS
+from skyctl.agents.outcome import likeliest, outcome_of, signals
 from skyctl.belief import Belief
-from skyctl.process import Kind
+from skyctl.process import OUTCOMES, SWITCHING
 from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.simulators.instrument.spread import DrawnSample, PulseSpread, SampleSpread
 from skyctl.simulators.lattice.files import MovieFile
@@ -155,8 +156,7 @@ def _state(spins: np.ndarray) -> FilmState:
 
 
 def _known(film: FilmState) -> Belief:
-    kind: Kind = "empty" if film.is_empty else "one" if film.has_one_skyrmion else "other"
-    return Belief.certain(kind, film.background)
+    return Belief.certain(film.kind, film.background)
 
 
 def make_library(
@@ -183,10 +183,9 @@ def make_library(
         movies = simulate_batch(shots(), watch, threads=threads, device=device)
         for trace, before, after in movies:
             each = waiting.popleft()
-            pulse = each.pulse
             facts = {
                 "sample": _numbers(each.sample),
-                "pulse": [pulse.amplitude_T, pulse.theta_deg, pulse.width_ps],
+                "pulse": [getattr(each.pulse, name) for name in PULSE_COLUMNS],
                 "size": before.reversed_sites,
                 "outcome": likeliest(outcome_of(_known(before), _known(after))),
             }
@@ -317,7 +316,7 @@ def _left_out(
         predicted[name] = left_out
         progress()
     chances = _all_outcomes(predicted.pop("chances"), np.unique(shots.outcomes))
-    switching = chances[:, OUTCOMES.index("switching")]
+    switching = chances[:, OUTCOMES.index(SWITCHING)]
     likeliest = np.argsort(-switching, kind="stable")[: max(1, len(shots) // 20)]
     frequency = np.bincount(shots.outcomes) / len(shots)
     return FitReport(
@@ -325,7 +324,7 @@ def _left_out(
         log_loss=float(-np.log(chances[np.arange(len(shots)), shots.outcomes]).mean()),
         prior_log_loss=float(-np.log(frequency[shots.outcomes]).mean()),
         likely=float(switching[likeliest].mean()),
-        switched=float((shots.outcomes[likeliest] == OUTCOMES.index("switching")).mean()),
+        switched=float((shots.outcomes[likeliest] == OUTCOMES.index(SWITCHING)).mean()),
         spread={
             name: float(np.std((tasks[name].y - found) * tasks[name].unit))
             for name, found in predicted.items()

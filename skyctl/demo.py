@@ -19,7 +19,7 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.plans import TaskReport, cycle
 from skyctl.pulse import Pulse
 from skyctl.simulators.lattice.film import FilmParameters
-from skyctl.verdict import FilmState, ShotResult, Verdict
+from skyctl.verdict import SEEN, FilmState, ShotResult, Verdict
 
 DOCUMENTS = "documents.jsonl"
 """File of a run's documents, beside its recording."""
@@ -259,5 +259,4 @@ class _Account:
 
 def _seen(look: dict[str, Any]) -> str:
     """What a look saw of the film, from its event."""
-    names = ("background", "discs", "domains", "reversed_sites")
-    return str(FilmState(**{name: look[f"classifier_{name}"] for name in names}))
+    return str(FilmState(**{name: look[f"classifier_{name}"] for name in SEEN}))

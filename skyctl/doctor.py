@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from skyctl.errors import SkyctlError, StreamError
-from skyctl.frame import Frame, ShotEnd, ShotStart
+from skyctl.frame import COUNTS, Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import FrameSchedule, Pulse
-from skyctl.recording.layout import COUNTS
 from skyctl.recording.reader import Recording
 from skyctl.stream.hub import Consumer, Event, Hub
-from skyctl.stream.metrics import KINDS, read_accounting
+from skyctl.stream.metrics import read_accounting
 from skyctl.stream.publisher import Publisher
 
 _FRAMES = 200
@@ -130,7 +129,7 @@ def _try_stream(model: MovieClassifier, report: Report) -> None:
         consumer.close()
         publisher.close()
     counts = hub.accounting()
-    report.accounting["test stream"] = {kind: float(counts[kind]) for kind in KINDS}
+    report.accounting["test stream"] = {kind: float(counts[kind]) for kind in COUNTS}
     whole = arrived and counts["received"] == _FRAMES and not counts["missing"]
     found = f"{counts['received']} of {_FRAMES} frames"
     report.findings.append(Finding("stream on this machine", found, well=whole))

@@ -1,6 +1,6 @@
 """Frame: one image of the movie after a pulse, and the messages that open and close a movie."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -110,6 +110,10 @@ class Counts:
         """Whether every frame came, once and in order, was looked at and was recorded."""
         lost = self.missing or self.reordered or self.upstream_dropped or self.stale
         return not (lost or self.unrecorded)
+
+
+COUNTS = tuple(count.name for count in fields(Counts))
+"""Their names, in the order in which files and signals have them."""
 
 
 @dataclass(frozen=True)

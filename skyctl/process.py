@@ -1,16 +1,22 @@
 """Process names, and the transitions they stand for: what a film was, what a shot made of it."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 Kind = Literal["empty", "one", "other"]
 """A film at rest: nothing in it, one skyrmion and nothing else, or anything else."""
-KINDS: tuple[Kind, ...] = ("empty", "one", "other")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
-BREATHING, SWITCHING, COLLAPSE = "breathing", "switching", "collapse"
-NUCLEATION, NOTHING, MIXED = "nucleation", "nothing", "mixed"
+Outcome = Literal["breathing", "switching", "collapse", "mixed"]
+"""What becomes of one skyrmion."""
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+BREATHING, SWITCHING, COLLAPSE, MIXED = OUTCOMES
+NUCLEATION, NOTHING = "nucleation", "nothing"
 PROCESSES = (BREATHING, SWITCHING, COLLAPSE, NUCLEATION, NOTHING, MIXED)
+
+LETTERS: dict[str, str] = {outcome: outcome[0].upper() for outcome in OUTCOMES}
+"""Of each outcome in a process diagram: B, S, C and M."""
 
 TRANSITIONS = len(KINDS) * len(KINDS) * 2
 """(start kind, end kind, 0: the background kept or 1: it turned over), in C order."""
@@ -36,6 +42,11 @@ def process_of(start: Kind, end: Kind, turned: bool) -> str:
         ("empty", "empty"): NOTHING,
     }
     return names.get((start, end), MIXED)
+
+
+def letter_of(process: str | None) -> str:
+    """Its letter in a process diagram: M for what is no outcome of one skyrmion, and for None."""
+    return LETTERS.get(process or MIXED, LETTERS[MIXED])
 
 
 PROCESS_OF = np.array(

@@ -1,6 +1,7 @@
 """Pulse: what is fired. FrameSchedule: when the camera looks."""
 
 import math
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
@@ -56,6 +57,30 @@ class Pulse(BaseModel):
     def __str__(self) -> str:
         place = f" spot σ={self.spot.sigma:g}" if self.spot else ""
         return f"{self.amplitude_T:g} T {self.width_ps:g} ps θ={self.theta_deg:g}°{place}"
+
+
+PULSE_NUMBERS = tuple(name for name in Pulse.model_fields if name != "spot")
+"""Numbers of a pulse without its spot, in the order in which files and messages have them."""
+SPOT_NUMBERS = tuple(Spot.model_fields)
+SETTINGS = (*PULSE_NUMBERS, *(f"spot_{name}" for name in SPOT_NUMBERS))
+"""A pulse as plain numbers: what a pulser calls its settings."""
+
+
+def settings_of(pulse: Pulse) -> dict[str, float]:
+    """A pulse as its SETTINGS; on the whole film those of the spot are 0."""
+    spot = pulse.spot
+    place = {f"spot_{name}": getattr(spot, name) if spot else 0.0 for name in SPOT_NUMBERS}
+    return {**{name: getattr(pulse, name) for name in PULSE_NUMBERS}, **place}
+
+
+def pulse_of(settings: Mapping[str, float]) -> Pulse:
+    """The pulse of these SETTINGS; without a ``spot_sigma`` above 0 it is on the whole film.
+
+    Raises KeyError for a setting that is missing, pydantic.ValidationError as Pulse.
+    """
+    place = {name: settings[f"spot_{name}"] for name in SPOT_NUMBERS}
+    spot = Spot.model_validate(place) if place["sigma"] > 0 else None
+    return Pulse.model_validate({**{name: settings[name] for name in PULSE_NUMBERS}, "spot": spot})
 
 
 QUIET_INTERVAL_PS = 20.0

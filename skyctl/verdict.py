@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from skyctl.belief import Belief
 from skyctl.frame import Counts
+from skyctl.process import Kind
 
 UNSURE = "unsure"
 """The label of a movie whose process the network does not name."""
@@ -78,12 +79,22 @@ class FilmState:
         """Exactly one disc and nothing else."""
         return self.discs == 1 and self.domains == 0
 
+    @property
+    def kind(self) -> Kind:
+        """Which of `skyctl.process.KINDS` it is."""
+        return "empty" if self.is_empty else "one" if self.has_one_skyrmion else "other"
+
     def __str__(self) -> str:
         sign = "+" if self.background > 0 else "-"
         what = f"{self.discs} disc{'s' * (self.discs != 1)}"
         if self.domains:
             what += f", {self.domains} domain{'s' * (self.domains != 1)}"
         return f"{what} in {sign}z"
+
+
+SEEN = ("background", "discs", "domains", "reversed_sites")
+"""What is written down of a film that was seen."""
+_NOTHING_SEEN = (0, -1, -1, -1)
 
 
 @dataclass(frozen=True)
@@ -121,3 +132,10 @@ class ShotResult:
         if self.verdict is None:
             return ""
         return self.verdict.label or UNSURE
+
+    @property
+    def seen(self) -> dict[str, int]:
+        """What was SEEN of the film, by name; 0 and -1 where nothing was."""
+        if self.state is None:
+            return dict(zip(SEEN, _NOTHING_SEEN, strict=True))
+        return {name: getattr(self.state, name) for name in SEEN}

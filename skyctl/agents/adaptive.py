@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from skyctl.agents.allowed import settings_of
 from skyctl.agents.map_grid import ID_KEY
 from skyctl.agents.tasks import Proposal, TaskSeeker
 from skyctl.belief import Belief
 from skyctl.frame import Counts
+from skyctl.pulse import settings_of
 from skyctl.verdict import ShotResult
 
 _STATES = tuple(key for key in Belief().as_json() if key != "unsound")

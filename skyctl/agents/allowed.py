@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from skyctl.pulse import Pulse
+from skyctl.pulse import PULSE_NUMBERS, Pulse, settings_of
 
 Limits = tuple[float, float]
 
@@ -78,8 +78,8 @@ class Allowed:
         if spot is not None:
             sigma = max(values["spot_sigma"], self.narrowest_spot)
             spot = spot.model_copy(update={"sigma": sigma})
-        names = ("width_ps", "theta_deg", "phi_deg", "peak_ps")
-        moved = pulse.model_copy(update={**{name: values[name] for name in names}, "spot": spot})
+        numbers = {name: values[name] for name in PULSE_NUMBERS if name != "amplitude_T"}
+        moved = pulse.model_copy(update={**numbers, "spot": spot})
         most = self.amplitudes(moved)[1]
         return moved.model_copy(update={"amplitude_T": min(values["amplitude_T"], most)})
 
@@ -98,11 +98,3 @@ class Allowed:
             return low, high
         by_dose = self.dose_T2ps / (pulse.amplitude_T**2 * math.sqrt(math.pi))
         return low, min(high, by_dose * _BELOW)
-
-
-def settings_of(pulse: Pulse) -> dict[str, float]:
-    """A pulse as the pulser's plain settings; ``spot_sigma`` 0 is the whole film."""
-    spot = pulse.spot
-    x, y, sigma = (spot.x, spot.y, spot.sigma) if spot else (0.0, 0.0, 0.0)
-    values = pulse.model_dump(exclude={"spot"})
-    return {**values, "spot_x": x, "spot_y": y, "spot_sigma": sigma}

@@ -6,10 +6,10 @@ from typing import Any, Literal
 import numpy as np
 
 from skyctl.agents.allowed import Allowed
-from skyctl.agents.outcome import TELLING, Outcome, likeliest, told_kind
+from skyctl.agents.outcome import TELLING, likeliest, told_kind
 from skyctl.agents.tasks import Action, Proposal, Task, TaskSeeker, against
 from skyctl.belief import Belief
-from skyctl.process import Kind
+from skyctl.process import BREATHING, COLLAPSE, MIXED, SWITCHING, Kind, Outcome
 from skyctl.pulse import Pulse
 from skyctl.verdict import ShotResult
 
@@ -222,7 +222,7 @@ def switched(outcome: np.ndarray) -> Off | None:
     """
     if outcome.max() < TELLING:
         return None
-    offs: dict[Outcome, Off] = {"switching": 0, "collapse": 1, "breathing": -1, "mixed": -1}
+    offs: dict[Outcome, Off] = {SWITCHING: 0, COLLAPSE: 1, BREATHING: -1, MIXED: -1}
     return offs[likeliest(outcome)]
 
 

@@ -14,12 +14,15 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from skyctl.agents.outcome import OUTCOMES, Outcome, SzSignals, likeliest
+from skyctl.agents.outcome import SzSignals, likeliest
 from skyctl.errors import SkyctlError
+from skyctl.process import OUTCOMES, SWITCHING, Outcome
 from skyctl.pulse import Pulse
 
 _FILE = "switching.npz"
-_SWITCHING = OUTCOMES.index("switching")
+PULSE_COLUMNS = ("amplitude_T", "theta_deg", "width_ps")
+"""Numbers of a pulse that the library varies: the columns of ``pulses``."""
+_SWITCHING = OUTCOMES.index(SWITCHING)
 _SURPRISE = 0.1
 """Share of shots that do something else than the library has it, whatever that is."""
 _FLIP_BLUR_PS = 1.0
@@ -42,7 +45,7 @@ class SwitchingLibrary:
     """Simulated samples × pulses: the chances of each outcome, and what the camera would see.
 
     samples : (samples, 5), α, μ_s (μ_B), K (meV), D (meV), field calibration; for reports only
-    pulses : (pulses, 3), amplitude (T), polar angle (degrees), width (ps), the background being -1
+    pulses : (pulses, 3), their PULSE_COLUMNS, the background being -1
     chances : (samples, pulses, len(OUTCOMES)) probabilities
     flip_ps, furthest : (samples, pulses) expected `Signals`
     log_size : (samples,) natural logarithm of the sites of the relaxed skyrmion
@@ -73,8 +76,8 @@ class SwitchingLibrary:
     def as_pulses(self) -> tuple[Pulse, ...]:
         """``pulses``, for a film that points along -z."""
         return tuple(
-            Pulse(amplitude_T=float(b), theta_deg=float(theta), width_ps=float(width))
-            for b, theta, width in self.pulses
+            Pulse.model_validate(dict(zip(PULSE_COLUMNS, row, strict=True)))
+            for row in self.pulses.tolist()
         )
 
     @cached_property

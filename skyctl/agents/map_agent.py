@@ -5,10 +5,11 @@ from typing import Any
 
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.mapper import BoundaryMapper
-from skyctl.agents.outcome import OUTCOMES, TELLING, Outcome, likeliest, outcome_of
+from skyctl.agents.outcome import TELLING, likeliest, outcome_of
 from skyctl.agents.seeker import TargetSeeker
 from skyctl.agents.tasks import Proposal, against, preparing
 from skyctl.belief import Belief
+from skyctl.process import MIXED, OUTCOMES, Outcome
 from skyctl.pulse import Pulse
 from skyctl.verdict import ShotResult
 
@@ -19,7 +20,7 @@ _SETTINGS = ("amplitude_T", "theta_deg", "width_ps")
 class MappingAgent:
     """Fires where the mapper wants it at one skyrmion; where there is none, it writes one first.
 
-    mapper : over the outcomes of `skyctl.agents.outcome`; it sees their labels only
+    mapper : over `skyctl.process.OUTCOMES`; it sees their labels only
     writer : of the task "write"; its pulses do not count as shots of the map
     fixed : (amplitude_T, theta_deg) of every pulse, each unless the map has it as an axis; the
         angle from the direction against the film's background
@@ -120,4 +121,4 @@ class MappingAgent:
 def label_of(before: Belief, after: Belief) -> Outcome:
     """The outcome, where it is told; else "mixed"."""
     outcome = outcome_of(before, after)
-    return likeliest(outcome) if outcome.max() >= TELLING else "mixed"
+    return likeliest(outcome) if outcome.max() >= TELLING else MIXED

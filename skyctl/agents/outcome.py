@@ -2,15 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from skyctl.belief import Belief
-from skyctl.process import BREATHING, COLLAPSE, KINDS, MIXED, SWITCHING, Kind
-
-Outcome = Literal["breathing", "switching", "collapse", "mixed"]
-OUTCOMES: tuple[Outcome, ...] = (BREATHING, SWITCHING, COLLAPSE, MIXED)
+from skyctl.process import KINDS, OUTCOMES, Kind, Outcome
 
 TELLING = 0.9
 """What is less likely than this does not move a bracket or label a map."""

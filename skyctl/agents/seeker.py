@@ -12,9 +12,10 @@ import numpy as np
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.bracket import Bracket, erased, narrow, written
 from skyctl.agents.library import Evidence, SwitchBelief
-from skyctl.agents.outcome import OUTCOMES, signals
+from skyctl.agents.outcome import signals
 from skyctl.agents.tasks import Action, Proposal, Task, TaskSeeker, against
 from skyctl.belief import Belief
+from skyctl.process import BREATHING, OUTCOMES, SWITCHING
 from skyctl.pulse import Pulse
 from skyctl.verdict import ShotResult
 
@@ -119,13 +120,13 @@ class TargetSeeker(TaskSeeker):
         if not may.size:
             return f"switch: the envelope leaves none of the library's {len(pulses)} pulses"
         chances = known.chances()[may]
-        success = chances[:, OUTCOMES.index("switching")]
+        success = chances[:, OUTCOMES.index(SWITCHING)]
         if len(known.evidence) >= _SHOTS_TO_DESPAIR and success.max() < _HOPELESS:
             return (
                 f"switch: {known.fired()}, and of {len(success)} pulses none has a chance above "
                 f"{success.max():.1%}"
             )
-        lost = 1 - success - chances[:, OUTCOMES.index("breathing")]
+        lost = 1 - success - chances[:, OUTCOMES.index(BREATHING)]
         best = np.argsort(-success / (1 + _REPAIR_PULSES * lost), kind="stable")[:_CANDIDATES]
         first = int(may[best[0]])
         self._proposed = {pulses[first]: first}  # pyright: ignore[reportUnhashable]

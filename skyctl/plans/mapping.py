@@ -8,7 +8,6 @@ from skyctl.agents.campaign import Campaign
 from skyctl.agents.map_agent import MappingAgent
 from skyctl.agents.map_grid import Axis
 from skyctl.agents.mapper import BoundaryMapper, ProcessMap
-from skyctl.agents.outcome import OUTCOMES
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.plans.campaign import pursue
 from skyctl.plans.modes import Oversight
@@ -16,6 +15,7 @@ from skyctl.plans.plans import agent_facts, allowed, in_one_run
 from skyctl.plans.protocols import Beamline
 from skyctl.plans.stubs import Plan
 from skyctl.plans.threads import in_thread
+from skyctl.process import OUTCOMES
 
 _WITH_LOST = 2
 

@@ -11,7 +11,7 @@ from bluesky.simulators import check_limits
 
 from skyctl.plans.stubs import Plan
 from skyctl.plans.threads import in_thread
-from skyctl.pulse import Pulse
+from skyctl.pulse import SETTINGS, Pulse, settings_of
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 SHOWN_CANDIDATES = 5
 """How many other pulses that were weighed up a question shows."""
 _UP_TO = ("amplitude_T", "width_ps", "dose_T2ps", "spot_sigma")
-_WITHIN = ("theta_deg", "phi_deg", "peak_ps", "spot_x", "spot_y")
+_WITHIN = tuple(name for name in SETTINGS if name not in _UP_TO)
 
 
 @dataclass(frozen=True)
@@ -76,17 +76,10 @@ class Cover:
 
 
 def _extent(pulse: Pulse) -> dict[str, float]:
-    extent = {
-        "amplitude_T": pulse.amplitude_T,
-        "width_ps": pulse.width_ps,
-        "dose_T2ps": pulse.dose_T2ps,
-        "theta_deg": pulse.theta_deg,
-        "phi_deg": pulse.phi_deg,
-        "peak_ps": pulse.peak_ps,
-        "spot_sigma": math.inf,
-    }
-    if pulse.spot:
-        extent |= {"spot_x": pulse.spot.x, "spot_y": pulse.spot.y, "spot_sigma": pulse.spot.sigma}
+    extent = {**settings_of(pulse), "dose_T2ps": pulse.dose_T2ps}
+    if pulse.spot is None:
+        del extent["spot_x"], extent["spot_y"]
+        extent["spot_sigma"] = math.inf
     return extent
 
 

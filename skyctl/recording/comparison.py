@@ -122,12 +122,7 @@ def _faults(
 
 def _seen(result: ShotResult) -> dict[str, Any]:
     """What a result says, as it is recorded. Not its problem: losses have names of their own."""
-    state = result.state
-    return {
-        "label": result.label, "background": state.background if state else 0,
-        "discs": state.discs if state else -1, "domains": state.domains if state else -1,
-        "reversed_sites": state.reversed_sites if state else -1,
-    }  # fmt: skip
+    return {"label": result.label, **result.seen}
 
 
 def homeless_rows(recording: Recording) -> Iterator[str]:

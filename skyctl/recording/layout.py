@@ -11,12 +11,13 @@ then a virtual dataset over them. While the run is open it is as long as the dat
 and NaN where no frame is yet; how many frames there are is the length of the columns.
 """
 
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
-from skyctl.frame import Counts
+from skyctl.frame import COUNTS
+from skyctl.pulse import PULSE_NUMBERS
+from skyctl.verdict import SEEN
 
 CAMERA = "/entry/instrument/camera"
 DATA = f"{CAMERA}/data"
@@ -43,15 +44,10 @@ STARTS = np.dtype(
         ("shot_number", "i4"),
         ("shot", "S64"),
         ("expected_frames", "i4"),
-        ("amplitude_T", "f8"),
-        ("width_ps", "f8"),
-        ("theta_deg", "f8"),
-        ("phi_deg", "f8"),
-        ("peak_ps", "f8"),
+        *((name, "f8") for name in PULSE_NUMBERS),
         ("header", "S1024"),  # the whole start message, JSON
     ]
 )
-COUNTS = tuple(count.name for count in fields(Counts))
 ENDS = np.dtype(
     [
         ("shot_number", "i4"),
@@ -67,10 +63,7 @@ RESULTS = np.dtype(
         ("shot_number", "i4"),
         ("label", "S16"),
         ("problem", "S160"),
-        ("background", "i4"),
-        ("discs", "i4"),
-        ("domains", "i4"),
-        ("reversed_sites", "i4"),
+        *((name, "i4") for name in SEEN),
         ("stale", "i4"),  # frames that the classifier passed over
         ("ended_early", "i4"),  # the verdict was certain before the movie was over
     ]

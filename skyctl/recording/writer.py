@@ -14,7 +14,8 @@ import numpy as np
 
 from skyctl import __version__
 from skyctl.errors import RecordingError
-from skyctl.frame import Frame, ShotEnd, ShotStart
+from skyctl.frame import COUNTS, Frame, ShotEnd, ShotStart
+from skyctl.pulse import PULSE_NUMBERS
 from skyctl.recording import layout
 from skyctl.recording.files import RunFile, Storage
 from skyctl.verdict import ShotResult, Verdict
@@ -153,7 +154,7 @@ class Recorder:
             counts = asdict(event.counts)
             sent = -1 if event.sent_frames is None else event.sent_frames
             transit = event.transit_ms or (np.nan, np.nan)
-            counted = (counts[name] for name in layout.COUNTS)
+            counted = (counts[name] for name in COUNTS)
             self._rows["ends"].append((number, sent, *counted, *transit, event.ended_early))
         elif isinstance(event, Verdict):
             label = (event.label or "").encode()
@@ -188,19 +189,19 @@ def _start_row(number: int, start: ShotStart) -> tuple[Any, ...]:
         "shape": start.shape,
         "may_end_early": start.may_end_early,
     }
-    fields = ("amplitude_T", "width_ps", "theta_deg", "phi_deg", "peak_ps")
-    values = (getattr(pulse, name) if pulse else np.nan for name in fields)
+    values = (getattr(pulse, name) if pulse else np.nan for name in PULSE_NUMBERS)
     encoded = json.dumps(header).encode()
     return (number, start.shot.encode(), start.expected_frames, *values, encoded)
 
 
 def _result_row(number: int, result: ShotResult) -> tuple[Any, ...]:
-    state = result.state
-    seen = (
-        (state.background, state.discs, state.domains, state.reversed_sites)
-        if state
-        else (0, -1, -1, -1)
-    )
     problem = result.problem.encode()[:160]
     counts = result.counts
-    return (number, result.label.encode(), problem, *seen, counts.stale, result.ended_early)
+    return (
+        number,
+        result.label.encode(),
+        problem,
+        *result.seen.values(),
+        counts.stale,
+        result.ended_early,
+    )

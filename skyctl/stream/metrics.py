@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
 from http.server import HTTPServer
 from threading import Thread
 
@@ -13,12 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from skyctl.errors import StreamError
-from skyctl.frame import Counts
+from skyctl.frame import COUNTS
 from skyctl.stream.accounting import LatencyHistogram
 from skyctl.stream.hub import Hub
 from skyctl.stream.keys import is_local
-
-KINDS = tuple(count.name for count in fields(Counts))
 
 
 class HubCollector(Collector):
@@ -37,7 +34,7 @@ class HubCollector(Collector):
         frames = CounterMetricFamily(
             "skyctl_frames", "Frames and messages by what became of them", labels=["kind"]
         )
-        for kind in KINDS:
+        for kind in COUNTS:
             frames.add_metric([kind], totals[kind])
         yield frames
         yield CounterMetricFamily("skyctl_shots", "Movies that were opened", totals["shots"])

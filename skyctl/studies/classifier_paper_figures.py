@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import MovieSet
 from skyctl.pictures import Strip, film_strip
+from skyctl.process import MIXED
 from skyctl.studies.classifier_judged import ENDS_PS, PAPER_END_PS, Judgement, watch
 from skyctl.studies.classifier_paper_movies import (
     EXAMPLE_DAMPING,
@@ -62,7 +63,7 @@ def diagrams(
     figure.legend(
         handles=[
             *(Patch(color=colour, label=name) for name, colour in _COLOURS.items()),
-            Patch(color=_OTHER, label="mixed"),
+            Patch(color=_OTHER, label=MIXED),
             Patch(facecolor="none", edgecolor=_BOUNDARY, label="boundary by the network"),
         ],
         loc="outside lower center",

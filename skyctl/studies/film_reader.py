@@ -67,10 +67,9 @@ def _films(pairs: int, say: Callable[[str], None]) -> list[tuple[np.ndarray, str
 
 def _read(image: np.ndarray) -> str:
     try:
-        state = read_film(image)
+        return read_film(image).kind
     except FilmUnreadable:
         return "unreadable"
-    return "empty" if state.is_empty else "one" if state.has_one_skyrmion else "other"
 
 
 def _threshold(image: np.ndarray) -> str:

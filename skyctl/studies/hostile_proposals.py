@@ -16,7 +16,7 @@ from ophyd.utils import LimitError
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.pulser import Pulser
 from skyctl.errors import PulseRefused
-from skyctl.pulse import Pulse, Spot
+from skyctl.pulse import PULSE_NUMBERS, Pulse, Spot
 
 _COMMANDS = 50
 """Proposals to one pulser, before the next one with another envelope."""
@@ -330,7 +330,7 @@ class _Trial:
             )
             return junk[rng.integers(len(junk))]
         wild = rng.random() < 0.5
-        values = {name: self._number(name, wild) for name in _NUMBERS}
+        values = {name: self._number(name, wild) for name in PULSE_NUMBERS}
         spot = None
         if rng.random() < 0.5:
             x, y = self._number("spot_x", wild), self._number("spot_y", wild)
@@ -376,7 +376,6 @@ class _Nobody(str):
         return id(self)
 
 
-_NUMBERS = ("amplitude_T", "width_ps", "theta_deg", "phi_deg", "peak_ps")
 _WILD: tuple[Any, ...] = (
     math.nan, math.inf, -math.inf, -0.0, -1.0, 1e-300, 1e300, -1e300, 61.0, 12.0000001, 10**400,
     10**5000, True, False, "3", None, [1.0], np.float32(2), np.float64(2), np.array(2.0), 2 + 0j,

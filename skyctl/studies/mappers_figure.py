@@ -10,12 +10,13 @@ from matplotlib.patches import Patch
 
 from skyctl.agents.map_grid import Axis
 from skyctl.agents.mapper import BoundaryMapper
+from skyctl.process import OUTCOMES
 from skyctl.studies.map_scores import Score
 from skyctl.studies.mapper_runs import make_agent, map_prior
+from skyctl.studies.process_diagram_figure import LETTER_COLOURS
 from skyctl.studies.truth_maps import CLASSES, TruthMap
 
-_COLOURS = ListedColormap(["#4477aa", "#ee6677", "#ccbb44", "#dddddd"])
-_NAMES = ("breathing", "switching", "collapse", "mixed")
+_COLOURS = ListedColormap([*LETTER_COLOURS.values()])
 
 
 def mapped(truth: TruthMap, shots: int, *, learned: bool, seed: int = 0) -> BoundaryMapper:
@@ -80,7 +81,7 @@ def draw_map(truth: TruthMap, agent: BoundaryMapper, path: Path) -> None:
         axes.set_xlabel("pulse width t_w (ps)")
     for axes in (top, map_axes):
         axes.set_ylabel("damping α")
-    patches = [Patch(color=_COLOURS(i), label=name) for i, name in enumerate(_NAMES)]
+    patches = [Patch(color=_COLOURS(i), label=name) for i, name in enumerate(OUTCOMES)]
     figure.legend(handles=patches, loc="outside lower center", ncols=4)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=75)

@@ -75,7 +75,7 @@ def network_metrics(
 def _planned_lives(lives: int, ablations: int, seed: int) -> list[_Life]:
     first = _FIRST_SEED + 1000 * seed
     usual, *noisier = NOISES
-    others = [variant for variant in VARIANTS if variant != "network"]
+    others: list[Variant] = [variant for variant in VARIANTS if variant != "network"]
     return [
         *(("network", noise, first + i) for noise in NOISES for i in range(lives)),
         *((variant, usual, first + i) for variant in others for i in range(ablations)),

@@ -12,13 +12,14 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.inference.naming import paper_label
 from skyctl.models.movie_set import MovieSet
 from skyctl.models.scale_out import fill
+from skyctl.process import LETTERS, MIXED, letter_of
 from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.simulators.lattice.movies import MovieSpec, process_in
 
 TRUTH_PS = 165.0
 """Movie time at which topology names the process."""
-LETTERS = {"breathing": "B", "switching": "S", "collapse": "C"}
+_MIXED = LETTERS[MIXED]
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,14 @@ class Diagram:
     @property
     def agreement(self) -> tuple[int, int]:
         """Cells the classifier names as the truth does, of those that are B, S or C in truth."""
-        pairs = [(truth, named) for truth, named in self._cells() if truth != "M"]
+        pairs = [(truth, named) for truth, named in self._cells() if truth != _MIXED]
         return sum(truth == named for truth, named in pairs), len(pairs)
 
     @property
     def abstention(self) -> tuple[int, int]:
         """Cells the classifier leaves unnamed, of those that are mixed in truth."""
-        mixed = [named for truth, named in self._cells() if truth == "M"]
-        return mixed.count("M"), len(mixed)
+        mixed = [named for truth, named in self._cells() if truth == _MIXED]
+        return mixed.count(_MIXED), len(mixed)
 
     def _cells(self) -> list[tuple[str, str]]:
         return list(zip(chain(*self.truth), chain(*self.classifier), strict=True))
@@ -109,9 +110,9 @@ def process_diagram(
             for _ in range(len(movies) - len(movies.missing())):
                 progress()
             fill(movies, scheduler=scheduler, progress=progress)
-            truth = [LETTERS.get(label, "M") for label in movies.labels]
+            truth = [letter_of(label) for label in movies.labels]
             named = [
-                LETTERS.get(_classify(movies.sz(row)[:-1], shots[row], classifier) or "", "M")
+                letter_of(_classify(movies.sz(row)[:-1], shots[row], classifier))
                 for row in range(len(movies))
             ]
     return Diagram(

@@ -8,10 +8,16 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from skyctl.process import LETTERS, MIXED
 from skyctl.studies.process_diagram import Diagram
 
-_COLOURS = {"B": "#4477aa", "S": "#ee6677", "C": "#ccbb44", "M": "#dddddd"}
-_NAMES = {"B": "breathing", "S": "switching", "C": "collapse", "M": "mixed, or no verdict"}
+LETTER_COLOURS = dict(
+    zip(LETTERS.values(), ("#4477aa", "#ee6677", "#ccbb44", "#dddddd"), strict=True)
+)
+"""Of the cells of a process diagram."""
+_NAMES = {letter: name for name, letter in LETTERS.items()} | {
+    LETTERS[MIXED]: f"{MIXED}, or no verdict"
+}
 
 
 def draw_diagram(diagram: Diagram, path: Path) -> None:
@@ -25,7 +31,7 @@ def draw_diagram(diagram: Diagram, path: Path) -> None:
     _draw_labels(right, diagram, diagram.classifier, named)
     left.set_ylabel("damping α")
     figure.legend(
-        handles=[Patch(color=_COLOURS[k], label=_NAMES[k]) for k in _COLOURS],
+        handles=[Patch(color=LETTER_COLOURS[k], label=_NAMES[k]) for k in LETTER_COLOURS],
         loc="outside lower center",
         ncols=4,
     )
@@ -35,10 +41,10 @@ def draw_diagram(diagram: Diagram, path: Path) -> None:
 
 
 def _draw_labels(axes: Axes, diagram: Diagram, rows: list[list[str]], title: str) -> None:
-    letters = list(_COLOURS)
+    letters = list(LETTER_COLOURS)
     codes = np.array([[letters.index(letter) for letter in row] for row in rows])
     axes.imshow(
-        codes, cmap=ListedColormap(list(_COLOURS.values())), vmin=-0.5, vmax=3.5,
+        codes, cmap=ListedColormap(list(LETTER_COLOURS.values())), vmin=-0.5, vmax=3.5,
         origin="lower", aspect="auto",
     )  # fmt: skip
     if codes.size <= 400:

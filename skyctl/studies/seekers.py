@@ -18,11 +18,11 @@ from scipy.stats import binomtest, bootstrap
 from skyctl.agents.bracket import BracketMemory, BracketSeeker
 from skyctl.agents.campaign import Campaign
 from skyctl.agents.library import SwitchingLibrary
-from skyctl.agents.outcome import OUTCOMES
 from skyctl.agents.recipes import RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.agents.tasks import Proposal, Task, TaskSeeker, against
 from skyctl.belief import Belief
+from skyctl.process import OUTCOMES, SWITCHING
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.studies.rig import Conditions, Rig, filmed, run_campaign
 from skyctl.verdict import FilmState
@@ -107,7 +107,7 @@ class OracleSeeker(TargetSeeker):
         truth.append(self._rig.sample.field_calibration)
         off = (library.samples - truth) / library.samples.std(0)
         weights = np.exp(-2 * (off**2).sum(1))
-        success = weights @ library.chances[:, :, OUTCOMES.index("switching")] / weights.sum()
+        success = weights @ library.chances[:, :, OUTCOMES.index(SWITCHING)] / weights.sum()
         best = np.argsort(-success, kind="stable")
         tried = [against(belief.background, library.as_pulses[i]) for i in best[:_ORACLE_TRIES]]
         for pulse in tried:

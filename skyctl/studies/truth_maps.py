@@ -13,17 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
+from skyctl.process import LETTERS, letter_of
 from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
 from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.simulators.lattice.movies import MovieSpec, process_in, simulate_batch
-from skyctl.studies.process_diagram import LETTERS, TRUTH_PS
+from skyctl.studies.process_diagram import TRUTH_PS
 
 WIDTHS_PS = tuple(float(w) for w in range(5, 49))
 """Columns of a truth map: 44, as many as the paper's Fig. 3 has (it does not print them)."""
 DAMPINGS = tuple(round(0.015 * i, 3) for i in range(1, 41))
 """Rows of a truth map: 40."""
-CLASSES = ("B", "S", "C", "M")
+CLASSES = tuple(LETTERS.values())
 _MAPS = files("skyctl.studies") / "maps"
 
 
@@ -99,7 +100,7 @@ def simulate_truth(
         first = last = next(frames).copy()
         for spins in frames:
             last = spins
-        return CLASSES.index(LETTERS.get(process_in(shot, first, last), "M"))
+        return CLASSES.index(letter_of(process_in(shot, first, last)))
 
     labels = []
     for label in simulate_batch(shots, name, threads=threads):

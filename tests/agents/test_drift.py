@@ -4,8 +4,9 @@ import pytest
 
 from skyctl.agents.drift import DriftWatch
 from skyctl.agents.library import Evidence
-from skyctl.agents.outcome import OUTCOMES, SzSignals, certain
+from skyctl.agents.outcome import SzSignals, certain
 from skyctl.agents.seeker import PulseMemory
+from skyctl.process import OUTCOMES
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import pytest
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.campaign import Campaign, Fire, Stop
 from skyctl.agents.library import SwitchingLibrary
-from skyctl.agents.outcome import OUTCOMES
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.agents.tasks import Task, against
 from skyctl.belief import Belief
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.frame import Counts
+from skyctl.process import OUTCOMES
 from skyctl.pulse import Pulse
 from skyctl.verdict import ShotResult
 

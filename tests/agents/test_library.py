@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from skyctl.agents.library import Evidence, LibraryError, SwitchBelief, SwitchingLibrary
-from skyctl.agents.outcome import OUTCOMES, SzSignals, certain
+from skyctl.agents.outcome import SzSignals, certain
 from skyctl.devices.guard import Envelope, Guard
+from skyctl.process import OUTCOMES
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ from skyctl.agents.allowed import Allowed
 from skyctl.agents.map_agent import MappingAgent, label_of
 from skyctl.agents.map_grid import Axis
 from skyctl.agents.mapper import BoundaryMapper
-from skyctl.agents.outcome import OUTCOMES
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.belief import Belief
 from skyctl.frame import Counts
+from skyctl.process import OUTCOMES
 from skyctl.verdict import ShotResult
 
 DOWN, UP, EMPTY, OTHER = (

@@ -4,8 +4,7 @@ import pytest
 from bluesky import protocols as p
 from event_model import DocumentNames, schema_validators
 
-from skyctl.devices.guard import settings
-from skyctl.pulse import Exposure, Pulse
+from skyctl.pulse import SETTINGS, Exposure
 
 DESCRIPTOR = schema_validators[DocumentNames.descriptor]
 
@@ -74,7 +73,7 @@ def test_the_data_keys_fit_the_schema_and_the_readings(beamline, name):
 
 def test_every_setting_has_units_and_both_limits(beamline):
     keys = beamline.pulser.describe()
-    for name in settings(Pulse(width_ps=1)):
+    for name in SETTINGS:
         low, high = getattr(beamline.pulser.guard.envelope, name)
         assert keys[f"pulser_{name}"]["units"]
         assert keys[f"pulser_{name}"]["limits"]["control"] == {"low": low, "high": high}

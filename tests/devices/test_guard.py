@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyctl.devices.guard import REFUSALS, Envelope, Guard, Spent
-from skyctl.devices.guard import settings as plain
 from skyctl.devices.pulser import Pulser
 from skyctl.errors import PulseRefused
-from skyctl.pulse import Pulse, Spot
+from skyctl.pulse import Pulse, Spot, settings_of
 from skyctl.studies.hostile_proposals import Sent, fuzz_pulser, unbooked, unsafe
 
 PULSE = Pulse(amplitude_T=2.0, width_ps=10.0)
@@ -439,7 +438,7 @@ def test_no_pulse_outside_the_envelope_ever_reaches_the_driver(tried):
             assert pulser.armed.get() == 0
     assert len(fired) <= ENVELOPE.shots
     for pulse in fired:
-        for name, value in plain(pulse).items():
+        for name, value in settings_of(pulse).items():
             low, high = getattr(ENVELOPE, name)
             assert low <= value <= high
         dose = math.sqrt(math.pi) * pulse.amplitude_T**2 * pulse.width_ps

@@ -309,10 +309,10 @@ import numpy as np
 from skyctl.models.filmed_movie import FilmedMovie
 from skyctl.models.movie_set import MovieSet
 from skyctl.simulators.lattice.film import FilmParameters
-from skyctl.simulators.lattice.movies import Shot
+from skyctl.simulators.lattice.movies import MovieSpec
 from skyctl.recording import files
 
-shots = [Shot(FilmParameters(rows=20, columns=30), [0, 1], seed=n) for n in range(3000)]
+shots = [MovieSpec(FilmParameters(rows=20, columns=30), [0, 1], seed=n) for n in range(3000)]
 path = Path(sys.argv[1])
 movies = MovieSet.plan(path, shots)
 print("open", flush=True)

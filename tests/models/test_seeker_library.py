@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from skyctl.agents.library import SwitchingLibrary
-from skyctl.agents.outcome import OUTCOMES
 from skyctl.models import seeker_library
 from skyctl.models.seeker_library import (
     FIRST_SEED,
@@ -20,6 +19,7 @@ from skyctl.models.seeker_library import (
     scaled,
     watch,
 )
+from skyctl.process import OUTCOMES
 from skyctl.pulse import Pulse
 from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
 from skyctl.simulators.lattice.film import Film, FilmParameters

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from skyctl.agents.library import Evidence, SwitchBelief
-from skyctl.agents.outcome import NOT_SEEN, OUTCOMES, certain
+from skyctl.agents.outcome import NOT_SEEN, certain
 from skyctl.agents.seeker import PulseMemory
 from skyctl.beamline import simulated_beamline
 from skyctl.devices.guard import Envelope
 from skyctl.plans import classify_shot, switch, write
 from skyctl.plans.modes import Oversight
+from skyctl.process import OUTCOMES
 from skyctl.pulse import Pulse
 from skyctl.rehearsal import guesses, rehearse
 from skyctl.simulators.instrument.spread import DrawnSample

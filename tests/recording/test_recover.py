@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from skyctl.errors import RecordingError
+from skyctl.frame import COUNTS
 from skyctl.recording import layout
 from skyctl.recording.files import Storage
 from skyctl.recording.reader import Recording
@@ -234,6 +235,6 @@ def test_an_older_recording_is_read_and_recovered(recorded, tmp_path):
     old.write_bytes(content[: len(content) - 10])
     assert recover(old).state == "truncated"
     with Recording(tmp_path / "old-recovered.h5") as recording:
-        assert set(layout.COUNTS) <= set(recording.ends.dtype.names)
+        assert set(COUNTS) <= set(recording.ends.dtype.names)
         assert [row["received"] for row in recording.ends][:1] == [25]
         assert not recording.ends["ended_early"].any()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from skyctl.errors import RecordingError
-from skyctl.frame import Counts, Frame, ShotEnd
+from skyctl.frame import COUNTS, Counts, Frame, ShotEnd
 from skyctl.recording import files, layout
 from skyctl.recording.reader import Recording
 from skyctl.recording.writer import FLUSH_FRAMES, Recorder
@@ -125,13 +125,13 @@ def test_columns_stand_beside_the_frames(recorder, make):
 
 
 def test_counts_of_a_shot_are_kept(recorder, make):
-    counts = Counts(*range(1, 1 + len(layout.COUNTS)))
+    counts = Counts(*range(1, 1 + len(COUNTS)))
     recorder.handle(make.start())  # and no frame, so that what was received is not recorded
     recorder.handle(ShotEnd("run", "s", None, counts))
     recorder.close()
     with Recording(recorder.path) as recording:
         (row,) = recording.ends
-    assert asdict(replace(counts, unrecorded=1)) == {name: row[name] for name in layout.COUNTS}
+    assert asdict(replace(counts, unrecorded=1)) == {name: row[name] for name in COUNTS}
     assert row["sent_frames"] == -1
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from skyctl.beamline import simulated_beamline
 from skyctl.errors import StreamError
+from skyctl.frame import COUNTS
 from skyctl.stream.accounting import LatencyHistogram
-from skyctl.stream.metrics import KINDS, HubCollector, MetricsServer, read_accounting
+from skyctl.stream.metrics import HubCollector, MetricsServer, read_accounting
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_counts_are_what_the_hub_counted(publisher, listen, events, shots, serve
     events.ends(2)
     page = serve(HubCollector(hub, {"hub_to_verdict": LatencyHistogram()}))
     counts = read_accounting(page)
-    assert set(KINDS) < set(counts)
+    assert set(COUNTS) < set(counts)
     assert (counts["received"], counts["missing"], counts["shots"]) == (5, 3, 2)
     assert counts["clock_offset_ms"] == 0
     assert 'skyctl_queued_bytes{consumer="test"} 0.0' in page

@@ -10,6 +10,7 @@ import pytest
 from skyctl.agents.baselines import Scripted, grid
 from skyctl.agents.map_grid import Axis
 from skyctl.agents.mapper import BoundaryMapper
+from skyctl.process import letter_of
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.simulators.lattice.movies import simulate
@@ -27,7 +28,6 @@ from skyctl.studies.map_scores import (
 from skyctl.studies.mapper_runs import JUDGED_MAPS, PRIOR_MAPS, SCRIPTS, Job, Run, run_agent
 from skyctl.studies.mappers import mapping_metrics
 from skyctl.studies.mappers_table import NOISES, _spread, mapper_rows
-from skyctl.studies.process_diagram import LETTERS
 from skyctl.studies.truth_maps import CLASSES, DAMPINGS, WIDTHS_PS, TruthMap, truth_shot
 
 HALVES = np.repeat([[0] * 6 + [1] * 6], 10, axis=0)
@@ -299,4 +299,4 @@ def test_cells_inside_areas_come_out_the_same_again(name):
         cell = DAMPINGS[i], WIDTHS_PS[j]
         shot = truth_shot(truth.theta_deg, truth.sample, *cell)
         movie = simulate(shot, precision="f8")
-        assert LETTERS.get(process_label(movie[0], movie[-1]), "M") == CLASSES[labels[i, j]]
+        assert letter_of(process_label(movie[0], movie[-1])) == CLASSES[labels[i, j]]

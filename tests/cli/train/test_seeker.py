@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from skyctl.agents.library import SwitchingLibrary
-from skyctl.agents.outcome import OUTCOMES
 from skyctl.cli import app
 from skyctl.models import seeker_library
 from skyctl.models.seeker_library import MOVIE, LibraryShots
+from skyctl.process import OUTCOMES
 
 
 def invoke(*arguments):
