@@ -95,6 +95,7 @@ def train_torque(
         construction
 
     Adam, as in the paper; its rate rises over the first steps and falls to zero along a cosine.
+    It trains on the device that the network is on.
     Raises ValueError for no states or no steps.
     """
     if not len(spins) or steps < 1:
@@ -107,6 +108,7 @@ def train_torque(
         lambda k: min((k + 1) / warm_up, 0.5 + 0.5 * np.cos(np.pi * k / steps)),
     )
     network.train()
+    device = _device_of(network)
     order = np.empty(0, int)
     for step in range(steps):
         while len(order) < batch:
@@ -119,7 +121,8 @@ def train_torque(
                 turned = np.einsum("ab,nbij->naij", random_rotation(rng), pair)
                 pairs[k] = lattice_symmetry(turned, int(rng.integers(12)))
             states, targets = pairs[:, 0], pairs[:, 1]
-        loss = relative_loss(network(torch.from_numpy(states)), torch.from_numpy(targets))
+        x, true = (torch.from_numpy(array).to(device) for array in (states, targets))
+        loss = relative_loss(network(x), true)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -133,8 +136,13 @@ def train_torque(
 def predict(network: nn.Module, spins: np.ndarray, batch: int = 16) -> np.ndarray:
     """Fields (states, 3, rows, columns) that a network gives for spins of that shape."""
     network.eval()
+    device = _device_of(network)
     parts = [
-        network(torch.from_numpy(np.ascontiguousarray(spins[k : k + batch], np.float32)))
+        network(torch.from_numpy(np.ascontiguousarray(spins[k : k + batch], np.float32)).to(device))
         for k in range(0, len(spins), batch)
     ]
-    return torch.cat(parts).numpy()
+    return torch.cat(parts).cpu().numpy()
+
+
+def _device_of(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device

@@ -1,11 +1,11 @@
 """Benchmark of the film on a CUDA device, beside its memory's floor."""
 
-import statistics
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from skyctl.bench.machine import ROUNDS, median_rate
+from skyctl.bench.machine import median_rate
 from skyctl.pulse import Pulse
 from skyctl.simulators.lattice.engines import make_engine, noise_key
 from skyctl.simulators.lattice.film import (
@@ -16,6 +16,11 @@ from skyctl.simulators.lattice.film import (
     make_span,
 )
 
+CASES = ((100, 1), (100, 2048), (2000, 1))
+"""Sites along a side, and films in a batch: one film, a batch far larger than the cache, and one
+film that is."""
+_COPIES = 10
+
 
 def _cuda() -> Any:
     """numba's module, without its annotations, which are not what it takes."""
@@ -24,10 +29,13 @@ def _cuda() -> Any:
     return cuda
 
 
-def cuda_speed(seconds: float) -> list[dict[str, Any]]:
+def cuda_speed(
+    seconds: float, cases: Sequence[tuple[int, int]] = CASES, span_ps: float = 5.0
+) -> list[dict[str, Any]]:
     """Rates of the Heun step on the CUDA device, beside its memory's floor; [] without a device.
 
-    One film, a batch far larger than the cache, and one film that is: ``seconds`` for each.
+    seconds : for each of the ``cases``; span_ps : that a film moves between two looks at the clock
+
     ``of_memory_floor`` compares the rate with that at which memory could pass the numbers that a
     step reads and writes (``kernels_cuda.PASS_VALUES``), at the speed of a plain copy on the device
     in the same run. It can exceed 1 where films stay in the cache between the passes.
@@ -37,12 +45,12 @@ def cuda_speed(seconds: float) -> list[dict[str, Any]]:
         return []
     from skyctl.simulators.lattice.kernels_cuda import PASS_VALUES
 
-    name = cuda.get_current_device().name
-    copied = memory_floor()
+    name = getattr(cuda.get_current_device(), "name", "numba's simulator")
+    copied = memory_floor(seconds)
     rows = []
     for precision in ("f8", "f4"):
-        for side, batch in ((100, 1), (100, 2048), (2000, 1)):
-            rate = _cuda_rate(precision, side, batch, seconds)
+        for side, batch in cases:
+            rate = _cuda_rate(precision, side, batch, seconds, span_ps)
             moved = PASS_VALUES["heun"] * np.dtype(precision).itemsize
             rows.append(
                 {
@@ -62,27 +70,27 @@ def cuda_speed(seconds: float) -> list[dict[str, Any]]:
     return rows
 
 
-def memory_floor() -> float:
+def memory_floor(seconds: float) -> float:
     """Bytes a second, read and written, of a plain copy of 1 GiB within the CUDA device's memory.
 
-    The median of repeats; a quarter of the free memory where that is less.
+    The median of rounds that share ``seconds``; a quarter of the free memory where that is less.
     """
     cuda = _cuda()
     size = int(min(2**30, cuda.current_context().get_memory_info().free // 4))
     source = cuda.device_array(size, np.uint8)
     target = cuda.device_array(size, np.uint8)
-    rates = []
-    for _ in range(4 * ROUNDS):
-        start, end = cuda.event(), cuda.event()
-        start.record()
-        target.copy_to_device(source)
-        end.record()
-        end.synchronize()
-        rates.append(2 * size / (cuda.event_elapsed_time(start, end) * 1e-3))
-    return statistics.median(rates)
+
+    def once() -> int:
+        for _ in range(_COPIES):
+            target.copy_to_device(source)
+        cuda.synchronize()
+        return _COPIES * 2 * size
+
+    once()
+    return median_rate(once, seconds)
 
 
-def _cuda_rate(precision: str, side: int, batch: int, seconds: float) -> float:
+def _cuda_rate(precision: str, side: int, batch: int, seconds: float, span_ps: float) -> float:
     """Site-steps a second of a batch of films of side × side sites under a pulse."""
     parameters = FilmParameters(rows=side, columns=side)
     engine = make_engine(
@@ -90,7 +98,6 @@ def _cuda_rate(precision: str, side: int, batch: int, seconds: float) -> float:
     )
     spins = bloch_skyrmion(side, side, radius=12)
     engine.write(np.broadcast_to(spins, (batch, *spins.shape)))
-    span_ps = 5.0
     span = make_span(
         parameters,
         Film(parameters).coefficients(),

@@ -187,6 +187,24 @@ def test_augmentation_trains_and_repeats():
         train_torque(PaperNetwork((4, 8)), spins, field, steps=0)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU that torch can use here")
+def test_training_on_a_gpu_goes_as_on_the_cpu():
+    spins = some_spins(4).numpy()
+    field = np.roll(spins, 1, -1)
+    losses, fields = [], []
+    for device in ("cpu", "cuda"):
+        network = small_network().to(device)
+        seen: list[float] = []
+        train_torque(
+            network, spins, field, steps=5, progress=lambda _, loss, seen=seen: seen.append(loss)
+        )
+        losses.append(seen)
+        fields.append(predict(network, spins))
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)  # TensorFloat-32, and it adds up
+    np.testing.assert_allclose(fields[1], fields[0], atol=0.05 * np.abs(fields[0]).max())
+
+
 def test_a_set_goes_on_where_it_was_stopped(tmp_path):
     path = tmp_path / "torque.h5"
 

@@ -58,6 +58,16 @@ def test_it_learns_what_can_be_learned(made_up):
     assert (last.argmax(axis=1) == fresh.labels).mean() > 0.5
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU that torch can use here")
+def test_training_on_a_gpu_goes_as_on_the_cpu(made_up):
+    reports = [
+        train_classifier(made_up(12), replace(QUICK, epochs=1), device=device)[1]
+        for device in ("cpu", "cuda")
+    ]
+    assert reports[1].surprise == pytest.approx(reports[0].surprise, rel=0.1)
+
+
 def test_a_film_that_nothing_begins_with_is_named(made_up):
     movies = made_up(6)
     one = np.array([shot.before[0] != "other" for shot in movies.shots])

@@ -246,7 +246,7 @@ class TestErrors:
             self.engine(0)
 
     def test_too_few_stretches(self):
-        with pytest.raises(ValueError, match="1 stretches for 2 films: give one for each"):
+        with pytest.raises(ValueError, match="1 spans for 2 films: give one for each"):
             self.engine(2).advance([stretch()])
 
     @pytest.mark.parametrize("change", [{"start_ps": 1.0}, {"step_ps": 0.01}, {"steps": 3}])

@@ -19,7 +19,11 @@ from skyctl.simulators.proof.waves import spin_wave_error
 
 
 def by_name(checks):
-    return [pytest.param(check, id=check.name) for check in checks]
+    gpu = {"cuda": [pytest.mark.gpu]}
+    return [
+        pytest.param(check, id=check.name, marks=gpu.get(check.name.split("-")[0], []))
+        for check in checks
+    ]
 
 
 def passes(check):

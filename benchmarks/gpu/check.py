@@ -1,0 +1,253 @@
+"""`make gpu`: every test marked "gpu", and the figures of a GPU beside the CPU, in eight minutes.
+
+Writes one JSON and, beside it, one log. A part that fails or runs out of time leaves the others
+theirs. Ends with status 1 then, and where there is no GPU.
+"""
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from skyctl.bench.machine import machine
+
+ROOT = Path(__file__).parents[2]
+BUDGETS_S = {
+    "tests": 200,
+    "films": 50,
+    "movies": 45,
+    "classifier": 75,
+    "torque_networks": 50,
+    "torque_film": 40,
+}
+_LAST_WORDS_S = 10
+_PACKAGES = (
+    "numpy",
+    "numba",
+    "numba-cuda",
+    "cuda-bindings",
+    "torch",
+    "onnxruntime",
+    "onnxruntime-gpu",
+)
+_PROBE = """
+import numpy as np
+from numba import cuda
+from cuda import pathfinder
+
+@cuda.jit
+def double(x):
+    x[cuda.grid(1)] *= 2
+
+x = cuda.to_device(np.arange(32.0))
+double[1, 32](x)
+assert x.copy_to_host()[31] == 62
+for name in ("nvvm", "nvrtc"):
+    found = pathfinder.load_nvidia_dynamic_lib(name)
+    print(name, found.found_via, found.abs_path)
+"""
+_HOMES = ("/usr/local/cuda", "*/nvidia/cu13", "*/nvidia/cuda_nvcc")
+"""Where NVIDIA's compiler may be: of the system, and among torch's packages."""
+
+
+class Check:
+    """One run of all parts: what is asked for, and what was found so far.
+
+    file : where the JSON goes; trial : next to nothing, on numba's simulator and the CPU
+    """
+
+    def __init__(self, file: Path, trial: bool) -> None:
+        self.file, self.trial = file, trial
+        self.environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        if trial:
+            self.environ["NUMBA_ENABLE_CUDASIM"] = "1"
+        self.found: dict[str, Any] = {"trial": trial, "machine": _machine(), "parts": {}}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.log = file.with_suffix(".log").open("w", buffering=1)
+
+    def say(self, text: str) -> None:
+        """To the terminal and to the log."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+        self.log.write(text + "\n")
+
+    def run(self, command: list[str], budget_s: float) -> tuple[int | None, str]:
+        """Status, None where the time was up, and output of a command.
+
+        It is interrupted then, so that it may say what it has, and killed with all its own.
+        """
+        with tempfile.TemporaryFile("w+") as output:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=self.environ, stdout=output, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+            try:
+                status = process.wait(budget_s)
+            except subprocess.TimeoutExpired:
+                status = None
+                process.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_LAST_WORDS_S)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            output.seek(0)
+            text = output.read()
+        self.log.write(f"\n$ {' '.join(command)}\n{text}\n")
+        return status, text
+
+    def find_cuda(self) -> bool:
+        """Whether numba's kernels run, and where NVIDIA's compiler had to be pointed out to it."""
+        tried = []
+        for home in (None, *_homes()):
+            if home:
+                self.environ["CUDA_HOME"] = home
+            status, text = self.run([sys.executable, "-c", _PROBE], 60)
+            said = text.strip().splitlines()
+            tried.append({"CUDA_HOME": home, "works": status == 0, "said": said[-2:]})
+            if status == 0:
+                break
+        else:
+            self.environ.pop("CUDA_HOME", None)
+        self.found["cuda"] = tried
+        return tried[-1]["works"]
+
+    def torch_works(self) -> bool:
+        """Whether torch has a GPU."""
+        code = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+        return self.run([sys.executable, "-c", code], 60)[0] == 0
+
+    def part(self, name: str) -> bool:
+        """Run one part and keep what it found. Whether it went well."""
+        start = time.perf_counter()
+        do = self.tests if name == "tests" else self.measured
+        try:
+            found = do(name, BUDGETS_S[name])
+        except Exception:  # noqa: BLE001 - the other parts are still to come
+            found = {"status": "failed", "error": traceback.format_exc()}
+        found["seconds"] = round(time.perf_counter() - start, 1)
+        self.found["parts"][name] = found
+        self.file.write_text(json.dumps(self.found, indent=2, ensure_ascii=False) + "\n")
+        self.say(f"{name}: {found['status']} after {found['seconds']} s")
+        for goal in found.get("figures", {}).get("goals", []):
+            met = "met" if goal["met"] else "NOT met"
+            self.say(f"  {goal['what']}: {goal['measured']:.3g}, wanted {goal['wanted']:g}: {met}")
+        if "error" in found:
+            self.say(found["error"])
+        return found["status"] == "passed"
+
+    def measured(self, name: str, budget_s: float) -> dict[str, Any]:
+        """What a part of ``skyctl.bench.gpu`` found."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "found.json"
+            command = [sys.executable, "-m", "skyctl.bench.gpu", name, str(file)]
+            status, text = self.run([*command, *["--trial"] * self.trial], budget_s)
+            if status == 0:
+                return {"status": "passed", "figures": json.loads(file.read_text())}
+        failed = "failed" if status is not None else f"out of time ({budget_s} s)"
+        return {"status": failed, "error": text[-4000:]}
+
+    def tests(self, _: str, budget_s: float) -> dict[str, Any]:
+        """What the tests marked "gpu" came to, every file in a process of its own."""
+        files = [
+            path for path in (ROOT / "tests").rglob("test_*.py") if "mark.gpu" in path.read_text()
+        ]
+        if self.trial:
+            files = [path for path in files if path.name == "test_kernels_cuda.py"]
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(files)) as pool:
+            reports = [Path(folder) / f"{number}.xml" for number in range(len(files))]
+            results = list(
+                pool.map(lambda both: self._tests_of(*both, budget_s), zip(files, reports))
+            )
+        rows = {str(f.relative_to(ROOT)): row for f, row in zip(files, results, strict=True)}
+        bad = [name for name, row in rows.items() if row["failed"] or row["status"]]
+        passed = sum(row["passed"] for row in rows.values())
+        found: dict[str, Any] = {"status": "failed" if bad or not passed else "passed"}
+        found["figures"] = {"passed": passed, "files": rows}
+        if found["status"] == "failed":
+            found["error"] = "failed: " + (", ".join(bad) or "nothing was tested")
+        return found
+
+    def _tests_of(self, file: Path, report: Path, budget_s: float) -> dict[str, Any]:
+        """Of one file: pytest's status, and the tests that passed, failed and were skipped."""
+        some = ["-k", "noise_is_the_cpus or taken"] if self.trial else []
+        status, _ = self.run(
+            [
+                *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-m", "gpu"),
+                *("-W", "default", f"--junitxml={report}", *some, str(file)),
+            ],
+            budget_s,
+        )
+        row: dict[str, Any] = {"status": status, "passed": 0, "failed": {}, "skipped": {}}
+        cases = ElementTree.parse(report).iter("testcase") if report.exists() else ()
+        for case in cases:
+            name = f"{case.get('classname')}::{case.get('name')}"
+            kinds = {child.tag: child.get("message", "") for child in case}
+            if "failure" in kinds or "error" in kinds:
+                row["failed"][name] = kinds.get("failure", kinds.get("error"))
+            elif "skipped" in kinds:
+                row["skipped"][name] = kinds["skipped"]
+            else:
+                row["passed"] += 1
+        return row
+
+
+def _machine() -> dict[str, Any]:
+    """Processor, GPU, driver and versions."""
+    asked = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        gpu = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        gpu = ""
+    versions = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {**machine(), "gpu": gpu or "none", "versions": versions}
+
+
+def _homes() -> list[str]:
+    """Folders that NVIDIA's compiler may be in, and exist."""
+    system = [Path(home) for home in _HOMES if not home.startswith("*")]
+    packages = [
+        Path(path, *home.split("/")[1:])
+        for home in _HOMES
+        if home.startswith("*")
+        for path in sys.path
+        if path.endswith("-packages")
+    ]
+    return [str(home) for home in (*system, *packages) if home.is_dir()]
+
+
+def main() -> int:
+    """Run the parts. Status 0 where all went well."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    out = Path(os.environ.get("OUT", ROOT / "benchmarks"))
+    arguments.add_argument("--json", type=Path, default=out / "gpu.json", help="where to write")
+    arguments.add_argument("--trial", action="store_true", help="try this script without a GPU")
+    arguments.add_argument("--only", action="append", choices=BUDGETS_S, help="repeatable")
+    given = arguments.parse_args()
+    check = Check(given.json, given.trial)
+    if not given.trial and not check.find_cuda():
+        reason = check.found["cuda"][0]["said"][-1:]
+        if not check.torch_works():
+            check.say(f"no NVIDIA GPU that numba can use: {' '.join(reason)}")
+            return 1
+        check.say(f"numba can use no GPU, torch can: {' '.join(reason)}")
+    check.say(json.dumps(check.found["machine"], ensure_ascii=False))
+    return int(not all([check.part(name) for name in given.only or BUDGETS_S]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
