@@ -87,12 +87,10 @@ def _filmed(
 
     with contextlib.closing(simulate_batch(shots, look, device=device)) as done:
         for (movie, label), sample, pulse in zip(done, samples, pulses, strict=True):
-            yield (
-                movie,
-                {
-                    "film": sample.parameters.as_dict(),
-                    "field_calibration": sample.field_calibration,
-                    "pulse": pulse.model_dump(),
-                    "label": label,
-                },
-            )
+            facts = {
+                "film": sample.parameters.as_dict(),
+                "field_calibration": sample.field_calibration,
+                "pulse": pulse.model_dump(),
+                "label": label,
+            }
+            yield movie, facts
