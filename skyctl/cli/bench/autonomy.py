@@ -27,6 +27,7 @@ class _Part(StrEnum):  # Typer has no lists of Literal
     seeking = "seeking"
     mapping = "mapping"
 
+
 Parts = Annotated[
     list[_Part] | None,
     typer.Argument(help="What to measure; left out: all."),
