@@ -98,18 +98,12 @@ def _calibration(rules: Rules, card: ModelCard, results: dict[str, Any]) -> str:
     """When it names a class, ends a movie, or takes one for foreign."""
     test = results["test"]
     early = test["early"]
-    rule = (
-        f"One transition with a probability of {rules.early:.4f} or more in {rules.steady} frames "
-        "in a row, of the class that is named, ends the movie from the pulse's peak on"
-        if rules.early is not None
-        else "No verdict ends a movie"
-    )
     return f"""\
 **Calibrated** on narrow lives. Temperature {results["temperature"]:.2f}; expected calibration error
 on the test movies {test["calibration_error"]:.3f}. A class is named where it is alone in the
 conformal set (class-conditional coverage {rules.coverage:.0%}). Otherwise the network abstains.
 
-**Early.** {rule}: at {rules.confidence:.0%} confidence no more than {rules.early_wrong:.1%} of all
+**Early.** {_early_rule(rules)}: at {rules.confidence:.0%} confidence no more than {rules.early_wrong:.1%} of all
 movies are ended so with a wrong verdict. On the test movies: {early["stopped"]:.1%} ended,
 {early["wrong_of_stopped"]:.2%} of them wrong, {early["read"]:.0%} of frames after the peak read.
 
@@ -119,6 +113,15 @@ may be).
 
 **Novelty.** {test["novel"]:.1%} of the test movies are taken for foreign (limit: 1 % of the
 calibration movies). A foreign movie is never named."""
+
+
+def _early_rule(rules: Rules) -> str:
+    if rules.early is None:
+        return "No verdict ends a movie"
+    return (
+        f"One transition with a probability of {rules.early:.4f} or more in {rules.steady} frames "
+        "in a row, of the class that is named, ends the movie from the pulse's peak on"
+    )
 
 
 def _limits(valid: Validity) -> str:

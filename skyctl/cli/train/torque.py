@@ -1,8 +1,9 @@
 """`skyctl train torque`: a torque network for the itinerant magnet."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -16,6 +17,9 @@ from skyctl.cli.common import (
     progress_bar,
     write_json,
 )
+
+if TYPE_CHECKING:
+    from skyctl.models.torque_training import TorqueScore
 
 Network = Annotated[
     Literal["equivariant", "paper"],
@@ -70,9 +74,13 @@ def train_torque(
         _, facts = make_torque_network(
             recipe, target, data, scheduler=scheduler, progress=a_bar_each(bars)
         )
-    table = Table("held-out states", "angle < 10°", "> 30°", "error / mean field")
-    for name, s in facts.scores.items():
-        table.add_row(name, f"{s.within_10_deg:.1%}", f"{s.beyond_30_deg:.2%}", f"{s.error:.3f}")
-    console.print(table)
+    console.print(_table(facts.scores))
     console.print(f"wrote {target} and {target.with_suffix('.md')}")
     write_json(json_file, {name: asdict(s) for name, s in facts.scores.items()})
+
+
+def _table(scores: Mapping[str, "TorqueScore"]) -> Table:
+    table = Table("held-out states", "angle < 10°", "> 30°", "error / mean field")
+    for name, s in scores.items():
+        table.add_row(name, f"{s.within_10_deg:.1%}", f"{s.beyond_30_deg:.2%}", f"{s.error:.3f}")
+    return table
