@@ -97,13 +97,13 @@ All lives, broad ones too:
 def _calibration(rules: Rules, card: ModelCard, results: dict[str, Any]) -> str:
     """When it names a class, ends a movie, or takes one for foreign."""
     test = results["test"]
-    early = test["early"]
+    early, rule = test["early"], _early_rule(rules)
     return f"""\
 **Calibrated** on narrow lives. Temperature {results["temperature"]:.2f}; expected calibration error
 on the test movies {test["calibration_error"]:.3f}. A class is named where it is alone in the
 conformal set (class-conditional coverage {rules.coverage:.0%}). Otherwise the network abstains.
 
-**Early.** {_early_rule(rules)}: at {rules.confidence:.0%} confidence no more than {rules.early_wrong:.1%} of all
+**Early.** {rule}: at {rules.confidence:.0%} confidence no more than {rules.early_wrong:.1%} of all
 movies are ended so with a wrong verdict. On the test movies: {early["stopped"]:.1%} ended,
 {early["wrong_of_stopped"]:.2%} of them wrong, {early["read"]:.0%} of frames after the peak read.
 
