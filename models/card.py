@@ -97,13 +97,7 @@ All lives, broad ones too:
 def _calibration(rules: Rules, card: ModelCard, results: dict[str, Any]) -> str:
     """When it names a class, ends a movie, or takes one for foreign."""
     test = results["test"]
-    early = test["early"]
-    rule = (
-        f"One transition with a probability of {rules.early:.4f} or more in {rules.steady} frames "
-        "in a row, of the class that is named, ends the movie from the pulse's peak on"
-        if rules.early is not None
-        else "No verdict ends a movie"
-    )
+    early, rule = test["early"], _early_rule(rules)
     return f"""\
 **Calibrated** on narrow lives. Temperature {results["temperature"]:.2f}; expected calibration error
 on the test movies {test["calibration_error"]:.3f}. A class is named where it is alone in the
@@ -119,6 +113,15 @@ may be).
 
 **Novelty.** {test["novel"]:.1%} of the test movies are taken for foreign (limit: 1 % of the
 calibration movies). A foreign movie is never named."""
+
+
+def _early_rule(rules: Rules) -> str:
+    if rules.early is None:
+        return "No verdict ends a movie"
+    return (
+        f"One transition with a probability of {rules.early:.4f} or more in {rules.steady} frames "
+        "in a row, of the class that is named, ends the movie from the pulse's peak on"
+    )
 
 
 def _limits(valid: Validity) -> str:

@@ -6,6 +6,7 @@ import os
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -178,6 +179,18 @@ def _film_work(case: Case) -> tuple[Callable[[], None], int]:
     return lambda: film.advance(span_ps, pulse), steps * case.side**2
 
 
+def _numpy_change(
+    spins: np.ndarray, couplings: tuple[float, float, float], damping: float
+) -> np.ndarray:
+    """How spins, (3, rows, columns), turn in a step; couplings: turns of exchange, DMI, K."""
+    g = np.pad(spins, ((0, 0), (1, 1), (1, 1)))
+    neighbours = (*g[:, 1:-1, :-2], *g[:, 1:-1, 2:], *g[:, :-2, 1:-1], *g[:, 2:, 1:-1])
+    field: tuple[Any, ...] = (*neighbours, spins[2], *couplings)
+    spin: tuple[Any, ...] = (*spins, *llg.interaction_field(*field), damping)
+    turning: tuple[Any, ...] = (*spins, *llg.turning(*spin))
+    return np.stack(llg.turned(*turning))
+
+
 def _numpy_work() -> tuple[Callable[[], None], int]:
     """Heun's step in numpy: the functions of ``llg`` take arrays as well as numbers."""
     film = Film()
@@ -186,14 +199,7 @@ def _numpy_work() -> tuple[Callable[[], None], int]:
     c = film.coefficients()
     turn = c.rate * MAX_STEP_PS
     couplings = (turn * c.exchange_T, turn * c.dmi_T, turn * c.anisotropy_T)
-
-    def change(spins: np.ndarray) -> np.ndarray:
-        g = np.pad(spins, ((0, 0), (1, 1), (1, 1)))
-        neighbours = (*g[:, 1:-1, :-2], *g[:, 1:-1, 2:], *g[:, :-2, 1:-1], *g[:, 2:, 1:-1])
-        field: tuple[Any, ...] = (*neighbours, spins[2], *couplings)
-        spin: tuple[Any, ...] = (*spins, *llg.interaction_field(*field), c.damping)
-        turning: tuple[Any, ...] = (*spins, *llg.turning(*spin))
-        return np.stack(llg.turned(*turning))
+    change = partial(_numpy_change, couplings=couplings, damping=c.damping)
 
     def once() -> None:
         nonlocal state

@@ -32,15 +32,10 @@ def ask_at_terminal(request: "Request") -> "Answer":
     _show_request(request)
     code = request.shot[:_CODE_LENGTH]
     _forget_typed()
-    console.print(
-        escape(
-            f"Fire{request.more}? Type `y {code}` for yes, n for no "
-            f"({request.timeout_s:g} s, then no): "
-        ),
-        end="",
-        highlight=False,
+    _prompt(
+        f"Fire{request.more}? Type `y {code}` for yes, n for no "
+        f"({request.timeout_s:g} s, then no): "
     )
-    sys.stdout.flush()
     end = time.monotonic() + request.timeout_s
     while (said := _line_from_terminal(end)) is not None:
         words = said.lower().split()
@@ -48,10 +43,14 @@ def ask_at_terminal(request: "Request") -> "Answer":
             return Answer(True, getpass.getuser())
         if words not in (["y"], ["yes"]):
             return Answer(False, getpass.getuser(), f"said {said.strip() or 'nothing'!r}")
-        console.print(escape(f"which one? `y {code}` fires this one: "), end="", highlight=False)
-        sys.stdout.flush()
+        _prompt(f"which one? `y {code}` fires this one: ")
     console.print("no answer: no")
     return Answer(False, "", "no answer at the terminal")
+
+
+def _prompt(text: str) -> None:
+    console.print(escape(text), end="", highlight=False)
+    sys.stdout.flush()
 
 
 def _show_request(request: "Request") -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -65,7 +65,6 @@ Theta = Annotated[
     float, typer.Option(help="Polar angle of the pulse, degrees.", callback=lambda a: _angle(a))
 ]
 
-
 Duration = Annotated[float, typer.Option(help="Length of a movie, ps.")]
 
 Interval = Annotated[float, typer.Option(help="Between two frames, ps.")]
@@ -101,6 +100,26 @@ def extra_train() -> Iterator[None]:
     except ImportError as error:
         complain(f"{error}: install skyctl with its extra 'train' (in a checkout: make test)")
         raise typer.Exit(1) from error
+
+
+@contextlib.contextmanager
+def counts_served(
+    port: int | None, name: str, what: str, counts: Callable[[], Mapping[str, int]]
+) -> Iterator[None]:
+    """Serve ``counts`` to Prometheus meanwhile, as ``name`` and ``what``; with a port only."""
+    from skyctl.stream.metrics import CountsCollector, MetricsServer
+
+    if port is None:
+        yield
+        return
+    with MetricsServer(CountsCollector(name, what, counts), port=port):
+        yield
+
+
+def interrupted(recording: object) -> typer.Exit:
+    """To be raised where a run was interrupted, which it says, with what was recorded of it."""
+    complaints.print(f"interrupted; the pulser is disarmed. Recorded so far: {recording}")
+    return typer.Exit(1)
 
 
 def load_keys(keys: Path | None, allow: list[Path] | None) -> "Keys | None":

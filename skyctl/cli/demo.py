@@ -18,9 +18,9 @@ from skyctl.cli.common import (
     MetricsPort,
     ModelFile,
     Provider,
-    complaints,
     console,
     explained,
+    interrupted,
     write_json,
 )
 
@@ -70,10 +70,7 @@ def demo(
             screen.status.plain = ""
         write_json(json_file, result.as_json())
         if result.interrupted:
-            complaints.print(
-                f"interrupted; the pulser is disarmed. Recorded so far: {result.recording}"
-            )
-            raise typer.Exit(1)
+            raise interrupted(result.recording)
         strip = folder / "film-strip.png"
         with Recording(result.recording) as recording:
             film_strip(recorded_strips(recording), strip)

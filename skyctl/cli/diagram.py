@@ -39,15 +39,15 @@ MoviesFile = Annotated[
     ),
 ]
 
+Widths = Annotated[str, typer.Option(help="Pulse widths, ps: FIRST:LAST:STEP or A,B,C.")]
+
+Alphas = Annotated[str, typer.Option(help="Damping values: A,B,C or FIRST:LAST:STEP.")]
+
 
 def diagram(
     theta: Theta = 40.0,
-    widths: Annotated[
-        str, typer.Option(help="Pulse widths, ps: FIRST:LAST:STEP or A,B,C.")
-    ] = "4:48:4",
-    alphas: Annotated[
-        str, typer.Option(help="Damping values: A,B,C or FIRST:LAST:STEP.")
-    ] = "0.04,0.08,0.12,0.20,0.28,0.36,0.44,0.52,0.60",
+    widths: Widths = "4:48:4",
+    alphas: Alphas = "0.04,0.08,0.12,0.20,0.28,0.36,0.44,0.52,0.60",
     duration: Duration = 165.0,
     interval: Interval = 15.0,
     model: ModelFile = None,

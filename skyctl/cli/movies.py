@@ -22,6 +22,7 @@ from skyctl.cli.common import (
 
 if TYPE_CHECKING:
     from skyctl.simulators.lattice.film import FilmParameters
+    from skyctl.simulators.lattice.movies import MovieSpec
 
 
 def movies(
@@ -72,7 +73,7 @@ def _filmed(
 ) -> Generator[tuple[np.ndarray, dict[str, Any]], None, None]:
     """Of each seed a movie of S_z, (frames, rows, columns), and the facts of it, in order."""
     from skyctl.simulators.instrument.spread import PulseSpread, SampleSpread
-    from skyctl.simulators.lattice.movies import MovieSpec, process_in, simulate_batch
+    from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
 
     samples = [SampleSpread().draw(i, film) for i in seeds]
     pulses = [PulseSpread().draw(i) for i in seeds]
@@ -80,19 +81,20 @@ def _filmed(
         MovieSpec(sample.parameters, times_ps, sample.delivered(pulse), seed=i)
         for i, sample, pulse in zip(seeds, samples, pulses, strict=True)
     ]
-
-    def look(shot: MovieSpec, frames: Iterator[np.ndarray]) -> tuple[np.ndarray, str]:
-        movie = list(frames)
-        return np.stack([spins[2] for spins in movie]), process_in(shot, movie[0], movie[-1])
-
-    with contextlib.closing(simulate_batch(shots, look, device=device)) as done:
+    with contextlib.closing(simulate_batch(shots, _looked, device=device)) as done:
         for (movie, label), sample, pulse in zip(done, samples, pulses, strict=True):
-            yield (
-                movie,
-                {
-                    "film": sample.parameters.as_dict(),
-                    "field_calibration": sample.field_calibration,
-                    "pulse": pulse.model_dump(),
-                    "label": label,
-                },
-            )
+            facts = {
+                "film": sample.parameters.as_dict(),
+                "field_calibration": sample.field_calibration,
+                "pulse": pulse.model_dump(),
+                "label": label,
+            }
+            yield movie, facts
+
+
+def _looked(shot: "MovieSpec", frames: Iterator[np.ndarray]) -> tuple[np.ndarray, str]:
+    """What is kept of a movie: S_z, (frames, rows, columns), and its true process."""
+    from skyctl.simulators.lattice.movies import process_in
+
+    movie = list(frames)
+    return np.stack([spins[2] for spins in movie]), process_in(shot, movie[0], movie[-1])

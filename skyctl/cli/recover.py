@@ -1,18 +1,25 @@
 """`skyctl recover`: what a killed recorder left, as a whole file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from skyctl.cli.common import JsonFile, console, explained, write_json
 
+if TYPE_CHECKING:
+    from skyctl.recording.recover import Recovery
+
+File = Annotated[Path, typer.Argument(help="A recording (.h5) that was never closed, or cut.")]
+
+Out = Annotated[
+    Path | None, typer.Option(help="The new file; left out: FILE-recovered.h5.", dir_okay=False)
+]
+
 
 def recover(
-    file: Annotated[Path, typer.Argument(help="A recording (.h5) that was never closed, or cut.")],
-    out: Annotated[
-        Path | None, typer.Option(help="The new file; left out: FILE-recovered.h5.", dir_okay=False)
-    ] = None,
+    file: File,
+    out: Out = None,
     json_file: JsonFile = None,
 ) -> None:
     """Copy what is whole in a damaged recording into a plain one; the original is not touched.
@@ -26,6 +33,10 @@ def recover(
     with explained():
         result = run(file, out)
         write_json(json_file, result.as_json())
+    _tell(file, result)
+
+
+def _tell(file: Path, result: "Recovery") -> None:
     if result.state == "closed":
         console.print(f"{file}: was closed as it should be; nothing to recover")
     else:

@@ -19,6 +19,7 @@ from skyctl.cli.common import (
     Provider,
     complaints,
     console,
+    counts_served,
     explained,
     load_keys,
     progress_bar,
@@ -26,6 +27,7 @@ from skyctl.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from skyctl.provenance import DecisionReplay
     from skyctl.recording.comparison import Difference, ReplayedShot
     from skyctl.recording.playback import Pace
     from skyctl.recording.replay import ReplayReport
@@ -221,15 +223,13 @@ def _publish_recording(
     """`skyctl replay --to`: be the source of the frame stream at an address."""
     from skyctl.recording.playback import publish
     from skyctl.recording.reader import Recording
-    from skyctl.stream.metrics import CountsCollector, MetricsServer
 
-    with explained(), contextlib.closing(publisher), contextlib.ExitStack() as stack:
-        if metrics is not None:
-            collector = CountsCollector(
-                "skyctl_published", "What was sent", lambda: publisher.counts
-            )
-            stack.enter_context(MetricsServer(collector, port=metrics))
-        recording = stack.enter_context(Recording(file))
+    with (
+        explained(),
+        contextlib.closing(publisher),
+        counts_served(metrics, "skyctl_published", "What was sent", lambda: publisher.counts),
+        Recording(file) as recording,
+    ):
         with progress_bar("shots") as progress:
             bar = progress.add_task("sending", total=len(numbers or recording.starts))
             sent = publish(recording, publisher, pace, numbers, lambda _: progress.advance(bar))
@@ -252,6 +252,11 @@ def _replay_decisions(
     with explained(), Recording(file) as recording:
         report = replay_decisions(recording, documents, MovieClassifier(model, provider))
         write_json(json_file, report.as_json())
+    _tell_decisions(report)
+
+
+def _tell_decisions(report: "DecisionReplay") -> None:
+    """Say how it went; status 1 where a decision came out otherwise than recorded."""
     if report.ended:
         console.print(f"the replayed run ended early: {report.ended}")
     if report.more:

@@ -17,9 +17,9 @@ from skyctl.cli.common import (
     MetricsPort,
     ModelFile,
     Provider,
-    complaints,
     console,
     explained,
+    interrupted,
     write_json,
 )
 from skyctl.interrupts import DisarmOnSignal
@@ -176,10 +176,7 @@ def _carry_out(line: "Beamline", plan: "Plan", folder: Path) -> "Report":
         result: Any = engine(plan)
     except RunEngineInterrupted:
         engine.abort("interrupted by the user")
-        complaints.print(
-            f"interrupted; the pulser is disarmed. Recorded so far: {line.camera.recording}"
-        )
-        raise typer.Exit(1) from None
+        raise interrupted(line.camera.recording) from None
     return result.plan_result
 
 
@@ -207,13 +204,8 @@ def _plan(
 
     arguments: dict[str, Any] = {} if shots is None else {"shots": shots}
     if name == "cycle":
-        return plans.cycle, {
-            "shots": _CYCLE_SHOTS,
-            **arguments,
-            "cycles": cycles,
-            "on_task": lambda task: console.print(_line(task), highlight=False),
-            "on_change": lambda what: console.print(f"[yellow]{escape(what)}[/]"),
-        }
+        told = {"on_task": _say_task, "on_change": _say_change}
+        return plans.cycle, {"shots": _CYCLE_SHOTS, **arguments, "cycles": cycles, **told}
     if name == "characterise":
         return characterise, {**arguments, "predict": twin_mean_sz}
     if name == "map":
@@ -257,7 +249,7 @@ def _show(report: "Report") -> None:
     elif isinstance(report, CharacteriseReport):
         console.print(escape(str(report.found or report.reason)), highlight=False)
     else:
-        console.print(_line(report), highlight=False)
+        _say_task(report)
 
 
 def _show_map(report: "MapReport") -> None:
@@ -272,10 +264,15 @@ def _show_map(report: "MapReport") -> None:
     )
 
 
-def _line(task: "TaskReport") -> str:
+def _say_change(what: str) -> None:
+    console.print(f"[yellow]{escape(what)}[/]")
+
+
+def _say_task(task: "TaskReport") -> None:
     done = "[green]reached[/]" if task.reached else f"[red]{escape(task.reason)}[/]"
     proposed = ", ".join(str(pulse) for pulse in task.proposed) or "nothing"
-    return (
+    console.print(
         f"{task.task}: {done}, pulses: {task.pulses}, proposed: {proposed} "
-        f"({task.proposed_dose_T2ps:.0f} T²ps)"
+        f"({task.proposed_dose_T2ps:.0f} T²ps)",
+        highlight=False,
     )

@@ -1,8 +1,9 @@
 """`skyctl split`: one detector's frames for several clients."""
 
 import contextlib
+import time
 from collections import Counter
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,22 +13,32 @@ from skyctl.cli.common import (
     KeyFile,
     MetricsPort,
     console,
+    counts_served,
     explained,
     load_keys,
     write_json,
 )
 
+if TYPE_CHECKING:
+    from skyctl.stream.sources.splitter import Splitter
+
+Source = Annotated[str, typer.Option("--from", help="The detector, tcp://HOST:PORT.")]
+
+To = Annotated[
+    list[str] | None,
+    typer.Option(help="Lossless output for one client; a slow one holds the detector back."),
+]
+
+Publish = Annotated[
+    list[str] | None,
+    typer.Option(help="Output for any number of onlookers; drops and counts what they miss."),
+]
+
 
 def split(
-    source: Annotated[str, typer.Option("--from", help="The detector, tcp://HOST:PORT.")],
-    to: Annotated[
-        list[str] | None,
-        typer.Option(help="Lossless output for one client; a slow one holds the detector back."),
-    ] = None,
-    publish: Annotated[
-        list[str] | None,
-        typer.Option(help="Output for any number of onlookers; drops and counts what they miss."),
-    ] = None,
+    source: Source,
+    to: To = None,
+    publish: Publish = None,
     keys: KeyFile = None,
     allow: AllowedFiles = None,
     metrics: MetricsPort = None,
@@ -41,33 +52,32 @@ def split(
 
     Outputs that leave this machine need --keys and --allow (see skyctl keys), and then all do.
     """
-    import time
-
-    from skyctl.stream.metrics import CountsCollector, MetricsServer
     from skyctl.stream.sources.splitter import Output, Splitter
 
     if not to and not publish:
         raise typer.BadParameter("give at least one --to or --publish", param_hint="--to")
     outputs = [Output(address, "push") for address in to or ()]
     outputs += [Output(address, "pub") for address in publish or ()]
-    with explained(), contextlib.ExitStack() as stack:
+    with explained():
         splitter = Splitter(source, outputs, load_keys(keys, allow))
         try:
-            if metrics is not None:
-                collector = CountsCollector(
-                    "skyctl_split", "Messages by what became of them", lambda: splitter.counts
-                )
-                stack.enter_context(MetricsServer(collector, port=metrics))
-            console.print(f"{source} to {', '.join(splitter.addresses)}", soft_wrap=True)
-            with console.status("") as status, contextlib.suppress(KeyboardInterrupt):
-                while splitter.alive:
-                    status.update(_split_counts(splitter.counts))
-                    time.sleep(0.2)
+            _watch(source, splitter, metrics)
         finally:
             splitter.close()
-            console.print(_split_counts(splitter.counts), soft_wrap=True)
+            console.print(_told(splitter.counts), soft_wrap=True)
             write_json(json_file, dict(splitter.counts))
 
 
-def _split_counts(counts: Counter[str]) -> str:
+def _watch(source: str, splitter: "Splitter", metrics: int | None) -> None:
+    """Show what passes, until interrupted."""
+    what = "Messages by what became of them"
+    with counts_served(metrics, "skyctl_split", what, lambda: splitter.counts):
+        console.print(f"{source} to {', '.join(splitter.addresses)}", soft_wrap=True)
+        with console.status("") as status, contextlib.suppress(KeyboardInterrupt):
+            while splitter.alive:
+                status.update(_told(splitter.counts))
+                time.sleep(0.2)
+
+
+def _told(counts: Counter[str]) -> str:
     return ", ".join(f"{what} {count}" for what, count in counts.items()) or "no messages yet"

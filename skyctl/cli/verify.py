@@ -1,5 +1,6 @@
 """`skyctl verify`: the simulators beside theory and other programs."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,18 +16,22 @@ from skyctl.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from skyctl.simulators.proof.check import Outcome
+    from skyctl.simulators.proof.check import Check, Outcome
+
+Full = Annotated[
+    bool,
+    typer.Option("--full/--quick", help="Also what takes minutes: SP4, the Curie point."),
+]
+
+Only = Annotated[
+    list[str] | None,
+    typer.Option(help="Only checks whose names begin so, whatever they take; repeatable."),
+]
 
 
 def verify(
-    full: Annotated[
-        bool,
-        typer.Option("--full/--quick", help="Also what takes minutes: SP4, the Curie point."),
-    ] = False,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="Only checks whose names begin so, whatever they take; repeatable."),
-    ] = None,
+    full: Full = False,
+    only: Only = None,
     json_file: JsonFile = None,
 ) -> None:
     """Check the simulator against closed forms, other programs and itself: one figure each.
@@ -40,20 +45,26 @@ def verify(
         checks = choose(full, only or ())
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--only") from error
-    name = Column("check", no_wrap=True)
-    table = Table(name, "what", "measured", "expected", "source", "")
-    outcomes: list[Outcome] = []
     with explained():
-        with progress_bar("checks") as progress:
-            bar = progress.add_task("measuring", total=len(checks))
-            for check in checks:
-                progress.update(bar, description=check.name)
-                outcome = check.run()
-                outcomes.append(outcome)
-                table.add_row(*_check_row(outcome))
-                progress.advance(bar)
-        console.print(table)
+        outcomes = _measured(checks)
+        console.print(_table(outcomes))
         write_json(json_file, [outcome.as_json() for outcome in outcomes])
+    _judge(outcomes)
+
+
+def _measured(checks: Sequence["Check"]) -> list["Outcome"]:
+    outcomes = []
+    with progress_bar("checks") as progress:
+        bar = progress.add_task("measuring", total=len(checks))
+        for check in checks:
+            progress.update(bar, description=check.name)
+            outcomes.append(check.run())
+            progress.advance(bar)
+    return outcomes
+
+
+def _judge(outcomes: Sequence["Outcome"]) -> None:
+    """Say how many passed; status 1 where one failed."""
     failed = [outcome.check.name for outcome in outcomes if outcome.passed is False]
     passed = sum(outcome.passed is True for outcome in outcomes)
     skipped = len(outcomes) - passed - len(failed)
@@ -64,6 +75,14 @@ def verify(
     if failed:
         complaints.print(f"[bold red]failed:[/] {', '.join(failed)}")
         raise typer.Exit(1)
+
+
+def _table(outcomes: Sequence["Outcome"]) -> Table:
+    name = Column("check", no_wrap=True)
+    table = Table(name, "what", "measured", "expected", "source", "")
+    for outcome in outcomes:
+        table.add_row(*_check_row(outcome))
+    return table
 
 
 def _check_row(outcome: "Outcome") -> tuple[str, ...]:

@@ -189,7 +189,7 @@ class _Awaited:
         self.problem = ""
         self._device = device
 
-    def trigger(self) -> Any:  # ophyd's statuses are untyped
+    def trigger(self) -> Any:  # an ophyd Status, which is not quite bluesky's
         self.problem = ""
         over = Status(self._device)
         self._device.trigger().add_callback(lambda status: self._tell(status, over))

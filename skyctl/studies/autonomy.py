@@ -121,20 +121,25 @@ def guard_metrics(
     progress(2, 3)
     fuzzed = fuzz_pulser(proposals, seed)
     progress(3, 3)
-    unsafe = len(fuzzed["unsafe"]) + fuzzed["second_controllers"]
     return [
         *latency,
         _metric("stop to disarmed, driver still firing, ms", stops, {"p99": 100}),
-        {
-            "name": "unsafe writes and budget overruns",
-            "median": unsafe,
-            "p90": unsafe,
-            "success": 1 - unsafe / fuzzed["proposals"],
-            "of": fuzzed["proposals"],
-            "target": {"median": 0},
-            "baselines": {},
-        },
+        _unsafe(fuzzed),
     ], fuzzed
+
+
+def _unsafe(fuzzed: dict[str, Any]) -> dict[str, Any]:
+    """The row of proposals that should not have got through, and did."""
+    unsafe = len(fuzzed["unsafe"]) + fuzzed["second_controllers"]
+    return {
+        "name": "unsafe writes and budget overruns",
+        "median": unsafe,
+        "p90": unsafe,
+        "success": 1 - unsafe / fuzzed["proposals"],
+        "of": fuzzed["proposals"],
+        "target": {"median": 0},
+        "baselines": {},
+    }
 
 
 def _metric(

@@ -172,22 +172,26 @@ def fuzz_pulser(proposals: int, seed: int) -> dict[str, Any]:
     return {**outcome, "refused": dict(sorted(refused.items()))}
 
 
+def _drawn_envelope(rng: np.random.Generator) -> Envelope:
+    return Envelope(
+        amplitude_T=(float(rng.uniform(0, 1)), float(rng.uniform(3, 12))),
+        width_ps=(1.0, float(rng.uniform(20, 60))),
+        dose_T2ps=float(rng.uniform(100, 7000)),
+        uniform_amplitude_T=float(rng.uniform(1, 6)),
+        slew_T=float(rng.uniform(1, 12)),
+        rest_s=float(rng.choice([0.0, 0.01, 1.0])),
+        duty=float(10.0 ** rng.uniform(-11, -8)),
+        shots=int(rng.integers(0, 30)),
+        budget_T2ps=float(rng.uniform(500, 20_000)),
+    )
+
+
 class _Trial:
     """One pulser of a random envelope under fire."""
 
     def __init__(self, rng: np.random.Generator, ledger: Path | None) -> None:
         self.rng, self.ledger = rng, ledger
-        self.envelope = Envelope(
-            amplitude_T=(float(rng.uniform(0, 1)), float(rng.uniform(3, 12))),
-            width_ps=(1.0, float(rng.uniform(20, 60))),
-            dose_T2ps=float(rng.uniform(100, 7000)),
-            uniform_amplitude_T=float(rng.uniform(1, 6)),
-            slew_T=float(rng.uniform(1, 12)),
-            rest_s=float(rng.choice([0.0, 0.01, 1.0])),
-            duty=float(10.0 ** rng.uniform(-11, -8)),
-            shots=int(rng.integers(0, 30)),
-            budget_T2ps=float(rng.uniform(500, 20_000)),
-        )
+        self.envelope = _drawn_envelope(rng)
         self.driver = _Driver()
         self.refused: Counter[str] = Counter()
         self.second_controllers = 0
@@ -319,16 +323,7 @@ class _Trial:
         rng = self.rng
         kind = rng.random()
         if kind < 0.05:
-            junk = (
-                2.0,
-                None,
-                "2 T",
-                {"width_ps": 4.0},
-                Pulse,
-                np.zeros(3),
-                Spot(x=1, y=1, sigma=1),
-            )
-            return junk[rng.integers(len(junk))]
+            return _NO_PULSES[rng.integers(len(_NO_PULSES))]
         wild = rng.random() < 0.5
         values = {name: self._number(name, wild) for name in PULSE_NUMBERS}
         spot = None
@@ -376,6 +371,15 @@ class _Nobody(str):
         return id(self)
 
 
+_NO_PULSES: tuple[Any, ...] = (
+    2.0,
+    None,
+    "2 T",
+    {"width_ps": 4.0},
+    Pulse,
+    np.zeros(3),
+    Spot(x=1, y=1, sigma=1),
+)
 _WILD: tuple[Any, ...] = (
     math.nan, math.inf, -math.inf, -0.0, -1.0, 1e-300, 1e300, -1e300, 61.0, 12.0000001, 10**400,
     10**5000, True, False, "3", None, [1.0], np.float32(2), np.float64(2), np.array(2.0), 2 + 0j,

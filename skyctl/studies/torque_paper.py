@@ -224,7 +224,8 @@ def _run_films(
         step_t0 = preset.truth_step_t0 if name == "truth" else _STEP_T0
         quenched[name] = _quenched(field, starts, times, step_t0, advance)
     figures.structure_factors(out / "structure_factor.png", quenched, times)
-    result["quenches"], result["restored"] = {"t0": times[-1]}, {}
+    quenches: dict[str, Any] = {"t0": times[-1]}
+    result["quenches"], result["restored"] = quenches, {}
     looks = [preset.long_t0 * k / 25 for k in range(26)]
     snapshots, histories = {}, {}
     perturbed = _lattice(side, spread=_SPREAD, rng=np.random.default_rng(seed))
@@ -235,7 +236,7 @@ def _run_films(
         snapshots[name] = (late, perturbed, restoring[-1])
         histories[name] = [order(spins) for spins in restoring]
         result["restored"][name] = {"t0": preset.long_t0, **_restored(perturbed, restoring[-1])}
-        result["quenches"][name] = {
+        quenches[name] = {
             "peaks_within_one_pixel": peaks_found(structure_factor(late)),
             "order_after_long_run": order(late),
         }

@@ -10,20 +10,28 @@ from rich.table import Table
 
 from skyctl.cli.common import JsonFile, a_bar_each, console, explained, progress_bar, write_json
 
+Cycles = Annotated[int, typer.Option(help="Write, switch, erase so often.", min=1)]
+
+Seed = Annotated[int, typer.Option(help="Of the unknown sample.")]
+
+DriftAt = Annotated[
+    int | None, typer.Option(help="Cycle before which the damping falls to 0.6 of its value.")
+]
+
+Faults = Annotated[
+    bool,
+    typer.Option(
+        help="Lose a frame, delay the stream, hang the classifier, refuse a pulse, pause: in "
+        "turn, every sixth pulse."
+    ),
+]
+
 
 def bench_cycle(
-    cycles: Annotated[int, typer.Option(help="Write, switch, erase so often.", min=1)] = 50,
-    seed: Annotated[int, typer.Option(help="Of the unknown sample.")] = 6,
-    drift_at: Annotated[
-        int | None, typer.Option(help="Cycle before which the damping falls to 0.6 of its value.")
-    ] = None,
-    faults: Annotated[
-        bool,
-        typer.Option(
-            help="Lose a frame, delay the stream, hang the classifier, refuse a pulse, pause: in "
-            "turn, every sixth pulse."
-        ),
-    ] = True,
+    cycles: Cycles = 50,
+    seed: Seed = 6,
+    drift_at: DriftAt = None,
+    faults: Faults = True,
     json_file: JsonFile = None,
 ) -> None:
     """Cycle unattended on a sample never seen, with faults put in: success, pulses, what came up.

@@ -7,21 +7,27 @@ import typer
 
 from skyctl.cli.common import a_bar_each, explained, progress_bar
 
+Out = Annotated[Path, typer.Argument(help="Folder for theta40.json and so on.", file_okay=False)]
+
+Theta = Annotated[
+    list[int] | None, typer.Option(help="Polar angle of the pulse, degrees; may be repeated.")
+]
+
+Sample = Annotated[
+    list[int] | None,
+    typer.Option(help="Seed of a film of SampleSpread, may be repeated; or the default."),
+]
+
+Threads = Annotated[
+    int | None, typer.Option(help="How many shots at once; left out: all cores.", min=1)
+]
+
 
 def bench_maps(
-    out: Annotated[
-        Path, typer.Argument(help="Folder for theta40.json and so on.", file_okay=False)
-    ],
-    theta: Annotated[
-        list[int] | None, typer.Option(help="Polar angle of the pulse, degrees; may be repeated.")
-    ] = None,
-    sample: Annotated[
-        list[int] | None,
-        typer.Option(help="Seed of a film of SampleSpread, may be repeated; or the default."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="How many shots at once; left out: all cores.", min=1)
-    ] = None,
+    out: Out,
+    theta: Theta = None,
+    sample: Sample = None,
+    threads: Threads = None,
 ) -> None:
     """Simulate truth maps that mappers are judged on: 1760 shots each, some minutes of a core.
 

@@ -8,16 +8,22 @@ from rich.table import Table
 
 from skyctl.cli.common import JsonFile, console, explained, extra_train, write_json
 
+Model = Annotated[
+    Path | None,
+    typer.Option(help="Torque network (.onnx); left out: an untrained one, as fast."),
+]
+
+Seconds = Annotated[float, typer.Option(help="Time for each case.", min=0.1)]
+
+Side = Annotated[
+    int, typer.Option(help="Lattice on which the truth is timed, sites a side.", min=12)
+]
+
 
 def bench_torque(
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Torque network (.onnx); left out: an untrained one, as fast."),
-    ] = None,
-    seconds: Annotated[float, typer.Option(help="Time for each case.", min=0.1)] = 2.0,
-    side: Annotated[
-        int, typer.Option(help="Lattice on which the truth is timed, sites a side.", min=12)
-    ] = 48,
+    model: Model = None,
+    seconds: Seconds = 2.0,
+    side: Side = 48,
     json_file: JsonFile = None,
 ) -> None:
     """Time of a torque: network, kernel polynomials, diagonalisation, bare convolution.

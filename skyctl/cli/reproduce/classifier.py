@@ -8,29 +8,41 @@ from rich.table import Table
 
 from skyctl.cli.common import Device, a_bar_each, console, explained, extra_train, progress_bar
 
+Preset = Annotated[
+    Literal["quick", "paper"],
+    typer.Option(help="Minutes on two cores, or the paper's whole grid (an hour)."),
+]
+
+Out = Annotated[
+    Path, typer.Option(help="Folder for figures, result.json and paper.onnx.", file_okay=False)
+]
+
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the simulated movies; left out: OUT/data.", file_okay=False),
+]
+
+Model = Annotated[
+    list[Path] | None,
+    typer.Option(help="Judge this classifier (.onnx) beside the paper's; may be repeated."),
+]
+
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Where movies are simulated: local, threads, or a Dask tcp://… ."),
+]
+
+Seed = Annotated[int, typer.Option(help="Of training movies and thermal noise.", min=0)]
+
 
 def reproduce_classifier(
-    preset: Annotated[
-        Literal["quick", "paper"],
-        typer.Option(help="Minutes on two cores, or the paper's whole grid (an hour)."),
-    ] = "quick",
-    out: Annotated[
-        Path, typer.Option(help="Folder for figures, result.json and paper.onnx.", file_okay=False)
-    ] = Path("reproduced-classifier"),
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the simulated movies; left out: OUT/data.", file_okay=False),
-    ] = None,
-    model: Annotated[
-        list[Path] | None,
-        typer.Option(help="Judge this classifier (.onnx) beside the paper's; may be repeated."),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="Where movies are simulated: local, threads, or a Dask tcp://… ."),
-    ] = None,
+    preset: Preset = "quick",
+    out: Out = Path("reproduced-classifier"),
+    data: Data = None,
+    model: Model = None,
+    scheduler: Scheduler = None,
     device: Device = "cpu",
-    seed: Annotated[int, typer.Option(help="Of training movies and thermal noise.", min=0)] = 2019,
+    seed: Seed = 2019,
 ) -> None:
     """The movie classifier of arXiv:1907.01814: training set, network, diagram and tests.
 

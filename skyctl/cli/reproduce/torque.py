@@ -8,20 +8,28 @@ from rich.table import Table
 
 from skyctl.cli.common import a_bar_each, console, explained, extra_train, progress_bar
 
+Preset = Annotated[
+    Literal["quick", "paper"],
+    typer.Option(help="An hour of a core, or the paper's sizes (days; a cluster, a GPU)."),
+]
+
+Out = Annotated[
+    Path,
+    typer.Option(help="Folder for figures, result.json and the networks.", file_okay=False),
+]
+
+Scheduler = Annotated[
+    str, typer.Option(help="Where the truth is computed: here, local, or a Dask tcp://… .")
+]
+
+Seed = Annotated[int, typer.Option(help="Of weights, batches and films.", min=0)]
+
 
 def reproduce_torque(
-    preset: Annotated[
-        Literal["quick", "paper"],
-        typer.Option(help="An hour of a core, or the paper's sizes (days; a cluster, a GPU)."),
-    ] = "quick",
-    out: Annotated[
-        Path,
-        typer.Option(help="Folder for figures, result.json and the networks.", file_okay=False),
-    ] = Path("reproduced-torque"),
-    scheduler: Annotated[
-        str, typer.Option(help="Where the truth is computed: here, local, or a Dask tcp://… .")
-    ] = "here",
-    seed: Annotated[int, typer.Option(help="Of weights, batches and films.", min=0)] = 0,
+    preset: Preset = "quick",
+    out: Out = Path("reproduced-torque"),
+    scheduler: Scheduler = "here",
+    seed: Seed = 0,
 ) -> None:
     """Torque networks of Phys. Rev. Research 5, 033188 (2023): training, films beside the truth.
 

@@ -39,20 +39,26 @@ from skyctl.cli.simulate.shot import Shot, fire
 if TYPE_CHECKING:
     from skyctl.simulators.itinerant.film import ItinerantFilmParameters
 
+Torque = Annotated[
+    Path | None, typer.Option(help="The torque network (.onnx); left out: the shipped one.")
+]
+
+Damping = Annotated[
+    float | None, typer.Option(help="Damping α of the film; left out: the film's own.")
+]
+
+Seed = Annotated[int, typer.Option(help="Other noise of film and camera.", min=0)]
+
 
 def simulate_itinerant(
-    torque: Annotated[
-        Path | None, typer.Option(help="The torque network (.onnx); left out: the shipped one.")
-    ] = None,
+    torque: Torque = None,
     width: Width = 0.5,
     amplitude: Amplitude = 30.0,
     theta: Theta = 40.0,
     phi: Phi = 0.0,
     peak: Peak = 2.0,
     spot: LocalSpot = None,
-    damping: Annotated[
-        float | None, typer.Option(help="Damping α of the film; left out: the film's own.")
-    ] = None,
+    damping: Damping = None,
     size: Size = 48,
     start: Start = "skyrmion",
     duration: Duration = 12.0,
@@ -64,7 +70,7 @@ def simulate_itinerant(
     blur: Blur = 0.0,
     pixels: Pixels = None,
     drift: Drift = None,
-    seed: Annotated[int, typer.Option(help="Other noise of film and camera.", min=0)] = 0,
+    seed: Seed = 0,
     json_file: JsonFile = None,
     png: PngFile = None,
 ) -> None:

@@ -241,16 +241,20 @@ def _fire_and_keep(
     if save:
         save_film(film, save)
         console.print(f"film saved to {save}", soft_wrap=True)
-    facts = {
+    told = {**_facts(film, sample), **asked, **filmed.as_json(), "label": label}
+    write_json(json_file, told)
+    filmed.draw(f"{shot.pulse}\n{label}", png)
+
+
+def _facts(film: "Film", sample: "DrawnSample") -> dict[str, Any]:
+    """What the film is, as plain numbers and words."""
+    return {
         "film": sample.parameters.as_dict(),
         "field_calibration": sample.field_calibration,
         "integrator": film.integrator,
         "precision": film.precision,
         "seed": film.seed,
-        "label": label,
     }
-    write_json(json_file, {**facts, **asked, **filmed.as_json()})
-    filmed.draw(f"{shot.pulse}\n{label}", png)
 
 
 def _process(film: "Film", before: np.ndarray) -> str:

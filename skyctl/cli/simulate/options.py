@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from skyctl.pulse import Pulse
+    from skyctl.pulse import Pulse, Spot
     from skyctl.simulators.instrument.imaging import Imaging
 
 Width = Annotated[float, typer.Option(help="Pulse width t_w, ps.")]
@@ -56,25 +56,32 @@ def pulse_of(
 
     Raises ValueError for one that cannot be, or a spot that is off the film.
     """
-    from skyctl.pulse import Pulse, Spot
+    from skyctl.pulse import Pulse
 
-    place = None
-    if spot:
-        parts = spot.split(",")
-        if len(parts) != 3:
-            raise ValueError(f"--spot {spot}: give X,Y,SIGMA, three numbers in sites")
-        x, y, sigma = (float(part) for part in parts)
-        place = Spot(x=x, y=y, sigma=sigma)
-        if not (0 <= x < size and 0 <= y < size):
-            raise ValueError(f"--spot {spot}: its centre is off the film of {size} sites")
     return Pulse(
         amplitude_T=amplitude,
         width_ps=width,
         theta_deg=theta,
         phi_deg=phi,
         peak_ps=peak,
-        spot=place,
+        spot=_spot(spot, size),
     )
+
+
+def _spot(text: str | None, size: int) -> "Spot | None":
+    """Read "X,Y,SIGMA"; the centre must be on a film of ``size`` sites along an edge."""
+    from skyctl.pulse import Spot
+
+    if not text:
+        return None
+    parts = text.split(",")
+    if len(parts) != 3:
+        raise ValueError(f"--spot {text}: give X,Y,SIGMA, three numbers in sites")
+    x, y, sigma = (float(part) for part in parts)
+    place = Spot(x=x, y=y, sigma=sigma)
+    if not (0 <= x < size and 0 <= y < size):
+        raise ValueError(f"--spot {text}: its centre is off the film of {size} sites")
+    return place
 
 
 def camera_of(

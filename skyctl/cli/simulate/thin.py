@@ -19,17 +19,19 @@ from skyctl.cli.common import (
 if TYPE_CHECKING:
     from skyctl.simulators.thin.standard_problem import Sp4Run
 
+Field = Annotated[int, typer.Option(help="Applied field 1 or 2 of the problem.", min=1, max=2)]
+
+SState = Annotated[
+    Literal["own", "reference"], typer.Option(help="Whose relaxed S-state to start from.")
+]
+
+Tolerance = Annotated[float, typer.Option(help="Error that a step may leave in a component of m.")]
+
 
 def simulate_thin(
-    field: Annotated[
-        int, typer.Option(help="Applied field 1 or 2 of the problem.", min=1, max=2)
-    ] = 1,
-    s_state: Annotated[
-        Literal["own", "reference"], typer.Option(help="Whose relaxed S-state to start from.")
-    ] = "own",
-    tolerance: Annotated[
-        float, typer.Option(help="Error that a step may leave in a component of m.")
-    ] = 1e-4,
+    field: Field = 1,
+    s_state: SState = "own",
+    tolerance: Tolerance = 1e-4,
     json_file: JsonFile = None,
     png: PngFile = None,
 ) -> None:

@@ -15,23 +15,35 @@ from skyctl.cli.common import (
     write_json,
 )
 
+Out = Annotated[Path, typer.Option(help="The .onnx file to write; its card beside it.")]
+
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder of lives, lived where missing. Left out: beside the model."),
+]
+
+Lives = Annotated[
+    int,
+    typer.Option(help="Of ten shots: seven in ten to learn from, two to calibrate.", min=20),
+]
+
+Epochs = Annotated[int, typer.Option(help="Passes over them.", min=1)]
+
+Hidden = Annotated[int, typer.Option(help="Hidden units.", min=1)]
+
+Seed = Annotated[int, typer.Option(help="Of lives, cameras and weights.", min=0)]
+
+Workers = Annotated[int, typer.Option(help="Processes that simulate.", min=1)]
+
 
 def train_classifier(
-    out: Annotated[Path, typer.Option(help="The .onnx file to write; its card beside it.")] = Path(
-        "skyrmion-process.onnx"
-    ),
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of lives, lived where missing. Left out: beside the model."),
-    ] = None,
-    lives: Annotated[
-        int,
-        typer.Option(help="Of ten shots: seven in ten to learn from, two to calibrate.", min=20),
-    ] = 1000,
-    epochs: Annotated[int, typer.Option(help="Passes over them.", min=1)] = 16,
-    hidden: Annotated[int, typer.Option(help="Hidden units.", min=1)] = 128,
-    seed: Annotated[int, typer.Option(help="Of lives, cameras and weights.", min=0)] = 2026,
-    workers: Annotated[int, typer.Option(help="Processes that simulate.", min=1)] = 2,
+    out: Out = Path("skyrmion-process.onnx"),
+    data: Data = None,
+    lives: Lives = 1000,
+    epochs: Epochs = 16,
+    hidden: Hidden = 128,
+    seed: Seed = 2026,
+    workers: Workers = 2,
     device: Device = "cpu",
     json_file: JsonFile = None,
 ) -> None:

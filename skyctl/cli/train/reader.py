@@ -8,10 +8,14 @@ import typer
 from skyctl.cli.common import JsonFile, console, explained, progress_bar, write_json
 from skyctl.errors import SkyctlError
 
+Out = Annotated[Path, typer.Option(help="The .json file to write.")]
+
+Films = Annotated[int, typer.Option(help="Samples, three films of each.", min=20)]
+
 
 def train_reader(
-    out: Annotated[Path, typer.Option(help="The .json file to write.")] = Path("reader.json"),
-    films: Annotated[int, typer.Option(help="Samples, three films of each.", min=20)] = 400,
+    out: Out = Path("reader.json"),
+    films: Films = 400,
     json_file: JsonFile = None,
 ) -> None:
     """Fit how sure the film's reader may be, on images of simulated films.

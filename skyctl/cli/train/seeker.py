@@ -1,7 +1,8 @@
 """`skyctl train seeker`: what the target seeker knows."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,16 +16,25 @@ from skyctl.cli.common import (
     write_json,
 )
 
+if TYPE_CHECKING:
+    from skyctl.models.seeker_library import FitReport
+
+Out = Annotated[Path, typer.Option(help="The .npz file to write.")]
+
+Data = Annotated[Path, typer.Option(help="Simulated shots (HDF5): kept here, and gone on with.")]
+
+Shots = Annotated[int, typer.Option(help="Shots to simulate.", min=100)]
+
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads that simulate. Left out: one a core.", min=1)
+]
+
 
 def train_seeker(
-    out: Annotated[Path, typer.Option(help="The .npz file to write.")] = Path("switching.npz"),
-    data: Annotated[
-        Path, typer.Option(help="Simulated shots (HDF5): kept here, and gone on with.")
-    ] = Path("switching-shots.h5"),
-    shots: Annotated[int, typer.Option(help="Shots to simulate.", min=100)] = 3000,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads that simulate. Left out: one a core.", min=1)
-    ] = None,
+    out: Out = Path("switching.npz"),
+    data: Data = Path("switching-shots.h5"),
+    shots: Shots = 3000,
+    threads: Threads = None,
     device: Device = "cpu",
     json_file: JsonFile = None,
 ) -> None:
@@ -32,8 +42,6 @@ def train_seeker(
 
     Ten minutes on two cores; stopped, it goes on where it was, and ends with the same file.
     """
-    from dataclasses import asdict
-
     from skyctl.models.seeker_library import fit_library, make_library
 
     command = f"skyctl train seeker --shots {shots}"
@@ -47,6 +55,10 @@ def train_seeker(
         fitted = a_bar_each(progress)("fitting", 6)
         report = fit_library(library, out, command=command, progress=fitted)
     write_json(json_file, asdict(report))
+    _tell(report, out)
+
+
+def _tell(report: "FitReport", out: Path) -> None:
     console.print(
         f"{report.shots} shots; on films left out, {report.log_loss:.2f} nats (outcomes alone: "
         f"{report.prior_log_loss:.2f}); of the likeliest twentieth, {report.likely:.0%} expected "

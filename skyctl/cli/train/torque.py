@@ -1,8 +1,9 @@
 """`skyctl train torque`: a torque network for the itinerant magnet."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -17,27 +18,44 @@ from skyctl.cli.common import (
     write_json,
 )
 
+if TYPE_CHECKING:
+    from skyctl.models.torque_training import TorqueScore
+
+Network = Annotated[
+    Literal["equivariant", "paper"],
+    typer.Option(help="Symmetric by construction, or the paper's in a reduced width."),
+]
+
+Out = Annotated[
+    Path | None, typer.Option(help="The .onnx file; left out: itinerant-torque-NETWORK.onnx.")
+]
+
+Data = Annotated[
+    Path, typer.Option(help="Folder of labelled states; gone on with.", file_okay=False)
+]
+
+Runs = Annotated[int, typer.Option(help="Runs that the truth drives.", min=8)]
+
+Steps = Annotated[int, typer.Option(help="Training steps of each round.", min=1)]
+
+Rounds = Annotated[int, typer.Option(help="Rounds of states that a network drives to.", min=0)]
+
+Scheduler = Annotated[
+    str, typer.Option(help="Where the truth is computed: here, local, or a Dask tcp://… .")
+]
+
+Seed = Annotated[int, typer.Option(help="Of weights and batches.", min=0)]
+
 
 def train_torque(
-    network: Annotated[
-        Literal["equivariant", "paper"],
-        typer.Option(help="Symmetric by construction, or the paper's in a reduced width."),
-    ] = "equivariant",
-    out: Annotated[
-        Path | None, typer.Option(help="The .onnx file; left out: itinerant-torque-NETWORK.onnx.")
-    ] = None,
-    data: Annotated[
-        Path, typer.Option(help="Folder of labelled states; gone on with.", file_okay=False)
-    ] = Path("torque-states"),
-    runs: Annotated[int, typer.Option(help="Runs that the truth drives.", min=8)] = 96,
-    steps: Annotated[int, typer.Option(help="Training steps of each round.", min=1)] = 6000,
-    rounds: Annotated[
-        int, typer.Option(help="Rounds of states that a network drives to.", min=0)
-    ] = 1,
-    scheduler: Annotated[
-        str, typer.Option(help="Where the truth is computed: here, local, or a Dask tcp://… .")
-    ] = "here",
-    seed: Annotated[int, typer.Option(help="Of weights and batches.", min=0)] = 0,
+    network: Network = "equivariant",
+    out: Out = None,
+    data: Data = Path("torque-states"),
+    runs: Runs = 96,
+    steps: Steps = 6000,
+    rounds: Rounds = 1,
+    scheduler: Scheduler = "here",
+    seed: Seed = 0,
     json_file: JsonFile = None,
 ) -> None:
     """Label states of the s–d magnet by diagonalisation, train a torque network, export it.
@@ -56,9 +74,13 @@ def train_torque(
         _, facts = make_torque_network(
             recipe, target, data, scheduler=scheduler, progress=a_bar_each(bars)
         )
-    table = Table("held-out states", "angle < 10°", "> 30°", "error / mean field")
-    for name, s in facts.scores.items():
-        table.add_row(name, f"{s.within_10_deg:.1%}", f"{s.beyond_30_deg:.2%}", f"{s.error:.3f}")
-    console.print(table)
+    console.print(_table(facts.scores))
     console.print(f"wrote {target} and {target.with_suffix('.md')}")
     write_json(json_file, {name: asdict(s) for name, s in facts.scores.items()})
+
+
+def _table(scores: Mapping[str, "TorqueScore"]) -> Table:
+    table = Table("held-out states", "angle < 10°", "> 30°", "error / mean field")
+    for name, s in scores.items():
+        table.add_row(name, f"{s.within_10_deg:.1%}", f"{s.beyond_30_deg:.2%}", f"{s.error:.3f}")
+    return table
