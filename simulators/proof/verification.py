@@ -17,17 +17,15 @@ import numpy as np
 from scipy import integrate, optimize, stats
 
 from skyctl.pulse import Pulse
-from skyctl.simulators.lattice import kernels_cpu
-from skyctl.simulators.lattice.engines import (
-    INTEGRATORS,
-    Integrator,
-    noise_key,
-)
+from skyctl.simulators.lattice.engines import INTEGRATORS, Integrator
 from skyctl.simulators.lattice.files import load_film, save_film
 from skyctl.simulators.lattice.film import MAX_STEP_PS, Film, FilmParameters, bloch_skyrmion
 from skyctl.simulators.lattice.layout import Layout
 from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
 from skyctl.simulators.physics import llg, random
+from skyctl.simulators.physics.kernels_noise import draw_noise
+from skyctl.simulators.physics.schemes import SCHEMES
+from skyctl.simulators.physics.span import noise_key
 from skyctl.simulators.physics.topology import topological_charge
 from skyctl.simulators.proof.beside_spirit import spirit_film, spirit_installed
 from skyctl.simulators.thin.standard_problem import (
@@ -46,7 +44,7 @@ _FREE = FilmParameters(
 """One spin in 2 T along z."""
 _ALL_TERMS = FilmParameters(rows=7, columns=13, damping=0.2, bias_T=(0.3, -0.5, 0.7))
 """Every interaction switched on, no symmetry left, sides that no vector length divides."""
-_NOISY: tuple[Integrator, ...] = ("heun", "midpoint", "depondt")
+_NOISY = tuple(scheme.name for scheme in SCHEMES.values())
 _STATISTICS_SEED = 2
 _SHORT_STEP_PS = 0.0025
 """Noise turns a spin by √(2αγk_BT dt/μ) a step, 0.05 … 0.1 here, and equilibrium is off by some
@@ -324,7 +322,7 @@ def noise_sample(steps: int = 30, seed: int = 0) -> np.ndarray:
     layout, key = Layout(100, 100), noise_key(seed)
     noise = np.zeros((steps, 3, layout.size), np.float32)
     for step in range(steps):
-        kernels_cpu.draw_noise(noise[step], 0, layout.size, 0, step, key)
+        draw_noise(noise[step], 0, layout.size, 0, step, key)
     return layout.inner(noise).astype(np.float64)
 
 
