@@ -24,7 +24,7 @@ from skyctl.simulators.itinerant.electrons import (
 from skyctl.simulators.physics import llg
 from skyctl.simulators.physics.film import PulsedFilm
 from skyctl.simulators.physics.schemes import MIDPOINT
-from skyctl.simulators.physics.span import Coefficients, Engine, Span
+from skyctl.simulators.physics.span import Engine, Span
 
 MAX_STEP_T0 = 1.0
 """Longest time step, in units of t0: the fields perpendicular to the spins, which alone turn them,
@@ -211,7 +211,7 @@ class TorqueFilm(PulsedFilm):
             bound = min(bound, _MOST_TURN / (llg.GAMMA_RAD_PER_PS_T * applied_T))
         return bound
 
-    def _relaxing_ps(self, calm: Coefficients) -> tuple[float, float]:
+    def _relaxing_ps(self) -> tuple[float, float]:
         step_ps = 2 * MAX_STEP_T0 * self.parameters.t0_ps
         return step_ps, step_ps
 

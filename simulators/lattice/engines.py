@@ -74,8 +74,9 @@ class CpuEngine:
         self._dtype = np.dtype(precision)
         self._scheme = scheme
         self._state = layout.zeros(2, 3, dtype=self._dtype)
-        self._predicted = layout.zeros(self._threads, 3, dtype=self._dtype)
-        self._kept = layout.zeros(self._threads, 3, dtype=self._dtype) if scheme.keeps_turn else None
+        workspace = (self._threads, 3)
+        self._predicted = layout.zeros(*workspace, dtype=self._dtype)
+        self._kept = layout.zeros(*workspace, dtype=self._dtype) if scheme.keeps_turn else None
         self._noise: np.ndarray | None = None
 
     def read(self) -> np.ndarray:

@@ -237,8 +237,8 @@ class Film(PulsedFilm):
             )
         return wanted_ps
 
-    def _relaxing_ps(self, calm: Coefficients) -> tuple[float, float]:
-        return _RELAX_CHUNK_PS, 1.0 / max(calm.fastest_rad_per_ps(self._bias_T()), 1.0)
+    def _relaxing_ps(self) -> tuple[float, float]:
+        return _RELAX_CHUNK_PS, 1.0 / max(self._calm().fastest_rad_per_ps(self._bias_T()), 1.0)
 
     def _bias_T(self) -> float:
         return float(np.linalg.norm(self.parameters.bias_T))

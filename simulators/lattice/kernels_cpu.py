@@ -13,13 +13,22 @@ import threading
 
 import numpy as np
 from numba import njit, types, uintp
-from numba.extending import intrinsic, overload
+from numba.extending import (
+    NativeValue,
+    intrinsic,
+    models,
+    overload,
+    register_model,
+    typeof_impl,
+    unbox,
+)
 
 from skyctl.simulators.lattice.layout import GHOST_ROWS
 from skyctl.simulators.physics import llg
-from skyctl.simulators.physics.compiled import INLINED, OPTIONS, widest_vectors
+from skyctl.simulators.physics.compiled import INLINED, NOT_KEPT, OPTIONS
 from skyctl.simulators.physics.kernels_noise import draw_noise
-from skyctl.simulators.physics.kernels_schemes import correct, predict
+from skyctl.simulators.physics.kernels_vectors import widest_vectors
+from skyctl.simulators.physics.schemes import SCHEMES, Scheme
 
 _field = njit(**INLINED)(llg.interaction_field)
 _turning = njit(**INLINED)(llg.turning)
@@ -32,7 +41,6 @@ _BLOCK_SITES = 16384
 
 def _row(array, k): ...
 def _at(array, i, otherwise): ...
-def _put(array, i, value): ...
 
 
 @overload(_row, inline="always")
@@ -49,18 +57,6 @@ def _overload_at(array, i, otherwise):
     if isinstance(array, types.NoneType):
         return lambda array, i, otherwise: otherwise
     return lambda array, i, otherwise: array[i]
-
-
-@overload(_put, inline="always")
-def _overload_put(array, i, value):
-    """array[i] = value, or nothing where there is no array."""
-    if isinstance(array, types.NoneType):
-        return lambda array, i, value: None
-
-    def put(array, i, value):
-        array[i] = value
-
-    return put
 
 
 @njit(**INLINED)
@@ -87,39 +83,87 @@ def _constants(c, bias, g):
     return (c[0], c[1], c[2], c[3], c[4], c[6], bias[0], bias[1], bias[2], g[0], g[1], g[2])
 
 
-@njit(**OPTIONS)
-def _predict(scheme, s, p, kept, first, last, width, spot, sites, noise, c, bias, g):
-    """P of the sites from ``first`` to ``last``; their A(S) into ``kept``, if there is one."""
-    widest_vectors()
-    sx, sy, sz, px, py, pz = s[0], s[1], s[2], p[0], p[1], p[2]
-    kx, ky, kz = _row(kept, 0), _row(kept, 1), _row(kept, 2)
-    nx, ny, nz = _row(noise, 0), _row(noise, 1), _row(noise, 2)
-    k, half, one = _constants(c, bias, g), c[5], c[6]
-    pade = (c[8], c[9], c[10], c[11], c[12], c[13])
-    for i in range(uintp(first), uintp(last)):
-        ax, ay, az = _turning_at(i, width, sx, sy, sz, spot, sites, nx, ny, nz, k)
-        _put(kx, i, ax)
-        _put(ky, i, ay)
-        _put(kz, i, az)
-        px[i], py[i], pz[i] = predict(scheme, sx[i], sy[i], sz[i], ax, ay, az, half, one, pade)
+class SchemeType(types.Type):
+    """numba's type of one scheme, which its name tells; its values carry nothing.
+
+    So a kernel is compiled for the scheme that it is called with, and kept under it.
+    """
+
+    def __init__(self, scheme_name):
+        self.scheme_name = scheme_name
+        super().__init__(name=f"Scheme({scheme_name})")
 
 
-@njit(**OPTIONS)
-def _correct(scheme, s, p, kept, t, first, last, width, spot, sites, noise, c, bias, g):
-    """S' of the sites from ``first`` to ``last``, into ``t``."""
-    widest_vectors()
-    sx, sy, sz, px, py, pz, tx, ty, tz = s[0], s[1], s[2], p[0], p[1], p[2], t[0], t[1], t[2]
-    kx, ky, kz = _row(kept, 0), _row(kept, 1), _row(kept, 2)
-    nx, ny, nz = _row(noise, 0), _row(noise, 1), _row(noise, 2)
-    k, half, one, tiny = _constants(c, bias, g), c[5], c[6], c[7]
-    pade = (c[8], c[9], c[10], c[11], c[12], c[13])
-    for i in range(uintp(first), uintp(last)):
-        ax, ay, az = _turning_at(i, width, px, py, pz, spot, sites, nx, ny, nz, k)
-        x, y, z = correct(
-            scheme, sx[i], sy[i], sz[i], px[i], py[i], pz[i],
-            _at(kx, i, ax), _at(ky, i, ay), _at(kz, i, az), ax, ay, az, half, one, pade,
-        )  # fmt: skip
-        tx[i], ty[i], tz[i] = _unit(x, y, z, one, tiny)
+register_model(SchemeType)(models.OpaqueModel)
+
+
+@typeof_impl.register(Scheme)
+def _type_of_scheme(scheme, context):
+    return SchemeType(scheme.name)
+
+
+@unbox(SchemeType)
+def _unbox_scheme(kind, scheme, context):
+    return NativeValue(context.context.get_dummy_value())
+
+
+def _passes(scheme):
+    """The two passes of a scheme over the sites from ``first`` to ``last``."""
+    (predict, correct), keeps_turn = scheme.functions(njit(**INLINED)), scheme.keeps_turn
+
+    @njit(**NOT_KEPT)
+    def predict_sites(s, p, kept, first, last, width, spot, sites, noise, c, bias, g):
+        """P, and A(S) into ``kept`` if there is one."""
+        widest_vectors()
+        sx, sy, sz, px, py, pz = s[0], s[1], s[2], p[0], p[1], p[2]
+        kx, ky, kz = _row(kept, 0), _row(kept, 1), _row(kept, 2)
+        nx, ny, nz = _row(noise, 0), _row(noise, 1), _row(noise, 2)
+        k, half, one = _constants(c, bias, g), c[5], c[6]
+        pade = (c[8], c[9], c[10], c[11], c[12], c[13])
+        for i in range(uintp(first), uintp(last)):
+            ax, ay, az = _turning_at(i, width, sx, sy, sz, spot, sites, nx, ny, nz, k)
+            if keeps_turn:
+                kx[i], ky[i], kz[i] = ax, ay, az
+            px[i], py[i], pz[i] = predict(sx[i], sy[i], sz[i], ax, ay, az, half, one, pade)
+
+    @njit(**NOT_KEPT)
+    def correct_sites(s, p, kept, t, first, last, width, spot, sites, noise, c, bias, g):
+        """S', into ``t``."""
+        widest_vectors()
+        sx, sy, sz, px, py, pz, tx, ty, tz = s[0], s[1], s[2], p[0], p[1], p[2], t[0], t[1], t[2]
+        kx, ky, kz = _row(kept, 0), _row(kept, 1), _row(kept, 2)
+        nx, ny, nz = _row(noise, 0), _row(noise, 1), _row(noise, 2)
+        k, half, one, tiny = _constants(c, bias, g), c[5], c[6], c[7]
+        pade = (c[8], c[9], c[10], c[11], c[12], c[13])
+        for i in range(uintp(first), uintp(last)):
+            ax, ay, az = _turning_at(i, width, px, py, pz, spot, sites, nx, ny, nz, k)
+            jx, jy, jz = ax, ay, az
+            if keeps_turn:
+                jx, jy, jz = kx[i], ky[i], kz[i]
+            x, y, z = px[i], py[i], pz[i]
+            x, y, z = correct(sx[i], sy[i], sz[i], x, y, z, jx, jy, jz, ax, ay, az, half, one, pade)
+            tx[i], ty[i], tz[i] = _unit(x, y, z, one, tiny)
+
+    return predict_sites, correct_sites
+
+
+_PASSES = {name: _passes(scheme) for name, scheme in SCHEMES.items()}
+
+
+def _predict(scheme, *arguments): ...
+def _correct(scheme, *arguments): ...
+
+
+@overload(_predict)
+def _overload_predict(scheme, *arguments):
+    sweep = _PASSES[scheme.scheme_name][0]
+    return lambda scheme, *arguments: sweep(*arguments)
+
+
+@overload(_correct)
+def _overload_correct(scheme, *arguments):
+    sweep = _PASSES[scheme.scheme_name][1]
+    return lambda scheme, *arguments: sweep(*arguments)
 
 
 @njit(**OPTIONS)

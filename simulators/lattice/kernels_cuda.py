@@ -174,9 +174,7 @@ def _half_step(half: int, turning_at: Any, move: Any) -> Any:
         origin = _u64(GHOST_ROWS) * shape[2]
         end = origin + shape[0] * shape[2]
         for i in range(origin + first, end, stride):
-            ax, ay, az = turning_at(
-                i, shape, among, spot, sites, k, g, keys[film], clock + step
-            )
+            ax, ay, az = turning_at(i, shape, among, spot, sites, k, g, keys[film], clock + step)
             move(i, s, p, ax, ay, az)
 
     return move_sites

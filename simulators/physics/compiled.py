@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba import types
 from numba.core import config
-from numba.extending import intrinsic
 
 try:
     from numba.core.caching import CacheImpl, _CacheLocator
@@ -117,16 +115,6 @@ OPTIONS = {
 """error_model: numpy's, or the check for a zero divisor keeps a loop from being vectorised.
 fastmath: all but estimates of 1/x and √x, which differ between a vector and the odd sites at its
 end: a film would depend on how many threads share it."""
-INLINED = {**OPTIONS, "cache": False, "inline": "always"}
-
-
-@intrinsic
-def widest_vectors(typingctx):
-    """Let this function use 512-bit vectors, which LLVM avoids on many CPUs: 10 to 25 % here."""
-
-    def build(context, builder, signature, args):
-        # llvmlite lists only the attributes without a value; LLVM takes the others as text.
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        return context.get_dummy_value()
-
-    return types.void(), build
+NOT_KEPT = {**OPTIONS, "cache": False}
+"""For what a closure is: what it closes over has no name that the next process would know."""
+INLINED = {**NOT_KEPT, "inline": "always"}

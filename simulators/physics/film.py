@@ -66,7 +66,7 @@ class PulsedFilm(ABC):
         """
 
     @abstractmethod
-    def _relaxing_ps(self, calm: Coefficients) -> tuple[float, float]:
+    def _relaxing_ps(self) -> tuple[float, float]:
         """How long to relax before one looks again, and in what steps."""
 
     @staticmethod
@@ -134,19 +134,21 @@ class PulsedFilm(ABC):
 
         Stops when no spin feels a torque above ``torque_T``, or after ``max_ps``.
         """
-        # Damping alone, γ/2: what the Landau–Lifshitz–Gilbert equation tends to for large α.
-        calm = replace(
-            self.coefficients(),
-            rate=llg.GAMMA_RAD_PER_PS_T / 2 / _ONLY_DAMPING,
-            damping=_ONLY_DAMPING,
-            thermal_T2ps=0.0,
-        )
-        chunk_ps, step_ps = self._relaxing_ps(calm)
+        calm, (chunk_ps, step_ps) = self._calm(), self._relaxing_ps()
         elapsed = 0.0
         while (torque := self.max_torque_T()) > torque_T and elapsed < max_ps:
             self._move(self.span(None, 0.0, chunk_ps, step_ps, calm))
             elapsed += chunk_ps
         return torque
+
+    def _calm(self) -> Coefficients:
+        """Damping alone, γ/2: what the Landau–Lifshitz–Gilbert equation tends to for large α."""
+        return replace(
+            self.coefficients(),
+            rate=llg.GAMMA_RAD_PER_PS_T / 2 / _ONLY_DAMPING,
+            damping=_ONLY_DAMPING,
+            thermal_T2ps=0.0,
+        )
 
     def settle(self) -> None:
         """Let the film come to rest as between two shots: precession damps out."""

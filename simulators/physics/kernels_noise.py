@@ -6,7 +6,8 @@ from numba import njit, types, uintp
 from numba.extending import intrinsic
 
 from skyctl.simulators.physics import random
-from skyctl.simulators.physics.compiled import INLINED, OPTIONS, widest_vectors
+from skyctl.simulators.physics.compiled import INLINED, OPTIONS
+from skyctl.simulators.physics.kernels_vectors import widest_vectors
 from skyctl.simulators.physics.random import u32
 
 _f4 = np.float32
