@@ -87,7 +87,8 @@ def midpoint_step(
     """
 
     def turning(by_field: np.ndarray, among: np.ndarray) -> Any:
-        return llg.turning(*among, *(turn * by_field), damping)
+        (sx, sy, sz), (bx, by, bz) = among, turn * by_field
+        return llg.turning(sx, sy, sz, bx, by, bz, damping)
 
     a = turning(field_of(spins, False), spins)
     middle = np.stack(_predict(*spins, *a, *_HALF_ONE_PADE))

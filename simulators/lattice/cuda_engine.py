@@ -75,7 +75,7 @@ class CudaEngine:
         require_device()
         self._layout, self._films, self._periodic = layout, films, periodic
         self._precision, self._scheme = precision, scheme
-        self._dtype = np.dtype(precision)
+        self._dtype: Any = np.dtype(precision)  # numba's stubs know float64 alone
         rows_of_p = 6 if scheme.keeps_turn else 3
         self._require_memory((3 + rows_of_p + 3) * layout.size * self._dtype.itemsize)
         self._stream, self._copies = cuda.stream(), cuda.stream()

@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import config
 
+_Locator: Any = object
+_locators: list[type] | None = None
 try:
     from numba.core.caching import CacheImpl, _CacheLocator
 
-    _locators: list[type] | None = CacheImpl._locator_classes
+    _Locator, _locators = _CacheLocator, CacheImpl._locator_classes
 except (ImportError, AttributeError):  # another numba: its own cache has to do
-    _CacheLocator, _locators = object, None
+    pass
 
 _PACKAGE = "skyctl."
 _OURS = "skyctl.simulators."
@@ -32,15 +33,18 @@ _OURS = "skyctl.simulators."
 
 def cache_folder() -> Path:
     """Where kernels are kept: in $NUMBA_CACHE_DIR, $XDG_CACHE_HOME or ~/.cache."""
-    base = config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "skyctl" / "numba"
+    given = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    return Path(given or Path.home() / ".cache") / "skyctl" / "numba"
 
 
-def _can_write(folder: Path) -> bool:
+def _can_keep() -> bool:
+    """Whether the cache folder can be written, or numba has to do with its own."""
+    if _locators is None:
+        return True
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=cache_folder()).close()
+    except (OSError, RuntimeError):  # RuntimeError: whoever this runs for has no home
         return False
     return True
 
@@ -81,36 +85,35 @@ def _imported(source: bytes) -> Iterator[str]:
             yield from (n.name for n in node.names if n.name.startswith(_PACKAGE))
 
 
-class _ByContent(_CacheLocator):
+class _ByContent(_Locator):
     """numba's locator for the kernels of the simulators."""
 
     def __init__(self, kernel: Callable[..., Any], file: str) -> None:
         self._py_file, self._line = file, kernel.__code__.co_firstlineno
         self._digest = sources_digest(kernel.__module__)
-        self._folder = cache_folder() / f"{kernel.__module__.removeprefix(_OURS)}-{self._digest}"
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> "_ByContent | None":
         return cls(py_func, py_file) if py_func.__module__.startswith(_OURS) else None
 
     def get_cache_path(self) -> str:
-        return str(self._folder)
+        return str(cache_folder())
 
     def get_source_stamp(self) -> str:
         return self._digest
 
     def get_disambiguator(self) -> str:
-        return str(self._line)
+        return f"{self._line}-{self._digest}"
 
 
-if _locators is not None and _ByContent not in _locators:
+if _locators is not None:
     _locators.insert(0, _ByContent)
 
 OPTIONS = {
     "error_model": "numpy",
     "fastmath": {"nnan", "ninf", "nsz", "contract", "reassoc"},
     "nogil": True,
-    "cache": _locators is None or _can_write(cache_folder()),
+    "cache": _can_keep(),
 }
 """error_model: numpy's, or the check for a zero divisor keeps a loop from being vectorised.
 fastmath: all but estimates of 1/x and √x, which differ between a vector and the odd sites at its

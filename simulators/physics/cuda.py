@@ -4,7 +4,7 @@ import warnings
 from typing import Any
 
 from numba import cuda
-from numba.cuda.core.errors import NumbaPerformanceWarning
+from numba.cuda.core.errors import NumbaPerformanceWarning  # pyright: ignore[reportMissingImports]
 
 from skyctl.errors import DeviceMissing
 

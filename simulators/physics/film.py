@@ -117,7 +117,8 @@ class PulsedFilm(ABC):
 
         coefficients : None: the film's own
         """
-        p, spot = self.parameters, pulse.spot if pulse else None
+        p = self.parameters
+        spot: Any = pulse.spot if pulse else None  # frozen: it can be hashed
         return make_span(
             coefficients or self.coefficients(), p.bias_T, pulse, start_ps, span_ps, step_ps,
             key=self._noise_key, first_step=self.steps_taken, anisotropy_map=self.anisotropy_map,

@@ -44,7 +44,7 @@ _FREE = FilmParameters(
 """One spin in 2 T along z."""
 _ALL_TERMS = FilmParameters(rows=7, columns=13, damping=0.2, bias_T=(0.3, -0.5, 0.7))
 """Every interaction switched on, no symmetry left, sides that no vector length divides."""
-_NOISY = tuple(scheme.name for scheme in SCHEMES.values())
+_NOISY: tuple[Integrator, ...] = tuple(scheme.name for scheme in SCHEMES.values())
 _STATISTICS_SEED = 2
 _SHORT_STEP_PS = 0.0025
 """Noise turns a spin by √(2αγk_BT dt/μ) a step, 0.05 … 0.1 here, and equilibrium is off by some
