@@ -139,7 +139,8 @@ def sample_of(guess: SampleGuess, film: FilmParameters | None = None) -> DrawnSa
 
 def twin_mean_sz(sample: SampleGuess, pulse: Pulse, times_ps: np.ndarray) -> np.ndarray:
     """How the mean S_z of the default film, empty and cold, answers a pulse: a `Predict`."""
-    return empty_film_mean_sz(sample_of(sample), pulse, times_ps)
+    drawn = sample_of(sample)
+    return empty_film_mean_sz(drawn.parameters, drawn.delivered(pulse), times_ps)
 
 
 def rehearse(

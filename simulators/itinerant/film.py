@@ -1,18 +1,17 @@
 """LLG on the itinerant magnet: the field on the spins comes from electrons, or from a network.
 
 Where the field of a ``Film`` is a stencil of its own kernels, here it is any function of the spins:
-``exact_field`` diagonalises, ``itinerant_kpm.KernelPolynomial`` estimates, and
-``inference.torque.TorqueNetwork`` predicts. The spins move alike under all of them.
+``exact_field`` diagonalises, ``kernel_polynomial.KernelPolynomial`` estimates, and
+``inference.torque_network.TorqueNetwork`` predicts. The spins move alike under all of them.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from skyctl.pulse import Pulse, Spot
+from skyctl.pulse import Pulse
 from skyctl.simulators.itinerant.electrons import (
     FOUR_TWISTS,
     Electrons,
@@ -22,15 +21,17 @@ from skyctl.simulators.itinerant.electrons import (
     perpendicular,
     skyrmion_lattice,
 )
-from skyctl.simulators.lattice.engines import CORRECTOR_AT, Coefficients, Engine, Span, noise_key
 from skyctl.simulators.physics import llg
 from skyctl.simulators.physics.film import PulsedFilm
+from skyctl.simulators.physics.schemes import MIDPOINT
+from skyctl.simulators.physics.span import Engine, Span
 
 MAX_STEP_T0 = 1.0
 """Longest time step, in units of t0: the fields perpendicular to the spins, which alone turn them,
 are some hundredths."""
 _MOST_TURN = 0.3
-_ONLY_DAMPING = 1e12
+_predict, _correct = MIDPOINT.functions(lambda function: function)
+_HALF_ONE_PADE: Any = (0.5, 1.0, llg.TAN_PADE)
 
 
 class FieldOfSpins(Protocol):
@@ -82,19 +83,18 @@ def midpoint_step(
         step on
     turn : by how much a field of 1 turns a spin in the step, γ dt/(1 + α²), rad
 
-    Source: J. H. Mentink et al., J. Phys.: Condens. Matter 22, 176001 (2010), in the closed form of
-    ``llg.cayley``: |S| stays 1 to rounding.
+    The scalar functions of ``schemes.MIDPOINT``, on arrays: |S| stays 1 to rounding.
     """
 
-    def turned(by_field: np.ndarray, among: np.ndarray) -> np.ndarray:
+    def turning(by_field: np.ndarray, among: np.ndarray) -> Any:
         (sx, sy, sz), (bx, by, bz) = among, turn * by_field
-        ax, ay, az = llg.turning(sx, sy, sz, bx, by, bz, damping)
-        sx, sy, sz = spins
-        return np.stack(llg.cayley(sx, sy, sz, ax, ay, az, 0.5, 1.0))
+        return llg.turning(sx, sy, sz, bx, by, bz, damping)
 
-    middle = (spins + turned(field_of(spins, False), spins)) / 2
+    a = turning(field_of(spins, False), spins)
+    middle = np.stack(_predict(*spins, *a, *_HALF_ONE_PADE))
     unit = middle / np.linalg.norm(middle, axis=0)
-    return turned(field_of(unit, True), middle)
+    later = turning(field_of(unit, True), middle)
+    return np.stack(_correct(*spins, *middle, *a, *later, *_HALF_ONE_PADE))
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,14 @@ class ItinerantFilmParameters:
             raise ValueError(f"film bias_T = {self.bias_T}: give three finite numbers")
 
     @property
+    def moment_meV_per_T(self) -> float:
+        """Magnetic moment of a site, meV/T."""
+        return self.moment_muB * llg.MU_B_MEV_PER_T
+
+    @property
     def field_unit_T(self) -> float:
         """A field of one hopping a moment, T."""
-        return self.hopping_meV / (self.moment_muB * llg.MU_B_MEV_PER_T)
+        return self.hopping_meV / self.moment_meV_per_T
 
     @property
     def t0_ps(self) -> float:
@@ -166,23 +171,15 @@ class TorqueFilm(PulsedFilm):
         if seed < 0:
             raise ValueError(f"seed = {seed}: must be 0 or more")
         self.parameters = p = parameters or ItinerantFilmParameters()
-        self.torque, self.device, self.seed = torque, device, seed
-        self.steps_taken = 0
-        self._noise_key = noise_key(seed)
-        self._engine = _make_engine(device, torque, p)
+        self.torque, self.device = torque, device
+        self._start(_make_engine(device, torque, p), seed)
         self.set_uniform()
 
-    @property
-    def spins(self) -> np.ndarray:
-        """As ``PulsedFilm.spins``."""
-        return self._engine.read()[0]
-
-    @spins.setter
-    def spins(self, value: np.ndarray) -> None:
+    def _unit_spins(self, value: np.ndarray) -> np.ndarray:
         shape = (3, self.parameters.rows, self.parameters.columns)
         if np.shape(value) != shape:
             raise ValueError(f"spins of shape {np.shape(value)}: this film needs {shape}")
-        self._engine.write(checked_spins(value)[None])
+        return checked_spins(value)
 
     def set_uniform(self, sign: int = 1) -> None:
         """Magnetise the whole film along +z or -z (``sign``)."""
@@ -199,49 +196,34 @@ class TorqueFilm(PulsedFilm):
         """Topological charge of the periodic film, an integer."""
         return lattice_charge(self.spins)
 
-    def advance(
-        self,
-        span_ps: float,
-        pulse: Pulse | None = None,
-        *,
-        start_ps: float = 0.0,
-        max_step_ps: float | None = None,
-    ) -> None:
-        """As ``PulsedFilm.advance``.
+    def longest_step_ps(self, pulse: Pulse | None, wanted_ps: float | None = None) -> float:
+        """As ``PulsedFilm.longest_step_ps``: ``MAX_STEP_T0``, or what a strong field asks for.
 
-        max_step_ps : longest time step; left out, ``MAX_STEP_T0``, or what a strong pulse asks for
+        Raises ValueError for a step that is not above 0.
         """
+        if wanted_ps is not None:
+            if not wanted_ps > 0:
+                raise ValueError(f"max_step_ps = {wanted_ps}: must be above 0")
+            return wanted_ps
         p = self.parameters
-        if not 0 <= span_ps < np.inf:
-            raise ValueError(f"span_ps = {span_ps}: give 0 or more")
-        if max_step_ps is not None and not max_step_ps > 0:
-            raise ValueError(f"max_step_ps = {max_step_ps}: must be above 0")
         applied_T = float(np.linalg.norm(p.bias_T)) + (pulse.amplitude_T if pulse else 0.0)
         bound = MAX_STEP_T0 * p.t0_ps
         if applied_T:
             bound = min(bound, _MOST_TURN / (llg.GAMMA_RAD_PER_PS_T * applied_T))
-        steps = int(np.ceil(span_ps / (max_step_ps or bound) - 1e-9))
-        if not steps:
-            return
-        coefficients = _coefficients(
-            rate=llg.GAMMA_RAD_PER_PS_T / (1 + p.damping**2),
-            damping=p.damping,
-            thermal_T2ps=2 * p.damping * llg.K_B_MEV_PER_K * p.temperature_K
-            / (llg.GAMMA_RAD_PER_PS_T * p.moment_muB * llg.MU_B_MEV_PER_T),
-        )  # fmt: skip
-        self._engine.advance([self._span(coefficients, pulse, start_ps, span_ps, steps)])
-        self.steps_taken += steps
+        return bound
 
-    def relax(self, max_ps: float = 500.0, torque_T: float = 1e-3) -> float:
-        """As ``PulsedFilm.relax``."""
-        # Damping alone, γ/2: what the Landau–Lifshitz–Gilbert equation tends to for large α.
-        coefficients = _coefficients(llg.GAMMA_RAD_PER_PS_T / 2 / _ONLY_DAMPING, _ONLY_DAMPING)
+    def _relaxing_ps(self) -> tuple[float, float]:
         step_ps = 2 * MAX_STEP_T0 * self.parameters.t0_ps
-        elapsed = 0.0
-        while (torque := self.max_torque_T()) > torque_T and elapsed < max_ps:
-            self._engine.advance([self._span(coefficients, None, 0.0, step_ps, 1)])
-            elapsed += step_ps
-        return torque
+        return step_ps, step_ps
+
+    @staticmethod
+    def squared_distances(x: float, y: float, rows: int, columns: int) -> np.ndarray:
+        """On the triangular lattice, from the nearest periodic image along each side."""
+        row, column = np.mgrid[:rows, :columns]
+        down, right = row - y, column - x
+        down -= rows * np.rint(down / rows)
+        right -= columns * np.rint(right / columns)
+        return right**2 + right * down + down**2
 
     def field_T(self, spins: np.ndarray | None = None) -> np.ndarray:
         """Field on the film's spins, or on others, without pulse, (3, rows, columns), T."""
@@ -254,36 +236,6 @@ class TorqueFilm(PulsedFilm):
         spins = self.spins
         across = perpendicular(spins, self.field_T(spins))
         return float(np.linalg.norm(across, axis=0).max())
-
-    def _span(
-        self,
-        coefficients: Coefficients,
-        pulse: Pulse | None,
-        start_ps: float,
-        span_ps: float,
-        steps: int,
-    ) -> Span:
-        p = self.parameters
-        spot: Any = pulse.spot if pulse else None
-        return Span(
-            coefficients=coefficients,
-            bias_T=p.bias_T,
-            peak_T=pulse.peak_field_T if pulse else (0.0, 0.0, 0.0),
-            peak_ps=pulse.peak_ps if pulse else 0.0,
-            width_ps=pulse.width_ps if pulse else 1.0,
-            spot=_spot_profile(spot, p.rows, p.columns) if spot else None,
-            anisotropy_map=None,
-            start_ps=start_ps,
-            step_ps=span_ps / steps,
-            steps=steps,
-            noise_key=self._noise_key,
-            first_step=self.steps_taken,
-        )
-
-
-def _coefficients(rate: float, damping: float, thermal_T2ps: float = 0.0) -> Coefficients:
-    """Those of a film without couplings of its own: its torque has them."""
-    return Coefficients(0.0, 0.0, 0.0, rate, damping, thermal_T2ps)
 
 
 def _make_engine(device: str, torque: FieldOfSpins, p: ItinerantFilmParameters) -> Engine:
@@ -322,7 +274,7 @@ class _CpuEngine:
             def field_T(
                 spins: np.ndarray, half_on: bool, time_ps: float = time_ps, noise_T: Any = noise_T
             ) -> np.ndarray:
-                now_ps = time_ps + half_on * CORRECTOR_AT["midpoint"] * span.step_ps
+                now_ps = time_ps + half_on * MIDPOINT.corrector_at * span.step_ps
                 strength = llg.pulse_envelope(now_ps, span.peak_ps, span.width_ps)
                 applied_T = bias_T + strength * pulse_T
                 return self._field_unit_T * self._torque(spins) + applied_T + noise_T
@@ -331,27 +283,10 @@ class _CpuEngine:
 
     def _noise_T(self, span: Span, step: int) -> np.ndarray:
         """The thermal field in a step, (3, rows, columns)."""
-        from skyctl.simulators.lattice.kernels_cpu import draw_noise
+        from skyctl.simulators.physics.kernels_noise import draw_noise
 
         deviation_T = np.sqrt(span.coefficients.thermal_T2ps / span.step_ps)
         sites = self._spins[0].size
         noise = np.empty((3, sites), np.float32)
         draw_noise(noise, 0, sites, 0, span.first_step + step, span.noise_key)
         return deviation_T * noise.reshape(self._spins.shape).astype(np.float64)
-
-
-@lru_cache(maxsize=8)
-def _spot_profile(spot: Spot, rows: int, columns: int) -> np.ndarray:
-    """Pulse strength over the film, (rows, columns): a Gaussian on the triangular lattice.
-
-    A spot's x and y count columns and rows; its radius is in lattice constants.
-    """
-    row, column = np.mgrid[:rows, :columns]
-    down, right = row - spot.y, column - spot.x
-    # Periodic: the nearest image along each side.
-    down -= rows * np.rint(down / rows)
-    right -= columns * np.rint(right / columns)
-    square = right**2 + right * down + down**2
-    profile = np.exp(-square / (2 * spot.sigma**2))
-    profile.flags.writeable = False  # shared by all that ask for it
-    return profile

@@ -137,15 +137,15 @@ class KernelPolynomial:
 def _kernels_of(device: str) -> Any:
     """The module whose ``expand`` runs on a device. Raises RuntimeError where there is none."""
     if device == "cpu":
-        from skyctl.simulators.itinerant import kernels_cpu as kernels_itinerant
+        from skyctl.simulators.itinerant import kernels_cpu
 
-        return kernels_itinerant
+        return kernels_cpu
     if device == "cuda":
-        from skyctl.simulators.itinerant import kernels_cuda as kernels_itinerant_cuda
-        from skyctl.simulators.lattice.kernels_cuda import require_device
+        from skyctl.simulators.itinerant import kernels_cuda
+        from skyctl.simulators.physics.cuda import require_device
 
         require_device()
-        return kernels_itinerant_cuda
+        return kernels_cuda
     raise ValueError(f"device {device!r}: choose 'cpu' or 'cuda'")
 
 

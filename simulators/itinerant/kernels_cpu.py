@@ -1,7 +1,7 @@
 """The Chebyshev recursion of the s–d Hamiltonian on many vectors at once, without its matrix.
 
 What one site does is here as plain scalar functions, compiled for the CPU below and for CUDA by
-``kernels_itinerant_cuda``, which has the same ``expand`` and ``colours_at_once``.
+``kernels_cuda``, which has the same ``expand`` and ``colours_at_once``.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The Chebyshev recursion of ``kernels_itinerant`` on a CUDA device: a thread a site and vector.
+"""The Chebyshev recursion of ``kernels_cpu`` on a CUDA device: a thread a site and vector.
 
 Vectors lie side by side in a warp, so that what it reads of a site or a neighbour is consecutive;
 the sites of a block follow each other in a row of the lattice and share most of their neighbours.
@@ -11,7 +11,7 @@ import numpy as np
 from numba import cuda
 
 from skyctl.simulators.itinerant.kernels_cpu import coupled, hopped
-from skyctl.simulators.lattice.kernels_cuda import launcher
+from skyctl.simulators.physics.cuda import launcher
 
 _BLOCK = (32, 8)  # vectors, sites
 _BYTES = 2 * 2 * 4 * 8  # a site and colour: two levels of two vectors of four numbers
@@ -74,7 +74,7 @@ def begin(level, answers, coefficients, own, phases):
 def recurse(
     current, other, answers, coefficients, moment, own, neighbours, hop, exchange, shift, scale
 ):
-    """As ``kernels_itinerant.recurse``, for one ``moment``; that of T_1 finds no T_{-1}."""
+    """As ``kernels_cpu.recurse``, for one ``moment``; that of T_1 finds no T_{-1}."""
     i, r = _site_and_vector()
     sites, _, vectors = current.shape
     if i < sites and r < vectors:
@@ -112,7 +112,7 @@ def expand(
     coefficients: np.ndarray, own: np.ndarray, colours: int, phases: np.ndarray,
     neighbours: np.ndarray, hop: np.ndarray, exchange: np.ndarray, centre: float, half_width: float,
 ) -> np.ndarray:  # fmt: skip
-    """As ``kernels_itinerant.expand``."""
+    """As ``kernels_cpu.expand``."""
     (functions, moments), sites = coefficients.shape, len(own)
     answers = cuda.to_device(np.zeros((functions, 2, sites, 4)))
     before: Any = cuda.device_array((sites, 4, 2 * colours))

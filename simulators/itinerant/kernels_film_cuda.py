@@ -2,7 +2,7 @@
 
 Spins, predictor and field stay there: the network reads and writes the same arrays, by address. All
 of it is single precision, as the network is. Noise is drawn where it is needed, twice a step, as in
-``kernels_cuda``.
+``lattice.kernels_cuda``.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from skyctl.simulators.lattice.engines import CORRECTOR_AT, Span
-from skyctl.simulators.lattice.kernels_cuda import launcher, normals, require_device
 from skyctl.simulators.physics import llg
+from skyctl.simulators.physics.cuda import launcher, require_device
+from skyctl.simulators.physics.kernels_noise_cuda import normals
+from skyctl.simulators.physics.schemes import MIDPOINT
+from skyctl.simulators.physics.span import Span
 
 _BLOCK = 128
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
-_TINY = np.float32(1e-30)  # the square of a length that no spin has
+_TINY, _PADE = np.float32(llg.TINY), tuple(np.float32(t) for t in llg.TAN_PADE)
 
 _device = cuda.jit(device=True)
 _turning = _device(llg.turning)
 _unit = _device(llg.unit_spin)
-_cayley = _device(llg.cayley)
+_predict_spin, _correct_spin = MIDPOINT.functions(_device)
 
 
 @_device
@@ -41,7 +43,7 @@ def _turning_at(i, among, field, spot, key, step, numbers):
 
 @cuda.jit
 def predict(spins, middle, unit, field, spot, key, step, numbers):
-    """P = (S + S̃)/2 with S̃ - S = -(S + S̃)/2 × A(S), as it is and with the length 1 for the network.
+    """P of the scheme, as it is and with the length 1 for the network.
 
     spins, middle, unit : (3, sites) S, P and P/|P|; field : of S, hoppings
     spot : (sites,), the pulse's strength; key : (4,) uint32 of the noise; step : its number
@@ -52,19 +54,21 @@ def predict(spins, middle, unit, field, spot, key, step, numbers):
     if i < spins.shape[1]:
         ax, ay, az = _turning_at(i, spins, field, spot, key, step, numbers)
         x, y, z = spins[0, i], spins[1, i], spins[2, i]
-        px, py, pz = _cayley(x, y, z, ax, ay, az, _HALF, _ONE)
-        x, y, z = _HALF * (x + px), _HALF * (y + py), _HALF * (z + pz)
+        x, y, z = _predict_spin(x, y, z, ax, ay, az, _HALF, _ONE, _PADE)
         middle[0, i], middle[1, i], middle[2, i] = x, y, z
         unit[0, i], unit[1, i], unit[2, i] = _unit(x, y, z, _ONE, _TINY)
 
 
 @cuda.jit
 def correct(spins, middle, field, spot, key, step, numbers):
-    """S' - S = -(S + S')/2 × A(P), in place; ``field`` is that of P/|P|, the rest as above."""
+    """S' of the scheme, in place; ``field`` is that of P/|P|, the rest as above."""
     i = cuda.grid(1)
     if i < spins.shape[1]:
         ax, ay, az = _turning_at(i, middle, field, spot, key, step, numbers)
-        x, y, z = _cayley(spins[0, i], spins[1, i], spins[2, i], ax, ay, az, _HALF, _ONE)
+        x, y, z = _correct_spin(
+            spins[0, i], spins[1, i], spins[2, i], middle[0, i], middle[1, i], middle[2, i],
+            ax, ay, az, ax, ay, az, _HALF, _ONE, _PADE,
+        )  # fmt: skip
         spins[0, i], spins[1, i], spins[2, i] = _unit(x, y, z, _ONE, _TINY)
 
 
@@ -73,9 +77,9 @@ def _address(array: Any) -> int:
 
 
 class TorqueCudaEngine:
-    """One film on the current CUDA device, in single precision; an ``engines.Engine``.
+    """One film on the current CUDA device, in single precision; a ``span.Engine``.
 
-    torque : an ``itinerant_film.BoundField`` of device "cuda"
+    torque : an ``film.BoundField`` of device "cuda"
     field_unit_T : a field of one hopping
 
     Raises DeviceMissing as ``require_device``, ValueError for a torque that does not run there.
@@ -123,7 +127,7 @@ class TorqueCudaEngine:
         if self._spot[0] is not span.spot:
             self._spot = span.spot, self._profile(span.spot)
         spot, key = self._spot[1], cuda.to_device(span.noise_key, self._stream)
-        later_ps = CORRECTOR_AT["midpoint"] * span.step_ps
+        later_ps = MIDPOINT.corrector_at * span.step_ps
         for step in range(span.steps):
             time_ps, number = span.start_ps + step * span.step_ps, span.first_step + step
             # The network runs on a stream of its own, and waits for it before it returns.

@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 
 from skyctl.pulse import Pulse
-from skyctl.simulators.instrument.spread import DrawnSample
-from skyctl.simulators.lattice.film import Film
+from skyctl.simulators.lattice.film import Film, FilmParameters
 from skyctl.simulators.physics.film import check_times
 
 _BEGINS_WIDTHS = 6.0
 """How many of its widths before its peak a pulse begins to act: 1.5e-8 of the peak."""
 
 
-def empty_film_mean_sz(sample: DrawnSample, pulse: Pulse, times_ps: np.ndarray) -> np.ndarray:
+def empty_film_mean_sz(
+    parameters: FilmParameters, delivered: Pulse, times_ps: np.ndarray
+) -> np.ndarray:
     """Mean S_z (frames,) of a film that points along -z, relaxed, at ``times_ps`` after the start.
 
     While nothing nucleates, the film moves as one spin, and its edges, which the DMI tilts, as
@@ -21,13 +22,16 @@ def empty_film_mean_sz(sample: DrawnSample, pulse: Pulse, times_ps: np.ndarray) 
     film of 100 × 100 sites that is right to 5e-4 for pulses of 3 T at 110° and up to 3 ps, and some
     hundred times quicker. Temperature and pinning are left out; a periodic film is one spin.
 
+    delivered : the pulse as the film gets it (``DrawnSample.delivered``)
+
     Raises ValueError for a pulse with a spot, and for times that do not ascend from 0.
     """
-    if pulse.spot:
-        raise ValueError(f"pulse {pulse}: a spot moves one place only; give one on the whole film")
+    if delivered.spot:
+        raise ValueError(
+            f"pulse {delivered}: a spot moves one place only; give one on the whole film"
+        )
     check_times(list(times_ps))
-    film = replace(sample.parameters, temperature_K=0.0)
-    delivered = sample.delivered(pulse)
+    film = replace(parameters, temperature_K=0.0)
     parts = [(1, 1, -1.0), (1, film.columns, 1.0), (film.rows, 1, 1.0)]
     if film.periodic:
         parts = [(1, 1, 1.0)]

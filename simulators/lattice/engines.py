@@ -1,116 +1,25 @@
 """Where a film's spins live and what moves them: the CPU, or a CUDA device. Chosen once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from skyctl.simulators.lattice.layout import Layout
 from skyctl.simulators.physics import llg
+from skyctl.simulators.physics.schemes import HEUN, LONGEST_TURN, SCHEMES, Scheme, SchemeName
+from skyctl.simulators.physics.span import Engine, Span
 
-Integrator = Literal["heun", "midpoint", "depondt", "rk4", "dormand-prince"]
+Integrator = Literal[SchemeName, "rk4", "dormand-prince"]
 INTEGRATORS: tuple[Integrator, ...] = get_args(Integrator)
-ONLY_AT_ZERO_KELVIN = ("rk4", "dormand-prince")
+ONLY_AT_ZERO_KELVIN = tuple(name for name in INTEGRATORS if name not in SCHEMES)
 """Integrators for smooth motion: their order means nothing where noise drives the spins."""
-
-CORRECTOR_AT = {"heun": 1.0, "depondt": 1.0, "midpoint": 0.5}
-"""When in a step the corrector takes the field."""
-_LONGEST_TURN = 1.6
-_TINY = 1e-30
-_WORDS = 4
-
-
-@dataclass(frozen=True)
-class Coefficients:
-    """What multiplies each term of the motion.
-
-    exchange_T, dmi_T, anisotropy_T : J/μ, D/μ, 2K/μ
-    rate : γ/(1+α²), rad/(ps·T); damping : α
-    thermal_T2ps : 2αk_BT/(γμ), the noise field's power; its deviation over a step dt is √(this/dt)
-    """
-
-    exchange_T: float
-    dmi_T: float
-    anisotropy_T: float
-    rate: float
-    damping: float
-    thermal_T2ps: float = 0.0
-
-    def fastest_rad_per_ps(self, field_T: float = 0.0) -> float:
-        """An upper bound of how fast a spin turns, damping included, in a field of that size."""
-        inner = 8 * np.hypot(self.exchange_T, self.dmi_T) + abs(self.anisotropy_T)
-        return float(self.rate * np.hypot(1, self.damping) * (inner + field_T))
-
-    def packed(self, step_ps: float, dtype: Any) -> np.ndarray:
-        """The kernels' constants in the precision of the run, in the order they index them.
-
-        Fields as B', the turn in one step (see ``llg``); then 1/2, 1, the square of a length that
-        no spin has, and the coefficients of ``llg.full_turn``.
-        """
-        k = self.rate * step_ps
-        noise = k * np.sqrt(self.thermal_T2ps / step_ps)
-        fields = (k * self.exchange_T, k * self.dmi_T, k * self.anisotropy_T)
-        return np.array([*fields, self.damping, noise, 0.5, 1.0, _TINY, *llg.TAN_PADE], dtype)
-
-
-@dataclass(frozen=True)
-class Span:
-    """A stretch of time under one pulse, for one film.
-
-    bias_T : static field
-    peak_T, peak_ps, width_ps : the pulse's field at its peak, when that is, and its Gaussian width
-    spot : (rows, columns), the pulse's strength over the film; None is 1 everywhere
-    anisotropy_map : (rows, columns), K of each site in units of the film's; None is 1 everywhere
-    start_ps, step_ps, steps : movie time of the first step, length and number of the steps
-    noise_key : four random words, the film's own; first_step : number of its first step in them
-    """
-
-    coefficients: Coefficients
-    bias_T: tuple[float, float, float]
-    peak_T: tuple[float, float, float]
-    peak_ps: float
-    width_ps: float
-    spot: np.ndarray | None
-    anisotropy_map: np.ndarray | None
-    start_ps: float
-    step_ps: float
-    steps: int
-    noise_key: np.ndarray
-    first_step: int
 
 
 def stable_turn(integrator: str, damping: float) -> float:
-    """By how much the fastest spin wave may turn in one step of an integrator, rad.
-
-    Measured on a random film: up to 2 rad the energy of a damped film still falls. Not so Heun's,
-    which amplifies a wave by 1 + turn⁴/8 a step, against 1 - α turn: hence (8α)^⅓, and, for a
-    damping too weak for that, a turn at which it takes a thousand steps to see.
-    """
-    if integrator != "heun":
-        return _LONGEST_TURN
-    return min(_LONGEST_TURN, max(0.25, 2 * damping ** (1 / 3)))
-
-
-class Engine(Protocol):
-    """Spins of one film, or of a batch of films of one size, and steps for them."""
-
-    def read(self) -> np.ndarray:
-        """A copy of the spins, (films, 3, rows, columns)."""
-        ...
-
-    def write(self, spins: np.ndarray) -> None:
-        """Replace the spins, (films, 3, rows, columns), unit vectors."""
-        ...
-
-    def advance(self, spans: Sequence[Span]) -> None:
-        """Move each film through its span; time and number of the steps are the same in all."""
-        ...
-
-
-def noise_key(seed: int) -> np.ndarray:
-    """The words that make a film's noise its own, from a seed ≥ 0."""
-    return np.random.SeedSequence(seed).generate_state(_WORDS, np.uint32)
+    """By how much the fastest spin wave may turn in one step of an integrator, rad."""
+    scheme = SCHEMES.get(integrator)
+    return scheme.stable_turn(damping) if scheme else LONGEST_TURN
 
 
 def make_engine(
@@ -139,13 +48,13 @@ def make_engine(
             raise ValueError(f"device 'cpu': moves one film at a time, not {films}")
         if integrator in ONLY_AT_ZERO_KELVIN:
             return RungeKuttaEngine(layout, periodic, precision, integrator, tolerance)
-        return CpuEngine(layout, periodic, precision, integrator, threads)
+        return CpuEngine(layout, periodic, precision, SCHEMES[integrator], threads)
     if device == "cuda":
         if integrator in ONLY_AT_ZERO_KELVIN:
             raise ValueError(f"integrator {integrator!r}: runs on the CPU; choose device='cpu'")
-        from skyctl.simulators.lattice.kernels_cuda import CudaEngine
+        from skyctl.simulators.lattice.cuda_engine import CudaEngine
 
-        return CudaEngine(layout, films, periodic, precision, integrator)
+        return CudaEngine(layout, films, periodic, precision, SCHEMES[integrator])
     raise ValueError(f"device {device!r}: choose 'cpu' or 'cuda'")
 
 
@@ -153,7 +62,7 @@ class CpuEngine:
     """One film on ``threads`` threads, moved by the vectorised stencil of ``kernels_cpu``."""
 
     def __init__(
-        self, layout: Layout, periodic: bool, precision: str, integrator: str, threads: int = 1
+        self, layout: Layout, periodic: bool, precision: str, scheme: Scheme, threads: int = 1
     ) -> None:
         from skyctl.simulators.lattice import kernels_cpu
 
@@ -163,11 +72,11 @@ class CpuEngine:
         self._layout, self._periodic = layout, periodic
         self._threads = min(threads, layout.rows)
         self._dtype = np.dtype(precision)
-        self._scheme = getattr(kernels_cpu, integrator.upper())
+        self._scheme = scheme
         self._state = layout.zeros(2, 3, dtype=self._dtype)
-        self._corrector = CORRECTOR_AT[integrator]
-        workspace = 6 if integrator == "depondt" else 3
-        self._predicted = layout.zeros(self._threads, workspace, dtype=self._dtype)
+        workspace = (self._threads, 3)
+        self._predicted = layout.zeros(*workspace, dtype=self._dtype)
+        self._kept = layout.zeros(*workspace, dtype=self._dtype) if scheme.keeps_turn else None
         self._noise: np.ndarray | None = None
 
     def read(self) -> np.ndarray:
@@ -199,6 +108,7 @@ class CpuEngine:
             self._scheme,
             self._state,
             self._predicted,
+            self._kept,
             self._noise if coefficients.thermal_T2ps else None,
             (layout.rows, layout.columns, layout.width),
             self._profile(span.spot),
@@ -207,7 +117,7 @@ class CpuEngine:
             np.multiply(turn, span.bias_T).astype(dtype),
             np.array([*np.multiply(turn, span.peak_T), span.peak_ps, span.width_ps]),
             span.noise_key,
-            (span.start_ps, span.step_ps, self._corrector * span.step_ps),
+            (span.start_ps, span.step_ps, self._scheme.corrector_at * span.step_ps),
             span.first_step,
             span.steps,
             self._periodic,
@@ -222,7 +132,7 @@ class RungeKuttaEngine(CpuEngine):
     ) -> None:
         from skyctl.simulators.physics.runge_kutta import DORMAND_PRINCE, RK4, RungeKutta
 
-        super().__init__(layout, periodic, precision, "heun")
+        super().__init__(layout, periodic, precision, HEUN)  # whose passes are not used
         if not tolerance > np.finfo(self._dtype).eps:
             raise ValueError(
                 f"tolerance = {tolerance}: must be above the rounding of {precision}, "

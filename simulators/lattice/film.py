@@ -6,27 +6,24 @@ from typing import Any, Literal
 
 import numpy as np
 
-from skyctl.pulse import Pulse, Spot
+from skyctl.pulse import Pulse
 from skyctl.simulators.lattice.engines import (
     ONLY_AT_ZERO_KELVIN,
-    Coefficients,
     Integrator,
-    Span,
     make_engine,
-    noise_key,
     stable_turn,
 )
 from skyctl.simulators.physics import llg
 from skyctl.simulators.physics.film import PulsedFilm
+from skyctl.simulators.physics.schemes import SCHEMES
+from skyctl.simulators.physics.span import Coefficients
 from skyctl.simulators.physics.topology import topological_charge
 
 MAX_STEP_PS = 0.015
 """Longest time step of itself, ps; the measured process map was made with it."""
 _RELAX_CHUNK_PS = 5.0
-_ONLY_DAMPING = 1e12
 _SKYRMION_RADIUS = 12.0
 _LEAST_CHARGE = 0.5
-_MOST_STEPS = 10**9
 
 
 @dataclass(frozen=True)
@@ -115,16 +112,14 @@ class Film(PulsedFilm):
         if p.temperature_K > 0 and integrator in ONLY_AT_ZERO_KELVIN:
             raise ValueError(
                 f"integrator {integrator!r} at {p.temperature_K:g} K: it is for smooth motion; "
-                "choose 'heun', 'midpoint' or 'depondt'"
+                f"choose {' or '.join(map(repr, SCHEMES))}"
             )
         if seed < 0:
             raise ValueError(f"seed = {seed}: must be 0 or more")
         self.anisotropy_map = _checked_map(anisotropy_map, p)
-        self.precision, self.integrator, self.seed = precision, integrator, seed
+        self.precision, self.integrator = precision, integrator
         self.tolerance = (1e-5 if precision == "f4" else 1e-8) if tolerance is None else tolerance
-        self.steps_taken = 0
-        self._noise_key = noise_key(seed)
-        self._engine = make_engine(
+        engine = make_engine(
             device,
             p.rows,
             p.columns,
@@ -134,17 +129,12 @@ class Film(PulsedFilm):
             threads=threads,
             tolerance=self.tolerance,
         )
+        self._start(engine, seed)
         self.set_uniform()
 
-    @property
-    def spins(self) -> np.ndarray:
-        """As ``PulsedFilm.spins``."""
-        return self._engine.read()[0]
-
-    @spins.setter
-    def spins(self, value: np.ndarray) -> None:
+    def _unit_spins(self, value: np.ndarray) -> np.ndarray:
         value = self._checked_spins(value)
-        self._engine.write((value / np.linalg.norm(value, axis=0))[None])
+        return value / np.linalg.norm(value, axis=0)
 
     def _checked_spins(self, value: np.ndarray) -> np.ndarray:
         shape = (3, self.parameters.rows, self.parameters.columns)
@@ -188,39 +178,6 @@ class Film(PulsedFilm):
             )
         self.spins = spins
 
-    def advance(
-        self,
-        span_ps: float,
-        pulse: Pulse | None = None,
-        *,
-        start_ps: float = 0.0,
-        max_step_ps: float | None = None,
-    ) -> None:
-        """As ``PulsedFilm.advance``.
-
-        ``max_step_ps`` : longest time step; left out, ``MAX_STEP_PS`` or what the film's couplings
-        allow, whichever is shorter. The steps of a span are all equal (of Dormand–Prince: chosen
-        by their error). Raises ValueError for a step that would not be stable.
-        """
-        self._advance(self.coefficients(), span_ps, pulse, start_ps, max_step_ps)
-
-    def relax(self, max_ps: float = 500.0, torque_T: float = 1e-3) -> float:
-        """As ``PulsedFilm.relax``."""
-        # Damping alone, γ/2: what the Landau–Lifshitz–Gilbert equation tends to for large α.
-        c = replace(
-            self.coefficients(),
-            rate=llg.GAMMA_RAD_PER_PS_T / 2 / _ONLY_DAMPING,
-            damping=_ONLY_DAMPING,
-            thermal_T2ps=0.0,
-        )
-        fastest = c.fastest_rad_per_ps(float(np.linalg.norm(self.parameters.bias_T)))
-        step_ps = 1.0 / max(fastest, 1.0)
-        elapsed = 0.0
-        while (torque := self.max_torque_T()) > torque_T and elapsed < max_ps:
-            self._advance(c, _RELAX_CHUNK_PS, None, 0.0, step_ps)
-            elapsed += _RELAX_CHUNK_PS
-        return torque
-
     def field_T(self) -> np.ndarray:
         """Effective field without pulse, -(1/μ) ∂E/∂S, (3, rows, columns), T."""
         p = self.parameters
@@ -248,105 +205,49 @@ class Film(PulsedFilm):
         return float(-p.moment_meV_per_T * (interactions + (self.spins * bias).sum()))
 
     def coefficients(self) -> Coefficients:
-        """What multiplies each term of the motion."""
+        """As ``PulsedFilm.coefficients``, with the film's couplings."""
         p = self.parameters
         mu = p.moment_meV_per_T
-        return Coefficients(
+        return replace(
+            super().coefficients(),
             exchange_T=p.exchange_meV / mu,
             dmi_T=p.dmi_meV / mu,
             anisotropy_T=2 * p.anisotropy_meV / mu,
-            rate=llg.GAMMA_RAD_PER_PS_T / (1 + p.damping**2),
-            damping=p.damping,
-            thermal_T2ps=2 * p.damping * llg.K_B_MEV_PER_K * p.temperature_K
-            / (llg.GAMMA_RAD_PER_PS_T * mu),
-        )  # fmt: skip
-
-    def _advance(
-        self,
-        coefficients: Coefficients,
-        span_ps: float,
-        pulse: Pulse | None,
-        start_ps: float,
-        max_step_ps: float | None,
-    ) -> None:
-        if not 0 <= span_ps < np.inf:
-            raise ValueError(f"span_ps = {span_ps}: give 0 or more")
-        if span_ps == 0:
-            return
-        step_ps = longest_step_ps(
-            self.parameters, coefficients, pulse, self.integrator, max_step_ps
         )
-        span = make_span(
-            self.parameters, coefficients, pulse, start_ps, span_ps, step_ps,
-            anisotropy_map=self.anisotropy_map, key=self._noise_key, first_step=self.steps_taken,
-        )  # fmt: skip
-        self._engine.advance([span])
-        self.steps_taken += span.steps
 
+    def longest_step_ps(self, pulse: Pulse | None, wanted_ps: float | None = None) -> float:
+        """As ``PulsedFilm.longest_step_ps``: MAX_STEP_PS, or what the film's couplings allow.
 
-def longest_step_ps(
-    parameters: FilmParameters,
-    coefficients: Coefficients,
-    pulse: Pulse | None,
-    integrator: str,
-    wanted_ps: float | None = None,
-) -> float:
-    """The longest time step: ``wanted_ps``, or MAX_STEP_PS where that is stable.
+        Raises ValueError for a step that is not above 0 or not stable (``engines.stable_turn``).
+        """
+        coefficients = self.coefficients()
+        field = self._bias_T() + (pulse.amplitude_T if pulse else 0.0)
+        fastest = coefficients.fastest_rad_per_ps(field)
+        turn = stable_turn(self.integrator, coefficients.damping)
+        bound = turn / fastest if fastest else np.inf
+        if wanted_ps is None:
+            return min(MAX_STEP_PS, bound)
+        if not wanted_ps > 0:
+            raise ValueError(f"max_step_ps = {wanted_ps}: must be above 0")
+        if wanted_ps > bound * (1 + 1e-9):
+            raise ValueError(
+                f"max_step_ps = {wanted_ps:g}: the fastest spin wave of this film would turn "
+                f"{wanted_ps * fastest:.3g} rad in a step; {self.integrator} is stable up to "
+                f"{turn:.2g}. Give {bound:.3g} ps or less."
+            )
+        return wanted_ps
 
-    Raises ValueError for a step that is not above 0 or not stable (``engines.stable_turn``).
-    """
-    field = float(np.linalg.norm(parameters.bias_T)) + (pulse.amplitude_T if pulse else 0.0)
-    fastest = coefficients.fastest_rad_per_ps(field)
-    turn = stable_turn(integrator, coefficients.damping)
-    bound = turn / fastest if fastest else np.inf
-    if wanted_ps is None:
-        return min(MAX_STEP_PS, bound)
-    if not wanted_ps > 0:
-        raise ValueError(f"max_step_ps = {wanted_ps}: must be above 0")
-    if wanted_ps > bound * (1 + 1e-9):
-        raise ValueError(
-            f"max_step_ps = {wanted_ps:g}: the fastest spin wave of this film would turn "
-            f"{wanted_ps * fastest:.3g} rad in a step; {integrator} is stable up to {turn:.2g}. "
-            f"Give {bound:.3g} ps or less."
-        )
-    return wanted_ps
+    def _relaxing_ps(self) -> tuple[float, float]:
+        return _RELAX_CHUNK_PS, 1.0 / max(self._calm().fastest_rad_per_ps(self._bias_T()), 1.0)
 
+    def _bias_T(self) -> float:
+        return float(np.linalg.norm(self.parameters.bias_T))
 
-def make_span(
-    parameters: FilmParameters,
-    coefficients: Coefficients,
-    pulse: Pulse | None,
-    start_ps: float,
-    span_ps: float,
-    step_ps: float,
-    *,
-    anisotropy_map: np.ndarray | None,
-    key: np.ndarray,
-    first_step: int,
-) -> Span:
-    """``span_ps`` under a pulse in equal steps of at most ``step_ps``."""
-    p = parameters
-    if not span_ps / step_ps < _MOST_STEPS:
-        raise ValueError(
-            f"{span_ps:g} ps in steps of {step_ps:.2g} ps: over {_MOST_STEPS:.0e} steps. Choose a "
-            "shorter time, or a pulse and couplings that allow longer steps."
-        )
-    steps = int(np.ceil(span_ps / step_ps - 1e-9))
-    spot: Any = pulse.spot if pulse else None
-    return Span(
-        coefficients=coefficients,
-        bias_T=p.bias_T,
-        peak_T=pulse.peak_field_T if pulse else (0.0, 0.0, 0.0),
-        peak_ps=pulse.peak_ps if pulse else 0.0,
-        width_ps=pulse.width_ps if pulse else 1.0,
-        spot=_spot_profile(spot, p.rows, p.columns) if spot else None,
-        anisotropy_map=anisotropy_map,
-        start_ps=start_ps,
-        step_ps=span_ps / steps,
-        steps=steps,
-        noise_key=key,
-        first_step=first_step,
-    )
+    @staticmethod
+    def squared_distances(x: float, y: float, rows: int, columns: int) -> np.ndarray:
+        """On the square lattice; a spot does not go over the edge of a periodic film."""
+        row, column = np.mgrid[:rows, :columns]
+        return (column - x) ** 2 + (row - y) ** 2
 
 
 def _checked_map(values: np.ndarray | None, parameters: FilmParameters) -> np.ndarray | None:
@@ -360,15 +261,6 @@ def _checked_map(values: np.ndarray | None, parameters: FilmParameters) -> np.nd
         raise ValueError("anisotropy_map holds a NaN or an infinity: give finite numbers")
     values.flags.writeable = False
     return values
-
-
-@lru_cache(maxsize=8)
-def _spot_profile(spot: Spot, rows: int, columns: int) -> np.ndarray:
-    """Pulse strength over the film, (rows, columns), 1 at the spot's centre."""
-    y, x = np.mgrid[:rows, :columns]
-    profile = np.exp(-((x - spot.x) ** 2 + (y - spot.y) ** 2) / (2 * spot.sigma**2))
-    profile.flags.writeable = False  # shared by all that ask for it
-    return profile
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,8 @@
 """LLG kernels for the CPU: one flat, vectorised stencil over the lattice of ``layout``.
 
-A step is a predictor and a corrector, each one pass over the film. Threads share a film by bands of
-rows; each predicts one row beyond its own on either side, so that they meet once a step.
+A step is a predictor and a corrector, each one pass over the film, whatever the scheme. Threads
+share a film by bands of rows; each predicts one row beyond its own on either side, so that they
+meet once a step.
 
 What keeps the loops vectorised (a scalar loop is several times slower, and nothing says so):
 ``error_model="numpy"``, unsigned indices, input and output arrays that are never the same one, and
@@ -11,40 +12,31 @@ no Python number in the loop (it would widen float32).
 import threading
 
 import numpy as np
-from llvmlite import ir
 from numba import njit, types, uintp
-from numba.extending import intrinsic, overload
+from numba.extending import (
+    NativeValue,
+    intrinsic,
+    models,
+    overload,
+    register_model,
+    typeof_impl,
+    unbox,
+)
 
 from skyctl.simulators.lattice.layout import GHOST_ROWS
-from skyctl.simulators.physics import llg, random
-from skyctl.simulators.physics.compiled import INLINED, OPTIONS, compiled_with
-from skyctl.simulators.physics.random import u32
+from skyctl.simulators.physics import llg
+from skyctl.simulators.physics.compiled import INLINED, NOT_KEPT, OPTIONS
+from skyctl.simulators.physics.kernels_noise import draw_noise
+from skyctl.simulators.physics.kernels_vectors import widest_vectors
+from skyctl.simulators.physics.schemes import SCHEMES, Scheme
 
 _field = njit(**INLINED)(llg.interaction_field)
 _turning = njit(**INLINED)(llg.turning)
 _turned = njit(**INLINED)(llg.turned)
 _unit = njit(**INLINED)(llg.unit_spin)
-_full_turn = njit(**INLINED)(llg.full_turn)
 _envelope = njit(**OPTIONS)(llg.pulse_envelope)
-_threefry = random.compile_threefry(njit(inline="always", error_model="numpy", nogil=True))
-_with_physics = compiled_with(llg, random)
 
 _BLOCK_SITES = 16384
-
-HEUN, MIDPOINT, DEPONDT = np.int8(0), np.int16(0), np.int32(0)
-"""Integrators. Their types differ, and only those: numba compiles one at a time, when used."""
-
-
-@intrinsic
-def _widest_vectors(typingctx):
-    """Let this function use 512-bit vectors, which LLVM avoids on many CPUs: 10 to 25 % here."""
-
-    def build(context, builder, signature, args):
-        # llvmlite lists only the attributes without a value; LLVM takes the others as text.
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        return context.get_dummy_value()
-
-    return types.void(), build
 
 
 def _row(array, k): ...
@@ -91,103 +83,71 @@ def _constants(c, bias, g):
     return (c[0], c[1], c[2], c[3], c[4], c[6], bias[0], bias[1], bias[2], g[0], g[1], g[2])
 
 
-@_with_physics
-def _heun_predict(s, p, first, last, width, spot, sites, noise, c, bias, g):
-    """P = S - S×A(S): Euler's step, left at its own length."""
-    _widest_vectors()
-    sx, sy, sz, px, py, pz = s[0], s[1], s[2], p[0], p[1], p[2]
-    nx, ny, nz = _row(noise, 0), _row(noise, 1), _row(noise, 2)
-    k = _constants(c, bias, g)
-    for i in range(uintp(first), uintp(last)):
-        ax, ay, az = _turning_at(i, width, sx, sy, sz, spot, sites, nx, ny, nz, k)
-        x, y, z = sx[i], sy[i], sz[i]
-        rx, ry, rz = _turned(x, y, z, ax, ay, az)
-        px[i], py[i], pz[i] = x + rx, y + ry, z + rz
+class SchemeType(types.Type):
+    """numba's type of one scheme, which its name tells; its values carry nothing.
+
+    So a kernel is compiled for the scheme that it is called with, and kept under it.
+    """
+
+    def __init__(self, scheme_name):
+        self.scheme_name = scheme_name
+        super().__init__(name=f"Scheme({scheme_name})")
 
 
-@_with_physics
-def _heun_correct(s, p, t, first, last, width, spot, sites, noise, c, bias, g):
-    """S' = unit(S + P - P×A(P)): the trapezoidal half of Heun's step."""
-    _widest_vectors()
-    sx, sy, sz, px, py, pz, tx, ty, tz = s[0], s[1], s[2], p[0], p[1], p[2], t[0], t[1], t[2]
-    nx, ny, nz = _row(noise, 0), _row(noise, 1), _row(noise, 2)
-    k, one, tiny = _constants(c, bias, g), c[6], c[7]
-    for i in range(uintp(first), uintp(last)):
-        ax, ay, az = _turning_at(i, width, px, py, pz, spot, sites, nx, ny, nz, k)
-        x, y, z = px[i], py[i], pz[i]
-        rx, ry, rz = _turned(x, y, z, ax, ay, az)
-        x, y, z = sx[i] + x + rx, sy[i] + y + ry, sz[i] + z + rz
-        tx[i], ty[i], tz[i] = _unit(x, y, z, one, tiny)
+register_model(SchemeType)(models.OpaqueModel)
 
 
-_cayley = njit(**INLINED)(llg.cayley)
+@typeof_impl.register(Scheme)
+def _type_of_scheme(scheme, context):
+    return SchemeType(scheme.name)
 
 
-@_with_physics
-def _midpoint_predict(s, p, first, last, width, spot, sites, noise, c, bias, g):
-    """P = (S + S̃)/2 with S̃ - S = -(S + S̃)/2 × A(S): where the corrector takes its field."""
-    _widest_vectors()
-    sx, sy, sz, px, py, pz = s[0], s[1], s[2], p[0], p[1], p[2]
-    nx, ny, nz = _row(noise, 0), _row(noise, 1), _row(noise, 2)
-    k, half, one = _constants(c, bias, g), c[5], c[6]
-    for i in range(uintp(first), uintp(last)):
-        ax, ay, az = _turning_at(i, width, sx, sy, sz, spot, sites, nx, ny, nz, k)
-        x, y, z = sx[i], sy[i], sz[i]
-        qx, qy, qz = _cayley(x, y, z, ax, ay, az, half, one)
-        px[i], py[i], pz[i] = half * (x + qx), half * (y + qy), half * (z + qz)
+@unbox(SchemeType)
+def _unbox_scheme(kind, scheme, context):
+    return NativeValue(context.context.get_dummy_value())
 
 
-@_with_physics
-def _midpoint_correct(s, p, t, first, last, width, spot, sites, noise, c, bias, g):
-    """S' - S = -(S + S')/2 × A(P): Mentink's semi-implicit step, which keeps |S|."""
-    _widest_vectors()
-    sx, sy, sz, px, py, pz, tx, ty, tz = s[0], s[1], s[2], p[0], p[1], p[2], t[0], t[1], t[2]
-    nx, ny, nz = _row(noise, 0), _row(noise, 1), _row(noise, 2)
-    k, half, one, tiny = _constants(c, bias, g), c[5], c[6], c[7]
-    for i in range(uintp(first), uintp(last)):
-        ax, ay, az = _turning_at(i, width, px, py, pz, spot, sites, nx, ny, nz, k)
-        x, y, z = _cayley(sx[i], sy[i], sz[i], ax, ay, az, half, one)
-        tx[i], ty[i], tz[i] = _unit(x, y, z, one, tiny)
+def _passes(scheme):
+    """The two passes of a scheme over the sites from ``first`` to ``last``."""
+    (predict, correct), keeps_turn = scheme.functions(njit(**INLINED)), scheme.keeps_turn
+
+    @njit(**NOT_KEPT)
+    def predict_sites(s, p, kept, first, last, width, spot, sites, noise, c, bias, g):
+        """P, and A(S) into ``kept`` if there is one."""
+        widest_vectors()
+        sx, sy, sz, px, py, pz = s[0], s[1], s[2], p[0], p[1], p[2]
+        kx, ky, kz = _row(kept, 0), _row(kept, 1), _row(kept, 2)
+        nx, ny, nz = _row(noise, 0), _row(noise, 1), _row(noise, 2)
+        k, half, one = _constants(c, bias, g), c[5], c[6]
+        pade = (c[8], c[9], c[10], c[11], c[12], c[13])
+        for i in range(uintp(first), uintp(last)):
+            ax, ay, az = _turning_at(i, width, sx, sy, sz, spot, sites, nx, ny, nz, k)
+            if keeps_turn:
+                kx[i], ky[i], kz[i] = ax, ay, az
+            px[i], py[i], pz[i] = predict(sx[i], sy[i], sz[i], ax, ay, az, half, one, pade)
+
+    @njit(**NOT_KEPT)
+    def correct_sites(s, p, kept, t, first, last, width, spot, sites, noise, c, bias, g):
+        """S', into ``t``."""
+        widest_vectors()
+        sx, sy, sz, px, py, pz, tx, ty, tz = s[0], s[1], s[2], p[0], p[1], p[2], t[0], t[1], t[2]
+        kx, ky, kz = _row(kept, 0), _row(kept, 1), _row(kept, 2)
+        nx, ny, nz = _row(noise, 0), _row(noise, 1), _row(noise, 2)
+        k, half, one, tiny = _constants(c, bias, g), c[5], c[6], c[7]
+        pade = (c[8], c[9], c[10], c[11], c[12], c[13])
+        for i in range(uintp(first), uintp(last)):
+            ax, ay, az = _turning_at(i, width, px, py, pz, spot, sites, nx, ny, nz, k)
+            jx, jy, jz = ax, ay, az
+            if keeps_turn:
+                jx, jy, jz = kx[i], ky[i], kz[i]
+            x, y, z = px[i], py[i], pz[i]
+            x, y, z = correct(sx[i], sy[i], sz[i], x, y, z, jx, jy, jz, ax, ay, az, half, one, pade)
+            tx[i], ty[i], tz[i] = _unit(x, y, z, one, tiny)
+
+    return predict_sites, correct_sites
 
 
-@_with_physics
-def _depondt_predict(s, p, first, last, width, spot, sites, noise, c, bias, g):
-    """P = S turned by A(S); A(S) is kept in the rows of P behind it."""
-    _widest_vectors()
-    sx, sy, sz, px, py, pz = s[0], s[1], s[2], p[0], p[1], p[2]
-    kx, ky, kz = p[3], p[4], p[5]
-    nx, ny, nz = _row(noise, 0), _row(noise, 1), _row(noise, 2)
-    k, half, one = _constants(c, bias, g), c[5], c[6]
-    pade = (c[8], c[9], c[10], c[11], c[12], c[13])
-    for i in range(uintp(first), uintp(last)):
-        ax, ay, az = _turning_at(i, width, sx, sy, sz, spot, sites, nx, ny, nz, k)
-        kx[i], ky[i], kz[i] = ax, ay, az
-        ax, ay, az = _full_turn(ax, ay, az, half, pade)
-        px[i], py[i], pz[i] = _cayley(sx[i], sy[i], sz[i], ax, ay, az, half, one)
-
-
-@_with_physics
-def _depondt_correct(s, p, t, first, last, width, spot, sites, noise, c, bias, g):
-    """S' = S turned by (A(S) + A(P))/2."""
-    _widest_vectors()
-    sx, sy, sz, px, py, pz, tx, ty, tz = s[0], s[1], s[2], p[0], p[1], p[2], t[0], t[1], t[2]
-    kx, ky, kz = p[3], p[4], p[5]
-    nx, ny, nz = _row(noise, 0), _row(noise, 1), _row(noise, 2)
-    k, half, one, tiny = _constants(c, bias, g), c[5], c[6], c[7]
-    pade = (c[8], c[9], c[10], c[11], c[12], c[13])
-    for i in range(uintp(first), uintp(last)):
-        ax, ay, az = _turning_at(i, width, px, py, pz, spot, sites, nx, ny, nz, k)
-        ax, ay, az = half * (kx[i] + ax), half * (ky[i] + ay), half * (kz[i] + az)
-        ax, ay, az = _full_turn(ax, ay, az, half, pade)
-        x, y, z = _cayley(sx[i], sy[i], sz[i], ax, ay, az, half, one)
-        tx[i], ty[i], tz[i] = _unit(x, y, z, one, tiny)
-
-
-_SCHEMES = {
-    types.int8: (_heun_predict, _heun_correct),
-    types.int16: (_midpoint_predict, _midpoint_correct),
-    types.int32: (_depondt_predict, _depondt_correct),
-}
+_PASSES = {name: _passes(scheme) for name, scheme in SCHEMES.items()}
 
 
 def _predict(scheme, *arguments): ...
@@ -196,87 +156,14 @@ def _correct(scheme, *arguments): ...
 
 @overload(_predict)
 def _overload_predict(scheme, *arguments):
-    step = _SCHEMES[scheme][0]
-    return lambda scheme, *arguments: step(*arguments)
+    sweep = _PASSES[scheme.scheme_name][0]
+    return lambda scheme, *arguments: sweep(*arguments)
 
 
 @overload(_correct)
 def _overload_correct(scheme, *arguments):
-    step = _SCHEMES[scheme][1]
-    return lambda scheme, *arguments: step(*arguments)
-
-
-_f4 = np.float32
-_HALF, _ONE, _LN_2 = _f4(0.5), _f4(1), _f4(np.log(2))
-_SQRT_HALF, _MANTISSA = u32(0x3F3504F3), u32(0x007FFFFF)
-_LOG = tuple(
-    _f4(c)
-    for c in (
-        7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
-        -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
-    )
-)  # fmt: skip
-"""log(1 + z) ≈ z - z²/2 + z³ Σ c z^n between √½ and √2: S. L. Moshier's Cephes, logf."""
-
-
-@intrinsic
-def _bits(typingctx, value):
-    """The bits of a float32, as they are."""
-
-    def build(context, builder, signature, args):
-        return builder.bitcast(args[0], ir.IntType(32))
-
-    return types.uint32(types.float32), build
-
-
-@intrinsic
-def _float(typingctx, value):
-    """The float32 that has these bits."""
-
-    def build(context, builder, signature, args):
-        return builder.bitcast(args[0], ir.FloatType())
-
-    return types.float32(types.uint32), build
-
-
-@njit(**INLINED)
-def _log(x):
-    """Natural logarithm of a positive float32, in operations that vectorise."""
-    bits = u32(_bits(x) - _SQRT_HALF)
-    exponent = _f4(np.int32(bits) >> np.int32(23))
-    z = _float(u32(u32(bits & _MANTISSA) + _SQRT_HALF)) - _ONE
-    y = _LOG[0]
-    y = y * z + _LOG[1]
-    y = y * z + _LOG[2]
-    y = y * z + _LOG[3]
-    y = y * z + _LOG[4]
-    y = y * z + _LOG[5]
-    y = y * z + _LOG[6]
-    y = y * z + _LOG[7]
-    y = y * z + _LOG[8]
-    square = z * z
-    return z * square * y - _HALF * square + z + exponent * _LN_2
-
-
-_normal_pair = random.compile_normal_pair(njit(**INLINED), _log)
-
-
-@_with_physics
-def draw_noise(noise, first, last, shift, step, key):
-    """Three standard normal numbers for each site from ``first`` to ``last``, into ``noise``.
-
-    noise : (3, size); key : (4,) uint32. The numbers are those of the sites ``shift`` further on,
-    in step ``step``; single precision, at most 6.6 standard deviations.
-    """
-    _widest_vectors()
-    nx, ny, nz = noise[0], noise[1], noise[2]
-    k0, k1, k2, k3 = key[0], key[1], key[2], key[3]
-    low, high, none = u32(step), u32(step >> 32), u32(0)
-    for i in range(uintp(first), uintp(last)):
-        site = u32(i + uintp(shift))
-        a, b, c, d = _threefry(site, low, high, none, k0, k1, k2, k3)
-        nx[i], ny[i] = _normal_pair(a, b)
-        nz[i], _ = _normal_pair(c, d)
+    sweep = _PASSES[scheme.scheme_name][1]
+    return lambda scheme, *arguments: sweep(*arguments)
 
 
 @njit(**OPTIONS)
@@ -323,10 +210,10 @@ def wrap(fields, rows, columns, width):
     _wrap_rows(fields, 0, rows, rows, width)
 
 
-@_with_physics
+@njit(**OPTIONS)
 def rate(spins, out, shape, spot, sites, c, bias, g, periodic):
     """dS/dt of a whole film, for Runge–Kutta methods: as ``advance``, with c for a step of 1 ps."""
-    _widest_vectors()
+    widest_vectors()
     rows, columns, width = shape
     stride = uintp(width)
     sx, sy, sz, rx, ry, rz = spins[0], spins[1], spins[2], out[0], out[1], out[2]
@@ -375,21 +262,22 @@ def _meet(arrivals, expected):
             _yield_core()
 
 
-@_with_physics
+@njit(**OPTIONS)
 def advance(
-    scheme, state, predicted, noise, shape, spot, sites, c, bias, pulse, key, clock, first_step,
-    steps, periodic, band, bands, arrivals,
+    scheme, state, predicted, kept, noise, shape, spot, sites, c, bias, pulse, key, clock,
+    first_step, steps, periodic, band, bands, arrivals,
 ):  # fmt: skip
     """Move rows ``band`` of ``bands`` by ``steps`` steps; the last is in ``state[steps % 2]``.
 
-    scheme : HEUN, MIDPOINT or DEPONDT
+    scheme : ``schemes.Scheme``
     state : (2, 3, size) the spins, in ``state[0]`` at the start
-    predicted : (3 or 6, size), this band's own workspace; noise : (3, size) too, or None at T = 0
+    predicted : (3, size), this band's own workspace; kept : (3, size) too, or None where the
+        scheme keeps no turn; noise : (3, size) too, or None at T = 0
     shape : (rows, columns, width) of the ``Layout``
     spot : (size,) the pulse's strength over the film, or None for 1 everywhere
     sites : (size,) anisotropy of each site in units of the film's, or None for 1 everywhere
         (both wrapped in a periodic film)
-    c : (14,) coefficients as from ``engines.pack_coefficients``; bias : (3,) static B'
+    c : (14,) coefficients as from ``Coefficients.packed``; bias : (3,) static B'
     pulse : (5,) float64 [B'_x, B'_y, B'_z at the peak, peak time (ps), Gaussian width (ps)]
     key : (4,) uint32 of the noise, ``first_step`` its first step's number
     clock : (start, step, from a step's start to when its corrector takes the field), ps
@@ -419,15 +307,15 @@ def advance(
             if noise is not None:
                 _draw_rows(noise, ahead, reach, rows, width, periodic, first_step + step, key)
             _predict(
-                scheme, now, predicted, origin + ahead * width, origin + reach * width, stride,
-                spot, sites, noise, c, bias, start_g,
+                scheme, now, predicted, kept, origin + ahead * width, origin + reach * width,
+                stride, spot, sites, noise, c, bias, start_g,
             )  # fmt: skip
             if periodic:
                 _wrap_columns(predicted, ahead, reach, columns, width)
             ahead = reach
             _correct(
-                scheme, now, predicted, target, origin + begin * width, origin + end * width,
-                stride, spot, sites, noise, c, bias, end_g,
+                scheme, now, predicted, kept, target, origin + begin * width,
+                origin + end * width, stride, spot, sites, noise, c, bias, end_g,
             )  # fmt: skip
             if periodic:
                 _wrap_columns(target, begin, end, columns, width)
@@ -436,17 +324,17 @@ def advance(
             _meet(arrivals, (step + 1) * bands)
 
 
-def run(threads, scheme, state, predicted, noise, *arguments):
+def run(threads, scheme, state, predicted, kept, noise, *arguments):
     """``advance`` over the whole film by ``threads`` threads, the spins in ``state[0]`` after it.
 
-    predicted : (threads, 3 or 6, size); noise : (threads, 3, size), or None; arguments : from
-    ``shape`` to ``periodic``
+    predicted, kept, noise : (threads, 3, size), the last two None where there is none
+    arguments : from ``shape`` to ``periodic``
     """
     arrivals = np.zeros(1, np.int64)
 
     def work(band):
-        own = None if noise is None else noise[band]
-        advance(scheme, state, predicted[band], own, *arguments, band, threads, arrivals)
+        own = (None if all_of is None else all_of[band] for all_of in (predicted, kept, noise))
+        advance(scheme, state, *own, *arguments, band, threads, arrivals)
 
     others = [threading.Thread(target=work, args=(band,)) for band in range(1, threads)]
     for thread in others:

@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from skyctl.pulse import Pulse
-from skyctl.simulators.lattice.engines import Integrator, make_engine, noise_key
-from skyctl.simulators.lattice.film import Film, FilmParameters, longest_step_ps, make_span
+from skyctl.simulators.lattice.engines import Integrator, make_engine
+from skyctl.simulators.lattice.film import Film, FilmParameters
 from skyctl.simulators.physics.film import check_times
 from skyctl.simulators.physics.topology import process_label
 
@@ -157,25 +157,16 @@ def _film_batch(
         integrator=integrator,
     )  # fmt: skip
     engine.write(np.stack([film.spins for film in films]))
-    coefficients = [film.coefficients() for film in films]
+    pulsed = [(film, shot.pulse) for film, shot in zip(films, batch, strict=True)]
     # One step for all, the shortest that any of them asks for.
-    step_ps = min(
-        longest_step_ps(shot.parameters, c, shot.pulse, integrator)
-        for shot, c in zip(batch, coefficients, strict=True)
-    )
-    keys = [noise_key(shot.seed) for shot in batch]
-    now, steps_taken, pending, frames = 0.0, 0, None, []
+    step_ps = min(film.longest_step_ps(pulse) for film, pulse in pulsed)
+    now, pending, frames = 0.0, None, []
     for time_ps in times_ps:
         if time_ps > now:
-            spans = [
-                make_span(
-                    shot.parameters, c, shot.pulse, now, time_ps - now, step_ps,
-                    anisotropy_map=film.anisotropy_map, key=key, first_step=steps_taken,
-                )
-                for shot, film, c, key in zip(batch, films, coefficients, keys, strict=True)
-            ]  # fmt: skip
+            spans = [film.span(pulse, now, time_ps - now, step_ps) for film, pulse in pulsed]
             engine.advance(spans)
-            steps_taken += spans[0].steps
+            for film, span in zip(films, spans, strict=True):
+                film.steps_taken += span.steps
             now = time_ps
         if pending is not None:
             frames.append(pending.wait())

@@ -3,7 +3,7 @@
 from numba import njit, uintp
 
 from skyctl.simulators.physics import llg
-from skyctl.simulators.physics.compiled import INLINED, OPTIONS, compiled_with
+from skyctl.simulators.physics.compiled import INLINED, OPTIONS
 
 _unit = njit(**INLINED)(llg.unit_spin)
 _BLOCK = 1024  # numbers that stay in the innermost cache while the terms are added to them
@@ -29,7 +29,7 @@ def weighted_sum(out, terms, weights):
         first = last
 
 
-@compiled_with(llg)
+@njit(**OPTIONS)
 def normalise(source, target):
     """target = source/|source|, vector by vector; zero vectors stay zero.
 

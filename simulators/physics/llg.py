@@ -22,6 +22,8 @@ K_B_MEV_PER_K = 0.08617333262
 """Boltzmann constant, meV/K."""
 MEV_PER_MRY = 13.605693
 """One millirydberg in meV."""
+TINY = 1e-30
+"""The square of a length that no spin has: added, it keeps an empty site from dividing by 0."""
 
 
 def interaction_field(

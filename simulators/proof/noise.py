@@ -6,10 +6,10 @@ import numba
 import numpy as np
 from scipy import stats
 
-from skyctl.simulators.lattice import kernels_cpu
-from skyctl.simulators.lattice.engines import noise_key
 from skyctl.simulators.lattice.layout import Layout
 from skyctl.simulators.physics import random
+from skyctl.simulators.physics.kernels_noise import draw_noise
+from skyctl.simulators.physics.span import noise_key
 
 
 def threefry_words_that_differ() -> int:
@@ -43,7 +43,7 @@ def noise_sample(steps: int = 30, seed: int = 0) -> np.ndarray:
     layout, key = Layout(100, 100), noise_key(seed)
     noise = np.zeros((steps, 3, layout.size), np.float32)
     for step in range(steps):
-        kernels_cpu.draw_noise(noise[step], 0, layout.size, 0, step, key)
+        draw_noise(noise[step], 0, layout.size, 0, step, key)
     return layout.inner(noise).astype(np.float64)
 
 

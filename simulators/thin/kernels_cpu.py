@@ -8,7 +8,7 @@ sum over the neighbours; what the exact Laplacian takes off, a multiple of m its
 from numba import njit, uintp
 
 from skyctl.simulators.physics import llg
-from skyctl.simulators.physics.compiled import INLINED, OPTIONS, compiled_with
+from skyctl.simulators.physics.compiled import INLINED, OPTIONS
 
 _field = njit(**INLINED)(llg.interaction_field)
 _turning = njit(**INLINED)(llg.turning)
@@ -29,7 +29,7 @@ def multiply_tensor(spectrum, tensor, scale):
         spectrum[2, i] = scale * (tensor[2, i] * spectrum[2, i])
 
 
-@compiled_with(llg)
+@njit(**OPTIONS)
 def film_rate(m, slow, rate, width, exchange_x, exchange_ratio, local, damping):
     """rate = dm/dt, 1/ps, of exchange, a local anisotropy and a given field.
 
@@ -44,7 +44,7 @@ def film_rate(m, slow, rate, width, exchange_x, exchange_ratio, local, damping):
     )  # fmt: skip
 
 
-@compiled_with(llg)
+@njit(**OPTIONS)
 def _film_rate(
     mx, my, mz, hx, hy, hz, rx, ry, rz, first, last, width, exchange, ratio, local, damping
 ):
@@ -61,7 +61,7 @@ def _film_rate(
         rx[i], ry[i], rz[i] = _turned(x, y, z, ax, ay, az)
 
 
-@compiled_with(llg)
+@njit(**OPTIONS)
 def turn(m, was, should_be, time_ps, damping, out):
     """out = m turned by what one field has over another during a time; the largest change.
 

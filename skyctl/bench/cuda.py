@@ -7,14 +7,9 @@ import numpy as np
 
 from skyctl.bench.machine import median_rate
 from skyctl.pulse import Pulse
-from skyctl.simulators.lattice.engines import make_engine, noise_key
-from skyctl.simulators.lattice.film import (
-    MAX_STEP_PS,
-    Film,
-    FilmParameters,
-    bloch_skyrmion,
-    make_span,
-)
+from skyctl.simulators.lattice.engines import make_engine
+from skyctl.simulators.lattice.film import MAX_STEP_PS, Film, FilmParameters, bloch_skyrmion
+from skyctl.simulators.physics.schemes import HEUN
 
 CASES = ((100, 1), (100, 2048), (2000, 1))
 """Sites along a side, and films in a batch: one film, a batch far larger than the cache, and one
@@ -37,21 +32,19 @@ def cuda_speed(
     seconds : for each of the ``cases``; span_ps : that a film moves between two looks at the clock
 
     ``of_memory_floor`` compares the rate with that at which memory could pass the numbers that a
-    step reads and writes (``kernels_cuda.PASS_VALUES``), at the speed of a plain copy on the device
+    step reads and writes (``Scheme.pass_values``), at the speed of a plain copy on the device
     in the same run. It can exceed 1 where films stay in the cache between the passes.
     """
     cuda = _cuda()
     if not cuda.is_available():
         return []
-    from skyctl.simulators.lattice.kernels_cuda import PASS_VALUES
-
     name = getattr(cuda.get_current_device(), "name", "numba's simulator")
     copied = memory_floor(seconds)
     rows = []
     for precision in ("f8", "f4"):
         for side, batch in cases:
             rate = _cuda_rate(precision, side, batch, seconds, span_ps)
-            moved = PASS_VALUES["heun"] * np.dtype(precision).itemsize
+            moved = HEUN.pass_values * np.dtype(precision).itemsize
             rows.append(
                 {
                     "case": f"skyctl: {precision}, {batch} of {side} x {side}, {name}",
@@ -98,17 +91,7 @@ def _cuda_rate(precision: str, side: int, batch: int, seconds: float, span_ps: f
     )
     spins = bloch_skyrmion(side, side, radius=12)
     engine.write(np.broadcast_to(spins, (batch, *spins.shape)))
-    span = make_span(
-        parameters,
-        Film(parameters).coefficients(),
-        Pulse(width_ps=28),
-        40.0,
-        span_ps,
-        MAX_STEP_PS,
-        anisotropy_map=None,
-        key=noise_key(0),
-        first_step=0,
-    )
+    span = Film(parameters).span(Pulse(width_ps=28), 40.0, span_ps, MAX_STEP_PS)
 
     def once() -> int:
         engine.advance([span] * batch)

@@ -29,7 +29,8 @@ def predict(guess, pulse, times_ps):
         ONE_SPIN, damping=guess.damping, moment_muB=guess.moment_muB,
         anisotropy_meV=guess.anisotropy_meV, dmi_meV=guess.dmi_meV,
     )  # fmt: skip
-    return empty_film_mean_sz(DrawnSample(film, guess.field_calibration), pulse, times_ps)
+    delivered = DrawnSample(film, guess.field_calibration).delivered(pulse)
+    return empty_film_mean_sz(film, delivered, times_ps)
 
 
 def movie(mean_sz, times_ps=TIMES_PS):
@@ -169,7 +170,7 @@ def test_strips_answer_as_the_whole_film(width_ps):
     whole = Film(film, precision="f4")
     whole.relax()
     answer = np.array([spins[2].mean() for spins in whole.frames(pulse, list(times_ps))])
-    strips = empty_film_mean_sz(DrawnSample(film), pulse, times_ps)
+    strips = empty_film_mean_sz(film, pulse, times_ps)
     assert np.abs((strips - strips[0]) - (answer - answer[0])).max() < 5e-4
     assert np.ptp(answer) > 0.05
 
@@ -177,4 +178,4 @@ def test_strips_answer_as_the_whole_film(width_ps):
 def test_a_spot_is_refused():
     local = Pulse(width_ps=1, spot=Spot(x=1, y=1, sigma=2))
     with pytest.raises(ValueError, match="spot"):
-        empty_film_mean_sz(DrawnSample(ONE_SPIN), local, TIMES_PS)
+        empty_film_mean_sz(ONE_SPIN, local, TIMES_PS)

@@ -16,7 +16,8 @@ FILM = FilmParameters(rows=40, columns=40, damping=0.2)
 
 
 def predict(guess, pulse, times_ps):
-    return empty_film_mean_sz(sample_of(guess, FILM), pulse, times_ps)
+    drawn = sample_of(guess, FILM)
+    return empty_film_mean_sz(drawn.parameters, drawn.delivered(pulse), times_ps)
 
 
 @pytest.fixture

@@ -313,6 +313,15 @@ def test_at_the_longest_stable_step_the_energy_of_a_random_film_falls(
     assert np.all(np.diff(energies) < 0)
 
 
+def test_a_time_that_is_rounding_is_no_step(small_film, random_spins):
+    film = Film(small_film)
+    film.spins = random_spins(7, 13)
+    before = film.spins
+    film.advance(1e-13)
+    assert film.steps_taken == 0
+    np.testing.assert_array_equal(film.spins, before)
+
+
 def test_an_anisotropy_map_scales_the_anisotropy_of_each_site(small_film, random_spins):
     sites = np.random.default_rng(0).uniform(0, 3, (7, 13))
     pinned, plain = Film(small_film, anisotropy_map=sites), Film(small_film)

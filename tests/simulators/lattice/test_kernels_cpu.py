@@ -1,21 +1,13 @@
 """The CPU kernels beside a slow loop; how exact they are: ``skyctl verify``."""
 
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-import skyctl
-from skyctl import simulators
 from skyctl.pulse import Pulse, Spot
-from skyctl.simulators.lattice import kernels_cpu
-from skyctl.simulators.lattice.engines import noise_key
 from skyctl.simulators.lattice.film import Film, FilmParameters
 from skyctl.simulators.lattice.layout import Layout
+from skyctl.simulators.physics.kernels_noise import draw_noise
+from skyctl.simulators.physics.span import noise_key
 
 
 def run(film, time_ps, pulse=None, **options):
@@ -101,7 +93,7 @@ def test_steps_equal_those_of_a_slow_loop(random_spins, rows, columns, periodic,
     layout = Layout(rows, columns)
     noise = np.zeros((8, 3, layout.size), np.float32)
     for step in range(8):
-        kernels_cpu.draw_noise(noise[step], 0, layout.size, 0, step, noise_key(3))
+        draw_noise(noise[step], 0, layout.size, 0, step, noise_key(3))
     expected = slow_heun(
         p,
         start,
@@ -136,27 +128,3 @@ def test_threads_do_not_change_a_bit(random_spins, rows, columns, precision, per
         ends.append(run(film, 0.3, Pulse(width_ps=0.1, peak_ps=0.2)))
     np.testing.assert_array_equal(ends[1], ends[0])
     np.testing.assert_array_equal(ends[2], ends[0])
-
-
-def test_the_compiled_cache_does_not_outlive_the_physics(tmp_path):
-    package, away = tmp_path / "skyctl", shutil.ignore_patterns("__pycache__")
-    for source, target in [(skyctl, package), (simulators, package / "simulators")]:
-        folder = Path(source.__file__).parent
-        shutil.copytree(folder, target, ignore=away, dirs_exist_ok=True)
-    code = (
-        "from skyctl.simulators.lattice.film import Film, FilmParameters\n"
-        "film = Film(FilmParameters(rows=3, columns=3, damping=0, bias_T=(1, 0, 0)))\n"
-        "print(next(film.frames(None, [1.0]))[1, 1, 1])\n"
-    )
-
-    def sy():
-        command = [sys.executable, "-c", code]
-        env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-        return float(subprocess.check_output(command, cwd=tmp_path, env=env, text=True))
-
-    right = sy()
-    llg = package / "simulators" / "llg.py"
-    text = llg.read_text()
-    assert text.count("return sz * ay - sy * az, sx * az - sz * ax") == 1
-    llg.write_text(text.replace("sx * az - sz * ax", "sz * ax - sx * az"))
-    assert abs(sy() - right) > 0.05

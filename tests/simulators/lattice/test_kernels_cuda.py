@@ -15,10 +15,14 @@ from numba import cuda
 
 from skyctl.bench.cuda import cuda_speed
 from skyctl.pulse import Pulse, Spot
-from skyctl.simulators.lattice import kernels_cpu, kernels_cuda
-from skyctl.simulators.lattice.engines import Span, make_engine, noise_key
+from skyctl.simulators.lattice import cuda_engine
+from skyctl.simulators.lattice.engines import make_engine
 from skyctl.simulators.lattice.film import Film, FilmParameters
 from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
+from skyctl.simulators.physics.kernels_noise import draw_noise
+from skyctl.simulators.physics.kernels_noise_cuda import normals
+from skyctl.simulators.physics.schemes import SCHEMES
+from skyctl.simulators.physics.span import Span, noise_key
 
 SIMULATED = "NUMBA_ENABLE_CUDASIM" in os.environ
 # 32-bit words wrap around; numpy, which computes in the simulator, says so.
@@ -26,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarn
 on_gpu = pytest.mark.skipif(SIMULATED, reason="takes a GPU: too much for numba's simulator")
 
 ROWS, COLUMNS = 5, 6
-INTEGRATORS = ["heun", "midpoint", "depondt"]
+INTEGRATORS = list(SCHEMES)
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +150,11 @@ def test_how_the_passes_are_launched_changes_nothing(films, monkeypatch, integra
     hot = 20.0 if integrator == "heun" else 0.0  # noise is slow to simulate
     stretches = [stretch(i, temperature_K=hot, steps=3) for i in range(2)]
     by_block = moved("cuda", films[:2], stretches, **run)
-    monkeypatch.setattr(kernels_cuda, "_LAUNCH_STEPS", 2)
-    monkeypatch.setattr(kernels_cuda, "_FILM_BLOCK", {"f4": 32, "f8": 32})
+    monkeypatch.setattr(cuda_engine, "_LAUNCH_STEPS", 2)
+    monkeypatch.setattr(cuda_engine, "FILM_BLOCK", {"f4": 32, "f8": 32})
     np.testing.assert_array_equal(moved("cuda", films[:2], stretches, **run), by_block)
-    monkeypatch.setattr(kernels_cuda, "BLOCK_A_FILM_SITES", 0)
-    monkeypatch.setattr(kernels_cuda, "_PASS_BLOCK", 32)
+    monkeypatch.setattr(cuda_engine, "BLOCK_A_FILM_SITES", 0)
+    monkeypatch.setattr(cuda_engine, "_PASS_BLOCK", 32)
     np.testing.assert_array_equal(moved("cuda", films[:2], stretches, **run), by_block)
 
 
@@ -165,12 +169,12 @@ def test_noise_is_the_cpus():
     def draw(out, key, step):
         i = cuda.grid(1)
         if i < out.shape[1]:
-            out[0, i], out[1, i], out[2, i] = kernels_cuda.normals(i, step, key)
+            out[0, i], out[1, i], out[2, i] = normals(i, step, key)
 
     for step in (first, first + 1):
         on_cuda, on_cpu = np.zeros((2, 3, sites), np.float32)
         draw[2, 32](on_cuda, key, step)
-        kernels_cpu.draw_noise(on_cpu, 0, sites, 0, step, key)
+        draw_noise(on_cpu, 0, sites, 0, step, key)
         np.testing.assert_allclose(on_cuda, on_cpu, atol=3e-6, rtol=0)
         assert np.abs(on_cpu).max() > 1
 
@@ -260,7 +264,7 @@ class TestErrors:
             get_memory_info=lambda: SimpleNamespace(free=10_000),
             memory_manager=SimpleNamespace(deallocations=[]),
         )
-        monkeypatch.setattr(kernels_cuda.cuda, "current_context", lambda: info)
+        monkeypatch.setattr(cuda_engine.cuda, "current_context", lambda: info)
         with pytest.raises(
             MemoryError, match=r"4 films of 5 x 6 sites in f4 .*: 3 fit\. Move fewer"
         ):
@@ -303,7 +307,7 @@ def test_thousands_of_films_move_as_they_do_alone(random_spins):
 def test_a_large_film_moves_as_on_the_cpu(random_spins):
     """Larger than a block takes: every pass over the whole device."""
     rows, columns = 300, 250
-    assert rows * columns > kernels_cuda.BLOCK_A_FILM_SITES
+    assert rows * columns > cuda_engine.BLOCK_A_FILM_SITES
     start = random_spins(rows, columns)[None]
     on_cpu, on_cuda = (
         moved(device, start, [stretch(steps=50)], periodic=True) for device in ("cpu", "cuda")
@@ -332,6 +336,7 @@ COMPILE = """
     from numba import cuda
     from numba.cuda import dispatcher, types
     from skyctl.simulators.lattice import kernels_cuda
+    from skyctl.simulators.physics.schemes import SCHEMES
 
     # A device function asks the GPU for its kind; without one, it is told.
     dispatcher.get_current_device = lambda: t.SimpleNamespace(compute_capability=(9, 0))
@@ -347,9 +352,9 @@ COMPILE = """
             array(real, 2), array(real, 2), array(real, 4), array(word, 2), array(integer, 1),
             integer, integer,
         )
-        for integrator in ("heun", "midpoint", "depondt"):
+        for integrator, scheme in SCHEMES.items():
             for options in ((False,) * 4, (True,) * 4):
-                kernels = kernels_cuda.make_kernels(integrator, precision, *options)
+                kernels = kernels_cuda.make_kernels(scheme, precision, *options)
                 for kind, kernel in zip(("march", "predict", "correct"), kernels, strict=True):
                     name = f"{kind} {integrator} {precision} {options[0]}"
                     found[name] = cuda.compile_ptx(kernel.py_func, signature, cc=(9, 0))[0]

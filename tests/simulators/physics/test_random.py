@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from skyctl.simulators.lattice import kernels_cpu
-from skyctl.simulators.lattice.engines import noise_key
+from skyctl.simulators.physics.kernels_noise import draw_noise
+from skyctl.simulators.physics.span import noise_key
 
 U32 = np.uint32
 
 
 def draw(first, last, step, key, shift=0):
     noise = np.zeros((3, last), np.float32)
-    kernels_cpu.draw_noise(noise, first, last, shift, step, key)
+    draw_noise(noise, first, last, shift, step, key)
     return noise[:, first:]
 
 

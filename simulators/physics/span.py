@@ -1,0 +1,134 @@
+"""A stretch of a film's time as plain numbers, and what moves a film through one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from skyctl.pulse import Pulse
+from skyctl.simulators.physics import llg
+
+_MOST_STEPS = 10**9
+_WORDS = 4
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """What multiplies each term of the motion.
+
+    rate : γ/(1+α²), rad/(ps·T); damping : α
+    thermal_T2ps : 2αk_BT/(γμ), the noise field's power; its deviation over a step dt is √(this/dt)
+    exchange_T, dmi_T, anisotropy_T : J/μ, D/μ, 2K/μ; 0 in a film whose field is not their sum
+    """
+
+    rate: float
+    damping: float
+    thermal_T2ps: float = 0.0
+    exchange_T: float = 0.0
+    dmi_T: float = 0.0
+    anisotropy_T: float = 0.0
+
+    def fastest_rad_per_ps(self, field_T: float = 0.0) -> float:
+        """An upper bound of how fast a spin turns, damping included, in a field of that size."""
+        inner = 8 * np.hypot(self.exchange_T, self.dmi_T) + abs(self.anisotropy_T)
+        return float(self.rate * np.hypot(1, self.damping) * (inner + field_T))
+
+    def packed(self, step_ps: float, dtype: Any) -> np.ndarray:
+        """The kernels' constants in the precision of the run, in the order they index them.
+
+        Fields as B', the turn in one step (see ``llg``); then 1/2, 1, the square of a length that
+        no spin has, and the coefficients of ``llg.full_turn``.
+        """
+        k = self.rate * step_ps
+        noise = k * np.sqrt(self.thermal_T2ps / step_ps)
+        fields = (k * self.exchange_T, k * self.dmi_T, k * self.anisotropy_T)
+        return np.array([*fields, self.damping, noise, 0.5, 1.0, llg.TINY, *llg.TAN_PADE], dtype)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time under one pulse, for one film.
+
+    bias_T : static field
+    peak_T, peak_ps, width_ps : the pulse's field at its peak, when that is, and its Gaussian width
+    spot : (rows, columns), the pulse's strength over the film; None is 1 everywhere
+    anisotropy_map : (rows, columns), K of each site in units of the film's; None is 1 everywhere
+    start_ps, step_ps, steps : movie time of the first step, length and number of the steps
+    noise_key : four random words, the film's own; first_step : number of its first step in them
+    """
+
+    coefficients: Coefficients
+    bias_T: tuple[float, float, float]
+    peak_T: tuple[float, float, float]
+    peak_ps: float
+    width_ps: float
+    spot: np.ndarray | None
+    anisotropy_map: np.ndarray | None
+    start_ps: float
+    step_ps: float
+    steps: int
+    noise_key: np.ndarray
+    first_step: int
+
+
+def make_span(
+    coefficients: Coefficients,
+    bias_T: tuple[float, float, float],
+    pulse: Pulse | None,
+    start_ps: float,
+    span_ps: float,
+    step_ps: float,
+    *,
+    key: np.ndarray,
+    first_step: int,
+    spot: np.ndarray | None = None,
+    anisotropy_map: np.ndarray | None = None,
+) -> Span:
+    """``span_ps`` under a pulse in equal steps of at most ``step_ps``, of none if it is rounding.
+
+    spot : what the pulse's spot makes of its strength, as in ``Span``
+
+    Raises ValueError for more steps than anyone waits for.
+    """
+    if not span_ps / step_ps < _MOST_STEPS:
+        raise ValueError(
+            f"{span_ps:g} ps in steps of {step_ps:.2g} ps: over {_MOST_STEPS:.0e} steps. Choose a "
+            "shorter time, or a pulse and couplings that allow longer steps."
+        )
+    steps = int(np.ceil(span_ps / step_ps - 1e-9))
+    return Span(
+        coefficients=coefficients,
+        bias_T=bias_T,
+        peak_T=pulse.peak_field_T if pulse else (0.0, 0.0, 0.0),
+        peak_ps=pulse.peak_ps if pulse else 0.0,
+        width_ps=pulse.width_ps if pulse else 1.0,
+        spot=spot,
+        anisotropy_map=anisotropy_map,
+        start_ps=start_ps,
+        step_ps=span_ps / steps if steps else step_ps,
+        steps=steps,
+        noise_key=key,
+        first_step=first_step,
+    )
+
+
+class Engine(Protocol):
+    """Spins of one film, or of a batch of films of one size, and steps for them."""
+
+    def read(self) -> np.ndarray:
+        """A copy of the spins, (films, 3, rows, columns)."""
+        ...
+
+    def write(self, spins: np.ndarray) -> None:
+        """Replace the spins, (films, 3, rows, columns), unit vectors."""
+        ...
+
+    def advance(self, spans: Sequence[Span]) -> None:
+        """Move each film through its span; time and number of the steps are the same in all."""
+        ...
+
+
+def noise_key(seed: int) -> np.ndarray:
+    """The words that make a film's noise its own, from a seed ≥ 0."""
+    return np.random.SeedSequence(seed).generate_state(_WORDS, np.uint32)

@@ -1,0 +1,103 @@
+"""Kernels are kept by the text that they are compiled of, wherever it lies."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skyctl
+from skyctl import simulators
+from skyctl.simulators.physics import compiled
+
+NORMALISE = """
+import numpy as np
+from skyctl.simulators.physics.kernels_runge_kutta import normalise
+target = np.zeros((3, 4))
+normalise(np.full((3, 4), 2.0), target)
+print(sum(normalise.stats.cache_hits.values()), target[0, 0])
+"""
+
+
+def copied(folder, **replaced):
+    """A package with the physics alone, as old as the epoch; ``replaced`` : module, (old, new)."""
+    package = folder / "skyctl"
+    away = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(
+        Path(simulators.__file__).parent / "physics",
+        package / "simulators" / "physics",
+        ignore=away,
+    )
+    for source, target in [(skyctl, package), (simulators, package / "simulators")]:
+        shutil.copy(str(source.__file__), target)
+    for module, (old, new) in replaced.items():
+        file = package / "simulators" / "physics" / f"{module}.py"
+        text = file.read_text()
+        assert text.count(old) == 1
+        file.write_text(text.replace(old, new))
+    for file in package.rglob("*.py"):
+        os.utime(file, (0, 0))
+    return folder
+
+
+def normalised(folder, cache_home):
+    """How often the cache had the kernel, and a component of (2, 2, 2) as a unit vector."""
+    env = {**os.environ, "PYTHONPATH": str(folder), "XDG_CACHE_HOME": str(cache_home)}
+    env.pop("NUMBA_CACHE_DIR", None)
+    command = [sys.executable, "-c", NORMALISE]
+    out = subprocess.check_output(command, cwd=folder, env=env, text=True)
+    hits, component = out.split()
+    return int(hits), float(component)
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """A cache folder that has the kernel as it is here."""
+    cache_home = tmp_path_factory.mktemp("cache")
+    folder = copied(tmp_path_factory.mktemp("first"))
+    assert normalised(folder, cache_home) == (0, pytest.approx(3**-0.5))
+    assert list((cache_home / "skyctl" / "numba").rglob("*normalise-*.nbc"))
+    assert not list(folder.rglob("*.nb?"))
+    return cache_home
+
+
+def test_another_copy_of_the_package_finds_what_the_first_compiled(tmp_path, warm):
+    assert normalised(copied(tmp_path), warm) == (1, pytest.approx(3**-0.5))
+
+
+def test_what_a_kernel_is_not_compiled_of_may_change(tmp_path, warm):
+    changed = copied(tmp_path, topology=("_ALONG_Z = 0.5", "_ALONG_Z = 0.6"))
+    assert normalised(changed, warm)[0] == 1
+
+
+def test_a_kernel_does_not_outlive_a_change_of_the_physics(tmp_path, warm):
+    changed = copied(tmp_path, llg=("sx * sx + sy * sy + sz * sz", "sx * sx + sy * sy - sz * sz"))
+    assert normalised(changed, warm) == (0, pytest.approx(1))
+
+
+def test_without_a_cache_folder_kernels_are_compiled_all_the_same(tmp_path):
+    no_folder = tmp_path / "file"
+    no_folder.touch()
+    folder = copied(tmp_path / "package")
+    for _ in range(2):
+        assert normalised(folder, no_folder) == (0, pytest.approx(3**-0.5))
+    assert not list(tmp_path.rglob("*.nb?"))
+
+
+@pytest.mark.parametrize(
+    ("module", "counts"),
+    [
+        *(("lattice.kernels_cpu", True), ("lattice.layout", True), ("lattice.film", False)),
+        *(("physics.llg", True), ("physics.schemes", True), ("physics.compiled", True)),
+    ],
+)
+def test_a_kernel_is_compiled_of_all_that_it_imports_and_what_that_imports(
+    monkeypatch, module, counts
+):
+    kernels, source = "skyctl.simulators.lattice.kernels_cpu", compiled._source
+    digest = compiled.sources_digest(kernels)
+    without = f"skyctl.simulators.{module}"
+    monkeypatch.setattr(compiled, "_source", lambda name: b"" if name == without else source(name))
+    assert (compiled.sources_digest(kernels) != digest) == counts
