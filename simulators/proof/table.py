@@ -13,6 +13,7 @@ from scipy import stats
 
 from skyctl.simulators.lattice.engines import INTEGRATORS, Integrator
 from skyctl.simulators.physics import llg
+from skyctl.simulators.physics.schemes import SCHEMES
 from skyctl.simulators.proof import (
     again,
     integrators,
@@ -25,7 +26,7 @@ from skyctl.simulators.proof import (
 )
 from skyctl.simulators.proof.check import Check, Precision
 
-_NOISY: tuple[Integrator, ...] = ("heun", "midpoint", "depondt")
+_NOISY: tuple[Integrator, ...] = tuple(scheme.name for scheme in SCHEMES.values())
 _ORDERS: dict[Integrator, float] = {
     "heun": 2,
     "midpoint": 2,

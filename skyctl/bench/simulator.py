@@ -17,6 +17,7 @@ from skyctl.pulse import Pulse, Spot
 from skyctl.simulators.lattice.film import MAX_STEP_PS, Film, FilmParameters
 from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
 from skyctl.simulators.physics import llg
+from skyctl.simulators.physics.schemes import SCHEMES
 from skyctl.simulators.proof.beside_spirit import spirit_film, spirit_installed
 from skyctl.simulators.proof.other_programs import spirit_difference
 
@@ -117,7 +118,7 @@ def simulator_speed(
         "results": [*rows, *cuda_speed(seconds)],
         "scaling": scaling,
         "largest_spin_difference_from_spirit": {
-            name: spirit_difference(name) for name in ("heun", "midpoint", "depondt") if spirit
+            scheme.name: spirit_difference(scheme.name) for scheme in SCHEMES.values() if spirit
         },
     }
 
