@@ -77,6 +77,7 @@ class FilmCamera(Device):
     frames_promised = Component(StateSignal, value=0, dtype_numpy="<i8", doc="of a whole movie")
     frames_exposed = Component(StateSignal, value=0, dtype_numpy="<i8", doc="came, or missing")
     ended_early = Component(StateSignal, value=0, dtype_numpy="<i8", doc="1: by a certain verdict")
+    # A class body's names are its attributes.
     vars().update(counters(dict.fromkeys(COUNTS), hinted=("missing", "unrecorded")))
     transit_p50 = Component(StateSignal, value=float("nan"), dtype_numpy="<f8", units="ms")
     transit_max = Component(StateSignal, value=float("nan"), dtype_numpy="<f8", units="ms")

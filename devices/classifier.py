@@ -48,9 +48,14 @@ class ClassifierDevice(Device):
     latency_p50 = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms", kind=Kind.hinted)
     latency_max = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms")
     vars().update(counters(dict.fromkeys(SEEN), hinted=("discs",)))
-    believed_empty = Component(StateSignal, value=0.0, dtype_numpy="<f8", doc="P(empty film)")
-    believed_one = Component(StateSignal, value=0.0, dtype_numpy="<f8", doc="P(one skyrmion)")
-    believed_other = Component(StateSignal, value=0.0, dtype_numpy="<f8", doc="P(anything else)")
+    vars().update(
+        {
+            f"believed_{kind}": Component(
+                StateSignal, value=0.0, dtype_numpy="<f8", doc=f"P({kind})"
+            )
+            for kind in KINDS
+        }
+    )
     believed_background = Component(StateSignal, value=0, dtype_numpy="<i8")
     believed_unsound = Component(
         StateSignal, value=0.0, dtype_numpy="<f8", doc="P(the network is not to be trusted)"

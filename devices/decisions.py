@@ -18,12 +18,17 @@ class DecisionLog(Device):
         in the configuration of the stream
     """
 
-    for _name, _shown in READINGS.items():  # a class body's names are its attributes
-        vars()[_name] = Component(
-            StateSignal, value="" if "U" in _shown.dtype_numpy else -1,
-            dtype_numpy=_shown.dtype_numpy, doc=_shown.doc,
-        )  # fmt: skip
-    del _name, _shown  # pyright: ignore[reportPossiblyUnboundVariable]
+    vars().update(  # a class body's names are its attributes
+        {
+            name: Component(
+                StateSignal,
+                value="" if "U" in shown.dtype_numpy else -1,
+                dtype_numpy=shown.dtype_numpy,
+                doc=shown.doc,
+            )
+            for name, shown in READINGS.items()
+        }
+    )
     calibration = Component(
         StateSignal, value="", dtype_numpy="<U8192", kind=Kind.config, doc="of the model, JSON"
     )

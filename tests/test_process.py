@@ -8,6 +8,7 @@ from skyctl.process import (
     PROCESS_OF,
     PROCESSES,
     TRANSITIONS,
+    letter_of,
     process_of,
     process_probabilities,
     transition,
@@ -60,3 +61,18 @@ def test_a_network_of_three_processes_says_nothing_of_the_others():
     assert said[transition("one", "one", True)] == pytest.approx(0.5)
     assert said[transition("one", "empty", False)] == pytest.approx(0.15)
     assert said[transition("empty", "one", False)] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "letter"),
+    [
+        ("breathing", "B"),
+        ("switching", "S"),
+        ("collapse", "C"),
+        ("mixed", "M"),
+        ("nucleation", "M"),
+        (None, "M"),
+    ],
+)
+def test_a_diagram_has_a_letter_for_what_becomes_of_one_skyrmion(name, letter):
+    assert letter_of(name) == letter

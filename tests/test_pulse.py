@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import integrate
 
-from skyctl.pulse import Exposure, FrameSchedule, Pulse, Spot
+from skyctl.pulse import SETTINGS, Exposure, FrameSchedule, Pulse, Spot, pulse_of, settings_of
 
 bounded = settings(deadline=None, max_examples=100)
 angles = st.floats(-360, 360)
@@ -67,6 +67,15 @@ def test_a_pulse_cannot_be_changed_after_it_was_checked():
 def test_a_pulse_survives_json():
     pulse = Pulse(width_ps=8.125, spot=Spot(x=1.5, y=2.5, sigma=6))
     assert Pulse.model_validate_json(pulse.model_dump_json()) == pulse
+
+
+@pytest.mark.parametrize("spot", [None, Spot(x=1, y=2, sigma=3)])
+def test_a_pulse_survives_its_settings(spot):
+    pulse = Pulse(amplitude_T=1.5, width_ps=7, theta_deg=30, phi_deg=-9, peak_ps=21, spot=spot)
+    numbers = settings_of(pulse)
+    assert tuple(numbers) == SETTINGS
+    assert (numbers["phi_deg"], numbers["spot_sigma"]) == (-9, 3 if spot else 0)
+    assert pulse_of(numbers) == pulse
 
 
 def test_the_default_movie_is_the_papers():
