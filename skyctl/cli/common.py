@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -100,20 +100,6 @@ def extra_train() -> Iterator[None]:
     except ImportError as error:
         complain(f"{error}: install skyctl with its extra 'train' (in a checkout: make test)")
         raise typer.Exit(1) from error
-
-
-@contextlib.contextmanager
-def counts_served(
-    port: int | None, name: str, what: str, counts: Callable[[], Mapping[str, int]]
-) -> Iterator[None]:
-    """Serve ``counts`` to Prometheus meanwhile, as ``name`` and ``what``; with a port only."""
-    from skyctl.stream.metrics import CountsCollector, MetricsServer
-
-    if port is None:
-        yield
-        return
-    with MetricsServer(CountsCollector(name, what, counts), port=port):
-        yield
 
 
 def interrupted(recording: object) -> typer.Exit:

@@ -19,7 +19,6 @@ from skyctl.cli.common import (
     Provider,
     complaints,
     console,
-    counts_served,
     explained,
     load_keys,
     progress_bar,
@@ -221,6 +220,7 @@ def _publish_recording(
     json_file: Path | None,
 ) -> None:
     """`skyctl replay --to`: be the source of the frame stream at an address."""
+    from skyctl.cli.metrics import counts_served
     from skyctl.recording.playback import publish
     from skyctl.recording.reader import Recording
 

@@ -13,7 +13,6 @@ from skyctl.cli.common import (
     KeyFile,
     MetricsPort,
     console,
-    counts_served,
     explained,
     load_keys,
     write_json,
@@ -52,6 +51,7 @@ def split(
 
     Outputs that leave this machine need --keys and --allow (see skyctl keys), and then all do.
     """
+    from skyctl.cli.metrics import counts_served
     from skyctl.stream.sources.splitter import Output, Splitter
 
     if not to and not publish:
@@ -60,23 +60,23 @@ def split(
     outputs += [Output(address, "pub") for address in publish or ()]
     with explained():
         splitter = Splitter(source, outputs, load_keys(keys, allow))
+        what = "Messages by what became of them"
         try:
-            _watch(source, splitter, metrics)
+            with counts_served(metrics, "skyctl_split", what, lambda: splitter.counts):
+                _watch(source, splitter)
         finally:
             splitter.close()
             console.print(_told(splitter.counts), soft_wrap=True)
             write_json(json_file, dict(splitter.counts))
 
 
-def _watch(source: str, splitter: "Splitter", metrics: int | None) -> None:
+def _watch(source: str, splitter: "Splitter") -> None:
     """Show what passes, until interrupted."""
-    what = "Messages by what became of them"
-    with counts_served(metrics, "skyctl_split", what, lambda: splitter.counts):
-        console.print(f"{source} to {', '.join(splitter.addresses)}", soft_wrap=True)
-        with console.status("") as status, contextlib.suppress(KeyboardInterrupt):
-            while splitter.alive:
-                status.update(_told(splitter.counts))
-                time.sleep(0.2)
+    console.print(f"{source} to {', '.join(splitter.addresses)}", soft_wrap=True)
+    with console.status("") as status, contextlib.suppress(KeyboardInterrupt):
+        while splitter.alive:
+            status.update(_told(splitter.counts))
+            time.sleep(0.2)
 
 
 def _told(counts: Counter[str]) -> str:
