@@ -33,13 +33,8 @@ BUDGETS_S = {
 }
 _LAST_WORDS_S = 10
 _PACKAGES = (
-    "numpy",
-    "numba",
-    "numba-cuda",
-    "cuda-bindings",
-    "torch",
-    "onnxruntime",
-    "onnxruntime-gpu",
+    *("numpy", "numba", "numba-cuda", "cuda-bindings"),
+    *("torch", "onnxruntime", "onnxruntime-gpu"),
 )
 _PROBE = """
 import numpy as np
@@ -160,44 +155,41 @@ class Check:
 
     def tests(self, _: str, budget_s: float) -> dict[str, Any]:
         """What the tests marked "gpu" came to, every file in a process of its own."""
-        files = [
-            path for path in (ROOT / "tests").rglob("test_*.py") if "mark.gpu" in path.read_text()
-        ]
+        every = sorted((ROOT / "tests").rglob("test_*.py"))
+        files = [path for path in every if "pytest.mark.gpu" in path.read_text()]
         if self.trial:
             files = [path for path in files if path.name == "test_kernels_cuda.py"]
-        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(files)) as pool:
-            reports = [Path(folder) / f"{number}.xml" for number in range(len(files))]
-            results = list(
-                pool.map(lambda both: self._tests_of(*both, budget_s), zip(files, reports))
-            )
+        with ThreadPoolExecutor(len(files)) as pool:
+            results = list(pool.map(lambda file: self._tests_of(file, budget_s), files))
         rows = {str(f.relative_to(ROOT)): row for f, row in zip(files, results, strict=True)}
-        bad = [name for name, row in rows.items() if row["failed"] or row["status"]]
-        passed = sum(row["passed"] for row in rows.values())
-        found: dict[str, Any] = {"status": "failed" if bad or not passed else "passed"}
-        found["figures"] = {"passed": passed, "files": rows}
-        if found["status"] == "failed":
-            found["error"] = "failed: " + (", ".join(bad) or "nothing was tested")
-        return found
+        bad = [name for name, row in rows.items() if row["failed"] or row["status"] != 0]
+        found: dict[str, Any] = {
+            "status": "failed" if bad else "passed",
+            "figures": {"passed": sum(row["passed"] for row in rows.values()), "files": rows},
+        }
+        return found | ({"error": f"failed: {', '.join(bad)}"} if bad else {})
 
-    def _tests_of(self, file: Path, report: Path, budget_s: float) -> dict[str, Any]:
+    def _tests_of(self, file: Path, budget_s: float) -> dict[str, Any]:
         """Of one file: pytest's status, and the tests that passed, failed and were skipped."""
         some = ["-k", "noise_is_the_cpus or taken"] if self.trial else []
-        status, _ = self.run(
-            [
-                *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-m", "gpu"),
-                *("-W", "default", f"--junitxml={report}", *some, str(file)),
-            ],
-            budget_s,
-        )
-        row: dict[str, Any] = {"status": status, "passed": 0, "failed": {}, "skipped": {}}
-        cases = ElementTree.parse(report).iter("testcase") if report.exists() else ()
+        row: dict[str, Any] = {"passed": 0, "failed": {}, "skipped": {}}
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder) / "report.xml"
+            row["status"], _ = self.run(
+                [
+                    *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"),
+                    *("-m", "gpu", "-W", "default", f"--junitxml={report}", *some, str(file)),
+                ],
+                budget_s,
+            )
+            cases = list(ElementTree.parse(report).iter("testcase")) if report.exists() else []
         for case in cases:
             name = f"{case.get('classname')}::{case.get('name')}"
-            kinds = {child.tag: child.get("message", "") for child in case}
-            if "failure" in kinds or "error" in kinds:
-                row["failed"][name] = kinds.get("failure", kinds.get("error"))
-            elif "skipped" in kinds:
-                row["skipped"][name] = kinds["skipped"]
+            told = {child.tag: child.get("message", "") for child in case}
+            if "failure" in told or "error" in told:
+                row["failed"][name] = told.get("failure", told.get("error"))
+            elif "skipped" in told:
+                row["skipped"][name] = told["skipped"]
             else:
                 row["passed"] += 1
         return row
@@ -246,7 +238,8 @@ def main() -> int:
             return 1
         check.say(f"numba can use no GPU, torch can: {' '.join(reason)}")
     check.say(json.dumps(check.found["machine"], ensure_ascii=False))
-    return int(not all([check.part(name) for name in given.only or BUDGETS_S]))
+    went_well = [check.part(name) for name in given.only or BUDGETS_S]
+    return 0 if all(went_well) else 1
 
 
 if __name__ == "__main__":
