@@ -70,6 +70,7 @@ def movies(
     shots = _shots(count, side, end_ps, start)
     cores = os.cpu_count() or 1
     _filmed(shots[:2], device="cuda")  # compiled
+    _filmed(shots[:1])
     on_gpu, gpu = _filmed(shots, device="cuda")
     on_cpu, one = _filmed(shots[:cpu_count], threads=1)
     _, every = _filmed((shots * cores)[: cpu_count * cores])

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
+import torch
 
 from skyctl.bench.machine import median_rate
 from skyctl.inference.torque_network import TorqueNetwork
@@ -94,7 +95,13 @@ def torque_epoch(
 
 def _on_devices(epoch: Callable[[Device], float], device: Device) -> dict[str, Any]:
     own, cpu = epoch(device), epoch("cpu")
-    return {"device": device, "epoch_s": own, "cpu_epoch_s": cpu, "times_cpu": cpu / own}
+    return {
+        "device": device,
+        "epoch_s": own,
+        "cpu_epoch_s": cpu,
+        "cpu_threads": torch.get_num_threads(),
+        "times_cpu": cpu / own,
+    }
 
 
 def torque_film(
