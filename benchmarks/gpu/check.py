@@ -39,7 +39,6 @@ _PACKAGES = (
 _PROBE = """
 import numpy as np
 from numba import cuda
-from cuda import pathfinder
 
 @cuda.jit
 def double(x):
@@ -48,12 +47,17 @@ def double(x):
 x = cuda.to_device(np.arange(32.0))
 double[1, 32](x)
 assert x.copy_to_host()[31] == 62
-for name in ("nvvm", "nvrtc"):
-    found = pathfinder.load_nvidia_dynamic_lib(name)
-    print(name, found.found_via, found.abs_path)
+try:
+    from cuda import pathfinder
+    for name in ("nvvm", "nvrtc"):
+        found = pathfinder.load_nvidia_dynamic_lib(name)
+        print(name, found.found_via, found.abs_path)
+except Exception as error:
+    print("it works; by which libraries is not known:", error)
 """
-_HOMES = ("/usr/local/cuda", "*/nvidia/cu13", "*/nvidia/cuda_nvcc")
-"""Where NVIDIA's compiler may be: of the system, and among torch's packages."""
+"""A kernel that numba compiles and runs; then, with which of NVIDIA's libraries."""
+_COMPILERS = ("nvidia/cu13", "nvidia/cuda_nvcc")
+"""Where NVIDIA's compiler may be among torch's packages."""
 
 
 class Check:
@@ -64,7 +68,9 @@ class Check:
 
     def __init__(self, file: Path, trial: bool) -> None:
         self.file, self.trial = file, trial
-        self.environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        # The plugins that a machine has for its own pytest are none of ours.
+        own = {"PYTHONUNBUFFERED": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        self.environ = {**os.environ, **own}
         if trial:
             self.environ["NUMBA_ENABLE_CUDASIM"] = "1"
         self.found: dict[str, Any] = {"trial": trial, "machine": _machine(), "parts": {}}
@@ -216,16 +222,13 @@ def _machine() -> dict[str, Any]:
 
 
 def _homes() -> list[str]:
-    """Folders that NVIDIA's compiler may be in, and exist."""
-    system = [Path(home) for home in _HOMES if not home.startswith("*")]
-    packages = [
-        Path(path, *home.split("/")[1:])
-        for home in _HOMES
-        if home.startswith("*")
-        for path in sys.path
-        if path.endswith("-packages")
+    """Folders that NVIDIA's compiler may be in: the system's, and those of Python packages."""
+    packages = [Path(path) for path in sys.path if path.endswith("-packages")]
+    homes = [
+        *sorted(Path("/usr/local").glob("cuda*")),
+        *(folder / compiler for folder in packages for compiler in _COMPILERS),
     ]
-    return [str(home) for home in (*system, *packages) if home.is_dir()]
+    return [str(home) for home in homes if home.is_dir()]
 
 
 def main() -> int:

@@ -1,12 +1,10 @@
 """Networks on a GPU beside the CPU, in one run: epochs of training, and the film they move."""
 
-import importlib.resources
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +12,8 @@ import onnxruntime
 import torch
 
 from skyctl.bench.machine import median_rate
-from skyctl.inference.torque_network import TorqueNetwork
+from skyctl.inference.model import shipped_model
+from skyctl.inference.torque_network import SHIPPED_TORQUE, TorqueNetwork
 from skyctl.models.lives import Movies, live
 from skyctl.models.torque_on_torch import TorqueOnTorch
 from skyctl.models.torque_recipe import LEARNING_RATES, TorqueRecipe
@@ -64,7 +63,7 @@ def torque_networks(device: Device = "cuda", states: int = 64, side: int = 24) -
         ships gives for them
     """
     rng = np.random.default_rng(0)
-    field = TorqueNetwork(shipped_torque("equivariant"))
+    field = TorqueNetwork(shipped_model(SHIPPED_TORQUE))
     spins = np.stack([random_spins(side, side, rng) for _ in range(states)]).astype(np.float32)
     fields = np.stack([field(state) for state in spins]) / np.float32(field.card.mean_field)
     found: dict[str, Any] = {"states": states, "sites": side**2}
@@ -114,7 +113,7 @@ def torque_film(
     The network is torch's there, and ONNX Runtime's too where that has CUDA.
     Raises RuntimeError where the film does not move as on the CPU.
     """
-    path = shipped_torque("equivariant")
+    path = shipped_model(SHIPPED_TORQUE)
     torques: dict[str, Any] = {
         "cpu, ONNX Runtime": TorqueNetwork(path),
         f"{device}, torch": TorqueOnTorch(path, device),
@@ -147,9 +146,3 @@ def _moved(torque: Any, side: int, seconds: float, steps: int) -> tuple[np.ndarr
         return steps
 
     return end, median_rate(once, seconds)
-
-
-def shipped_torque(architecture: str) -> Path:
-    """The file of the torque network of this architecture that ships."""
-    folder = importlib.resources.files("skyctl.models")
-    return Path(str(folder)) / f"itinerant-torque-{architecture}.onnx"
