@@ -1,13 +1,15 @@
 # make demo    the environment, then the demonstration
 # make test    the environment, then lint, types, layers and tests
 # make attack  what an attacker, a clumsy hand or a kill may do to guard, approver and accounts
+# make gpu     all that needs an NVIDIA GPU, on a machine that has one and no network; first, where
+#              there is a network: make gpu-wheels GPU_PYTHON=3.12 GPU_MORE="what it lacks"
 PYTHON ?= python3
 BIN := .venv/bin
 # ONNX Runtime for the GPU only where there is one: the two distributions exclude each other.
 RUNTIME := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: env demo test lint slow bench fuzz attack clean
+.PHONY: env demo test lint slow bench fuzz attack gpu-wheels gpu clean
 
 env: .venv/.run
 
@@ -63,6 +65,14 @@ attack: .venv/.test
 	$(BIN)/pytest -m "attack or not slow" $(ATTACKED)
 	$(BIN)/python tests/fuzz/guard.py --proposals 300000
 	$(BIN)/python tests/fuzz/interrupts.py --interrupts 1000
+
+gpu-wheels:
+	$(PYTHON) benchmarks/gpu/wheels.py $(if $(GPU_PYTHON),--python $(GPU_PYTHON)) $(GPU_MORE)
+
+# TRIAL=--trial tries it on numba's simulator of a GPU.
+gpu:
+	$(PYTHON) benchmarks/gpu/environment.py $(TRIAL)
+	build/gpu/bin/python benchmarks/gpu/check.py $(TRIAL)
 
 clean:
 	rm -rf .venv build runs *.egg-info

@@ -17,7 +17,13 @@ NEEDED = ("numpy", "scipy", "numba", "h5py", "torch", "onnx", "onnxruntime", "pi
 
 
 def main() -> None:
-    """Make it afresh. Exits with one line where the machine lacks something."""
+    """Make it afresh. Exits with one line where the machine lacks something.
+
+    ``--trial`` : where there is no GPU, too
+    """
+    devices = [*Path("/dev").glob("nvidia*"), shutil.which("nvidia-smi")]
+    if not any(devices) and "--trial" not in sys.argv:
+        sys.exit("no NVIDIA GPU that numba can use: no device /dev/nvidia*, no nvidia-smi")
     wheels = sorted((ROOT / "build" / "wheels").glob("*.whl"))
     brought = {wheel.name.split("-")[0].lower() for wheel in wheels}
     lacking = [n for n in NEEDED if n not in brought and importlib.util.find_spec(n) is None]
@@ -50,8 +56,8 @@ def _see_this_machines(folder: Path) -> None:
     """
     theirs = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     (own,) = folder.glob("lib/python*/site-packages")
-    line = f"import site; [site.addsitedir(path) for path in {theirs}]\n"
-    (own / "zz_this_machine.pth").write_text(line)
+    lines = "".join(f"import site; site.addsitedir({path!r})\n" for path in theirs)
+    (own / "zz_this_machine.pth").write_text(lines)
 
 
 def _install(python: Path, *what: object) -> None:

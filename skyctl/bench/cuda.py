@@ -25,11 +25,15 @@ def _cuda() -> Any:
 
 
 def cuda_speed(
-    seconds: float, cases: Sequence[tuple[int, int]] = CASES, span_ps: float = 5.0
+    seconds: float,
+    cases: Sequence[tuple[int, int]] = CASES,
+    span_ps: float = 5.0,
+    copied_bytes: int = 2**30,
 ) -> list[dict[str, Any]]:
     """Rates of the Heun step on the CUDA device, beside its memory's floor; [] without a device.
 
     seconds : for each of the ``cases``; span_ps : that a film moves between two looks at the clock
+    copied_bytes : as ``memory_floor``'s
 
     ``of_memory_floor`` compares the rate with that at which memory could pass the numbers that a
     step reads and writes (``Scheme.pass_values``), at the speed of a plain copy on the device
@@ -39,7 +43,7 @@ def cuda_speed(
     if not cuda.is_available():
         return []
     name = getattr(cuda.get_current_device(), "name", "numba's simulator")
-    copied = memory_floor(seconds)
+    copied = memory_floor(seconds, copied_bytes)
     rows = []
     for precision in ("f8", "f4"):
         for side, batch in cases:
@@ -63,13 +67,15 @@ def cuda_speed(
     return rows
 
 
-def memory_floor(seconds: float) -> float:
-    """Bytes a second, read and written, of a plain copy of 1 GiB within the CUDA device's memory.
+def memory_floor(seconds: float, copied_bytes: int = 2**30) -> float:
+    """Bytes a second, read and written, of a plain copy within the CUDA device's memory.
 
-    The median of rounds that share ``seconds``; a quarter of the free memory where that is less.
+    copied_bytes : at once; a quarter of the free memory where that is less
+
+    The median of rounds that share ``seconds``.
     """
     cuda = _cuda()
-    size = int(min(2**30, cuda.current_context().get_memory_info().free // 4))
+    size = int(min(copied_bytes, cuda.current_context().get_memory_info().free // 4))
     source = cuda.device_array(size, np.uint8)
     target = cuda.device_array(size, np.uint8)
 

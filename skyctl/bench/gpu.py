@@ -22,7 +22,7 @@ TRIAL: dict[str, dict[str, Any]] = {
     "movies": {"count": 2, "side": 5, "end_ps": 0.045, "cpu_count": 1, "start": "empty"},
     "classifier": {"device": "cpu", "lives": 3},
     "torque_networks": {"device": "cpu", "states": 2, "side": 12},
-    "torque_film": {"device": "cpu", "side": 24, "seconds": 0.01},
+    "torque_film": {"device": "cpu", "side": 12, "seconds": 0.01, "steps": 1},
 }
 """Next to nothing, for numba's simulator of a GPU and for a CPU: to try the script."""
 

@@ -21,17 +21,23 @@ _FRAMES = 8
 
 
 def films(
-    seconds: float = 2.0, cases: Sequence[tuple[int, int]] = CASES, span_ps: float = 5.0
+    seconds: float = 2.0,
+    cases: Sequence[tuple[int, int]] = CASES,
+    span_ps: float = 5.0,
+    copied_bytes: int = 2**30,
 ) -> dict[str, Any]:
     """Site-steps a second on the GPU, beside its memory's floor, one core and all cores.
 
-    seconds : for each rate; cases, span_ps : as ``cuda_speed``'s; the largest batch is compared
+    Films of the CPU have 100 x 100 sites.
+
+    seconds : for each rate; the others as ``cuda_speed``'s, of whose cases the largest batch is
+        compared
     """
-    rows = cuda_speed(seconds, cases, span_ps)
+    rows = cuda_speed(seconds, cases, span_ps, copied_bytes)
     side, batch = max(cases, key=lambda case: case[1])
     cores = os.cpu_count() or 1
-    one = case_rate(Case(precision="f4", side=side), seconds)
-    every = Case(precision="f4", side=side, threads=cores, batch=2 * cores)
+    one = case_rate(Case(precision="f4"), seconds)
+    every = Case(precision="f4", threads=cores, batch=2 * cores)
     goals = []
     for row in rows:
         if row["batch"] != batch:
@@ -64,6 +70,7 @@ def movies(
     shots = _shots(count, side, end_ps, start)
     cores = os.cpu_count() or 1
     _filmed(shots[:2], device="cuda")  # compiled
+    _filmed(shots[:1])
     on_gpu, gpu = _filmed(shots, device="cuda")
     on_cpu, one = _filmed(shots[:cpu_count], threads=1)
     _, every = _filmed((shots * cores)[: cpu_count * cores])

@@ -1,19 +1,19 @@
 """Networks on a GPU beside the CPU, in one run: epochs of training, and the film they move."""
 
-import importlib.resources
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
+import torch
 
 from skyctl.bench.machine import median_rate
-from skyctl.inference.torque_network import TorqueNetwork
+from skyctl.inference.model import shipped_model
+from skyctl.inference.torque_network import SHIPPED_TORQUE, TorqueNetwork
 from skyctl.models.lives import Movies, live
 from skyctl.models.torque_on_torch import TorqueOnTorch
 from skyctl.models.torque_recipe import LEARNING_RATES, TorqueRecipe
@@ -25,7 +25,6 @@ from skyctl.simulators.itinerant.film import ItinerantFilmParameters, TorqueFilm
 
 Device = Literal["cpu", "cuda"]
 _FARTHEST = 1e-3
-_STEPS = 20
 
 
 def classifier(device: Device = "cuda", lives: int = 32) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def torque_networks(device: Device = "cuda", states: int = 64, side: int = 24) -
         ships gives for them
     """
     rng = np.random.default_rng(0)
-    field = TorqueNetwork(shipped_torque("equivariant"))
+    field = TorqueNetwork(shipped_model(SHIPPED_TORQUE))
     spins = np.stack([random_spins(side, side, rng) for _ in range(states)]).astype(np.float32)
     fields = np.stack([field(state) for state in spins]) / np.float32(field.card.mean_field)
     found: dict[str, Any] = {"states": states, "sites": side**2}
@@ -95,16 +94,26 @@ def torque_epoch(
 
 def _on_devices(epoch: Callable[[Device], float], device: Device) -> dict[str, Any]:
     own, cpu = epoch(device), epoch("cpu")
-    return {"device": device, "epoch_s": own, "cpu_epoch_s": cpu, "times_cpu": cpu / own}
+    return {
+        "device": device,
+        "epoch_s": own,
+        "cpu_epoch_s": cpu,
+        "cpu_threads": torch.get_num_threads(),
+        "times_cpu": cpu / own,
+    }
 
 
-def torque_film(device: Device = "cuda", side: int = 96, seconds: float = 2.0) -> dict[str, Any]:
+def torque_film(
+    device: Device = "cuda", side: int = 96, seconds: float = 2.0, steps: int = 20
+) -> dict[str, Any]:
     """Steps a second of a film that the shipped network moves, on the device and on the CPU.
+
+    steps : after which spins are compared, and between two looks at the clock
 
     The network is torch's there, and ONNX Runtime's too where that has CUDA.
     Raises RuntimeError where the film does not move as on the CPU.
     """
-    path = shipped_torque("equivariant")
+    path = shipped_model(SHIPPED_TORQUE)
     torques: dict[str, Any] = {
         "cpu, ONNX Runtime": TorqueNetwork(path),
         f"{device}, torch": TorqueOnTorch(path, device),
@@ -113,34 +122,27 @@ def torque_film(device: Device = "cuda", side: int = 96, seconds: float = 2.0) -
         torques["cuda, ONNX Runtime"] = TorqueNetwork(path, provider="cuda")
     ends, rates = {}, {}
     for name, torque in torques.items():
-        ends[name], rates[name] = _moved(torque, side, seconds)
-    apart = {
-        name: float(np.abs(end - ends["cpu, ONNX Runtime"]).max()) for name, end in ends.items()
-    }
+        ends[name], rates[name] = _moved(torque, side, seconds, steps)
+    truth = ends["cpu, ONNX Runtime"]
+    apart = {name: float(np.abs(end - truth).max()) for name, end in ends.items()}
     if max(apart.values()) > _FARTHEST:
-        raise RuntimeError(f"after {_STEPS} steps, spins differ from the CPU's by {apart}")
+        raise RuntimeError(f"after {steps} steps, spins differ from the CPU's by {apart}")
     return {"sites": side**2, "steps_per_s": rates, "largest_difference_from_cpu": apart}
 
 
-def _moved(torque: Any, side: int, seconds: float) -> tuple[np.ndarray, float]:
+def _moved(torque: Any, side: int, seconds: float, steps: int) -> tuple[np.ndarray, float]:
     """A warm film's spins after some steps under a pulse, and its steps a second after that."""
     parameters = ItinerantFilmParameters(side, side, temperature_K=2.0)
     film = TorqueFilm(torque, parameters, device=torque.device, seed=1)
     film.set_skyrmion_lattice()
-    span_ps = _STEPS * parameters.t0_ps / 2
+    span_ps = steps * parameters.t0_ps / 2
     pulse = Pulse(amplitude_T=5, width_ps=span_ps, peak_ps=span_ps, theta_deg=70)
-    film.advance(span_ps, pulse, max_step_ps=span_ps / _STEPS)
+    film.advance(span_ps, pulse, max_step_ps=span_ps / steps)
     end = film.spins
 
     def once() -> float:
-        film.advance(span_ps, max_step_ps=span_ps / _STEPS)
+        film.advance(span_ps, max_step_ps=span_ps / steps)
         film.spins  # noqa: B018 - waits for the device
-        return _STEPS
+        return steps
 
     return end, median_rate(once, seconds)
-
-
-def shipped_torque(architecture: str) -> Path:
-    """The file of the torque network of this architecture that ships."""
-    folder = importlib.resources.files("skyctl.models")
-    return Path(str(folder)) / f"itinerant-torque-{architecture}.onnx"
