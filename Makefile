@@ -9,7 +9,7 @@ BIN := .venv/bin
 RUNTIME := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: env demo test lint slow bench fuzz attack gpu-wheels gpu clean
+.PHONY: env demo test lint types tests slow bench fuzz attack gpu-wheels gpu clean
 
 env: .venv/.run
 
@@ -26,17 +26,23 @@ env: .venv/.run
 demo: .venv/.run
 	$(BIN)/skyctl demo
 
+# Types beside the tests: each alone leaves a core idle.
 test: lint
-	$(BIN)/pytest
+	@$(MAKE) --no-print-directory -j 2 types tests
 
-# Type and layer checks want the one package that these folders are once installed: copy them so.
 lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Type and layer checks want the one package that these folders are once installed: copy them so.
+types: .venv/.test
 	rm -rf build/types && mkdir -p build/types/skyctl
 	cp -r skyctl/. devices models simulators build/types/skyctl/
-	$(BIN)/pyright
 	cd build/types && ../../$(BIN)/lint-imports --no-logo --config ../../pyproject.toml
+	$(BIN)/pyright
+
+tests: .venv/.test
+	$(BIN)/pytest -n 2 --dist worksteal
 
 slow: .venv/.test
 	$(BIN)/pytest -m slow

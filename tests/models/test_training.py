@@ -48,6 +48,22 @@ def test_frames_one_by_one_give_what_the_whole_movie_gives(make):
             torch.testing.assert_close(logits, whole[:, t], atol=1e-5, rtol=1e-4)
 
 
+def surprise_at_fresh(network, made_up):
+    """Mean -log p of the right transition, of 18, at the end of movies it never saw."""
+    fresh = made_up(6, seed=1)
+    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    batch = draw_batch(fresh, rng, generator, noise=0.3)
+    rows = np.arange(len(fresh))
+    last = probabilities(network, batch)[rows, batch.there.sum(axis=1) - 1]
+    return -np.log(last[rows, fresh.labels]).mean()
+
+
+def test_it_begins_to_learn(made_up):
+    network, _ = train_classifier(made_up(10), replace(QUICK, epochs=3))
+    assert surprise_at_fresh(network, made_up) < np.log(18) - 0.1
+
+
+@pytest.mark.slow
 def test_it_learns_what_can_be_learned(made_up):
     network, report = train_classifier(made_up(30), replace(QUICK, epochs=20))
     assert report.held_out == 2

@@ -1,5 +1,6 @@
 """The CUDA kernels against the CPU's: on a GPU where there is one, always on numba's simulator."""
 
+import itertools
 import json
 import os
 import re
@@ -31,6 +32,16 @@ on_gpu = pytest.mark.skipif(SIMULATED, reason="takes a GPU: too much for numba's
 
 ROWS, COLUMNS = 5, 6
 INTEGRATORS = list(SCHEMES)
+PRECISIONS = [("f8", 1e-14), ("f4", 1e-6)]
+RUNS = list(itertools.product(INTEGRATORS, PRECISIONS, [False, True]))
+"""Integrator, (precision, tolerance), periodic."""
+if SIMULATED and "SKYCTL_EVERY_RUN" not in os.environ:
+    # Every two of the three together, at least once; `make slow` takes all.
+    RUNS = [
+        (integrator, PRECISIONS[k], bool(k) ^ (integrator == "midpoint"))
+        for integrator in INTEGRATORS
+        for k in range(2)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +110,10 @@ def films(random_spins):
 
 @pytest.mark.gpu
 @pytest.mark.usefixtures("gpu")
-@pytest.mark.parametrize("integrator", INTEGRATORS)
-@pytest.mark.parametrize(("precision", "tolerance"), [("f8", 1e-14), ("f4", 1e-6)])
-@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize(
+    ("integrator", "precision", "tolerance", "periodic"),
+    [(integrator, *precision, periodic) for integrator, precision, periodic in RUNS],
+)
 class TestAsOnTheCpu:
     def check(self, films, stretches, tolerance, **run):
         on_cpu = moved("cpu", films, stretches, **run)
@@ -315,20 +327,27 @@ def test_a_large_film_moves_as_on_the_cpu(random_spins):
     np.testing.assert_allclose(on_cuda, on_cpu, atol=1e-10, rtol=0)
 
 
-def test_numbas_simulator_moves_films_as_the_cpu_does():
+@pytest.mark.parametrize(
+    ("every", "passed"),
+    [
+        pytest.param({}, 28, id="covering"),
+        pytest.param({"SKYCTL_EVERY_RUN": "1"}, 40, id="every", marks=pytest.mark.slow),
+    ],
+)
+def test_numbas_simulator_moves_films_as_the_cpu_does(every, passed):
     """The tests above, in a process of its own, as numba decides for the simulator at import."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"),
             *("-m", "gpu", __file__),
         ],
-        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", **every},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"4[0-9] passed, 4 skipped", done.stdout), done.stdout
+    assert f"{passed} passed, 4 skipped" in done.stdout, done.stdout
 
 
 COMPILE = """
