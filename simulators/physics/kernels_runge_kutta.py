@@ -37,6 +37,6 @@ def normalise(source, target):
     """
     sx, sy, sz = source[0], source[1], source[2]
     tx, ty, tz = target[0], target[1], target[2]
-    one, tiny = source.dtype.type(1), source.dtype.type(1e-30)
+    one, tiny = source.dtype.type(1), source.dtype.type(llg.TINY)
     for i in range(uintp(sx.size)):
         tx[i], ty[i], tz[i] = _unit(sx[i], sy[i], sz[i], one, tiny)

@@ -68,7 +68,7 @@ def turn(m, was, should_be, time_ps, damping, out):
     m, was, should_be, out : (3, n); the fields in rad/ps
     """
     largest = 0.0
-    one, tiny = 1.0, 1e-30
+    one, tiny = 1.0, llg.TINY
     for i in range(uintp(m.shape[1])):
         x, y, z = m[0, i], m[1, i], m[2, i]
         ax, ay, az = _turning(
