@@ -27,7 +27,7 @@ BUDGETS_S = {
     "tests": 200,
     "films": 50,
     "movies": 45,
-    "classifier": 75,
+    "classifier": 85,
     "torque_networks": 50,
     "torque_film": 40,
 }
