@@ -27,7 +27,7 @@ BUDGETS_S = {
     "tests": 200,
     "films": 50,
     "movies": 45,
-    "classifier": 75,
+    "classifier": 85,
     "torque_networks": 50,
     "torque_film": 40,
 }
@@ -37,18 +37,26 @@ _PACKAGES = (
     *("torch", "onnxruntime", "onnxruntime-gpu"),
 )
 _PROBE = """
-import numpy as np
-from numba import cuda
+import sys
+import traceback
 
-@cuda.jit
-def double(x):
-    x[cuda.grid(1)] *= 2
+try:
+    import numpy as np
+    from numba import cuda
 
-x = cuda.to_device(np.arange(32.0))
-double[1, 32](x)
-assert x.copy_to_host()[31] == 62
+    @cuda.jit
+    def double(x):
+        x[cuda.grid(1)] *= 2
+
+    x = cuda.to_device(np.arange(32.0))
+    double[1, 32](x)
+    assert x.copy_to_host()[31] == 62
+except Exception as error:
+    traceback.print_exc()
+    sys.exit(" ".join(f"{type(error).__name__}: {error}".rstrip(" :\\n").split()))
 try:
     from cuda import pathfinder
+
     for name in ("nvvm", "nvrtc"):
         found = pathfinder.load_nvidia_dynamic_lib(name)
         print(name, found.found_via, found.abs_path)

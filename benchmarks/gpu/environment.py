@@ -12,7 +12,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-NEEDED = ("numpy", "scipy", "numba", "h5py", "torch", "onnx", "onnxruntime", "pip")
+NEEDED = ("numpy", "scipy", "numba", "h5py", "torch", "onnx", "onnxruntime")
 """What the machine has itself: too large to bring along."""
 
 

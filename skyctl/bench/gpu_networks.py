@@ -27,7 +27,7 @@ Device = Literal["cpu", "cuda"]
 _FARTHEST = 1e-3
 
 
-def classifier(device: Device = "cuda", lives: int = 32) -> dict[str, Any]:
+def classifier(device: Device = "cuda", lives: int = 24) -> dict[str, Any]:
     """Seconds that an epoch of the movie classifier takes on each device.
 
     lives : that are simulated for it, on all cores

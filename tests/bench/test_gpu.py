@@ -63,7 +63,8 @@ def test_without_a_gpu_it_says_so_and_ends_with_status_1(tmp_path):
     done = run("--json", tmp_path / "gpu.json", NUMBA_DISABLE_CUDA="1", CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1
     (line,) = done.stdout.splitlines()
-    assert line.startswith("no NVIDIA GPU that numba can use: ")
+    assert line.startswith("no NVIDIA GPU that numba can use: Cuda")
+    assert len(line) > 60
 
 
 @pytest.fixture
