@@ -25,10 +25,10 @@ from skyctl import __version__
 from skyctl.pulse import Pulse
 from skyctl.recording.files import check_room, let_go
 from skyctl.recording.salvage import health
-from skyctl.simulators.lattice.engines import Integrator
 from skyctl.simulators.lattice.files import StateError, open_to_write, replace_whole
 from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.simulators.lattice.movies import MovieSpec, process_in
+from skyctl.simulators.physics.schemes import Integrator
 from skyctl.simulators.physics.topology import topological_charge
 
 PHYSICS = 2

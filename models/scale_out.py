@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from skyctl.errors import SkyctlError
 from skyctl.models.movie_set import PHYSICS, FilmedMovie, MovieSet, film_movie
-from skyctl.simulators.lattice.engines import Integrator
 from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
+from skyctl.simulators.physics.schemes import Integrator
 
 Device = Literal["cpu", "cuda"]
 _CUDA_BATCH = 256

@@ -17,14 +17,14 @@ import numpy as np
 from scipy import integrate, optimize, stats
 
 from skyctl.pulse import Pulse
-from skyctl.simulators.lattice.engines import INTEGRATORS, Integrator
+from skyctl.simulators.lattice.engines import INTEGRATORS
 from skyctl.simulators.lattice.files import load_film, save_film
 from skyctl.simulators.lattice.film import MAX_STEP_PS, Film, FilmParameters, bloch_skyrmion
 from skyctl.simulators.lattice.layout import Layout
 from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
 from skyctl.simulators.physics import llg, random
 from skyctl.simulators.physics.kernels_noise import draw_noise
-from skyctl.simulators.physics.schemes import SCHEMES
+from skyctl.simulators.physics.schemes import SCHEMES, Integrator
 from skyctl.simulators.physics.span import noise_key
 from skyctl.simulators.physics.topology import topological_charge
 from skyctl.simulators.proof.beside_spirit import spirit_film, spirit_installed

@@ -22,6 +22,7 @@ from skyctl.cli.common import (
     write_json,
 )
 from skyctl.errors import SkyctlError
+from skyctl.simulators.physics.schemes import Integrator
 
 if TYPE_CHECKING:
     from skyctl.inference.torque_network import TorqueCard
@@ -76,7 +77,7 @@ def simulate(
     threads: Annotated[int, typer.Option(help="CPU threads for the film.")] = 2,
     device: Device = "cpu",
     integrator: Annotated[
-        Literal["heun", "midpoint", "depondt", "rk4", "dormand-prince"],
+        Integrator,
         typer.Option(help="rk4 and dormand-prince: at 0 K, on the CPU."),
     ] = "heun",
     temperature: Annotated[float, typer.Option(help="Temperature of the film, K.")] = 0.0,
