@@ -32,9 +32,9 @@ from skyctl.models.movie_plan import (
 )
 from skyctl.recording.files import check_room, let_go
 from skyctl.recording.salvage import health
-from skyctl.simulators.lattice.engines import Integrator
 from skyctl.simulators.lattice.files import StateError, open_to_write, replace_whole
 from skyctl.simulators.lattice.movies import MovieSpec
+from skyctl.simulators.physics.schemes import Integrator
 
 PHYSICS = 2
 """Counted up whenever a change of the simulators changes their movies: older sets then no longer

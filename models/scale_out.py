@@ -16,8 +16,8 @@ from typing import Any, Literal
 from skyctl.errors import SkyctlError
 from skyctl.models.filmed_movie import FilmedMovie, film_movie
 from skyctl.models.movie_set import PHYSICS, MovieSet
-from skyctl.simulators.lattice.engines import Integrator
 from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
+from skyctl.simulators.physics.schemes import Integrator
 
 Device = Literal["cpu", "cuda"]
 _CUDA_BATCH = 256

@@ -145,4 +145,4 @@ def predict(network: nn.Module, spins: np.ndarray, batch: int = 16) -> np.ndarra
 
 
 def _device_of(network: nn.Module) -> torch.device:
-    return next(network.parameters()).device
+    return next((weights.device for weights in network.parameters()), torch.device("cpu"))

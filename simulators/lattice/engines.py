@@ -7,10 +7,9 @@ import numpy as np
 
 from skyctl.simulators.lattice.layout import Layout
 from skyctl.simulators.physics import llg
-from skyctl.simulators.physics.schemes import HEUN, LONGEST_TURN, SCHEMES, Scheme, SchemeName
+from skyctl.simulators.physics.schemes import HEUN, LONGEST_TURN, SCHEMES, Integrator, Scheme
 from skyctl.simulators.physics.span import Engine, Span
 
-Integrator = Literal[SchemeName, "rk4", "dormand-prince"]
 INTEGRATORS: tuple[Integrator, ...] = get_args(Integrator)
 ONLY_AT_ZERO_KELVIN = tuple(name for name in INTEGRATORS if name not in SCHEMES)
 """Integrators for smooth motion: their order means nothing where noise drives the spins."""

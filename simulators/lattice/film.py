@@ -9,13 +9,12 @@ import numpy as np
 from skyctl.pulse import Pulse
 from skyctl.simulators.lattice.engines import (
     ONLY_AT_ZERO_KELVIN,
-    Integrator,
     make_engine,
     stable_turn,
 )
 from skyctl.simulators.physics import llg
 from skyctl.simulators.physics.film import PulsedFilm
-from skyctl.simulators.physics.schemes import SCHEMES
+from skyctl.simulators.physics.schemes import SCHEMES, Integrator
 from skyctl.simulators.physics.span import Coefficients
 from skyctl.simulators.physics.topology import topological_charge
 

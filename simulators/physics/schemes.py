@@ -6,7 +6,7 @@ the loops over a film are the kernels' and the same for all. What the corrector 
 unit vector there.
 
 A new scheme is written here alone: its two functions, its ``Scheme`` in ``SCHEMES``, its name in
-``SchemeName``.
+``SchemeName``. (What it is measured to do belongs into ``proof.verification``.)
 """
 
 from collections.abc import Callable
@@ -16,6 +16,8 @@ from typing import Any, Literal
 from skyctl.simulators.physics import llg
 
 SchemeName = Literal["heun", "midpoint", "depondt"]
+Integrator = Literal[SchemeName, "rk4", "dormand-prince"]
+"""All that moves a film: the schemes, and the methods of ``runge_kutta``."""
 Compiler = Callable[[Callable[..., Any]], Any]
 LONGEST_TURN = 1.6
 """By how much the fastest spin wave may turn in one step, rad; measured on a random film: up to 2

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from skyctl.pulse import Pulse
-from skyctl.simulators.lattice.engines import Integrator
 from skyctl.simulators.lattice.files import load_film, save_film
 from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
+from skyctl.simulators.physics.schemes import Integrator
 from skyctl.simulators.proof.check import Precision
 from skyctl.simulators.proof.starts import random_spins
 

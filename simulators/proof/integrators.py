@@ -5,8 +5,8 @@ from functools import lru_cache
 import numpy as np
 
 from skyctl.pulse import Pulse
-from skyctl.simulators.lattice.engines import Integrator
 from skyctl.simulators.lattice.film import Film, FilmParameters
+from skyctl.simulators.physics.schemes import Integrator
 from skyctl.simulators.proof.check import Precision
 from skyctl.simulators.proof.starts import random_spins
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from skyctl.simulators.lattice.engines import Integrator
 from skyctl.simulators.lattice.film import Film, FilmParameters
+from skyctl.simulators.physics.schemes import Integrator
 
 _FREE = FilmParameters(
     rows=1, columns=1, exchange_meV=0, dmi_meV=0, anisotropy_meV=0, damping=0, bias_T=(0, 0, 2)

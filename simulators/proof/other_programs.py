@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from skyctl.pulse import Pulse
-from skyctl.simulators.lattice.engines import Integrator
 from skyctl.simulators.lattice.film import Film, FilmParameters
+from skyctl.simulators.physics.schemes import Integrator
 from skyctl.simulators.proof.beside_spirit import spirit_film, spirit_installed
 from skyctl.simulators.proof.check import Missing, Precision
 from skyctl.simulators.proof.starts import random_spins

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from skyctl.simulators.lattice.engines import INTEGRATORS, Integrator
+from skyctl.simulators.lattice.engines import INTEGRATORS
 from skyctl.simulators.physics import llg
-from skyctl.simulators.physics.schemes import SCHEMES
+from skyctl.simulators.physics.schemes import SCHEMES, Integrator
 from skyctl.simulators.proof import (
     again,
     integrators,

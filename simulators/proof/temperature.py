@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from scipy import integrate, optimize
 
-from skyctl.simulators.lattice.engines import Integrator
 from skyctl.simulators.lattice.film import MAX_STEP_PS, Film, FilmParameters
 from skyctl.simulators.physics import llg
+from skyctl.simulators.physics.schemes import Integrator
 from skyctl.simulators.proof.starts import random_spins
 
 _STATISTICS_SEED = 2

@@ -37,6 +37,7 @@ from skyctl.cli.simulate.options import (
     pulse_of,
 )
 from skyctl.cli.simulate.shot import Shot, fire
+from skyctl.simulators.physics.schemes import Integrator
 
 if TYPE_CHECKING:
     from skyctl.simulators.instrument.spread import DrawnSample
@@ -52,8 +53,8 @@ Precision = Annotated[Literal["f8", "f4"], typer.Option(help="Double or single."
 
 Threads = Annotated[int, typer.Option(help="CPU threads for the film.")]
 
-Integrator = Annotated[
-    Literal["heun", "midpoint", "depondt", "rk4", "dormand-prince"],
+IntegratorName = Annotated[
+    Integrator,
     typer.Option(help="rk4 and dormand-prince: at 0 K, on the CPU."),
 ]
 
@@ -96,7 +97,7 @@ def simulate_lattice(
     precision: Precision = "f8",
     threads: Threads = 2,
     device: Device = "cpu",
-    integrator: Integrator = "heun",
+    integrator: IntegratorName = "heun",
     temperature: Temperature = 0.0,
     pinning: Pinning = None,
     resume: Resume = None,
@@ -189,7 +190,7 @@ def _film(
     precision: Precision,
     device: Device,
     threads: Threads,
-    integrator: Integrator,
+    integrator: IntegratorName,
     seed: Seed,
 ) -> "Film":
     from skyctl.simulators.lattice.film import Film
