@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -31,6 +32,16 @@ class Sender:
         """Send the next series; ``images`` : how many, other than it was started with."""
         self.process.stdin.write(f"{images}\n")
         self.process.stdin.flush()
+
+
+@pytest.fixture(autouse=True)
+def levels():
+    """A command quiets loggers for the rest of its process, which in a test goes on."""
+    loggers = [logging.getLogger(name) for name in ("skyctl", "bluesky")]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture

@@ -32,10 +32,12 @@ def soak(
     """
     shots = max(1, round(minutes * 60 * rate / _MOVIE_FRAMES))
     told = _SPAWN.Queue()
-    source = _SPAWN.Process(target=_send, args=(told, rate, side, shots), daemon=True)
+    go = _SPAWN.Event()
+    source = _SPAWN.Process(target=_send, args=(told, go, rate, side, shots), daemon=True)
     source.start()
     hub = Hub(told.get(timeout=60))
     listeners = [_Listener(hub, f"soak-{i}") for i in range(2)]
+    go.set()
     rows = list(_watched(hub, listeners, shots, minutes, say))
     sent = told.get(timeout=60)
     hub.close()
@@ -118,10 +120,11 @@ def _memory_mb() -> float:
     return pages * 4096 / 1e6
 
 
-def _send(told: Any, rate: float, side: int, shots: int) -> None:
+def _send(told: Any, go: Any, rate: float, side: int, shots: int) -> None:
     """The source process."""
     publisher = Publisher(timeout_s=60)
     told.put(publisher.address)
+    go.wait()
     image = np.random.default_rng(0).uniform(-1, 1, (side, side)).astype(np.float32)
     due, sent = time.perf_counter(), 0
     for shot in range(shots):

@@ -1,5 +1,6 @@
 """The streaming classifier: frames in, a verdict after each, a result when the movie is over."""
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -54,6 +55,7 @@ class StreamingClassifier:
         self.ours: Callable[[str], bool] = lambda shot: True
         """Whether a shot is of the run that the belief is about; another one moves nothing."""
         self._listeners: tuple[Listener, ...] = ()
+        self._telling = threading.RLock()
         self._start: ShotStart | None = None
         self._begin(None)
 
@@ -62,12 +64,15 @@ class StreamingClassifier:
         self._listeners = (*self._listeners, listener)
 
     def unsubscribe(self, listener: Listener) -> None:
-        """Stop calling ``listener``."""
-        self._listeners = tuple(known for known in self._listeners if known != listener)
+        """Stop calling ``listener``, once it has heard what others were told already: one of them
+        may have said that a movie is over, and another still has to write it down."""
+        with self._telling:
+            self._listeners = tuple(known for known in self._listeners if known != listener)
 
     def _tell(self, news: Verdict | ShotResult) -> None:
-        for listener in self._listeners:
-            listener(news)
+        with self._telling:
+            for listener in self._listeners:
+                listener(news)
 
     def handle(self, event: ShotStart | Frame | ShotEnd) -> None:
         """Take one event of the stream."""

@@ -1,6 +1,5 @@
 """An unattended cycle with faults put in on purpose: what it reaches, what it does about them."""
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -122,7 +121,6 @@ def cycle_with_faults(
     Returns the plan's statistics (`CycleReport.as_json`), how many tasks the film's true charge
     bears out, what was put in, and the guard's account beside what really reached the sample.
     """
-    logging.getLogger("skyctl").setLevel(logging.ERROR)  # each refusal and change is a warning
     sample = SampleSpread().draw(seed)
     engine = RunEngine({}, call_returns_result=True, context_managers=[])
     model = _HangingClassifier()

@@ -35,6 +35,7 @@ def run(*arguments, **environ):
     )
 
 
+@pytest.mark.slow
 def test_a_trial_tests_and_measures_films(tmp_path):
     done = run("--trial", "--json", tmp_path / "gpu.json", "--only", "tests", "--only", "movies")
     assert done.returncode == 0, done.stdout + done.stderr

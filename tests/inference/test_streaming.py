@@ -1,5 +1,6 @@
 """The streaming classifier: a verdict a frame, a result a movie, and what must not be acted on."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -276,6 +277,27 @@ def test_once_outside_a_movie_stays_so_and_the_next_is_judged_anew(classifier, p
     assert not result.belief.is_sure
     *_, again = film(times_ps)
     assert (again.verdict.outside, again.label) == ("", "collapse")
+
+
+def test_who_unsubscribes_while_others_are_told_is_told_as_well(classifier, play, movie):
+    """A movie's result frees a plan, whose run may end before the recorder has heard of it."""
+    told, heard, leaving = [], [], []
+
+    def leave():
+        classifier.unsubscribe(told.append)
+        heard.append(len(told))
+
+    def free_the_plan(news):
+        if not leaving:
+            leaving.append(threading.Thread(target=leave))
+            leaving[0].start()
+            leaving[0].join(0.2)
+
+    classifier.subscribe(free_the_plan)
+    classifier.subscribe(told.append)
+    play(classifier, movie[:2], counts=Counts(received=2))
+    leaving[0].join()
+    assert heard[0] >= 1
 
 
 def test_who_unsubscribed_is_told_no_more(classifier, play, movie):

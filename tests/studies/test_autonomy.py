@@ -56,6 +56,7 @@ def made_up(monkeypatch):
     return asked
 
 
+@pytest.mark.slow
 def test_all_parts_go_into_one_file_in_one_form(made_up, tmp_path):
     file, kept = tmp_path / "autonomy.json", tmp_path / "kept"
     few = ("--proposals", 100, "--decisions", 10, "--seeds", 3, "--samples", 2, "--seed", 7)

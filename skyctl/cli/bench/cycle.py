@@ -1,5 +1,6 @@
 """`skyctl bench cycle`: write, switch, erase with nobody watching and faults put in."""
 
+import logging
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,6 +41,7 @@ def bench_cycle(
     """
     from skyctl.studies.faulty_cycle import cycle_with_faults
 
+    logging.getLogger("skyctl").setLevel(logging.ERROR)  # each refusal and change is a warning
     with explained(), tempfile.TemporaryDirectory() as folder, progress_bar("tasks") as progress:
         cycled = a_bar_each(progress)("cycling", 3 * cycles)
         result = cycle_with_faults(

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from skyctl.cli import app
@@ -11,6 +12,7 @@ def invoke(*args):
     return CliRunner().invoke(app, [str(a) for a in args], env={"COLUMNS": "120"})
 
 
+@pytest.mark.slow
 def test_bench_writes_ratios(tmp_path):
     path = tmp_path / "b.json"
     done = invoke("bench", "simulator", "--seconds", 0.5, "--json", path)

@@ -52,13 +52,12 @@ def test_the_papers_three_examples_come_out(width_ps, expected):
     [
         (0.12, 4),
         (0.28, 28),
-        (0.52, 4),
-        (0.2, 32),
         (0.2, 44),
-        (0.28, 4),
-        (0.44, 8),
-        (0.44, 48),
         (0.6, 12),
+        *(
+            pytest.param(*cell, marks=pytest.mark.slow)
+            for cell in ((0.52, 4), (0.2, 32), (0.28, 4), (0.44, 8), (0.44, 48))
+        ),
     ],
 )
 def test_cells_inside_the_areas_of_the_map_come_out(damping, width_ps):
