@@ -39,10 +39,11 @@ types: .venv/.test
 	rm -rf build/types && mkdir -p build/types/skyctl
 	cp -r skyctl/. devices models simulators build/types/skyctl/
 	cd build/types && ../../$(BIN)/lint-imports --no-logo --config ../../pyproject.toml
-	$(BIN)/pyright
+	nice $(BIN)/pyright
 
+# Three workers on two cores, as many tests wait for something; each leaves BLAS one thread.
 tests: .venv/.test
-	$(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
 slow: .venv/.test
 	$(BIN)/pytest -m slow

@@ -184,7 +184,13 @@ def test_no_wave_grows_by_itself(damping, random_spins):
     np.testing.assert_allclose(later, relaxed, atol=1e-2)
 
 
-@pytest.mark.parametrize(("field", "at_most"), [(1, 0.002), (2, 0.01)], ids=["field 1", "field 2"])
+@pytest.mark.parametrize(
+    ("field", "at_most"),
+    [
+        pytest.param(1, 0.002, id="field 1"),
+        pytest.param(2, 0.01, id="field 2", marks=pytest.mark.slow),
+    ],
+)
 def test_standard_problem_4_from_the_given_state(field, at_most):
     run = run_standard_problem(field, start="reference")
     assert run.difference < at_most / 4  # measured: 5e-5 and 3e-4
