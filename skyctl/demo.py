@@ -16,6 +16,7 @@ from skyctl.agents.seeker import Bracket, PulseMemory
 from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.devices.simulated import SimulatedSample
 from skyctl.inference.model import MovieClassifier
+from skyctl.interrupts import run_engine
 from skyctl.plans import TaskReport, cycle
 from skyctl.pulse import Pulse
 from skyctl.simulators.lattice.film import FilmParameters
@@ -125,7 +126,6 @@ def run_demo(
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     memory, centre = first_guesses(seed)
-    engine = RunEngine(call_returns_result=True)
     beamline = simulated_beamline(
         folder,
         parameters=FilmParameters(),
@@ -134,6 +134,7 @@ def run_demo(
         device=device,
         metrics_port=metrics_port,
     )
+    engine = run_engine(beamline, call_returns_result=True)
     catalog = folder / "catalog"
     catalog.mkdir(mode=0o700, exist_ok=True)
     catalog.chmod(0o700)  # also one of an earlier version: the server's logs and data bases

@@ -16,6 +16,19 @@ _LEFT = b"\0"
 _BETWEEN_TRIES_S = 0.01
 
 
+def run_engine(beamline: Any, **options: Any) -> Any:
+    """A RunEngine for plans at a beamline: Ctrl-C, SIGTERM and a closed terminal disarm its pulser.
+
+    options : as ``RunEngine`` has them. bluesky's own engine takes a Ctrl-C only when its main
+    thread wakes, which on a busy machine was after all pulses were fired.
+    """
+    from bluesky import RunEngine
+
+    return RunEngine(
+        context_managers=[lambda engine: DisarmOnSignal(engine, beamline.pulser)], **options
+    )
+
+
 class DisarmOnSignal:
     """Ctrl-C, SIGTERM and a closed terminal hold the pulser at once, and pause the RunEngine.
 

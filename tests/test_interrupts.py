@@ -14,7 +14,7 @@ from skyctl.bench.interrupts import interrupt
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.pulser import Pulser
 from skyctl.errors import PulseRefused
-from skyctl.interrupts import DisarmOnSignal
+from skyctl.interrupts import DisarmOnSignal, run_engine
 from skyctl.plans.stubs import fire
 from skyctl.pulse import Pulse
 
@@ -66,6 +66,12 @@ def test_a_signal_holds_before_anything_else(number, reason, monkeypatch):
     assert [signal.getsignal(each) for each in (number, signal.SIGINT)] == before
     if ignored:
         signal.signal(number, signal.SIG_IGN)
+
+
+def test_an_engine_of_ours_disarms_and_has_not_blueskys_handler():
+    engine = run_engine(SimpleNamespace(pulser=Held([])), call_returns_result=True)
+    (manager,) = engine.context_managers
+    assert isinstance(manager(engine), DisarmOnSignal)
 
 
 def test_the_main_thread_need_not_wake():

@@ -22,7 +22,7 @@ from skyctl.cli.common import (
     interrupted,
     write_json,
 )
-from skyctl.interrupts import DisarmOnSignal
+from skyctl.interrupts import run_engine
 
 if TYPE_CHECKING:
     from skyctl.beamline import Beamline
@@ -161,16 +161,12 @@ def _carry_out(line: "Beamline", plan: "Plan", folder: Path) -> "Report":
 
     Ctrl-C, SIGTERM and a closed terminal disarm the pulser and end the command with status 1.
     """
-    from bluesky import RunEngine
     from bluesky.callbacks.json_writer import JSONLinesWriter
     from bluesky.utils import RunEngineInterrupted
 
     from skyctl.demo import DOCUMENTS
 
-    engine = RunEngine(
-        call_returns_result=True,
-        context_managers=[lambda engine: DisarmOnSignal(engine, line.pulser)],
-    )
+    engine = run_engine(line, call_returns_result=True)
     engine.subscribe(JSONLinesWriter(str(folder), DOCUMENTS))
     try:
         result: Any = engine(plan)
