@@ -7,7 +7,7 @@ What one site does is here as plain scalar functions, compiled for the CPU below
 import numpy as np
 from numba import njit
 
-from skyctl.simulators.physics.compiled import INLINED, OPTIONS
+from skyctl.compiled import INLINED, OPTIONS
 
 _COLOURS = 16  # the fastest of 4 to 24 on lattices of 24² to 96² sites
 

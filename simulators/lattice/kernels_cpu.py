@@ -23,9 +23,9 @@ from numba.extending import (
     unbox,
 )
 
+from skyctl.compiled import INLINED, NOT_KEPT, OPTIONS
 from skyctl.simulators.lattice.layout import GHOST_ROWS
 from skyctl.simulators.physics import llg
-from skyctl.simulators.physics.compiled import INLINED, NOT_KEPT, OPTIONS
 from skyctl.simulators.physics.kernels_noise import draw_noise
 from skyctl.simulators.physics.kernels_vectors import widest_vectors
 from skyctl.simulators.physics.schemes import SCHEMES, Scheme

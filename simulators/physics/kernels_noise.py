@@ -5,8 +5,8 @@ from llvmlite import ir
 from numba import njit, types, uintp
 from numba.extending import intrinsic
 
+from skyctl.compiled import INLINED, OPTIONS
 from skyctl.simulators.physics import random
-from skyctl.simulators.physics.compiled import INLINED, OPTIONS
 from skyctl.simulators.physics.kernels_vectors import widest_vectors
 from skyctl.simulators.physics.random import u32
 

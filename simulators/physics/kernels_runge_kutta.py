@@ -2,8 +2,8 @@
 
 from numba import njit, uintp
 
+from skyctl.compiled import INLINED, OPTIONS
 from skyctl.simulators.physics import llg
-from skyctl.simulators.physics.compiled import INLINED, OPTIONS
 
 _unit = njit(**INLINED)(llg.unit_spin)
 _BLOCK = 1024  # numbers that stay in the innermost cache while the terms are added to them

@@ -7,8 +7,8 @@ sum over the neighbours; what the exact Laplacian takes off, a multiple of m its
 
 from numba import njit, uintp
 
+from skyctl.compiled import INLINED, OPTIONS
 from skyctl.simulators.physics import llg
-from skyctl.simulators.physics.compiled import INLINED, OPTIONS
 
 _field = njit(**INLINED)(llg.interaction_field)
 _turning = njit(**INLINED)(llg.turning)

@@ -3,8 +3,10 @@
 import numpy as np
 from numba import njit
 
+from skyctl.compiled import OPTIONS
+
 # Not fastmath: the same frame gives the same bits on every machine that rounds alike.
-_compiled = njit(cache=True, nogil=True, error_model="numpy")
+_compiled = njit(cache=OPTIONS["cache"], nogil=True, error_model="numpy")
 
 NUMBERS_A_LEVEL = 10
 """What ``islands`` counts at one level."""

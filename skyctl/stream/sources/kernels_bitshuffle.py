@@ -4,8 +4,10 @@ numbers. As the bitshuffle library does it (Masui et al., Astronomy and Computin
 import numpy as np
 from numba import njit, uint64, uintp
 
+from skyctl.compiled import OPTIONS
 
-@njit(cache=True, nogil=True, error_model="numpy")
+
+@njit(cache=OPTIONS["cache"], nogil=True, error_model="numpy")
 def unshuffle(rows, planes, numbers):
     """Put the numbers of equal blocks together.
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 import skyctl
-from skyctl import simulators
-from skyctl.simulators.physics import compiled
+from skyctl import compiled, simulators
 
 NORMALISE = """
 import numpy as np
@@ -30,7 +29,8 @@ def copied(folder, **replaced):
         package / "simulators" / "physics",
         ignore=away,
     )
-    for source, target in [(skyctl, package), (simulators, package / "simulators")]:
+    sources = [(skyctl, package), (compiled, package), (simulators, package / "simulators")]
+    for source, target in sources:
         shutil.copy(str(source.__file__), target)
     for module, (old, new) in replaced.items():
         file = package / "simulators" / "physics" / f"{module}.py"
@@ -89,8 +89,9 @@ def test_without_a_cache_folder_kernels_are_compiled_all_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("module", "counts"),
     [
-        *(("lattice.kernels_cpu", True), ("lattice.layout", True), ("lattice.film", False)),
-        *(("physics.llg", True), ("physics.schemes", True), ("physics.compiled", True)),
+        *(("simulators.lattice.kernels_cpu", True), ("simulators.lattice.layout", True)),
+        *(("simulators.physics.llg", True), ("simulators.physics.schemes", True)),
+        *(("compiled", True), ("simulators.lattice.film", False)),
     ],
 )
 def test_a_kernel_is_compiled_of_all_that_it_imports_and_what_that_imports(
@@ -98,6 +99,6 @@ def test_a_kernel_is_compiled_of_all_that_it_imports_and_what_that_imports(
 ):
     kernels, source = "skyctl.simulators.lattice.kernels_cpu", compiled._source
     digest = compiled.sources_digest(kernels)
-    without = f"skyctl.simulators.{module}"
+    without = f"skyctl.{module}"
     monkeypatch.setattr(compiled, "_source", lambda name: b"" if name == without else source(name))
     assert (compiled.sources_digest(kernels) != digest) == counts

@@ -28,7 +28,6 @@ except (ImportError, AttributeError):  # another numba: its own cache has to do
     pass
 
 _PACKAGE = "skyctl."
-_OURS = "skyctl.simulators."
 
 
 def cache_folder() -> Path:
@@ -86,7 +85,7 @@ def _imported(source: bytes) -> Iterator[str]:
 
 
 class _ByContent(_Locator):
-    """numba's locator for the kernels of the simulators."""
+    """numba's locator for the kernels of this package."""
 
     def __init__(self, kernel: Callable[..., Any], file: str) -> None:
         self._py_file, self._line = file, kernel.__code__.co_firstlineno
@@ -94,7 +93,7 @@ class _ByContent(_Locator):
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> "_ByContent | None":
-        return cls(py_func, py_file) if py_func.__module__.startswith(_OURS) else None
+        return cls(py_func, py_file) if py_func.__module__.startswith(_PACKAGE) else None
 
     def get_cache_path(self) -> str:
         return str(cache_folder())
