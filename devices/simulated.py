@@ -31,7 +31,7 @@ class SampleDriver(CameraDriver, PulseDriver, Protocol):
 
 
 class FilmUnderPulse(Protocol):
-    """A film that can be pulsed, as `skyctl.simulators.physics.film.PulsedFilm` is one.
+    """A film that can be pulsed, as `skyctl.simulators.physics.pulsed_film.PulsedFilm` is one.
 
     parameters : a frozen dataclass with rows, columns, damping, temperature_K and ``as_dict``
     """

@@ -1,4 +1,4 @@
-"""One movie as different cameras would show it: what makes a classifier camera-proof.
+"""One movie as different cameras would show it, so that a classifier does not learn one camera.
 
 In torch and in batches, on the cells that `skyctl.models.lives` keeps: a cell is four pixels of a
 camera that has one a site.

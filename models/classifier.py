@@ -1,4 +1,4 @@
-"""The recurrent movie classifiers: the paper's network (arXiv:1907.01814), and one that sees."""
+"""The recurrent movie classifiers: the paper's network (arXiv:1907.01814), and ours, of images."""
 
 from typing import Any, Protocol
 

@@ -20,8 +20,8 @@ from sklearn.linear_model import LogisticRegression
 from skyctl import __version__
 from skyctl.errors import FilmUnreadable
 from skyctl.inference.evidence import Calibration, Evidence
-from skyctl.inference.reader import read_with_evidence
-from skyctl.process import KINDS as STATES
+from skyctl.inference.film_reader import read_with_evidence
+from skyctl.process import KINDS
 from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.simulators.lattice.film import Film, FilmParameters
@@ -189,7 +189,7 @@ def _read(seed: int) -> Iterator[tuple[Evidence, int, bool] | None]:
             except FilmUnreadable:
                 yield None
                 continue
-            yield evidence, STATES.index(film.state), seen.background == film.background
+            yield evidence, KINDS.index(film.state), seen.background == film.background
 
 
 def fit(read: Readings, path: Path, *, command: str = "") -> dict[str, Any]:
@@ -200,11 +200,11 @@ def fit(read: Readings, path: Path, *, command: str = "") -> dict[str, Any]:
     """
     inputs = np.array([e.inputs() for e in read.evidence])
     kinds = np.array([e.kind for e in read.evidence])
-    counts = np.bincount(read.states, minlength=len(STATES))
-    equal = (counts.sum() / len(STATES) / counts)[read.states]
+    counts = np.bincount(read.states, minlength=len(KINDS))
+    equal = (counts.sum() / len(KINDS) / counts)[read.states]
     weights = [
         _softmax(inputs[kinds == kind], read.states[kinds == kind], equal[kinds == kind])
-        for kind in range(len(STATES))
+        for kind in range(len(KINDS))
     ]
     share = 0.5 - np.minimum([e.share for e in read.evidence], 0.5)
     background = LogisticRegression(C=100).fit(share[:, None], read.right_background)
@@ -216,7 +216,7 @@ def fit(read: Readings, path: Path, *, command: str = "") -> dict[str, Any]:
         "command": command,
         "skyctl": __version__,
         "scikit-learn": sklearn.__version__,
-        "images": dict(zip(STATES, counts.tolist(), strict=True)),
+        "images": dict(zip(KINDS, counts.tolist(), strict=True)),
         "unreadable": read.unreadable,
         "log_loss": float(-np.log(given[np.arange(len(read)), read.states]).mean()),
         "reliability": _reliability(given, read.states),
@@ -228,7 +228,7 @@ def fit(read: Readings, path: Path, *, command: str = "") -> dict[str, Any]:
 
 def _reliability(given: np.ndarray, states: np.ndarray) -> list[dict[str, float]]:
     """Of all probabilities given, by their size: how many, their mean, and how often it was so."""
-    true = states[:, None] == np.arange(len(STATES))
+    true = states[:, None] == np.arange(len(KINDS))
     rows = []
     for low, high in pairwise((0, 0.003, 0.03, 0.2, 0.5, 0.8, 0.97, 0.997, 1)):
         here = (given >= low) & (given < high)
@@ -245,9 +245,9 @@ def _reliability(given: np.ndarray, states: np.ndarray) -> list[dict[str, float]
 
 def _softmax(inputs: np.ndarray, states: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Weights (3, inputs); a state that was never read so is impossible, up to the floor."""
-    weights = np.zeros((len(STATES), inputs.shape[1]))
+    weights = np.zeros((len(KINDS), inputs.shape[1]))
     there = np.unique(states)
-    weights[:, -1] = np.where(np.isin(range(len(STATES)), there), 0.0, _IMPOSSIBLE)
+    weights[:, -1] = np.where(np.isin(range(len(KINDS)), there), 0.0, _IMPOSSIBLE)
     if len(there) > 1:
         model = LogisticRegression(C=10, fit_intercept=False, max_iter=2000)
         model.fit(inputs, states, weight)

@@ -13,9 +13,9 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.inference.rules import Rules, Validity
 from skyctl.models import calibration
 from skyctl.models.calibration import Early, Novelty, Watched
-from skyctl.models.card import model_card
+from skyctl.models.card_text import model_card
 from skyctl.models.classifier import FilmWatcher
-from skyctl.models.export import export_classifier
+from skyctl.models.classifier_export import export_classifier
 from skyctl.models.lives import BROAD, Lives, Movies
 from skyctl.models.training import (
     LATEST_PS,

@@ -26,8 +26,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from skyctl import __version__
-from skyctl.agents.library import PULSE_COLUMNS
 from skyctl.agents.outcome import likeliest, outcome_of, signals
+from skyctl.agents.switching_library import PULSE_COLUMNS
 from skyctl.belief import Belief
 from skyctl.process import OUTCOMES, SWITCHING
 from skyctl.pulse import FrameSchedule, Pulse

@@ -1,5 +1,4 @@
-"""Train the movie classifier on lives (`skyctl.models.lives`), each movie by another camera each
-time it is seen."""
+"""Train the movie classifier on lives, with another camera each time a movie is seen."""
 
 import hashlib
 import json

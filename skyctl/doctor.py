@@ -1,4 +1,4 @@
-"""doctor: is this installation well, does a stream lose nothing here, what did a run count."""
+"""doctor: is this installation well, does a stream lose frames here, what did a run count."""
 
 import importlib.metadata
 import math

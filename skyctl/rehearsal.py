@@ -15,7 +15,7 @@ from bluesky.utils import Msg
 from ophyd.utils import LimitError
 
 from skyctl.agents.characteriser import SampleGuess
-from skyctl.agents.library import SwitchBelief
+from skyctl.agents.switching_library import SwitchBelief
 from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.devices.guard import Envelope, Spent
 from skyctl.devices.simulated import SimulatedSample

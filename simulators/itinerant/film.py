@@ -22,7 +22,7 @@ from skyctl.simulators.itinerant.electrons import (
     skyrmion_lattice,
 )
 from skyctl.simulators.physics import llg
-from skyctl.simulators.physics.film import PulsedFilm
+from skyctl.simulators.physics.pulsed_film import PulsedFilm
 from skyctl.simulators.physics.schemes import MIDPOINT
 from skyctl.simulators.physics.span import Engine, Span
 

@@ -1,4 +1,4 @@
-"""The mean S_z of an empty film under a pulse, from two strips and one spin instead of it all."""
+"""The mean S_z of an empty film under a pulse, from two strips and one spin."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from skyctl.pulse import Pulse
 from skyctl.simulators.lattice.film import Film, FilmParameters
-from skyctl.simulators.physics.film import check_times
+from skyctl.simulators.physics.pulsed_film import check_times
 
 _BEGINS_WIDTHS = 6.0
 """How many of its widths before its peak a pulse begins to act: 1.5e-8 of the peak."""

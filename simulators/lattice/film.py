@@ -13,7 +13,7 @@ from skyctl.simulators.lattice.engines import (
     stable_turn,
 )
 from skyctl.simulators.physics import llg
-from skyctl.simulators.physics.film import PulsedFilm
+from skyctl.simulators.physics.pulsed_film import PulsedFilm
 from skyctl.simulators.physics.schemes import SCHEMES, Integrator
 from skyctl.simulators.physics.span import Coefficients
 from skyctl.simulators.physics.topology import topological_charge

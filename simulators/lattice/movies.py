@@ -13,7 +13,7 @@ import numpy as np
 from skyctl.pulse import Pulse
 from skyctl.simulators.lattice.engines import make_engine
 from skyctl.simulators.lattice.film import Film, FilmParameters
-from skyctl.simulators.physics.film import check_times
+from skyctl.simulators.physics.pulsed_film import check_times
 from skyctl.simulators.physics.schemes import Integrator
 from skyctl.simulators.physics.topology import process_label
 

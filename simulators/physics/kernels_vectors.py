@@ -1,4 +1,4 @@
-"""What a loop on the CPU says to the compiler about vectors."""
+"""Have LLVM use 512-bit vectors in a loop on the CPU."""
 
 from numba import types
 from numba.extending import intrinsic

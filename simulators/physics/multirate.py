@@ -1,4 +1,4 @@
-"""Two time scales in one equation: a cheap stiff field at every stage, a dear smooth one rarely.
+"""Two time scales in one equation: a cheap stiff field at every stage, a costly smooth one rarely.
 
 The exchange field of a thin film turns its shortest waves by 12 rad/ps and costs 30 µs; the
 demagnetising field changes with the 0.1 rad/ps of the film and costs a millisecond of FFT. So the

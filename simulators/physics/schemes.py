@@ -6,7 +6,7 @@ the loops over a film are the kernels' and the same for all. What the corrector 
 unit vector there.
 
 A new scheme is written here alone: its two functions, its ``Scheme`` in ``SCHEMES``, its name in
-``SchemeName``. (What it is measured to do belongs into ``proof.verification``.)
+``SchemeName``. (What it is measured to do belongs into ``proof.table``.)
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a check of the simulators is: one number beside the one it must be."""
+"""What a check of the simulators is: a number, compared with what it must be."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What shows that the simulators are right: every check is one number beside the one it must be.
+"""What shows that the simulators are right: each check compares a number with what it must be.
 
 ``skyctl verify`` prints them; the tests run the quick ones. Each experiment is a function of the
 module that its subject names, so that a test may ask it for other cases than the table shows.

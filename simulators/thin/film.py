@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from skyctl.simulators.physics import llg
-from skyctl.simulators.physics.film import check_times
 from skyctl.simulators.physics.multirate import Multirate
+from skyctl.simulators.physics.pulsed_film import check_times
 from skyctl.simulators.thin.demag import DemagField
 from skyctl.simulators.thin.kernels_cpu import film_rate, turn
 

@@ -1,7 +1,8 @@
-"""Campaign: the one loop of write, switch, erase, cycle, map and characterise, without any I/O.
+"""Campaign: what the loop does next, for write, switch, erase, cycle, map and characterise.
 
-A campaign says what to do next (look, fire a proposal, stop) and is told what came of it. The plans
-carry it out through the RunEngine, benchmarks and tests without one: what is done is the same.
+No I/O here: a campaign says what to do next (look, fire a proposal, stop) and is told what came of
+it. The plans carry it out through the RunEngine, benchmarks and tests without one: what is done is
+the same.
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Grid of a map: its two axes, and the books of an agent that names its cells shot by shot."""
+"""Grid of a map: its two axes, and an agent's account of which cells it has named."""
 
 import math
 from collections.abc import Mapping, Sequence

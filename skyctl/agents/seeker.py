@@ -1,7 +1,7 @@
 """Target seeker: chooses the next pulse towards write, switch or erase.
 
 It sees what a camera and a network give, beliefs and results of shots, and nothing of the sample.
-What it knows beforehand is how simulated samples switch (`skyctl.agents.library`).
+What it knows beforehand is how simulated samples switch (`skyctl.agents.switching_library`).
 """
 
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ import numpy as np
 
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.bracket import Bracket, erased, narrow, written
-from skyctl.agents.library import Evidence, SwitchBelief
 from skyctl.agents.outcome import signals
+from skyctl.agents.switching_library import Evidence, SwitchBelief
 from skyctl.agents.tasks import Action, Proposal, Task, TaskSeeker, against
 from skyctl.belief import Belief
 from skyctl.process import BREATHING, OUTCOMES, SWITCHING

@@ -14,7 +14,7 @@ from skyctl.pulse import Pulse
 from skyctl.recording.files import Storage
 from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.lattice.film import Film, FilmParameters
-from skyctl.simulators.physics.film import SETTLED_T, PulsedFilm
+from skyctl.simulators.physics.pulsed_film import SETTLED_T, PulsedFilm
 from skyctl.stream.publisher import Publisher
 
 _SMALL = 8

@@ -67,7 +67,7 @@ def classifier_table(
 def _variants(models: Sequence[Path], folder: Path) -> Iterator[dict[str, MovieClassifier]]:
     """By name: each model as it is, and with 8-bit weights where the training extra is there."""
     try:
-        from skyctl.models.export import quantise
+        from skyctl.models.classifier_export import quantise
     except ImportError:
         quantise = None
     found: dict[str, MovieClassifier] = {}

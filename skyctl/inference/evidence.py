@@ -1,4 +1,4 @@
-"""Evidence that an image gives of a film's state, and the probabilities that it stands for."""
+"""Evidence that an image gives of a film's state, turned into probabilities."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from scipy import special
 class Evidence:
     """What the calibration sees of an image.
 
-    kind : 0, 1 or 2, which of STATES the islands say
+    kind : 0, 1 or 2, which of `process.KINDS` the islands say
     first, second : log likelihood ratio of the best reversed disc and of the best one elsewhere,
         for its being there against its not, a place of the image being as likely as another
     expected : log of the ratio that a typical skyrmion would give in this noise and these pixels
@@ -43,7 +43,7 @@ class Evidence:
 class Calibration:
     """What `skyctl train reader` fitted: how evidence became truth in films made for it.
 
-    weights : for each kind that the islands say, (3, inputs), of a softmax over STATES
+    weights : for each kind that the islands say, (3, inputs), of a softmax over `process.KINDS`
     background_weights : (2,), of a logistic function of the film's reversed share
     floor : least probability that is ever given
     """

@@ -1,4 +1,4 @@
-"""Place of a classifier in a movie: what its features depend on beside the frame."""
+"""State of a movie under way: what the features of a frame depend on besides the frame."""
 
 import numpy as np
 

@@ -9,8 +9,8 @@ import numpy as np
 from skyctl.belief import HARMLESS_T2PS, STATES, Belief
 from skyctl.errors import FilmUnreadable
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
+from skyctl.inference.film_reader import read_film
 from skyctl.inference.model import MovieClassifier
-from skyctl.inference.reader import read_film
 from skyctl.inference.rules import noise_of
 from skyctl.process import KINDS
 from skyctl.stream.accounting import LatencyHistogram

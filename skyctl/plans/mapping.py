@@ -4,10 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from skyctl.agents.boundary_mapper import BoundaryMapper, ProcessMap
 from skyctl.agents.campaign import Campaign
-from skyctl.agents.map_agent import MappingAgent
 from skyctl.agents.map_grid import Axis
-from skyctl.agents.mapper import BoundaryMapper, ProcessMap
+from skyctl.agents.mapping_agent import MappingAgent
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.plans.campaign import pursue
 from skyctl.plans.modes import Oversight

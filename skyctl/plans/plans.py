@@ -10,7 +10,7 @@ import bluesky.preprocessors as bpp
 from skyctl import __version__
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.campaign import Campaign
-from skyctl.agents.drift import DriftWatch
+from skyctl.agents.sample_drift import DriftWatch
 from skyctl.agents.seeker import PulseMemory, TargetSeeker, Task
 from skyctl.plans import stubs
 from skyctl.plans.campaign import TaskReport, pursue

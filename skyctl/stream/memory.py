@@ -1,4 +1,4 @@
-"""Memory: what messages leave behind is kept for those to come."""
+"""Have malloc keep the memory of messages that have left, for those to come."""
 
 import contextlib
 import ctypes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyctl.inference.model import MovieClassifier
-from skyctl.inference.naming import paper_label
+from skyctl.inference.paper_label import paper_label
 from skyctl.models.movie_set import MovieSet
 from skyctl.process import MIXED
 from skyctl.pulse import Pulse

@@ -34,7 +34,7 @@ from skyctl.studies.classifier_paper_movies import (
     training_shots,
     width_shots,
 )
-from skyctl.studies.process_map import PROCESSES, Grid
+from skyctl.studies.process_map import PAPER_PROCESSES, Grid
 
 PAPER = "paper"
 """Name of the paper's network: of its file and among the results."""
@@ -168,11 +168,11 @@ def train_and_export(
     Raises ReproduceError for too few movies of a process, ModelError when the exported network
     does not compute what the trained one does.
     """
-    from skyctl.models.export import export_classifier
+    from skyctl.models.classifier_export import export_classifier
     from skyctl.studies.classifier_paper_network import train_paper_network
 
     rows = training_rows(movies.labels, movies_per_class)
-    labels = np.repeat(np.arange(len(PROCESSES)), movies_per_class)
+    labels = np.repeat(np.arange(len(PAPER_PROCESSES)), movies_per_class)
     seen = int((movies.times_ps(0) <= PAPER_END_PS).sum())
     sites = movies.sz_int16(0)[0].size
     sorted_sz = np.empty((len(rows), seen, sites), np.float32)
@@ -188,7 +188,7 @@ def train_and_export(
         network,
         path,
         name=PAPER,
-        classes=PROCESSES,
+        classes=PAPER_PROCESSES,
         preprocessing="sorted",
         threshold=THRESHOLD,
         data_sha256=movies.content_sha256,
@@ -268,7 +268,9 @@ def _card(result: dict[str, Any]) -> str:
         for key, found in result["targets"].items()
     )
     confusion = "\n".join(
-        f"| {truth} | " + " | ".join(str(row.get(name, 0)) for name in (*PROCESSES, "")) + " |"
+        f"| {truth} | "
+        + " | ".join(str(row.get(name, 0)) for name in (*PAPER_PROCESSES, ""))
+        + " |"
         for truth, row in result["confusion"][PAPER][f"{PAPER_END_PS:g}_ps"].items()
     )
     return f"""# {model["name"]}, version {model["version"]}
@@ -290,7 +292,7 @@ end at 105 ps as the paper's, and at 165 ps:
 
 θ = 40°, movies to 105 ps, cells by truth and label:
 
-| truth | {" | ".join(PROCESSES)} | none |
+| truth | {" | ".join(PAPER_PROCESSES)} | none |
 |---|---|---|---|---|
 {confusion}
 

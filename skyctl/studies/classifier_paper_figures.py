@@ -24,11 +24,11 @@ from skyctl.studies.classifier_paper_movies import (
     peak_set,
     temperature_set,
 )
-from skyctl.studies.process_map import PROCESSES, Grid
+from skyctl.studies.process_map import PAPER_PROCESSES, Grid
 
-_COLOURS = dict(zip(PROCESSES, ("#4477aa", "#ee6677", "#ccbb44"), strict=True))
+_COLOURS = dict(zip(PAPER_PROCESSES, ("#4477aa", "#ee6677", "#ccbb44"), strict=True))
 _OTHER = "#dddddd"
-_MARKERS = dict(zip(PROCESSES, "so^", strict=True))
+_MARKERS = dict(zip(PAPER_PROCESSES, "so^", strict=True))
 _BOUNDARY = "#663300"
 _DPI = 110
 _SHORT_PS = 90.0
@@ -45,13 +45,13 @@ def diagrams(
     figure = Figure(figsize=(12, 4.4), layout="constrained")
     left, *right = figure.subplots(1, 3, sharey=True)
     _draw_map(left, selection_grid, selection)
-    chosen = selection_grid.inside(selection) & np.isin(selection, PROCESSES)
+    chosen = selection_grid.inside(selection) & np.isin(selection, PAPER_PROCESSES)
     _outline(left, selection_grid, chosen, "black")
     left.set_title("θ = 50°, truth; outlined: trained on", fontsize=10)
     left.set_ylabel("damping α")
     for axes, end_ps in zip(right, ENDS_PS, strict=True):
         _draw_map(axes, grid, judgement.truth)
-        for name in PROCESSES:
+        for name in PAPER_PROCESSES:
             _outline(axes, grid, judgement.named[end_ps] == name, _BOUNDARY)
         found = judgement.agreement(end_ps)
         axes.set_title(
@@ -73,8 +73,8 @@ def diagrams(
 
 
 def _draw_map(axes: Axes, grid: Grid, labels: np.ndarray) -> None:
-    codes = np.full(labels.shape, len(PROCESSES))
-    for code, name in enumerate(PROCESSES):
+    codes = np.full(labels.shape, len(PAPER_PROCESSES))
+    for code, name in enumerate(PAPER_PROCESSES):
         codes[labels == name] = code
     axes.pcolormesh(
         grid.widths_ps,
@@ -83,7 +83,7 @@ def _draw_map(axes: Axes, grid: Grid, labels: np.ndarray) -> None:
         shading="nearest",
         cmap=ListedColormap([*_COLOURS.values(), _OTHER]),
         vmin=-0.5,
-        vmax=len(PROCESSES) + 0.5,
+        vmax=len(PAPER_PROCESSES) + 0.5,
     )
 
 
@@ -116,7 +116,7 @@ def steps(path: Path, model: MovieClassifier, examples: MovieSet) -> None:
             (column[3], 5.0, _SHORT_PS),
         ):
             due_ps, outputs = _watched(model, examples, row, interval_ps)
-            for name in PROCESSES:
+            for name in PAPER_PROCESSES:
                 axes.plot(
                     due_ps[due_ps <= end_ps],
                     outputs[due_ps <= end_ps, model.card.classes.index(name)],
@@ -176,7 +176,7 @@ def widths(path: Path, model: MovieClassifier, movies: MovieSet) -> None:
         for row in rows:
             times_ps, outputs = _watched(model, movies, row, 15.0)
             ends.append(outputs[times_ps <= PAPER_END_PS][-1])
-        for name in PROCESSES:
+        for name in PAPER_PROCESSES:
             values = np.array(ends)[:, model.card.classes.index(name)]
             axes.plot(
                 widths_ps,

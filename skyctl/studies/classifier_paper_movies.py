@@ -12,7 +12,7 @@ from skyctl.models.scale_out import Device, fill
 from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.simulators.lattice.movies import MovieSpec
-from skyctl.studies.process_map import PEAK_PS, PROCESSES, Grid
+from skyctl.studies.process_map import PAPER_PROCESSES, PEAK_PS, Grid
 
 TRAINED_DEG, DIAGRAM_DEG = 50.0, 40.0
 """Pulse angles of the paper's training set and of its process diagram (Fig. 11 and 3)."""
@@ -200,7 +200,7 @@ def training_shots(preset: Preset, labels: np.ndarray, seed: int) -> list[MovieS
     grid, side = preset.selection, preset.side
     inside = grid.inside(labels)
     rng = np.random.default_rng(seed)
-    cells = {name: np.flatnonzero(inside & (labels == name)) for name in PROCESSES}
+    cells = {name: np.flatnonzero(inside & (labels == name)) for name in PAPER_PROCESSES}
     for name, found in cells.items():
         if not len(found):
             raise ReproduceError(
@@ -210,7 +210,7 @@ def training_shots(preset: Preset, labels: np.ndarray, seed: int) -> list[MovieS
     height, width = grid.cell
     shots = []
     for _ in range(round(_SURPLUS * preset.movies_per_class)):
-        for name in PROCESSES:
+        for name in PAPER_PROCESSES:
             row, column = divmod(int(rng.choice(cells[name])), grid.shape[1])
             damping = grid.dampings[row] + height * rng.uniform(-0.5, 0.5)
             width_ps = grid.widths_ps[column] + width * rng.uniform(-0.5, 0.5)
@@ -227,7 +227,7 @@ def training_rows(labels: np.ndarray, movies_per_class: int) -> np.ndarray:
     Raises ReproduceError when there are fewer.
     """
     rows = []
-    for name in PROCESSES:
+    for name in PAPER_PROCESSES:
         found = np.flatnonzero(labels == name)[:movies_per_class]
         if len(found) < movies_per_class:
             raise ReproduceError(

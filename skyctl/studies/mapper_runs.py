@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from skyctl.agents.baselines import (
+from skyctl.agents.baseline_mappers import (
     LeastConfidence,
     Scripted,
     Straddle,
@@ -21,9 +21,9 @@ from skyctl.agents.baselines import (
     sobol,
     staircase,
 )
+from skyctl.agents.boundary_mapper import BoundaryMapper
 from skyctl.agents.map_grid import Axis, GridAgent
 from skyctl.agents.map_prior import MapPrior
-from skyctl.agents.mapper import BoundaryMapper
 from skyctl.studies.map_scores import Score
 from skyctl.studies.truth_maps import CLASSES, DAMPINGS, WIDTHS_PS, TruthMap
 
@@ -32,6 +32,9 @@ PRIOR_MAPS = ("theta40", "theta50", "theta40-sample101")
 """Truth maps of the prior. The mapper was tuned on those at 40° and 50°, and on no other."""
 JUDGED_MAPS = ("theta40-sample1", "theta60", "theta30")
 """Truth maps that the mapper is judged on: other angles, other films."""
+_MAPPERS = (
+    "boundary_mapper.py", "map_grid.py", "map_field.py", "map_prior.py", "baseline_mappers.py",
+)  # fmt: skip
 _ALL_CELLS = len(DAMPINGS) * len(WIDTHS_PS)
 _BUDGETS = {"learned": 400, "boundary-mapper": 400, "straddle": 400, "gp-classifier": 250}
 _NOISY_BUDGET = 1600
@@ -169,7 +172,7 @@ class Job:
     def inputs(self) -> str:
         """SHA-256 of what the run depends on: agents, truth, and the prior where it has one."""
         digest = hashlib.sha256()
-        for file in ("mapper.py", "map_grid.py", "map_field.py", "map_prior.py", "baselines.py"):
+        for file in _MAPPERS:
             digest.update((files("skyctl.agents") / file).read_bytes())
         for name in (self.map, *(PRIOR_MAPS if self.agent == "learned" else ())):
             digest.update(TruthMap.load(name).labels.tobytes())

@@ -8,8 +8,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from skyctl.agents.boundary_mapper import BoundaryMapper
 from skyctl.agents.map_grid import Axis
-from skyctl.agents.mapper import BoundaryMapper
 from skyctl.process import OUTCOMES
 from skyctl.studies.map_scores import Score
 from skyctl.studies.mapper_runs import make_agent, map_prior

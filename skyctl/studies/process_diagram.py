@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from skyctl.inference.model import MovieClassifier
-from skyctl.inference.naming import paper_label
+from skyctl.inference.paper_label import paper_label
 from skyctl.models.movie_set import MovieSet
 from skyctl.models.scale_out import fill
 from skyctl.process import LETTERS, MIXED, letter_of

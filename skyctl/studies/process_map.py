@@ -11,7 +11,7 @@ from skyctl.pulse import Pulse
 from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.simulators.lattice.movies import MovieSpec
 
-PROCESSES = (BREATHING, SWITCHING, COLLAPSE)
+PAPER_PROCESSES = (BREATHING, SWITCHING, COLLAPSE)
 """The paper's classes, in the order of its network's outputs."""
 PEAK_PS = 40.0
 _INSIDE_CELLS = 2
@@ -107,7 +107,7 @@ class Agreement:
         cls, truth: np.ndarray, named: np.ndarray, where: np.ndarray | None = None
     ) -> "Agreement":
         """truth, named : (cells,) str, "" of ``named`` is unnamed; where : (cells,) bool."""
-        counted = np.isin(truth, PROCESSES)
+        counted = np.isin(truth, PAPER_PROCESSES)
         if where is not None:
             counted &= where
         truth, named = truth[counted], named[counted]

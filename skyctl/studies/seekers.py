@@ -15,11 +15,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from scipy.stats import binomtest, bootstrap
 
+from skyctl.agents.baseline_seekers import RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.bracket import BracketMemory, BracketSeeker
 from skyctl.agents.campaign import Campaign
-from skyctl.agents.library import SwitchingLibrary
-from skyctl.agents.recipes import RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
+from skyctl.agents.switching_library import SwitchingLibrary
 from skyctl.agents.tasks import Proposal, Task, TaskSeeker, against
 from skyctl.belief import Belief
 from skyctl.process import OUTCOMES, SWITCHING

@@ -4,8 +4,8 @@ import pytest
 
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.campaign import Campaign, Fire, Stop
-from skyctl.agents.library import SwitchingLibrary
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
+from skyctl.agents.switching_library import SwitchingLibrary
 from skyctl.agents.tasks import Task, against
 from skyctl.belief import Belief
 from skyctl.devices.guard import Envelope, Guard

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from skyctl.agents.allowed import Allowed
+from skyctl.agents.baseline_seekers import PAPER_SWITCH, RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.bracket import BracketSeeker
-from skyctl.agents.library import SwitchingLibrary
-from skyctl.agents.recipes import PAPER_SWITCH, RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.seeker import Bracket, PulseMemory, SwitchBelief, TargetSeeker
+from skyctl.agents.switching_library import SwitchingLibrary
 from skyctl.belief import Belief
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.frame import Counts
@@ -258,7 +258,7 @@ def test_equal_observations_make_equal_proposals():
 
 def test_agents_import_no_bluesky_and_no_simulator():
     script = (
-        "import sys, skyctl.agents.seeker, skyctl.agents.recipes, skyctl.agents.adaptive\n"
+        "import sys, skyctl.agents.seeker, skyctl.agents.baseline_seekers, skyctl.agents.adaptive\n"
         "banned = ('bluesky', 'ophyd', 'skyctl.simulators', 'skyctl.devices', 'numba', 'torch')\n"
         "print([m for m in sys.modules if m.startswith(banned)])"
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skyctl.inference.micrograph import find_skyrmions
-from skyctl.studies.film_reader import (
+from skyctl.studies.film_reader_judged import (
     KERR_HELD_OUT,
     Found,
     difference_of_gaussians,

@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from skyctl.agents.library import SwitchingLibrary
+from skyctl.agents.switching_library import SwitchingLibrary
 from skyctl.models import seeker_library
 from skyctl.models.seeker_library import (
     FIRST_SEED,

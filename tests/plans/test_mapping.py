@@ -6,7 +6,7 @@ import threading
 import pytest
 from ophyd.utils import LimitError
 
-from skyctl.agents.mapper import BoundaryMapper
+from skyctl.agents.boundary_mapper import BoundaryMapper
 from skyctl.beamline import simulated_beamline
 from skyctl.devices.guard import Envelope
 from skyctl.devices.sample_damping import SampleDamping

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from skyctl.agents.library import Evidence, SwitchBelief
 from skyctl.agents.outcome import NOT_SEEN, certain
 from skyctl.agents.seeker import PulseMemory
+from skyctl.agents.switching_library import Evidence, SwitchBelief
 from skyctl.beamline import simulated_beamline
 from skyctl.devices.guard import Envelope
 from skyctl.plans import classify_shot, switch, write

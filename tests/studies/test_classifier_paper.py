@@ -35,9 +35,9 @@ from skyctl.studies.classifier_paper_movies import (
     width_shots,
 )
 from skyctl.studies.classifier_paper_network import train_paper_network
-from skyctl.studies.process_map import PROCESSES, Grid
+from skyctl.studies.process_map import PAPER_PROCESSES, Grid
 
-B, S, C = PROCESSES
+B, S, C = PAPER_PROCESSES
 TINY = replace(
     PRESETS["quick"], diagram=Grid(6), selection=Grid(6), conditions=Grid(6), warm=Grid(6),
     movies_per_class=10, angles_deg=(30,), peaks_ps=(60,), temperatures_K=(3,), widths_stride=11,
@@ -140,7 +140,7 @@ def test_what_can_be_learned_is_learned_and_named(done):
 def test_the_network_is_written_with_its_card_and_names_what_it_is(done):
     folder, result, _ = done
     model = MovieClassifier(folder / "paper.onnx")
-    assert model.card.classes == PROCESSES
+    assert model.card.classes == PAPER_PROCESSES
     assert (model.card.name, model.card.preprocessing) == ("paper", "sorted")
     assert (model.card.features, model.card.hidden, model.card.threshold) == (400, 512, 0.8)
     card = (folder / "paper.md").read_text()
@@ -230,7 +230,7 @@ class MadeUpModel:
     """Names a movie by the level of its last frame, and remembers what it was shown."""
 
     def __init__(self):
-        self.card = SimpleNamespace(classes=PROCESSES)
+        self.card = SimpleNamespace(classes=PAPER_PROCESSES)
         self.shown: list[list[float]] = []
         self.is_novel, self.transitions = False, np.zeros(TRANSITIONS)
 
@@ -242,7 +242,7 @@ class MadeUpModel:
             yield np.eye(3)[int(level > 0.3) + int(level > 0.6)] * 0.9 + 0.1 / 3
 
     def label(self, probabilities):
-        return None if self.shown[-1][-1] > 0.8 else PROCESSES[int(np.argmax(probabilities))]
+        return None if self.shown[-1][-1] > 0.8 else PAPER_PROCESSES[int(np.argmax(probabilities))]
 
 
 def level_movie(

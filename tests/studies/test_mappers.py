@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from skyctl.agents.baselines import Scripted, grid
+from skyctl.agents.baseline_mappers import Scripted, grid
+from skyctl.agents.boundary_mapper import BoundaryMapper
 from skyctl.agents.map_grid import Axis
-from skyctl.agents.mapper import BoundaryMapper
 from skyctl.process import letter_of
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.simulators.lattice.film import FilmParameters

@@ -12,9 +12,9 @@ from skyctl.studies.classifier_paper_movies import (
     training_rows,
     training_shots,
 )
-from skyctl.studies.process_map import PROCESSES, Agreement, Grid
+from skyctl.studies.process_map import PAPER_PROCESSES, Agreement, Grid
 
-B, S, C = PROCESSES
+B, S, C = PAPER_PROCESSES
 
 
 def stripes(grid: Grid) -> np.ndarray:
@@ -107,7 +107,7 @@ def test_training_movies_come_from_the_inside_of_the_areas_at_50_degrees():
         row = round((shot.parameters.damping - grid.dampings[0]) / height)
         column = round((pulse.width_ps - grid.widths_ps[0]) / width)
         assert inside[row, column]
-        assert labels.reshape(grid.shape)[row, column] == PROCESSES[number % 3]
+        assert labels.reshape(grid.shape)[row, column] == PAPER_PROCESSES[number % 3]
     assert len({shot.parameters.damping for shot in shots}) == len(shots), "not only cell centres"
 
 

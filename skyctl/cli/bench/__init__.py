@@ -14,7 +14,7 @@ from skyctl.cli.bench.recording import bench_recording
 from skyctl.cli.bench.simulator import bench_simulator
 from skyctl.cli.bench.soak import bench_soak
 from skyctl.cli.bench.stream import bench_stream
-from skyctl.cli.bench.thinfilm import bench_thin_film
+from skyctl.cli.bench.thin_film import bench_thin_film
 from skyctl.cli.bench.torque import bench_torque
 
 bench_app = typer.Typer(

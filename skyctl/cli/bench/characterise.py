@@ -18,7 +18,7 @@ def bench_characterise(
     json_file: JsonFile = None,
 ) -> None:
     """Error of what the plan characterise says of samples never seen. Half a minute a sample."""
-    from skyctl.studies.characteriser import CONDITIONS, characterising
+    from skyctl.studies.characteriser_judged import CONDITIONS, characterising
 
     with explained():
         with progress_bar("samples") as progress:

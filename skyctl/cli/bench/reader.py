@@ -15,7 +15,7 @@ def bench_reader(
 
     Two minutes on a quiet core. The labelled micrographs are read where $SKYCTL_KERR has them.
     """
-    from skyctl.studies.film_reader import RULES, kerr_folder, reader_table
+    from skyctl.studies.film_reader_judged import RULES, kerr_folder, reader_table
 
     with explained():
         with console.status("") as status:

@@ -12,7 +12,7 @@ from skyctl.cli.common import console, progress_bar
 if TYPE_CHECKING:
     from skyctl.pulse import FrameSchedule, Pulse
     from skyctl.simulators.instrument.imaging import Imaging
-    from skyctl.simulators.physics.film import PulsedFilm
+    from skyctl.simulators.physics.pulsed_film import PulsedFilm
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
-"""Compiled loop that undoes bitshuffle: bits of a block's numbers, sorted by their place, back into
-numbers. As the bitshuffle library does it (Masui et al., Astronomy and Computing 12 (2015) 181)."""
+"""Compiled loop that undoes bitshuffle.
+
+Bits of a block's numbers, sorted by their place, become numbers again, as in the bitshuffle library
+(Masui et al., Astronomy and Computing 12 (2015) 181)."""
 
 import numpy as np
 from numba import njit, uint64, uintp

@@ -1,4 +1,6 @@
-"""Source: where frames come from. A *parser* turns messages into events and knows no socket; a
+"""Source: where frames come from.
+
+A *parser* turns messages into events and knows no socket; a
 *transport* receives messages and knows not what is in them. The hub joins the two.
 """
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from skyctl.agents.library import SwitchingLibrary
+from skyctl.agents.switching_library import SwitchingLibrary
 from skyctl.cli import app
 from skyctl.models import seeker_library
 from skyctl.models.seeker_library import MOVIE, LibraryShots

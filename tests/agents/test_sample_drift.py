@@ -2,10 +2,10 @@
 
 import pytest
 
-from skyctl.agents.drift import DriftWatch
-from skyctl.agents.library import Evidence
 from skyctl.agents.outcome import SzSignals, certain
+from skyctl.agents.sample_drift import DriftWatch
 from skyctl.agents.seeker import PulseMemory
+from skyctl.agents.switching_library import Evidence
 from skyctl.process import OUTCOMES
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from skyctl.errors import FilmUnreadable
+from skyctl.inference.film_reader import read_film
 from skyctl.inference.model import MovieClassifier
-from skyctl.inference.reader import read_film
 from skyctl.process import BREATHING, MIXED, transition
 
 _KEPT = [transition("one", end, turned=False) for end in ("one", "other")]

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from skyctl.errors import FilmUnreadable
-from skyctl.inference.reader import read_film
+from skyctl.inference.film_reader import read_film
 from skyctl.models.reader_calibration import settled_films
-from skyctl.process import KINDS as STATES
+from skyctl.process import KINDS
 from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.simulators.lattice.film import Film, FilmParameters
@@ -55,7 +55,7 @@ def test_empty_films_and_single_skyrmions_are_told_at_any_noise(films, sign, noi
             found = read_film(noisy(-sign * sz, noise, seed, saturation=cut))
             assert (found.is_empty, found.has_one_skyrmion) == (state == "empty", state == "one")
             assert found.background == sign
-            assert STATES[int(np.argmax(found.likelihood))] == state
+            assert KINDS[int(np.argmax(found.likelihood))] == state
             assert found.noise == pytest.approx(noise, rel=0.1, abs=0.03)
 
 
@@ -157,14 +157,14 @@ def test_domains_are_no_skyrmions(film, disc, sign, noise):
     ):
         state = read_film(noisy(film(island, background=sign), noise))
         assert (state.discs, state.domains) == (0, 1)
-        assert STATES[int(np.argmax(state.likelihood))] == "other"
+        assert KINDS[int(np.argmax(state.likelihood))] == "other"
 
 
 def test_half_and_half_is_other_and_its_background_uncertain(film):
     half = np.zeros((100, 100), bool)
     half[:50] = True
     state = read_film(noisy(film(half), 0.3))
-    assert STATES[int(np.argmax(state.likelihood))] == "other"
+    assert KINDS[int(np.argmax(state.likelihood))] == "other"
     assert state.domains > 0
     assert state.background_probability < 0.95
     assert read_film(noisy(film(), 0.3)).background_probability > 0.99
@@ -194,7 +194,7 @@ def test_likelihoods_are_as_often_right_as_they_say():
                 image = noisy(film.sz, 0.8 + 0.15 * look, seed * 10 + look)
                 given = read_film(image).likelihood
                 said.append(max(given))
-                right.append(STATES[int(np.argmax(given))] == film.state)
+                right.append(KINDS[int(np.argmax(given))] == film.state)
     assert np.mean(right) == pytest.approx(np.mean(said), abs=0.06)
 
 

@@ -13,8 +13,8 @@ from scipy import ndimage, stats
 from skyctl.bench.machine import machine
 from skyctl.errors import FilmUnreadable
 from skyctl.inference.features import background_sign
+from skyctl.inference.film_reader import read_film
 from skyctl.inference.micrograph import find_skyrmions
-from skyctl.inference.reader import read_film
 from skyctl.models.reader_calibration import settled_films
 from skyctl.simulators.instrument.imaging import Imaging
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from skyctl.agents.boundary_mapper import BoundaryMapper
 from skyctl.agents.map_field import GAIN
 from skyctl.agents.map_grid import Axis
 from skyctl.agents.map_prior import MapPrior
-from skyctl.agents.mapper import BoundaryMapper
 
 ROWS = Axis("damping", tuple(0.02 * i for i in range(1, 21)))
 COLUMNS = Axis("width_ps", tuple(float(w) for w in range(5, 29)))

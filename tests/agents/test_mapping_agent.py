@@ -3,9 +3,9 @@
 import pytest
 
 from skyctl.agents.allowed import Allowed
-from skyctl.agents.map_agent import MappingAgent, label_of
+from skyctl.agents.boundary_mapper import BoundaryMapper
 from skyctl.agents.map_grid import Axis
-from skyctl.agents.mapper import BoundaryMapper
+from skyctl.agents.mapping_agent import MappingAgent, label_of
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.belief import Belief
 from skyctl.frame import Counts

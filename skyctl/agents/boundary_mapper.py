@@ -1,4 +1,4 @@
-"""Boundary mapper: few shots to all the boundaries of a map of labels over two settings.
+"""Boundary mapper: finds all boundaries of a map of labels over two settings in few shots.
 
 It sees the label of each shot and nothing else of the sample. Its map is the field of the labels
 (map_field). The next shot is the one after which the fewest cells are expected to be named wrong (a
@@ -60,7 +60,7 @@ class BoundaryMapper(GridAgent):
     rows, columns : the two settings
     classes : labels that `ingest` may be given
     seed : of the first shots and of the check shots
-    check_every : each so manieth shot is fired at a random place, to falsify the map; the others
+    check_every : after so many shots one is fired at a random place, to falsify the map; the others
         go where they are worth most
     max_shots : stop after so many
     worth_cells : stop when another shot is expected to mend fewer cells than this

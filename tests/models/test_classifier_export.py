@@ -14,7 +14,7 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.inference.rules import Rules, Validity
 from skyctl.models.calibration import Novelty
 from skyctl.models.classifier import FilmWatcher, ProcessClassifier
-from skyctl.models.export import ExportedStep, export_classifier, quantise
+from skyctl.models.classifier_export import ExportedStep, export_classifier, quantise
 from skyctl.process import PROCESSES, process_probabilities
 from skyctl.pulse import Pulse
 
@@ -121,7 +121,7 @@ def test_rules_go_with_a_novelty(parts, tmp_path):
 
 
 def test_a_model_that_differs_from_torch_is_not_kept(parts, tmp_path, monkeypatch):
-    monkeypatch.setattr("skyctl.models.export._PARITY", -1.0)
+    monkeypatch.setattr("skyctl.models.classifier_export._PARITY", -1.0)
     with pytest.raises(ModelError, match="differ"):
         write(parts, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()

@@ -1,7 +1,7 @@
-"""DriftWatch: notices that a sample is no longer the one that was learned, and lets that go."""
+"""DriftWatch: notices that a sample is no longer the one that was learned, and forgets it."""
 
-from skyctl.agents.library import SwitchBelief
 from skyctl.agents.seeker import PulseMemory
+from skyctl.agents.switching_library import SwitchBelief
 
 _FIRST = 12
 """Switching shots that say what the sample was: the first ones, so that a slow drift shows too."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skyctl.agents.baselines import (
+from skyctl.agents.baseline_mappers import (
     LeastConfidence,
     Scripted,
     Straddle,

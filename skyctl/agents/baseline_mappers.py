@@ -14,8 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
+from skyctl.agents.boundary_mapper import BoundaryMapper
 from skyctl.agents.map_grid import Axis, GridAgent
-from skyctl.agents.mapper import BoundaryMapper
 
 Script = Generator[int, int, None]
 """Yields the cell of each shot and is sent its label."""

@@ -1,10 +1,10 @@
-"""A boundary mapper as an `Agent`: it maps what pulses do to one skyrmion, and writes it anew."""
+"""A boundary mapper as an `Agent`: maps what pulses do to a skyrmion, writes a new one."""
 
 import itertools
 from typing import Any
 
 from skyctl.agents.allowed import Allowed
-from skyctl.agents.mapper import BoundaryMapper
+from skyctl.agents.boundary_mapper import BoundaryMapper
 from skyctl.agents.outcome import TELLING, likeliest, outcome_of
 from skyctl.agents.seeker import TargetSeeker
 from skyctl.agents.tasks import Proposal, against, preparing

@@ -5,8 +5,8 @@ import io
 import numpy as np
 import pytest
 
-from skyctl.agents.library import Evidence, LibraryError, SwitchBelief, SwitchingLibrary
 from skyctl.agents.outcome import SzSignals, certain
+from skyctl.agents.switching_library import Evidence, LibraryError, SwitchBelief, SwitchingLibrary
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.process import OUTCOMES
 
