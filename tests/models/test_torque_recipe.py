@@ -90,6 +90,7 @@ def test_the_command_trains_on_a_plan_and_reports(tmp_path, monkeypatch):
     assert (str(out), scheduler) == ("itinerant-torque-paper.onnx", "local")
 
 
+@pytest.mark.slow
 def test_the_benchmark_times_all_of_them(tmp_path, monkeypatch):
     monkeypatch.setattr("skyctl.bench.torque_network.SIDES", (12, 24))
     target = tmp_path / "torque.json"
