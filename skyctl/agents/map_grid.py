@@ -1,6 +1,7 @@
 """Grid of a map: its two axes, and an agent's account of which cells it has named."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,7 @@ class Axis:
         return i
 
 
-class GridAgent:
+class GridAgent(ABC):
     """Bookkeeping of an agent that labels a grid of two settings; a subclass chooses the shots.
 
     An `Optimizer` of bluesky-adaptive 1.0 (`suggest`, `ingest`, `get_best_points`,
@@ -139,16 +140,16 @@ class GridAgent:
         """None: a map has no best point."""
         return []
 
+    @abstractmethod
     def labels(self) -> np.ndarray:
         """(rows, columns) of class numbers, from the shots so far."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _choose(self) -> tuple[int, bool]:
         """(the cell of the next shot, whether it is fired to falsify the map)"""
-        raise NotImplementedError
 
-    def _learn(self, cell: int, label: int) -> None:
-        """One shot more, already in the books."""
+    def _learn(self, cell: int, label: int) -> None:  # noqa: B027 - a script learns nothing
+        """One shot more, already accounted for; for those that learn."""
 
     def _read(self, point: Mapping[str, Any]) -> tuple[int, int]:
         try:

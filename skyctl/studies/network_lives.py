@@ -4,6 +4,7 @@ A life is write, switch and erase; one task that fails ends it. What truly happe
 the film, and no decision sees it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -126,16 +127,16 @@ def _truly(task: Task, before: tuple[str, int], after: tuple[str, int]) -> bool:
     return wanted[task]
 
 
-class _Replaced(MovieClassifier):
+class _Replaced(MovieClassifier, ABC):
     """A network whose answers are not its own: ``answer`` gives transitions a movie."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
         super().__init__()
 
+    @abstractmethod
     def answer(self) -> np.ndarray:
         """(TRANSITIONS,) of the next movie."""
-        raise NotImplementedError
 
     def begin(self, first: np.ndarray, pulse: Pulse | None = None) -> None:
         super().begin(first, pulse)
