@@ -244,7 +244,11 @@ class FilmCamera(Device):
 
     def _end_if_certain(self, news: Verdict | ShotResult) -> None:
         """Have the exposure ended, once a movie. The classifier's thread does not wait for it."""
-        if not (isinstance(news, Verdict) and news.early and news.shot == self._may_end):
+        if not (
+            isinstance(news, Verdict)
+            and news.early
+            and (news.run, news.shot) == (self._run, self._may_end)
+        ):
             return
         self._may_end = ""
         if self._ender:

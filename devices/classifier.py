@@ -121,8 +121,12 @@ class ClassifierDevice(Device):
             raise ModelError(f"{self.name}: {self.hold_reason()}") from self._consumer.error
         return self._results.expect(self._exposure.shot, self._timeout_s, self._hub.address)
 
-    def _is_prepared(self, shot: str) -> bool:
-        return self._exposure is not None and shot == self._exposure.shot
+    def _is_prepared(self, run: str, shot: str) -> bool:
+        """Whether this is the prepared movie, and of the run that a camera here films it for."""
+        filmed = self._hub.expected
+        if self._exposure is None or shot != self._exposure.shot:
+            return False
+        return filmed is None or filmed.shot != shot or filmed.run == run
 
     def stop(self, *, success: bool = False) -> None:
         """Wait no longer for the prepared movie: its pulse was not fired."""
@@ -190,7 +194,7 @@ class ClassifierDevice(Device):
         if hold:
             self._hold, self._spoilt = hold, self._spoilt + 1
             self._unseen = self._unseen or unseen
-        if not self._is_prepared(news.shot):
+        if not self._is_prepared(news.run, news.shot):
             return
         # A look that shows nothing lifts no hold that asks for the film to be seen.
         if (

@@ -22,6 +22,7 @@ class Verdict:
         counted from ``background``, +1 or -1, of the movie's first frame
     outside : why the movie is none that the model is valid for, or ""; then it abstains
     received_ns, decided_ns : monotonic clock, of the frame and of this verdict
+    run : that the shot is of, as its movie says; another run may name a shot the same
     """
 
     shot: str
@@ -37,6 +38,7 @@ class Verdict:
     transitions: tuple[float, ...] = ()
     background: int = 0
     outside: str = ""
+    run: str = ""
 
     @property
     def latency_ms(self) -> float:
@@ -111,6 +113,7 @@ class ShotResult:
     ended_early : the verdict was certain before the movie was over, and ended it
     unreadable : why the last frame, though it came whole, shows nothing of the film, or ""
     frames_read : up to the one that the result is from
+    run : that the shot is of, as its movie says
     """
 
     shot: str
@@ -125,6 +128,7 @@ class ShotResult:
     ended_early: bool = False
     unreadable: str = ""
     frames_read: int = 0
+    run: str = ""
 
     @property
     def label(self) -> str:

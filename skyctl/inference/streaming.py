@@ -52,8 +52,9 @@ class StreamingClassifier:
         self.latency = LatencyHistogram()
         self.age = LatencyHistogram()
         self.belief = Belief()
-        self.ours: Callable[[str], bool] = lambda shot: True
-        """Whether a shot is of the run that the belief is about; another one moves nothing."""
+        self.ours: Callable[[str, str], bool] = lambda run, shot: True
+        """Whether this shot of this run is of the film that the belief is about; another one moves
+        nothing."""
         self._listeners: tuple[Listener, ...] = ()
         self._telling = threading.RLock()
         self._start: ShotStart | None = None
@@ -96,7 +97,7 @@ class StreamingClassifier:
 
     def _frame(self, frame: Frame) -> None:
         start = self._start
-        if start is None or frame.shot != start.shot or self._bad_frame or self._certain:
+        if start is None or not _is_of(frame, start) or self._bad_frame or self._certain:
             return
         self._bad_frame = _fault(frame, start, self._last_frame)
         if self._bad_frame or (self._last_frame and frame.index < self._last_frame.index):
@@ -124,6 +125,7 @@ class StreamingClassifier:
             transitions=tuple(float(p) for p in self.model.transitions),
             background=self._background,
             outside=self.model.outside,
+            run=frame.run,
         )
         self._latencies_ms.append(self._verdict.latency_ms)
         self.latency.add(self._verdict.latency_ms)
@@ -138,11 +140,11 @@ class StreamingClassifier:
 
     def _end(self, end: ShotEnd) -> None:
         start = self._start
-        if start is None or end.shot != start.shot:
+        if start is None or not _is_of(end, start):
             return
         state, unreadable = self._read()
         problem = self._bad_frame or _loss(end.counts) or self._cut_short(end)
-        if self.ours(end.shot):
+        if self.ours(end.run, end.shot):
             self.belief = self._believe(start, state, problem)
         self._tell(
             ShotResult(
@@ -158,6 +160,7 @@ class StreamingClassifier:
                 belief=self.belief,
                 ended_early=self._certain and self._seen_frames < start.expected_frames,
                 frames_read=self._seen_frames,
+                run=end.run,
             )
         )
         self._begin(None)
@@ -199,6 +202,10 @@ class StreamingClassifier:
             named=verdict is not None and verdict.label is not None,
             harmless=start.pulse.dose_T2ps <= HARMLESS_T2PS,
         )
+
+
+def _is_of(event: Frame | ShotEnd, start: ShotStart) -> bool:
+    return (event.run, event.shot) == (start.run, start.shot)
 
 
 def _likelihood(film: FilmState) -> tuple[float, ...]:

@@ -133,16 +133,16 @@ class Recorder:
             raise self._ended from error
 
     def _take(self, event: ShotStart | Frame | ShotEnd | Verdict | ShotResult) -> None:
+        if event.run != self._run:  # a movie of somebody else's run is not ours to keep
+            return
         if isinstance(event, ShotStart):
-            if event.run != self._run:  # a movie of somebody else's run is not ours to keep
-                return
             self._numbers[event.shot] = self._shots
             self._shots += 1
             self._recorded[event.shot] = 0
             self._rows["starts"].append(_start_row(self._numbers[event.shot], event))
             return
         number = self._numbers.get(event.shot)
-        if number is None:  # of a shot before this recording, or of another run
+        if number is None:  # of a shot before this recording
             return
         if isinstance(event, Frame):
             if event.data.shape != self._shape:

@@ -69,6 +69,7 @@ class Hub:
         if not clock and is_local(self.address):
             self.clock = SAME_MACHINE
         self.totals: Counter[str] = Counter()
+        self.expected: ShotStart | None = None
         self.transit = LatencyHistogram()
         self._stall_s = stall_s
         self._consumers: tuple[Consumer, ...] = ()
@@ -116,7 +117,9 @@ class Hub:
         self._consumers = tuple(c for c in self._consumers if c is not consumer)
 
     def expect(self, start: ShotStart) -> None:
-        """Say which shot is filmed next, to a source that does not say it itself."""
+        """Say which shot is filmed next: a source may not say it itself, and a movie of another
+        run that names its shot the same is told apart by it."""
+        self.expected = start
         self._source.parser.expect(start)
 
     @property

@@ -356,20 +356,25 @@ def test_the_same_movie_filmed_whole_has_the_same_verdicts_up_to_there(beamline,
     np.testing.assert_array_equal(spins_early, spins)
 
 
-def verdict(shot: str, early: bool = True) -> Verdict:
-    return Verdict(shot, 3, 15.0, ("a", "b"), (1.0, 0.0), "a", early=early)
+def verdict(shot: str, run: str, early: bool = True) -> Verdict:
+    return Verdict(shot, 3, 15.0, ("a", "b"), (1.0, 0.0), "a", early=early, run=run)
 
 
 def test_the_camera_is_told_once_of_the_movie_under_way(beamline, blind):
     blind.prepare(Exposure(shot="armed"))
     status = blind.trigger()
-    tell = beamline.streaming._tell
-    for news in (verdict("armed", early=False), verdict("other")):
+    tell, ours = beamline.streaming._tell, blind._run
+    for news in (
+        verdict("armed", ours, early=False),
+        verdict("other", ours),
+        verdict("armed", "somebody else's"),
+    ):
         tell(news)
+    assert blind._may_end == "armed"
     for _ in range(3):
-        tell(verdict("armed"))
+        tell(verdict("armed", ours))
     blind.trigger()  # the same movie again, as after a pause
-    tell(verdict("armed"))
+    tell(verdict("armed", ours))
     blind._ender.close()  # it has done all it was told
     assert blind._driver.finished == ["armed"]
     status.exception(timeout=30)
@@ -385,7 +390,7 @@ def test_a_camera_that_ends_nothing_early_and_a_look_are_not_told(
     blind.prepare(Exposure(shot="armed", pulsed=pulsed, ends_early=True))  # the camera's to say
     status = blind.trigger()
     assert not blind._driver.exposures[-1].ends_early
-    beamline.streaming._tell(verdict("armed"))
+    beamline.streaming._tell(verdict("armed", blind._run))
     blind._ender.close()
     assert blind._driver.finished == []
     status.exception(timeout=30)
@@ -404,7 +409,7 @@ def test_the_classifier_does_not_wait_for_a_slow_camera_whose_failure_is_logged(
     monkeypatch.setattr(blind._driver, "finish", slow)
     blind.prepare(Exposure(shot="armed"))
     status = blind.trigger()
-    beamline.streaming._tell(verdict("armed"))  # comes back though the camera has not answered
+    beamline.streaming._tell(verdict("armed", blind._run))  # comes back though the camera has not answered
     assert asked.wait(20)
     go_on.set()
     blind._ender.close()

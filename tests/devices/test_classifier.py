@@ -206,6 +206,17 @@ def test_a_look_that_began_before_the_view_was_spoilt_does_not_lift_the_hold(sta
     assert staged.classifier.hold_reason() == ""
 
 
+def test_a_movie_of_another_run_that_copies_the_name_of_our_shot_lifts_no_hold(staged):
+    staged.classifier.prepare(Exposure(shot="look", pulsed=False))
+    staged.hub.expect(ShotStart("ours", "look", None, FrameSchedule(), 1, (100, 100)))
+    whole = ShotResult("look", None, FILM, Counts(received=1), "", ())
+    staged.streaming._tell(replace(whole, run="theirs"))
+    assert "not looked at" in staged.classifier.hold_reason()
+    assert staged.classifier.shot.get() == ""
+    staged.streaming._tell(replace(whole, run="ours"))
+    assert staged.classifier.hold_reason() == ""
+
+
 def test_what_was_prepared_in_an_earlier_run_lifts_no_hold_in_this_one(staged):
     staged.classifier.prepare(Exposure(shot="late", pulsed=False))
     staged.classifier.unstage()

@@ -135,13 +135,29 @@ def test_counts_of_a_shot_are_kept(recorder, make):
     assert row["sent_frames"] == -1
 
 
+def test_what_another_run_sends_under_the_name_of_our_shot_is_not_recorded(tmp_path, make):
+    recorder = Recorder(tmp_path / "run.h5", "run", make.shape, classes=("a", "b"))
+    whole = make.movie()
+    for event in whole[:2]:
+        recorder.handle(event)
+    for event in (*make.movie(), Verdict("s", 3, 15.0, ("a", "b"), (1.0, 0.0), "a")):
+        recorder.handle(replace(event, run="somebody else's"))
+    for event in whole[2:]:
+        recorder.handle(event)
+    recorder.close()
+    with Recording(recorder.path) as recording:
+        assert recording.frame_count == len(whole) - 2
+        assert len(recording.starts) == len(recording.ends) == 1
+        assert len(recording.verdicts) == 0
+
+
 def test_verdicts_and_results_are_kept(tmp_path, make):
     recorder = Recorder(tmp_path / "run.h5", "run", make.shape, classes=("a", "b"))
     recorder.handle(make.start())
-    verdict = Verdict("s", 3, 15.0, ("a", "b"), (0.125, 0.875), "b", 11, 12)
+    verdict = Verdict("s", 3, 15.0, ("a", "b"), (0.125, 0.875), "b", 11, 12, run="run")
     state = FilmState(background=-1, discs=2, domains=1, reversed_sites=99)
     recorder.handle(verdict)
-    recorder.handle(ShotResult("s", verdict, state, Counts(), "one frame missing", ()))
+    recorder.handle(ShotResult("s", verdict, state, Counts(), "one frame missing", (), run="run"))
     recorder.close()
     with Recording(recorder.path) as recording:
         assert recording.classes == ("a", "b")
