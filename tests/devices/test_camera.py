@@ -409,7 +409,8 @@ def test_the_classifier_does_not_wait_for_a_slow_camera_whose_failure_is_logged(
     monkeypatch.setattr(blind._driver, "finish", slow)
     blind.prepare(Exposure(shot="armed"))
     status = blind.trigger()
-    beamline.streaming._tell(verdict("armed", blind._run))  # comes back though the camera has not answered
+    # comes back though the camera has not answered
+    beamline.streaming._tell(verdict("armed", blind._run))
     assert asked.wait(20)
     go_on.set()
     blind._ender.close()
