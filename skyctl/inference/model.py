@@ -12,7 +12,7 @@ from skyctl.errors import ModelError
 from skyctl.inference.card import NOVELTY_OUTPUT, TRANSITIONS_OUTPUT, ModelCard, read_card
 from skyctl.inference.features import background_sign, frame_features
 from skyctl.inference.movie import MoviePlace
-from skyctl.inference.session import open_session, run_within, shipped_model
+from skyctl.inference.session import open_session, read_model, shipped_model, try_once
 from skyctl.process import PROCESS_OF, PROCESSES, TRANSITIONS, transition_probabilities
 from skyctl.pulse import Pulse
 
@@ -32,13 +32,8 @@ class MovieClassifier:
 
     def __init__(self, path: Path | str | None = None, provider: str = "cpu") -> None:
         self.path = Path(path) if path else shipped_model(SHIPPED)
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise ModelError(
-                f"model {self.path}: cannot be read ({error.strerror}). Give the path of an .onnx "
-                "file, or leave --model out for the shipped one."
-            ) from error
+        remedy = "Give the path of an .onnx file, or leave --model out for the shipped one."
+        content = read_model(self.path, "model", remedy)
         self.session = open_session(content, self.path, provider)
         self.provider: str = self.session.get_providers()[0]
         self.card = read_card(self.session, self.path, hashlib.sha256(content).hexdigest())
@@ -150,10 +145,6 @@ class MovieClassifier:
         )
 
 
-_TRIAL_S = 20.0
-"""A step takes a millisecond; a graph may hold a loop that never ends."""
-
-
 def _try_one_step(session: Any, card: ModelCard, path: Path) -> None:
     """A graph may have the right names and sizes and still not take a frame."""
     frame = {
@@ -167,9 +158,7 @@ def _try_one_step(session: Any, card: ModelCard, path: Path) -> None:
     elif card.preprocessing == "cells":
         frame["features"][0] = MoviePlace(card, blank, None).features(blank, 0.0)
     try:
-        probabilities, hidden = run_within(
-            _TRIAL_S, session, ["probabilities", "next_hidden"], frame
-        )
+        probabilities, hidden = try_once(session, ["probabilities", "next_hidden"], frame)
         fits = probabilities.shape == (1, len(card.classes)) and hidden.shape == (1, card.hidden)
         if not fits or not np.isfinite(probabilities).all():
             raise ValueError(f"it gives {probabilities} and a state of shape {hidden.shape}")

@@ -1,6 +1,8 @@
 """ONNX Runtime: a model file opened on the provider asked for and no other; where models ship."""
 
+import functools
 import importlib.resources
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,26 @@ def shipped_model(name: str) -> Path:
         there = ", ".join(sorted(p.stem for p in folder.glob("*.onnx"))) or "none"
         raise ModelError(f"shipped model {name!r}: not there. There are: {there}.")
     return path
+
+
+_LARGEST_FILE = 2**31
+"""Bytes; ONNX itself (protobuf) ends there."""
+_TRIAL_S = 20.0
+"""A step takes a millisecond; a graph may hold a loop that never ends."""
+
+
+def read_model(path: Path, kind: str, remedy: str) -> bytes:
+    """The content of a model file; ``kind`` and ``remedy`` are for the message of the ModelError
+    that one raises which cannot be read or is too large to be a model."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE)
+    except (OSError, MemoryError) as error:
+        why = getattr(error, "strerror", None) or "too large for the memory"
+        raise ModelError(f"{kind} {path}: cannot be read ({why}). {remedy}") from error
+    if len(content) == _LARGEST_FILE:
+        raise ModelError(f"{kind} {path}: 2 GiB or more, which no .onnx file is. {remedy}")
+    return content
 
 
 def open_session(
@@ -71,14 +93,32 @@ def _onnxruntime() -> Any:
             "onnxruntime is not installed: install skyctl with its extra 'cpu', or 'gpu' on a "
             "machine with an NVIDIA GPU"
         ) from error
+    _bound_memory(onnxruntime)
     return onnxruntime
+
+
+@functools.cache
+def _bound_memory(onnxruntime: Any) -> None:
+    """What all graphs of this process may take together: half of the machine's memory.
+
+    A hostile one that asks for more is refused by name instead of having the system end us.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    onnxruntime.create_and_register_allocator(
+        onnxruntime.OrtMemoryInfo(
+            "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0,
+            onnxruntime.OrtMemType.DEFAULT,
+        ),
+        onnxruntime.OrtArenaCfg({"max_mem": memory // 2}),
+    )  # fmt: skip
 
 
 def _options(onnxruntime: Any, provider: str, sizes: dict[str, int]) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised, and said in our words
+    options.add_session_config_entry("session.use_env_allocators", "1")
     for name, size in sizes.items():
         options.add_free_dimension_override_by_name(name, size)
     if provider == "cuda":
@@ -86,10 +126,8 @@ def _options(onnxruntime: Any, provider: str, sizes: dict[str, int]) -> Any:
     return options
 
 
-def run_within(
-    seconds: float, session: Any, outputs: list[str], inputs: dict[str, np.ndarray]
-) -> Any:
-    """One run of a session that is not known yet. Raises TimeoutError where it takes longer."""
+def try_once(session: Any, outputs: list[str], inputs: dict[str, np.ndarray]) -> Any:
+    """One run of a session that is not known yet. Raises TimeoutError where it takes too long."""
     import onnxruntime
 
     options = onnxruntime.RunOptions()
@@ -99,14 +137,14 @@ def run_within(
         late.set()
         options.terminate = True  # looked at between any two nodes, also inside a loop
 
-    timer = threading.Timer(seconds, end)
+    timer = threading.Timer(_TRIAL_S, end)
     timer.daemon = True
     timer.start()
     try:
         return session.run(outputs, inputs, options)
     except Exception as error:
         if late.is_set():
-            raise TimeoutError(f"no answer within {seconds:g} s") from error
+            raise TimeoutError(f"no answer within {_TRIAL_S:g} s") from error
         raise
     finally:
         timer.cancel()

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from skyctl.errors import ModelError
-from skyctl.inference.session import open_session
+from skyctl.inference.session import open_session, read_model, try_once
 
 LATTICE = "triangular, flattened: neighbours at (0, 1), (1, 0), (1, -1)"
 SHIPPED_TORQUE = "itinerant-torque-equivariant"
 """Name of the shipped network, see ``inference.session.shipped_model``."""
 FEWEST_SITES = 8
 """Along a side: a network's widest filter goes once around, no further."""
+_LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,12 @@ class TorqueNetwork:
         electrons: dict[str, float] | None = None,
     ) -> None:
         self.path = Path(path)
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise ModelError(
-                f"torque model {self.path}: cannot be read ({error.strerror}). Give the path of an "
-                ".onnx file; models.torque_export writes one."
-            ) from error
+        remedy = "Give the path of an .onnx file; models.torque_export writes one."
+        content = read_model(self.path, "torque model", remedy)
         self.device, self._content = provider, content
         session = open_session(content, self.path, "cpu")
         self.card = self._read_card(session, hashlib.sha256(content).hexdigest())
+        self._try_once(session)
         self._prepared: tuple[tuple[int, int] | None, Any] = None, session
         side = max(self.card.trained_side, FEWEST_SITES)
         self.provider: str = self._session(side, side).get_providers()[0]
@@ -119,6 +116,20 @@ class TorqueNetwork:
         self._prepared = (rows, columns), session
         return session
 
+    def _try_once(self, session: Any) -> None:
+        """A graph may have the right names and still take no spins, or never answer."""
+        spins = np.zeros((3, FEWEST_SITES, FEWEST_SITES), np.float32)
+        spins[2] = 1.0
+        try:
+            (field,) = try_once(session, ["field"], {"spins": spins})
+            if field.shape != spins.shape or not np.isfinite(field).all():
+                raise ValueError(f"it gives {field.shape}, or what is no number, for {spins.shape}")
+        except Exception as error:  # onnxruntime raises its own classes straight from Exception
+            raise ModelError(
+                f"torque model {self.path}: cannot take one state of a film ({error}). Export it "
+                "again with models.torque_export."
+            ) from error
+
     def _read_card(self, session: Any, file_sha256: str) -> TorqueCard:
         inputs = {i.name for i in session.get_inputs()}
         outputs = {o.name for o in session.get_outputs()}
@@ -141,12 +152,20 @@ class TorqueNetwork:
                 architecture=meta["architecture"],
                 electrons=json.loads(meta["electrons"]),
                 mean_field=float(meta["mean_field"]),
-                trained_side=int(meta["trained_side"]),
+                trained_side=_side(meta["trained_side"]),
                 data_sha256=meta["data_sha256"],
                 file_sha256=file_sha256,
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, RecursionError) as error:
             raise ModelError(
                 f"torque model {self.path}: its metadata are missing or damaged ({error}). Export "
                 "it again with models.torque_export."
             ) from error
+
+
+def _side(text: str) -> int:
+    """Sites along a side, from a file. Raises ValueError where no film is so large."""
+    side = int(text)
+    if not 1 <= side <= _LARGEST_SIDE:
+        raise ValueError(f"trained_side {side}, not 1 to {_LARGEST_SIDE}")
+    return side

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
@@ -62,3 +63,28 @@ def play():
         return told[:-1], told[-1]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def endless_loop():
+    """Nodes of a graph that take a tensor round and round."""
+
+    def nodes(source, result):
+        float_, bool_ = TensorProto.FLOAT, TensorProto.BOOL
+        value = helper.make_tensor_value_info
+        body = helper.make_graph(
+            [
+                helper.make_node("Identity", ["go"], ["goes"]),
+                helper.make_node("Abs", ["x"], ["x_next"]),
+            ],
+            "body",
+            [value("i", TensorProto.INT64, []), value("go", bool_, []), value("x", float_, None)],
+            [value("goes", bool_, []), value("x_next", float_, None)],
+        )
+        true = helper.make_tensor("true", bool_, [], [True])
+        return [
+            helper.make_node("Constant", [], ["yes"], value=true),
+            helper.make_node("Loop", ["", "yes", source], [result], body=body),
+        ]
+
+    return nodes

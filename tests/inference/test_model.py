@@ -31,34 +31,14 @@ METADATA = {
 }
 
 
-def _endless_loop():
-    """Nodes that take the features round and round."""
-    float_, bool_ = TensorProto.FLOAT, TensorProto.BOOL
-    value = helper.make_tensor_value_info
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["go"], ["goes"]),
-            helper.make_node("Abs", ["x"], ["x_next"]),
-        ],
-        "body",
-        [value("i", TensorProto.INT64, []), value("go", bool_, []), value("x", float_, None)],
-        [value("goes", bool_, []), value("x_next", float_, None)],
-    )
-    true = helper.make_tensor("true", bool_, [], [True])
-    return [
-        helper.make_node("Constant", [], ["yes"], value=true),
-        helper.make_node("Loop", ["", "yes", "features"], ["waited"], body=body),
-    ]
-
-
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path, endless_loop):
     """Writes a step: hidden' = features W + hidden, probabilities = softmax(hidden')."""
 
     def model(*, names=("features", "hidden"), kind=TensorProto.FLOAT, endless=False, **metadata):
         first, second = names
         nodes = [
-            *(_endless_loop() if endless else []),
+            *(endless_loop("features", "waited") if endless else []),
             helper.make_node("MatMul", ["waited" if endless else first, "W"], ["drive"]),
             helper.make_node("Add", ["drive", second], ["next_hidden"]),
             helper.make_node("Softmax", ["next_hidden"], ["probabilities"]),
@@ -95,7 +75,7 @@ def refusal(path, provider="cpu"):
 
 
 def test_a_graph_whose_loop_never_ends_is_refused_in_time(write, monkeypatch):
-    monkeypatch.setattr("skyctl.inference.model._TRIAL_S", 0.5)
+    monkeypatch.setattr("skyctl.inference.session._TRIAL_S", 0.5)
     began = time.monotonic()
     assert "no answer within 0.5 s" in refusal(write(endless=True))
     assert time.monotonic() - began < 20

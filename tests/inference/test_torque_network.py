@@ -1,6 +1,9 @@
 """The torque network's session: evaluations on addresses, and one session a lattice on CUDA."""
 
 import importlib.resources
+import os
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,10 @@ from skyctl.pulse import Pulse, Spot
 from skyctl.simulators.itinerant.electrons import random_spins
 from skyctl.simulators.itinerant.film import ItinerantFilmParameters, TorqueFilm
 
+METADATA = {
+    "name": "a row up", "version": "1", "architecture": "made up", "lattice": LATTICE,
+    "electrons": "{}", "mean_field": "0.05", "trained_side": "24", "data_sha256": "0",
+}  # fmt: skip
 SHIPPED = sorted(Path(str(importlib.resources.files("skyctl.models"))).glob("*torque*.onnx"))
 
 
@@ -51,14 +58,68 @@ def model(tmp_path):
         ],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    metadata = {
-        "name": "a row up", "version": "1", "architecture": "made up", "lattice": LATTICE,
-        "electrons": "{}", "mean_field": "0.05", "trained_side": "24", "data_sha256": "0",
-    }  # fmt: skip
-    helper.set_model_props(made, metadata)
+    helper.set_model_props(made, METADATA)
     path = tmp_path / "torque.onnx"
     onnx.save(made, path)
     return path
+
+
+def hostile(tmp_path, nodes, *constants):
+    """The path of a network that has the right names and a card."""
+    kind = TensorProto.FLOAT
+    spins = helper.make_tensor_value_info("spins", kind, [3, "rows", "columns"])
+    field = helper.make_tensor_value_info("field", kind, None)
+    graph = helper.make_graph(nodes, "hostile", [spins], [field], constants)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(made, METADATA)
+    onnx.save(made, tmp_path / "hostile.onnx")
+    return tmp_path / "hostile.onnx"
+
+
+def test_a_graph_whose_loop_never_ends_is_refused_in_time(tmp_path, endless_loop, monkeypatch):
+    monkeypatch.setattr("skyctl.inference.session._TRIAL_S", 0.5)
+    begun = time.monotonic()
+    path = hostile(tmp_path, endless_loop("spins", "field"))
+    with pytest.raises(ModelError, match=r"hostile\.onnx: cannot take .*no answer within 0.5 s"):
+        TorqueNetwork(path)
+    assert time.monotonic() - begun < 20
+
+
+def test_a_graph_that_wants_more_memory_than_there_is_is_refused_by_name(tmp_path):
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    sites = helper.make_tensor("sites", TensorProto.INT64, [1], [memory // 4])
+    nodes = [
+        helper.make_node("ConstantOfShape", ["sites"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["sum"]),
+        helper.make_node("Add", ["spins", "sum"], ["field"]),
+    ]
+    with pytest.raises(ModelError, match=r"hostile\.onnx: cannot take one state"):
+        TorqueNetwork(hostile(tmp_path, nodes, sites))
+
+
+@pytest.mark.parametrize(
+    ("operation", "why"), [("Log", "what is no number"), ("ReduceSum", r"gives \(1, 1, 1\)")]
+)
+def test_a_graph_that_gives_no_field_is_refused(tmp_path, operation, why):
+    path = hostile(tmp_path, [helper.make_node(operation, ["spins"], ["field"])])
+    with pytest.raises(ModelError, match=why):
+        TorqueNetwork(path)
+
+
+@pytest.mark.parametrize(
+    "fault", [{"trained_side": "9" * 9}, {"trained_side": "-24"}, {"electrons": "[" * 100_000}]
+)
+def test_absurd_metadata_are_refused(tmp_path, fault, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "METADATA", METADATA | fault)
+    path = hostile(tmp_path, [helper.make_node("Identity", ["spins"], ["field"])])
+    with pytest.raises(ModelError, match="metadata are missing or damaged"):
+        TorqueNetwork(path)
+
+
+def test_a_file_without_an_end_is_no_model(monkeypatch):
+    monkeypatch.setattr("skyctl.inference.session._LARGEST_FILE", 10**6)
+    with pytest.raises(ModelError, match="torque model /dev/zero: 2 GiB or more"):
+        TorqueNetwork("/dev/zero")
 
 
 def spins_of(rows, columns, seed=0):
