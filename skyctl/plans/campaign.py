@@ -254,7 +254,9 @@ class _Course:
     def _arm(self, request: Request) -> Plan[str]:
         """Arm the pulser; why it refuses, or ""."""
         try:
-            yield from bps.abs_set(self.beamline.pulser, request.pulse, shot=request.shot)
+            yield from bps.abs_set(
+                self.beamline.pulser, request.pulse, shot=request.shot, wait=True
+            )
         except (PulseRefused, FailedStatus) as error:
             return str(error)
         return ""
@@ -311,7 +313,7 @@ class _Course:
 
 
 def _written(decisions: Any, decision: Decision) -> Plan[None]:
-    yield from bps.abs_set(decisions, decision)
+    yield from bps.abs_set(decisions, decision, wait=True)
     yield from bps.create(name=DECISIONS)
     yield from bps.read(decisions)
     yield from bps.save()

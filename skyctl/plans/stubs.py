@@ -174,7 +174,7 @@ def _on_disk(camera: Any) -> Plan[str]:
 def _arm_rested(pulser: Any, pulse: Pulse, shot: str) -> Plan[None]:
     if rest_s := pulser.rest_left_s:
         yield from bps.sleep(rest_s)
-    yield from bps.abs_set(pulser, pulse, shot=shot)
+    yield from bps.abs_set(pulser, pulse, shot=shot, wait=True)
 
 
 class _Awaited:
@@ -182,12 +182,20 @@ class _Awaited:
 
     The RunEngine throws a status that fails at whatever message is then under way, which may be
     another's: a movie that is lost is told by ``problem`` instead, to whoever waited for it.
+
+    All of one device are equal: the RunEngine keeps every object that it ever saw in a run.
     """
 
     def __init__(self, device: Any) -> None:
         self.name = device.name
         self.problem = ""
         self._device = device
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Awaited) and other._device is self._device
+
+    def __hash__(self) -> int:
+        return id(self._device)
 
     def trigger(self) -> Any:  # an ophyd Status, which is not quite bluesky's
         self.problem = ""

@@ -262,6 +262,25 @@ def test_one_pulse_right_after_another_waits_for_the_rest(engine, tmp_path):
         assert beamline.pulser.guard.has_fired(two)
 
 
+def test_a_run_keeps_nothing_of_a_shot_that_is_over(engine, tmp_path):
+    """In a long run the memory would grow: the engine keeps what is never waited for."""
+
+    def kept(beamline):
+        yield from stubs.shoot(beamline, NUDGE)
+        yield from stubs.look(beamline)
+        return sum(map(len, engine._groups.values())), len(engine._objs_seen)
+
+    with simulated_beamline(tmp_path, parameters=FilmParameters(rows=20, columns=20)) as beamline:
+
+        def body():
+            yield from stubs.look(beamline)
+            first = yield from kept(beamline)
+            return first, (yield from kept(beamline))
+
+        first, second = engine(in_a_run(beamline, body)).plan_result
+    assert first == second == (0, first[1])
+
+
 def test_fire_without_a_look_is_held(engine, beamline, fired):
     with pytest.raises(PulseRefused, match="no recording is open"):
         engine(fire(beamline, NUDGE))
