@@ -62,14 +62,16 @@ fuzz: .venv/.test
 	$(BIN)/python tests/fuzz/parsers.py --inputs 1000000 --json benchmarks/fuzz.json
 	$(BIN)/python tests/fuzz/guard.py --proposals 1000000 --json benchmarks/fuzz_guard.json
 
-ATTACKED := $(addprefix tests/,test_interrupts.py cli/test_run.py cli/test_approval.py devices/test_guard.py \
-	devices/test_pulser.py devices/test_ledger.py devices/test_classifier.py \
+ATTACKED := $(addprefix tests/,test_interrupts.py cli/test_run.py cli/test_approval.py \
+	devices/test_guard.py devices/test_pulser.py devices/test_ledger.py devices/test_classifier.py \
 	devices/test_camera.py plans/test_modes.py plans/test_provenance.py queueserver \
-	recording/test_writer.py recording/test_reader.py recording/test_replay.py \
-	inference/test_model.py)
+	recording/test_writer.py recording/test_reader.py recording/test_recover.py \
+	recording/test_replay.py recording/test_commands.py inference/test_model.py \
+	inference/test_torque_network.py stream/test_keys.py stream/test_faults.py)
 
 attack: .venv/.test
-	$(BIN)/pytest -m "attack or not slow" $(ATTACKED)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal \
+		-m "attack or not slow" $(ATTACKED)
 	$(BIN)/python tests/fuzz/guard.py --proposals 300000
 	$(BIN)/python tests/fuzz/interrupts.py --interrupts 1000
 

@@ -8,6 +8,9 @@ from ophyd.status import Status
 
 from skyctl.errors import StreamError
 
+_REMEMBERED = 1000
+"""Shots that are over and known by name; a run of days has millions."""
+
 
 @dataclass
 class _Wait:
@@ -24,7 +27,7 @@ class _Wait:
 
 
 class PendingShots:
-    """Statuses of shots that are awaited, and the names of those that are over.
+    """Statuses of shots that are awaited, and the names of the last ones that are over.
 
     A paused run may come back hours later and ask for the same shot again, so the clock of a shot
     stands still in a pause and starts anew whenever the shot is asked for.
@@ -104,6 +107,8 @@ class PendingShots:
     def _end(self, shot: str, error: Exception | None) -> None:
         with self._lock:
             self._over[shot] = error
+            if len(self._over) > _REMEMBERED:
+                del self._over[next(iter(self._over))]
             wait = self._waiting.pop(shot, None)
             if wait:
                 wait.stop_clock()

@@ -22,6 +22,8 @@ from skyctl.verdict import ShotResult, Verdict
 
 FLUSH_FRAMES = 10
 FLUSH_S = 1.0
+_REMEMBERED = 1000
+"""Shots of which something may still come; a run of days has millions."""
 
 
 class Recorder:
@@ -137,6 +139,8 @@ class Recorder:
             return
         if isinstance(event, ShotStart):
             self._numbers[event.shot] = self._shots
+            if len(self._numbers) > _REMEMBERED:  # nothing more comes of it
+                del self._numbers[next(iter(self._numbers))]
             self._shots += 1
             self._recorded[event.shot] = 0
             self._rows["starts"].append(_start_row(self._numbers[event.shot], event))
