@@ -1,7 +1,7 @@
 """The one loop of all plans that decide: a `Campaign` carried out by bluesky's messages."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -54,6 +54,11 @@ class TaskReport:
     def proposed_dose_T2ps(self) -> float:
         """∫B² dt of all that was proposed, T²·ps."""
         return sum(pulse.dose_T2ps for pulse in self.proposed)
+
+    def put_away(self) -> "TaskReport":
+        """As one who does it thousands of times keeps it: of the shots that went well nothing."""
+        troubled = [stubs.no_result(shot.shot, shot.problem) for shot in self.shots if shot.problem]
+        return replace(self, shots=troubled)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -296,7 +296,7 @@ class _Cycling:
         for task in _TASKS:
             seeker = TargetSeeker(task, self.middle, self.learned, allowed(self.beamline))
             done = yield from pursue(self.beamline, Campaign(seeker, self.shots), self.oversight)
-            tasks.append(done)
+            tasks.append(done.put_away())
             if self.on_task:
                 self.on_task(done)
             if not done.reached:
