@@ -16,8 +16,8 @@ class CycleReport:
     """How cycles of write, switch and erase went.
 
     cycles : how many were asked for
-    done : the tasks of each cycle, in order, as `TaskReport.put_away` leaves them; a cycle ends with
-        the first that was not reached
+    done : the tasks of each cycle, in order, as `TaskReport.put_away` leaves them; a cycle ends
+        with the first that was not reached
     changes : (cycle, what changed) whenever the sample was seen to have changed, from 1
     reason : why it stopped before the last cycle, or ""
     """
