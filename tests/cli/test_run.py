@@ -59,6 +59,12 @@ def test_what_cannot_be_is_misuse(tmp_path):
         assert done.exit_code == 2
 
 
+def as_a_shell_would():
+    """In the child: the terminal is its own, and a hang-up means something even under nohup."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def at_a_terminal(folder, mode):
     """Starts `skyctl run cycle` at a terminal of its own: the child, and our end of that."""
     ours, its = pty.openpty()
@@ -67,7 +73,7 @@ def at_a_terminal(folder, mode):
         [sys.executable, "-m", "skyctl.cli", *arguments],
         stdin=its, stdout=its, stderr=its, start_new_session=True,
         env={**os.environ, "TERM": "dumb", "NO_COLOR": "1"},
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=as_a_shell_would,
     )  # fmt: skip
     os.close(its)
     return child, ours
