@@ -17,7 +17,6 @@ _PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
 }
 """What ONNX Runtime calls each, and its settings."""
 
-
 _EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
 
 
