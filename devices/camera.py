@@ -13,7 +13,7 @@ from ophyd.status import Status
 
 from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import LimitedSignal, StateSignal, SwitchSignal, counters
-from skyctl.errors import StreamError
+from skyctl.errors import RecordingError, StreamError
 from skyctl.frame import COUNTS, Frame, ShotEnd, ShotStart
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, FrameSchedule
@@ -25,7 +25,8 @@ from skyctl.verdict import ShotResult, Verdict
 
 _log = logging.getLogger(__name__)
 _CLOSE_TIMEOUT_S = 15.0
-_NOT_MEASURED = (float("nan"), float("nan"))
+_NOT_MEASURED = (-1.0, -1.0)
+"""JSON, in which documents are kept, knows no NaN."""
 
 
 class CameraDriver(Protocol):
@@ -51,6 +52,16 @@ class CameraDriver(Protocol):
     def describe(self) -> dict[str, Any]:
         """Plain facts of the sample and camera, for the file's header."""
         ...
+
+
+def check_folder(folder: Path) -> None:
+    """Raise RecordingError for a folder that a document cannot name: readers of documents take the
+    file's address apart at these signs, and do not undo an encoding of them."""
+    if odd := set(str(folder.resolve())) & set("#?;"):
+        raise RecordingError(
+            f"folder {folder}: recordings there cannot be named in documents, for the "
+            f"{' and '.join(sorted(odd))} in its name. Choose another folder."
+        )
 
 
 class FilmCamera(Device):
@@ -79,8 +90,12 @@ class FilmCamera(Device):
     ended_early = Component(StateSignal, value=0, dtype_numpy="<i8", doc="1: by a certain verdict")
     # A class body's names are its attributes.
     vars().update(counters(dict.fromkeys(COUNTS), hinted=("missing", "unrecorded")))
-    transit_p50 = Component(StateSignal, value=float("nan"), dtype_numpy="<f8", units="ms")
-    transit_max = Component(StateSignal, value=float("nan"), dtype_numpy="<f8", units="ms")
+    transit_p50 = Component(
+        StateSignal, value=-1.0, dtype_numpy="<f8", units="ms", doc="-1: not measured"
+    )
+    transit_max = Component(
+        StateSignal, value=-1.0, dtype_numpy="<f8", units="ms", doc="-1: not measured"
+    )
 
     def __init__(
         self, prefix: str = "", *, name: str, driver: CameraDriver, hub: Hub, folder: Path,
@@ -138,6 +153,7 @@ class FilmCamera(Device):
 
     def stage(self) -> list[object]:
         """Open a recording. Raises RecordingError, and then nothing is staged."""
+        check_folder(self._folder)
         staged = super().stage()
         try:
             self._open_recording()

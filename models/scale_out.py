@@ -208,6 +208,12 @@ def open_cluster(scheduler: str, workers: int | None) -> Iterator[Any]:
             f"scheduler {scheduler!r}: no answer ({error}). Give 'local', 'threads' or the address "
             "that `dask scheduler` prints."
         ) from error
+    except (TypeError, RuntimeError, ImportError) as error:
+        raise ScaleOutError(
+            f"scheduler {scheduler!r}: Dask lacks what its protocol needs ({error}). For tls:// "
+            "say where its files are: DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__CLIENT__CERT and "
+            "…__CLIENT__KEY, or distributed.comm.tls in ~/.config/dask."
+        ) from error
     with client:
         _wait_for_a_worker(client, scheduler)
         yield client

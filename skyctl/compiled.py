@@ -18,6 +18,8 @@ from typing import Any
 
 import numba
 
+from skyctl.errors import SkyctlError
+
 _Locator: Any = object
 _locators: list[type] | None = None
 try:
@@ -117,6 +119,18 @@ OPTIONS = {
 """error_model: numpy's, or the check for a zero divisor keeps a loop from being vectorised.
 fastmath: all but estimates of 1/x and √x, which differ between a vector and the odd sites at its
 end: a film would depend on how many threads share it."""
+
+
+def only_compiled() -> None:
+    """The body of what numba puts something else for: run as plain Python it would do nothing.
+
+    Raises SkyctlError.
+    """
+    raise SkyctlError(
+        "a film's kernel runs as plain Python, which it cannot: NUMBA_DISABLE_JIT is set. Unset it."
+    )
+
+
 NOT_KEPT = {**OPTIONS, "cache": False}
 """For what a closure is: what it closes over has no name that the next process would know."""
 INLINED = {**NOT_KEPT, "inline": "always"}

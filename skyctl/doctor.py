@@ -5,7 +5,6 @@ import math
 import platform
 import threading
 import time
-import urllib.request
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.recording.reader import Recording
+from skyctl.stream.http import ask_directly
 from skyctl.stream.hub import Consumer, Event, Hub
 from skyctl.stream.metrics import read_accounting
 from skyctl.stream.publisher import Publisher
@@ -148,7 +148,7 @@ def _page(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise StreamError(f"metrics {url}: no web address. Give http://127.0.0.1:PORT/metrics.")
     try:
-        with urllib.request.urlopen(url, timeout=_PATIENCE_S) as answer:
+        with ask_directly(url, _PATIENCE_S) as answer:
             return answer.read(_PAGE_BYTES).decode("utf-8", "replace")
     except OSError as error:
         raise StreamError(

@@ -259,9 +259,8 @@ def order_peaks(rows: int, columns: int) -> list[tuple[int, int]]:
 
 def lattice_charge(spins: np.ndarray) -> float:
     """Topological charge of a periodic lattice: an integer (Berg–Lüscher on its triangles)."""
-    wrapped = np.pad(spins, ((0, 0), (0, 1), (0, 1)), mode="wrap")
     # Mirrored, the squares' diagonals are the bonds to (1, -1); the mirror turns the sign.
-    return -topological_charge(wrapped[:, :, ::-1])
+    return -topological_charge(spins[:, :, ::-1], periodic=True)
 
 
 def checked_spins(spins: Any) -> np.ndarray:

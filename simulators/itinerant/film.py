@@ -129,6 +129,11 @@ class ItinerantFilmParameters:
             raise ValueError(f"film bias_T = {self.bias_T}: give three finite numbers")
 
     @property
+    def periodic(self) -> bool:
+        """It has no edges."""
+        return True
+
+    @property
     def moment_meV_per_T(self) -> float:
         """Magnetic moment of a site, meV/T."""
         return self.moment_muB * llg.MU_B_MEV_PER_T
@@ -217,12 +222,8 @@ class TorqueFilm(PulsedFilm):
         return step_ps, step_ps
 
     @staticmethod
-    def squared_distances(x: float, y: float, rows: int, columns: int) -> np.ndarray:
-        """On the triangular lattice, from the nearest periodic image along each side."""
-        row, column = np.mgrid[:rows, :columns]
-        down, right = row - y, column - x
-        down -= rows * np.rint(down / rows)
-        right -= columns * np.rint(right / columns)
+    def squared_distances(right: np.ndarray, down: np.ndarray) -> np.ndarray:
+        """On the triangular lattice."""
         return right**2 + right * down + down**2
 
     def field_T(self, spins: np.ndarray | None = None) -> np.ndarray:

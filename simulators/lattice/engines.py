@@ -160,4 +160,6 @@ class RungeKuttaEngine(CpuEngine):
         if self._tolerance is None:
             self._method.advance(rate, spins, span.start_ps, span_ps, span.steps)
         else:
-            self._method.advance_adaptive(rate, spins, span.start_ps, span_ps, self._tolerance)
+            self._method.advance_adaptive(
+                rate, spins, span.start_ps, span_ps, self._tolerance, span.longest_step_ps
+            )

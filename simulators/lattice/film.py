@@ -152,7 +152,7 @@ class Film(PulsedFilm):
 
     def charge(self) -> float:
         """Topological charge, see ``topology.topological_charge``."""
-        return topological_charge(self.spins)
+        return topological_charge(self.spins, self.parameters.periodic)
 
     def set_uniform(self, sign: int = -1) -> None:
         """Magnetise the whole film along +z or -z (``sign``)."""
@@ -168,7 +168,7 @@ class Film(PulsedFilm):
         """
         calm = replace(self.parameters, damping=1.0, temperature_K=0.0)
         spins = _relaxed_skyrmion(calm, background)
-        charge = topological_charge(spins)
+        charge = topological_charge(spins, calm.periodic)
         if abs(charge) < _LEAST_CHARGE:
             raise ValueError(
                 f"no skyrmion is stable in this film of {calm.rows} x {calm.columns} sites: it "
@@ -243,10 +243,9 @@ class Film(PulsedFilm):
         return float(np.linalg.norm(self.parameters.bias_T))
 
     @staticmethod
-    def squared_distances(x: float, y: float, rows: int, columns: int) -> np.ndarray:
-        """On the square lattice; a spot does not go over the edge of a periodic film."""
-        row, column = np.mgrid[:rows, :columns]
-        return (column - x) ** 2 + (row - y) ** 2
+    def squared_distances(right: np.ndarray, down: np.ndarray) -> np.ndarray:
+        """On the square lattice."""
+        return right**2 + down**2
 
 
 def _checked_map(values: np.ndarray | None, parameters: FilmParameters) -> np.ndarray | None:

@@ -23,7 +23,7 @@ from numba.extending import (
     unbox,
 )
 
-from skyctl.compiled import INLINED, NOT_KEPT, OPTIONS
+from skyctl.compiled import INLINED, NOT_KEPT, OPTIONS, only_compiled
 from skyctl.simulators.lattice.layout import GHOST_ROWS
 from skyctl.simulators.physics import llg
 from skyctl.simulators.physics.kernels_noise import draw_noise
@@ -39,8 +39,12 @@ _envelope = njit(**OPTIONS)(llg.pulse_envelope)
 _BLOCK_SITES = 16384
 
 
-def _row(array, k): ...
-def _at(array, i, otherwise): ...
+def _row(array, k):
+    only_compiled()
+
+
+def _at(array, i, otherwise):
+    only_compiled()
 
 
 @overload(_row, inline="always")
@@ -150,8 +154,12 @@ def _passes(scheme):
 _PASSES = {name: _passes(scheme) for name, scheme in SCHEMES.items()}
 
 
-def _predict(scheme, *arguments): ...
-def _correct(scheme, *arguments): ...
+def _predict(scheme, *arguments):
+    only_compiled()
+
+
+def _correct(scheme, *arguments):
+    only_compiled()
 
 
 @overload(_predict)

@@ -15,6 +15,7 @@ from skyctl.simulators.lattice.engines import make_engine
 from skyctl.simulators.lattice.film import Film, FilmParameters
 from skyctl.simulators.physics.pulsed_film import check_times
 from skyctl.simulators.physics.schemes import Integrator
+from skyctl.simulators.physics.span import stretches
 from skyctl.simulators.physics.topology import process_label
 
 Result = TypeVar("Result")
@@ -61,7 +62,7 @@ def process_in(shot: MovieSpec, before: np.ndarray, after: np.ndarray) -> str:
     film = Film(calm, precision="f4", anisotropy_map=shot.anisotropy_map)
     film.spins = after
     film.settle()
-    return process_label(before, film.spins)
+    return process_label(before, film.spins, calm.periodic)
 
 
 def simulate(shot: MovieSpec, *, max_step_ps: float | None = None, **options: Any) -> np.ndarray:
@@ -164,10 +165,11 @@ def _film_batch(
     now, pending, frames = 0.0, None, []
     for time_ps in times_ps:
         if time_ps > now:
-            spans = [film.span(pulse, now, time_ps - now, step_ps) for film, pulse in pulsed]
-            engine.advance(spans)
-            for film, span in zip(films, spans, strict=True):
-                film.steps_taken += span.steps
+            for stretch in stretches([pulse for _, pulse in pulsed], now, time_ps - now, step_ps):
+                spans = [film.span(pulse, *stretch) for film, pulse in pulsed]
+                engine.advance(spans)
+                for film, span in zip(films, spans, strict=True):
+                    film.steps_taken += span.steps
             now = time_ps
         if pending is not None:
             frames.append(pending.wait())

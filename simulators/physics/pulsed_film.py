@@ -11,7 +11,14 @@ import numpy as np
 
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators.physics import llg
-from skyctl.simulators.physics.span import Coefficients, Engine, Span, make_span, noise_key
+from skyctl.simulators.physics.span import (
+    Coefficients,
+    Engine,
+    Span,
+    make_span,
+    noise_key,
+    stretches,
+)
 
 SETTLE_PS, SETTLED_T = 600.0, 0.01
 """How long a film is given to settle, at most, and the torque at which it has."""
@@ -21,7 +28,7 @@ _ONLY_DAMPING = 1e12
 class PulsedFilm(ABC):
     """A film that is pulsed, filmed and relaxed, whatever turns its spins.
 
-    parameters : a frozen dataclass with rows, columns, damping, temperature_K, bias_T,
+    parameters : a frozen dataclass with rows, columns, periodic, damping, temperature_K, bias_T,
         moment_meV_per_T and ``as_dict``
     seed : of the thermal noise, 0 or more
     steps_taken : numbers the steps in that noise
@@ -71,8 +78,8 @@ class PulsedFilm(ABC):
 
     @staticmethod
     @abstractmethod
-    def squared_distances(x: float, y: float, rows: int, columns: int) -> np.ndarray:
-        """Of each site from column ``x``, row ``y``, (rows, columns), lattice constants squared."""
+    def squared_distances(right: np.ndarray, down: np.ndarray) -> np.ndarray:
+        """Of sites so many columns to the right and rows down, lattice constants squared."""
 
     def coefficients(self) -> Coefficients:
         """What multiplies each term of the motion."""
@@ -95,7 +102,8 @@ class PulsedFilm(ABC):
         """Let ``span_ps`` pass, from ``start_ps`` after the beginning of ``pulse`` on.
 
         max_step_ps : longest time step; left out, what is accurate and stable. The steps of a span
-            are all equal (of Dormand–Prince: chosen by their error)
+            are all equal (of Dormand–Prince: chosen by their error); while a pulse narrower than
+            one acts, they are of its width: none is stepped over
 
         Raises ValueError for a time that is not 0 or more, and a step that would not be stable.
         """
@@ -103,7 +111,8 @@ class PulsedFilm(ABC):
             raise ValueError(f"span_ps = {span_ps}: give 0 or more")
         if span_ps > 0:
             step_ps = self.longest_step_ps(pulse, max_step_ps)
-            self._move(self.span(pulse, start_ps, span_ps, step_ps))
+            for stretch in stretches([pulse], start_ps, span_ps, step_ps):
+                self._move(self.span(pulse, *stretch))
 
     def span(
         self,
@@ -122,7 +131,11 @@ class PulsedFilm(ABC):
         return make_span(
             coefficients or self.coefficients(), p.bias_T, pulse, start_ps, span_ps, step_ps,
             key=self._noise_key, first_step=self.steps_taken, anisotropy_map=self.anisotropy_map,
-            spot=_spot_profile(self.squared_distances, spot, p.rows, p.columns) if spot else None,
+            spot=(
+                _spot_profile(self.squared_distances, spot, p.rows, p.columns, p.periodic)
+                if spot
+                else None
+            ),
         )  # fmt: skip
 
     def _move(self, span: Span) -> None:
@@ -184,13 +197,30 @@ def check_times(times_ps: Sequence[float]) -> None:
 
 @lru_cache(maxsize=16)
 def _spot_profile(
-    squared_distances: Callable[[float, float, int, int], np.ndarray],
+    squared_distances: Callable[[np.ndarray, np.ndarray], np.ndarray],
     spot: Spot,
     rows: int,
     columns: int,
+    periodic: bool,
 ) -> np.ndarray:
-    """Pulse strength over the film, (rows, columns), 1 at the spot's centre."""
-    squared = squared_distances(spot.x, spot.y, rows, columns)
+    """Pulse strength over the film, (rows, columns), 1 at the spot's centre.
+
+    In a periodic film it is counted from the spot's nearest image.
+    """
+    row, column = np.mgrid[:rows, :columns]
+    right, down = column - spot.x, row - spot.y
+    if periodic:
+        right -= columns * np.rint(right / columns)
+        down -= rows * np.rint(down / rows)
+        # On a skew lattice the nearest along either side need not be the nearest.
+        images = [
+            squared_distances(right + i * columns, down + j * rows)
+            for i in (-1, 0, 1)
+            for j in (-1, 0, 1)
+        ]
+        squared = np.min(images, axis=0)
+    else:
+        squared = squared_distances(right, down)
     profile = np.exp(-squared / (2 * spot.sigma**2))
     profile.flags.writeable = False  # shared by all that ask for it
     return profile

@@ -100,11 +100,19 @@ class RungeKutta:
         spins[...] = self._rows[0]
 
     def advance_adaptive(
-        self, rate: Rate, spins: np.ndarray, start_ps: float, span_ps: float, tolerance: float
+        self,
+        rate: Rate,
+        spins: np.ndarray,
+        start_ps: float,
+        span_ps: float,
+        tolerance: float,
+        longest_ps: Callable[[float], float] = lambda time_ps: np.inf,
     ) -> None:
         """Move ``spins``, in place, over ``span_ps`` in steps that an error estimate chooses.
 
         tolerance : largest estimated error of any component in one step
+        longest_ps : the longest step from a time on. An error estimate sees a rate at the stages
+            alone: of what begins and ends between two of them it knows nothing
 
         Raises ValueError for a method without an error estimate or a tolerance that is not above
         0, RuntimeError where no step is short enough (the rate is not finite, or not smooth).
@@ -117,7 +125,8 @@ class RungeKutta:
         elapsed, new_state = 0.0, True
         step_ps = self.step_ps or span_ps / 100
         while (left := span_ps - elapsed) > _SHORTEST_STEP * span_ps:
-            tried = left if step_ps >= left else min(step_ps, left / 2)
+            longest = min(step_ps, longest_ps(start_ps + elapsed))
+            tried = left if longest >= left else min(longest, left / 2)
             self._step(rate, start_ps + elapsed, tried, new_state)
             new_state = False
             error = self._error(tried)

@@ -1,7 +1,8 @@
 """A stretch of a film's time as plain numbers, and what moves a film through one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,8 @@ from skyctl.simulators.physics import llg
 
 _MOST_STEPS = 10**9
 _WORDS = 4
+_REACH = 8.0
+"""Widths of a pulse to either side of its peak beyond which it does nothing: exp(-32)."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,12 @@ class Span:
     noise_key: np.ndarray
     first_step: int
 
+    def longest_step_ps(self, time_ps: float) -> float:
+        """The longest step from a movie time on that cannot leap over the pulse."""
+        until_pulse = self.peak_ps - _REACH * self.width_ps - time_ps
+        over = time_ps >= self.peak_ps + _REACH * self.width_ps
+        return np.inf if over or not any(self.peak_T) else max(self.width_ps, until_pulse)
+
 
 def make_span(
     coefficients: Coefficients,
@@ -111,6 +120,27 @@ def make_span(
         noise_key=key,
         first_step=first_step,
     )
+
+
+def stretches(
+    pulses: Sequence[Pulse | None], start_ps: float, span_ps: float, step_ps: float
+) -> Iterator[tuple[float, float, float]]:
+    """(start, span, longest step) of the parts of a time, ps, that step over none of the pulses.
+
+    Steps of a Gaussian's width take its integral to 1e-8 of it; one narrower than ``step_ps`` is
+    walked through in such, and nothing changes for the others.
+    """
+    narrow = [pulse for pulse in pulses if pulse and pulse.width_ps < step_ps]
+    if not narrow:
+        yield start_ps, span_ps, step_ps
+        return
+    end_ps = start_ps + span_ps
+    acts = [(p.peak_ps - _REACH * p.width_ps, p.peak_ps + _REACH * p.width_ps) for p in narrow]
+    edges = {start_ps, end_ps, *(min(max(t, start_ps), end_ps) for both in acts for t in both)}
+    for begin, end in pairwise(sorted(edges)):
+        acting = (a < end and begin < b for a, b in acts)
+        widths = [p.width_ps for p, acts_now in zip(narrow, acting, strict=True) if acts_now]
+        yield begin, end - begin, min(widths, default=step_ps)
 
 
 class Engine(Protocol):

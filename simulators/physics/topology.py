@@ -12,13 +12,16 @@ _ALONG_Z = 0.5
 """Least |S_z| of a background; a film that lies in its plane has none."""
 
 
-def topological_charge(spins: np.ndarray) -> float:
+def topological_charge(spins: np.ndarray, periodic: bool = False) -> float:
     """Topological charge Q of a film, by the solid angles of its triangles.
 
     spins : (3, H, W), unit vectors. Each square of four sites is two triangles; an open edge is
-    not closed, so that one skyrmion in a film with an edge twist has |Q| near 0.94, not 1.
+    not closed, so that one skyrmion in a film with an edge twist has |Q| near 0.94, not 1. Of a
+    ``periodic`` film the squares across its edges count, too, and Q is an integer.
     Source: B. Berg and M. Lüscher, Nucl. Phys. B 190, 412 (1981).
     """
+    if periodic:
+        spins = np.pad(spins, ((0, 0), (0, 1), (0, 1)), mode="wrap")
     s = np.moveaxis(np.asarray(spins, dtype=np.float64), 0, -1)
     a, b, c, d = s[:-1, :-1], s[:-1, 1:], s[1:, 1:], s[1:, :-1]
     return float((_solid_angle(a, b, c) + _solid_angle(a, c, d)).sum() / (4 * np.pi))
@@ -35,10 +38,11 @@ def _solid_angle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     return 2 * np.arctan2(triple, dots)
 
 
-def film_truth(spins: np.ndarray) -> tuple[Kind, int]:
+def film_truth(spins: np.ndarray, periodic: bool = False) -> tuple[Kind, int]:
     """What a settled film is (`skyctl.process.KINDS`), and its background, +1 or -1.
 
-    spins : (3, H, W), unit vectors without camera or noise
+    spins : (3, H, W), unit vectors without camera or noise; a ``periodic`` film has no edge, and is
+    what it is wherever its sites are counted from
 
     Charge and picture must agree. Empty: |Q| near 0 and no site reversed. One: |Q| near 1 and the
     reversed sites are a single island (4-connected) that touches no edge and has no hole. So
@@ -48,14 +52,22 @@ def film_truth(spins: np.ndarray) -> tuple[Kind, int]:
     """
     sz = np.asarray(spins)[2]
     background = 1 if np.median(sz) > 0 else -1
-    charge = abs(topological_charge(spins))
+    charge = abs(topological_charge(spins, periodic))
     reversed_ = np.asarray(sz * background < 0)
     if abs(float(np.median(sz))) < _ALONG_Z:
         return "other", background
     if not reversed_.any():
         return ("empty" if charge < _CHARGE_TOLERANCE else "other"), background
-    one = abs(charge - 1) < _CHARGE_TOLERANCE and _is_one_disc(reversed_)
+    whole = _cut_open(reversed_) if periodic else reversed_
+    one = abs(charge - 1) < _CHARGE_TOLERANCE and _is_one_disc(whole)
     return ("one" if one else "other"), background
+
+
+def _cut_open(reversed_: np.ndarray) -> np.ndarray:
+    """A periodic film cut along a row and a column where nothing is reversed, if there are such."""
+    row, column = reversed_.any(1).argmin(), reversed_.any(0).argmin()
+    cut = np.roll(reversed_, (-int(row), -int(column)), (0, 1))
+    return np.pad(cut, ((0, 1), (0, 1)), mode="wrap")  # the cut's sites on both sides of it
 
 
 def _is_one_disc(reversed_: np.ndarray) -> bool:
@@ -66,7 +78,7 @@ def _is_one_disc(reversed_: np.ndarray) -> bool:
     return islands[1] == 1 and around[1] == 1 and not any(edge.any() for edge in edges)
 
 
-def process_label(before: np.ndarray, after: np.ndarray) -> str:
+def process_label(before: np.ndarray, after: np.ndarray, periodic: bool = False) -> str:
     """Name the process between two settled states, each (3, H, W), as arXiv:1907.01814 does.
 
     What the film was and is decides (`film_truth`, `skyctl.process.process_of`), with one addition:
@@ -76,9 +88,9 @@ def process_label(before: np.ndarray, after: np.ndarray) -> str:
 
     This is the simulator's truth: for reports, training and tests, never for a decision.
     """
-    (start, sign), (end, sign_after) = film_truth(before), film_truth(after)
+    (start, sign), (end, sign_after) = film_truth(before, periodic), film_truth(after, periodic)
     if start == "one" and end != "empty":
-        before_q, after_q = topological_charge(before), topological_charge(after)
+        before_q, after_q = (topological_charge(spins, periodic) for spins in (before, after))
         kept = abs(after_q - before_q * (1 if sign == sign_after else -1)) < _CHARGE_TOLERANCE
         if end == "one" and not kept:  # of the other handedness
             return MIXED

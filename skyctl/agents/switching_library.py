@@ -4,6 +4,8 @@ import hashlib
 import io
 import json
 import math
+import struct
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -70,7 +72,12 @@ class SwitchingLibrary:
 
         Raises LibraryError for anything else.
         """
-        return _shipped() if path is None else _read(path.read_bytes(), str(path))
+        if path is None:
+            return _shipped()
+        try:
+            return _read(path.read_bytes(), str(path))
+        except OSError as error:
+            raise _unreadable(str(path), error) from error
 
     @cached_property
     def as_pulses(self) -> tuple[Pulse, ...]:
@@ -102,11 +109,23 @@ def _read(data: bytes, name: str) -> SwitchingLibrary:
             texts = {key: json.loads(str(file[key])) for key in ("spread", "about")}
             arrays = {key: file[key].astype(np.float64) for key in file if key not in texts}
         return SwitchingLibrary(**arrays, **texts, sha256=hashlib.sha256(data).hexdigest())
-    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
-        raise LibraryError(
-            f"switching library {name}: cannot be read ({error}). Make it again with "
-            "`skyctl train seeker`."
-        ) from error
+    except _DAMAGED as error:
+        raise _unreadable(name, error) from error
+
+
+_DAMAGED = (
+    *(OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error, struct.error),
+    *(NotImplementedError, RuntimeError, MemoryError),
+)
+"""What numpy and zipfile raise for a file with flipped bytes: of another compression, encrypted, of
+arrays larger than memory."""
+
+
+def _unreadable(name: str, error: Exception) -> LibraryError:
+    return LibraryError(
+        f"switching library {name}: cannot be read ({error}). Make it again with "
+        "`skyctl train seeker`."
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from skyctl.devices.camera import FilmCamera
+from skyctl.devices.camera import FilmCamera, check_folder
 from skyctl.devices.classifier import ClassifierDevice
 from skyctl.devices.decisions import DecisionLog
 from skyctl.devices.guard import Envelope, Guard, Spent
@@ -112,8 +112,9 @@ def assemble(
     The classifier's kernels are compiled before this returns: on a cold cache that takes longer
     than a hub waits for a movie's next frame.
 
-    Raises ModelError (no such model), PulseRefused (bad ledger), StreamError (metrics port taken)
-    or OSError (a folder that cannot be made); sample and source are closed then.
+    Raises ModelError (no such model), PulseRefused (bad ledger), StreamError (metrics port taken),
+    RecordingError (a folder that no document can name) or OSError (one that cannot be made); sample
+    and source are closed then.
     """
     folder = Path(folder)
     publisher = source if isinstance(source, Publisher) else None
@@ -123,6 +124,7 @@ def assemble(
         undo.callback(sample.close)
         hub = Hub(source.address if isinstance(source, Publisher) else source)
         undo.callback(hub.close)
+        check_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
         streaming = StreamingClassifier(
             model or MovieClassifier(), sample.describe().get("pixel_sites")

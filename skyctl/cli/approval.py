@@ -1,7 +1,6 @@
 """The yes before a pulse, asked for at the terminal."""
 
 import contextlib
-import getpass
 import os
 import select
 import sys
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from skyctl.cli.common import console
+from skyctl.cli.common import console, who
 
 if TYPE_CHECKING:
     from skyctl.plans.modes import Answer, Request
@@ -40,9 +39,9 @@ def ask_at_terminal(request: "Request") -> "Answer":
     while (said := _line_from_terminal(end)) is not None:
         words = said.lower().split()
         if words in (["y", code.lower()], ["yes", code.lower()]):
-            return Answer(True, getpass.getuser())
+            return Answer(True, who())
         if words not in (["y"], ["yes"]):
-            return Answer(False, getpass.getuser(), f"said {said.strip() or 'nothing'!r}")
+            return Answer(False, who(), f"said {said.strip() or 'nothing'!r}")
         _prompt(f"which one? `y {code}` fires this one: ")
     console.print("no answer: no")
     return Answer(False, "", "no answer at the terminal")

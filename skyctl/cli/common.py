@@ -1,7 +1,8 @@
 """Options, messages and checks that several commands share."""
 
 import contextlib
-import json
+import getpass
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from skyctl.errors import SkyctlError
+from skyctl.strict_json import strict_json
 
 if TYPE_CHECKING:
     from skyctl.stream.keys import Keys
@@ -108,6 +110,14 @@ def interrupted(recording: object) -> typer.Exit:
     return typer.Exit(1)
 
 
+def who() -> str:
+    """Who sits here; the number of a user that has no name, as in many a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
 def load_keys(keys: Path | None, allow: list[Path] | None) -> "Keys | None":
     """The keys of an end that binds. Misuse, one option without the other, ends with status 2."""
     from skyctl.stream.keys import Keys
@@ -145,7 +155,7 @@ def _angle(value: float) -> float:
 def write_json(path: Path | None, content: Any) -> None:
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=2) + "\n")
+        path.write_text(strict_json(content, indent=2) + "\n", encoding="utf-8")
 
 
 def progress_bar(unit: str) -> Progress:

@@ -1,13 +1,12 @@
 """`skyctl ledger`: see whether a ledger is as it was written, and accept one that is not."""
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from skyctl.cli.common import console, explained, values_checked
+from skyctl.cli.common import console, explained, values_checked, who
 
 ledger_app = typer.Typer(
     help="What was fired: is it as it was written, and accept it where it is not.",
@@ -55,7 +54,7 @@ def accept_ledger(
     from skyctl.devices.ledger_accept import accept
 
     with explained(), values_checked():
-        spent = accept(ledger, getpass.getuser(), why, shots=shots, dose_T2ps=dose)
+        spent = accept(ledger, who(), why, shots=shots, dose_T2ps=dose)
     console.print(
         f"accepted: {spent.shots} shots and {spent.dose_T2ps:.0f} T²ps are spent", highlight=False
     )

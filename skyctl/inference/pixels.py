@@ -1,6 +1,7 @@
 """The pixels of an image: which are good, how noisy they are, and what a cut-off hid of them."""
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy import ndimage, special
@@ -9,13 +10,33 @@ from skyctl.errors import FilmUnreadable
 
 _SMALLEST_SIDE = 8
 _MOST_MISSING = 0.5
+_MOST_ZEROS = 0.25
+"""Share of pixels. More of exactly 0 are no gaps between modules, but what the image shows."""
+
+
+def gaps(image: np.ndarray) -> np.ndarray:
+    """Where an image of S_z (H, W) holds nothing, bool (H, W): exactly 0.
+
+    So do sources mark what is no measurement (``Scaling.masked``): module gaps, dead pixels. A
+    measured 0, in the middle of a wall, is as well told by its neighbours.
+    """
+    zeros = image == 0
+    return zeros if zeros.mean() <= _MOST_ZEROS else np.zeros_like(zeros)
+
+
+def nearest_good(missing: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Index, by rows and columns, of the good pixel nearest to each: ``image[nearest_good(…)]``."""
+    nearest: Any = ndimage.distance_transform_edt(
+        missing, return_distances=False, return_indices=True
+    )
+    return tuple(nearest)
 
 
 def good_pixels(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Finite float32 values of an image (H, W), and which of them are good, bool (H, W).
 
-    mask : True where a pixel is missing. Raises FilmUnreadable for no image, another mask's shape,
-    and too few good pixels.
+    mask : True where a pixel is missing, besides those of `gaps`. Raises FilmUnreadable for no
+    image, another mask's shape, and too few good pixels.
     """
     image = np.asarray(image)
     if image.ndim != 2 or min(image.shape) < _SMALLEST_SIDE or image.dtype.kind not in "fiub":
@@ -23,7 +44,7 @@ def good_pixels(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray,
             f"image of shape {image.shape}, {image.dtype}: give real numbers, {_SMALLEST_SIDE} x "
             f"{_SMALLEST_SIDE} pixels or more"
         )
-    good = np.abs(image) < 1e15  # of which NaN makes False
+    good = (np.abs(image) < 1e15) & ~gaps(image)  # of which NaN makes False
     if mask is not None:
         if np.shape(mask) != image.shape:
             raise FilmUnreadable(

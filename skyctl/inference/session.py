@@ -17,6 +17,8 @@ _PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
 }
 """What ONNX Runtime calls each, and its settings."""
 
+_EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
+
 
 def shipped_model(name: str) -> Path:
     """Path of a model that comes with skyctl. Raises ModelError naming those there are."""
@@ -73,6 +75,11 @@ def open_session(
     try:
         session = onnxruntime.InferenceSession(content, options, providers=[(wanted, settings)])
     except Exception as error:  # onnxruntime raises its own classes straight from Exception
+        if "external data" in str(error).lower():
+            raise ModelError(
+                f"model {path}: its weights lie in another file, which no hash of it covers. Save "
+                "it in one: onnx.save_model(onnx.load(path), path, save_as_external_data=False)."
+            ) from error
         raise ModelError(
             f"model {path}: ONNX Runtime cannot load it ({error}). Give a file written by "
             "`skyctl train classifier`."
@@ -119,6 +126,8 @@ def _options(onnxruntime: Any, provider: str, sizes: dict[str, int]) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what fails is raised, and said in our words
     options.add_session_config_entry("session.use_env_allocators", "1")
+    # Else weights beside a file of that name would come from the current folder, whosever they are.
+    options.add_session_config_entry(_EXTERNAL_WEIGHTS, os.devnull)
     for name, size in sizes.items():
         options.add_free_dimension_override_by_name(name, size)
     if provider == "cuda":

@@ -11,6 +11,7 @@ from skyctl.errors import FilmUnreadable
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
 from skyctl.inference.film_reader import read_film
 from skyctl.inference.model import MovieClassifier
+from skyctl.inference.pixels import gaps, nearest_good
 from skyctl.inference.rules import noise_of
 from skyctl.process import KINDS
 from skyctl.stream.accounting import LatencyHistogram
@@ -40,7 +41,8 @@ class StreamingClassifier:
     A movie without a pulse (a look) has a film state and no verdict: the network knows only what
     follows a pulse. A bad frame (NaN, values that are no S_z, another shape, blank, saturated, or
     the one before again while the pulse is on) never reaches the network, whose hidden state it
-    would poison; it marks the whole movie instead.
+    would poison; it marks the whole movie instead. Pixels that are exactly 0 in a movie's first
+    frame measure nothing (``pixels.gaps``): network and reader get their neighbours' values.
 
     In a movie that may end early the first verdict that is ``early`` is the movie's: what was on
     its way when the camera was told to stop reaches nothing, so that the result is the same however
@@ -94,6 +96,8 @@ class StreamingClassifier:
         self._seen_ns = 0
         self._background = 0
         """Of the film in the first frame; 0 before there was one."""
+        self._nearest: tuple[np.ndarray, ...] | None = None
+        """Where pixels that measure nothing take their value from; None in a movie without."""
 
     def _frame(self, frame: Frame) -> None:
         start = self._start
@@ -102,15 +106,18 @@ class StreamingClassifier:
         self._bad_frame = _fault(frame, start, self._last_frame)
         if self._bad_frame or (self._last_frame and frame.index < self._last_frame.index):
             return
+        if self._last_frame is None and (missing := gaps(frame.sz)).any():
+            self._nearest = nearest_good(missing)
+        sz = frame.sz if self._nearest is None else frame.sz[self._nearest]
         if self._last_frame is None:
-            self.model.begin(frame.sz, start.pulse)
+            self.model.begin(sz, start.pulse)
             self._background = self.model.background
         self._last_frame = frame
         self._seen_ns = frame.left_source_ns
-        self._mean_sz.append((frame.movie_time_ps, float(frame.sz.mean(dtype=np.float64))))
+        self._mean_sz.append((frame.movie_time_ps, float(sz.mean(dtype=np.float64))))
         if start.pulse is None:
             return
-        probabilities = self.model.step(frame.sz, frame.movie_time_ps)
+        probabilities = self.model.step(sz, frame.movie_time_ps)
         self._verdict = Verdict(
             shot=frame.shot,
             index=frame.index,

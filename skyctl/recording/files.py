@@ -18,6 +18,9 @@ from skyctl.recording import layout
 _CHUNK_CACHE_BYTES = 128 * 2**10
 """Of each dataset: HDF5's own is 1 MB, which a long run fills for every column and table."""
 _METADATA_CACHE_BYTES = 4 * 2**20
+_FRAME_BY_FRAME = 4096
+"""Frames of a recording whose view names each: NeXpy takes a part of a view for one frame. 0.2 ms
+each; of more frames it shows one a data file, other viewers all."""
 ROOM_BYTES = 32 * 2**20
 """Free space below which nothing more is written: HDF5 must close the file in it."""
 
@@ -99,6 +102,7 @@ class RunFile:
         per_file = self._storage.frames_per_file
         if per_file:
             camera.attrs[layout.FRAMES_PER_FILE] = per_file
+            camera.attrs[layout.DATA_FILES_OF] = self.path.stem
             _growing_view(camera, self.path, self._shape, per_file)
         else:
             self._images: Any = self._create_images(camera, 0, None)
@@ -150,6 +154,7 @@ class RunFile:
         plot = _plot(file, self._shape)
         self._images = self._create_images(plot, per_file, per_file)
         rows = np.arange(self.frames, self.frames + per_file)
+        self.add_rows(layout.ROW, rows)  # as long as the view, or a viewer refuses to plot it
         self._rows = plot.create_dataset(layout.ROW, data=rows, maxshape=(per_file,), chunks=True)
         file.swmr_mode = True
 
@@ -170,7 +175,8 @@ class RunFile:
             self.frames += fits
             images = images[fits:]
             self._files[-1].flush()
-        self.add_rows(layout.ROW, np.arange(first, first + count))
+        if per_file is None:
+            self.add_rows(layout.ROW, np.arange(first, first + count))
         for name in layout.FRAME_COLUMNS:
             self.add_rows(name, columns[name])
 
@@ -201,9 +207,10 @@ class RunFile:
         """Close the files; they are plain HDF5 then."""
         per_file = self._storage.frames_per_file
         if per_file:
-            in_last = self.frames - (self.frames - 1) // per_file * per_file
+            in_last = (self.frames - 1) % per_file + 1 if self.frames else 0
             for dataset in (self._images, self._rows):
                 dataset.resize(in_last, axis=0)
+            self._tables[layout.ROW].resize(self.frames, axis=0)
         while self._files:
             self._files.pop().close()
         if per_file:
@@ -222,9 +229,14 @@ class RunFile:
                 for first in range(0, self.frames, per_file):
                     count = min(per_file, self.frames - first)
                     name = layout.data_file(self.path, first // per_file).name
-                    view[first : first + count] = h5py.VirtualSource(
+                    source = h5py.VirtualSource(
                         name.replace("%", "%%"), layout.IMAGES, (count, *self._shape), "f4"
                     )
+                    if self.frames <= _FRAME_BY_FRAME:
+                        for row in range(count):
+                            view[first + row] = source[row]
+                    else:
+                        view[first : first + count] = source
                 camera: Any = file[layout.CAMERA]
                 attributes = dict(camera["data"].attrs)
                 del camera["data"]

@@ -27,6 +27,8 @@ IMAGES = f"{PLOT}/data"
 """Where a data file has its frames."""
 FRAMES_PER_FILE = "frames_per_file"
 """Attribute of the camera where frames are in data files."""
+DATA_FILES_OF = "data_files_of"
+"""Attribute beside it: the stem that data files are named after, whatever the master is called."""
 ROW = "sequence_number"
 """Row of each frame in the recording, 0, 1, 2 …: the axis along which viewers step."""
 

@@ -225,6 +225,8 @@ _TABLES = ("starts", "ends", "verdicts", "results")
 _LARGEST_TABLE = 2**30
 _LARGEST_FRAME = 2**28
 _MOST_FRAMES_CUT = 1_000_000
+_OPEN_FILES = 64
+"""Data files that are open at a time: a process may have 1,024 files, and a long run has more."""
 _BITSHUFFLE = 32008
 """HDF5's number of the only filter that skyctl writes frames with."""
 
@@ -249,6 +251,10 @@ class _Images:
         self._per_file = int(camera.attrs.get(layout.FRAMES_PER_FILE, 0))
         if self._per_file < 0:
             raise ValueError(f"{self._per_file} frames in a file")
+        named_after = Path(str(camera.attrs.get(layout.DATA_FILES_OF, master.stem))).name
+        self._named_after = master.with_name(f"{named_after}.h5")
+        if not layout.data_file(self._named_after, 0).is_file():  # renamed together
+            self._named_after = master
         self._open: dict[int, tuple[h5py.File, Any]] = {}
         self._data = None if self._per_file else _readable(camera["data"], master)
 
@@ -268,13 +274,15 @@ class _Images:
         if not self._per_file:
             return self._data, row, self._master
         number, row_in_file = divmod(row, self._per_file)
-        path = layout.data_file(self._master, number)
+        path = layout.data_file(self._named_after, number)
         if number not in self._open:
             if not path.is_file():
                 raise RecordingError(
                     f"recording {self._master}: its data file {path.name} is missing. Copy all "
-                    f"{self._master.stem}.data-*.h5 into the same folder."
+                    f"{self._named_after.stem}.data-*.h5 into the same folder."
                 )
+            if len(self._open) >= _OPEN_FILES:
+                self._open.pop(next(iter(self._open)))[0].close()
             try:
                 file, _ = _open(path, self._salvage)
                 self._open[number] = file, _readable(file[layout.IMAGES], path)

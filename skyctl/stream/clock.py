@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import zmq
 
 from skyctl.errors import StreamError
+from skyctl.stream.address import allow_ipv6
 from skyctl.stream.keys import Keys, require_keys, secure_client, secure_server
 
 EXCHANGES = 9
@@ -62,6 +63,7 @@ class ClockServer:
         if keys:
             secure_server(self._socket, keys)
         try:
+            allow_ipv6(self._socket, address)
             self._socket.bind(address)
         except zmq.ZMQError as error:
             self._socket.close()
@@ -97,6 +99,7 @@ def measure_offset(
         if keys:
             secure_client(socket, keys)
         try:
+            allow_ipv6(socket, address)
             socket.connect(address)
             asked = sorted(_exchange(socket) for _ in range(exchanges))
         except zmq.ZMQError as error:

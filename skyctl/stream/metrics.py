@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from skyctl.errors import StreamError
 from skyctl.frame import COUNTS
 from skyctl.stream.accounting import LatencyHistogram
+from skyctl.stream.address import in_url
 from skyctl.stream.hub import Hub
 from skyctl.stream.keys import is_local
 
@@ -103,7 +104,7 @@ class MetricsServer:
     """
 
     def __init__(self, *collectors: Collector, port: int, address: str = "127.0.0.1") -> None:
-        if not is_local(f"tcp://{address}"):
+        if not is_local(f"tcp://{in_url(address)}"):
             raise StreamError(
                 f"metrics on {address}: leaves this machine without a password. Use 127.0.0.1, and "
                 "a proxy that asks for one."
@@ -118,7 +119,7 @@ class MetricsServer:
                 f"metrics on {address}:{port}: {error.strerror}. Choose a free port, or 0 for any."
             ) from error
         self._server, self._thread = server
-        self.url = f"http://{address}:{self._server.server_port}/metrics"
+        self.url = f"http://{in_url(address)}:{self._server.server_port}/metrics"
 
     def __enter__(self) -> "MetricsServer":
         return self

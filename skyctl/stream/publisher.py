@@ -17,6 +17,7 @@ from zmq.utils.monitor import recv_monitor_message
 from skyctl.errors import StreamError
 from skyctl.frame import Frame, ShotStart
 from skyctl.stream import wire
+from skyctl.stream.address import allow_ipv6
 from skyctl.stream.clock import ClockServer
 from skyctl.stream.keys import AllowList, Keys, require_keys, secure_server
 from skyctl.stream.memory import keep_freed_memory
@@ -87,6 +88,7 @@ class Publisher:
                 # With a domain ZeroMQ turns away peers of its first protocols. To those belongs
                 # whoever sends anything at all: a port scanner would be given frames.
                 self._socket.zap_domain = b"skyctl"
+            allow_ipv6(self._socket, address)
             self._socket.bind(address)
             if clock:
                 self._clock = ClockServer(self._context, clock, keys)

@@ -24,7 +24,11 @@ from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.pulse import PRINTABLE, FrameSchedule, Pulse
 
 MAX_MESSAGE_BYTES = 64 * 2**20
-"""No frame we know is larger (4000 × 4000, 32 bits); a stranger cannot make us allocate more."""
+"""Of our own streams (4000 × 4000, 32 bits); a stranger cannot make us allocate more."""
+DETECTOR_IMAGE_BYTES = 128 * 2**20
+"""Of a detector's: a 16M image of 32 bits has 72 MB."""
+DETECTOR_MESSAGE_BYTES = 4 * DETECTOR_IMAGE_BYTES
+"""A start message may hold, for each of two channels, a flat field and a pixel mask of 32 bits."""
 SCHEMA = "skyctl/1"
 CHANNEL = "skyctl"
 
@@ -291,13 +295,15 @@ def _cut_image(message: bytes | memoryview) -> tuple[bytes, memoryview] | None:
     return start[: image - 1] + b"\x40" + bytes(view[end:]), view[image + 4 : end]
 
 
-def load(message: bytes | memoryview) -> tuple[str, Mapping[Any, Any]]:
+def load(
+    message: bytes | memoryview, most_bytes: int = MAX_MESSAGE_BYTES
+) -> tuple[str, Mapping[Any, Any]]:
     """Any Stream V2 message: its type ("start", "image" or "end") and its fields.
 
-    Raises UndecodableMessage for what is not CBOR, or no Stream V2 message.
+    Raises UndecodableMessage for what is over ``most_bytes``, not CBOR, or no Stream V2 message.
     """
-    if len(message) > MAX_MESSAGE_BYTES:
-        raise UndecodableMessage(f"message of {len(message)} bytes: over {MAX_MESSAGE_BYTES}")
+    if len(message) > most_bytes:
+        raise UndecodableMessage(f"message of {len(message)} bytes: over {most_bytes}")
     if len(message) > _SMALL:
         _count_items(memoryview(message))
     try:

@@ -1,6 +1,5 @@
 """arXiv:1907.01814 done again: its training set, network, process diagram and tests."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -15,6 +14,7 @@ from skyctl.inference.features import frame_features
 from skyctl.inference.model import MovieClassifier
 from skyctl.models.movie_set import MovieSet
 from skyctl.models.scale_out import Device
+from skyctl.strict_json import strict_json
 from skyctl.studies.classifier_judged import ENDS_PS, PAPER_END_PS, Judgement, judge
 from skyctl.studies.classifier_paper_movies import (
     INTERVAL_SET,
@@ -139,7 +139,7 @@ def reproduce_classifier(
         "machine": machine(),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    (folder / "result.json").write_text(strict_json(result, indent=2) + "\n")
     (folder / f"{PAPER}.md").write_text(_card(result))
     return result
 

@@ -3,7 +3,6 @@
 The paper's network and ours learn from the same states; then their films run beside the truth's.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -36,6 +35,7 @@ from skyctl.simulators.itinerant.electrons import (
     structure_factor,
 )
 from skyctl.simulators.itinerant.film import FieldOfSpins, exact_field, midpoint_step
+from skyctl.strict_json import strict_json
 
 ARCHITECTURES: tuple[Architecture, ...] = ("equivariant", "paper")
 TARGETS = {
@@ -199,7 +199,7 @@ def reproduce_torque(
     figures.influence(out / "receptive_field.png", influences)
     _run_films(preset, out, films, result, seed, progress)
     result["seconds"] = time.perf_counter() - began
-    (out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    (out / "result.json").write_text(strict_json(result, indent=2) + "\n")
     return result
 
 

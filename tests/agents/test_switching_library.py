@@ -1,6 +1,8 @@
 """The shipped switching library, and files that are none."""
 
+import contextlib
 import io
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -106,3 +108,17 @@ def test_arrays_of_something_else_are_no_library(tmp_path):
     np.savez(file, samples=np.zeros(3), spread=np.array("{}"))
     with pytest.raises(LibraryError, match="skyctl train seeker"):
         SwitchingLibrary.load(file)
+
+
+def test_a_library_with_flipped_bytes_or_none_is_a_library_error(tmp_path):
+    whole = resources.files("skyctl.agents").joinpath("switching.npz").read_bytes()
+    path, rng = tmp_path / "library.npz", np.random.default_rng(0)
+    for _ in range(60):
+        broken = bytearray(whole)
+        for i in rng.integers(0, len(broken), 8):
+            broken[i] ^= int(rng.integers(1, 256))
+        path.write_bytes(broken)
+        with contextlib.suppress(LibraryError):
+            SwitchingLibrary.load(path)
+    with pytest.raises(LibraryError, match="skyctl train seeker"):
+        SwitchingLibrary.load(tmp_path / "none.npz")

@@ -7,7 +7,7 @@ import pytest
 from bluesky import RunEngine
 
 from skyctl.beamline import assemble, replayed_beamline, simulated_beamline
-from skyctl.errors import ModelError, PulseRefused, StreamError
+from skyctl.errors import ModelError, PulseRefused, RecordingError, StreamError
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import classify_shot, erase
 from skyctl.pulse import Exposure, Pulse
@@ -201,3 +201,10 @@ def test_a_replayed_beamline_is_assembled_alike(tmp_path):
 def test_a_model_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(ModelError):
         simulated_beamline(tmp_path, model=MovieClassifier(tmp_path / "none.onnx"))
+
+
+@pytest.mark.parametrize("name", ["run #3", "a?b", "a;b"])
+def test_a_folder_that_no_document_can_name_is_refused_at_once(tmp_path, name):
+    with pytest.raises(RecordingError, match="Choose another folder"):
+        simulated_beamline(tmp_path / name)
+    assert not (tmp_path / name).exists()

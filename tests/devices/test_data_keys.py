@@ -1,5 +1,7 @@
 """Devices support the Bluesky protocols they claim, and describe themselves by the schemas."""
 
+import json
+
 import pytest
 from bluesky import protocols as p
 from event_model import DocumentNames, schema_validators
@@ -103,3 +105,10 @@ def test_only_a_decision_is_written_down(beamline):
 def test_an_exposure_needs_a_name():
     with pytest.raises(ValueError, match="shot"):
         Exposure(shot="")
+
+
+def test_readings_are_numbers_that_json_has(beamline):
+    """Also those of what was never measured: documents are kept as JSON."""
+    for name in ("pulser", "camera", "classifier", "decisions"):
+        device = getattr(beamline, name)
+        json.dumps([device.read(), device.read_configuration()], allow_nan=False)

@@ -267,3 +267,17 @@ def test_the_state_does_not_depend_on_where_north_and_up_are(
     for a, b in ((read_film(noisy(sz, 0.0)), read_film(noisy(turned, 0.0))),):
         assert (a.background, a.discs, a.domains) == (b.background, b.discs, b.domains)
         assert a.reversed_sites == b.reversed_sites
+
+
+@pytest.mark.parametrize(
+    "hole", [np.s_[49, 49], np.s_[:, 49], np.s_[48:52], np.s_[:4], np.s_[46:53, 49]]
+)
+def test_what_was_not_measured_changes_no_film(hole):
+    """Dead pixels and module gaps, exactly 0, also in the middle of the skyrmion."""
+    film = Film()
+    film.set_skyrmion()
+    image = film.spins[2].astype(np.float32)
+    clean = read_film(image)
+    image[hole] = 0
+    seen = read_film(image)
+    assert (seen.kind, seen.discs, seen.background) == ("one", 1, clean.background)

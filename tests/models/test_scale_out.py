@@ -285,3 +285,9 @@ def test_a_gpu_makes_the_same_movies(tmp_path, undisturbed):
     with MovieSet(tmp_path / "movies.h5") as movies, MovieSet(undisturbed) as whole:
         for row in range(len(whole)):
             np.testing.assert_allclose(movies.sz(row), whole.sz(row), atol=1e-3)
+
+
+def test_a_scheduler_with_tls_and_no_certificates_says_where_they_go():
+    cluster = scale_out.open_cluster("tls://127.0.0.1:9", None)
+    with pytest.raises(ScaleOutError, match=r"tls://127.0.0.1:9.*TLS__CA_FILE"), cluster:
+        pass

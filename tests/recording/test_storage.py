@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from skyctl.errors import RecordingError
-from skyctl.recording import files, layout
+from skyctl.recording import files, layout, reader
 from skyctl.recording.files import Storage
 from skyctl.recording.reader import Recording
 from skyctl.recording.replay import replay
@@ -87,7 +87,8 @@ def test_the_master_shows_the_frames_to_others_while_it_grows(tmp_path, make):
         assert data.shape[0] == 20  # room for two data files
         np.testing.assert_array_equal(data[11], make.frame(11).data)
         assert np.isnan(data[12]).all()
-        assert len(file["entry/data/sequence_number"]) == 12
+        assert len(file["entry/data/sequence_number"]) == 20  # a plot's axis is as long as its data
+        assert len(file["entry/data/movie_time_ps"]) == 12
         for index in range(12, 25):
             recorder.handle(make.frame(index))
         recorder.flush()
@@ -249,3 +250,45 @@ def test_tiled_finds_the_frames_of_several_files_through_the_documents(tmp_path)
         server.close()
     with Recording(path) as recording:
         np.testing.assert_array_equal(catalogued, recording.images(0, recording.frame_count))
+
+
+def test_a_run_without_a_frame_has_none_anywhere(tmp_path, make):
+    Recorder(tmp_path / "run.h5", "run", make.shape, storage=Storage(None, 10)).close()
+    for name in ("run.h5", "run.data-0.h5"):
+        with h5py.File(tmp_path / name) as file:
+            assert file["entry/data/data"].shape == (0, *make.shape)
+            assert len(file["entry/data/sequence_number"]) == 0
+
+
+def test_there_may_be_more_data_files_than_a_process_may_open(tmp_path, make, monkeypatch):
+    recorded_in(tmp_path, make, Storage(None, 1), 12).close()
+    monkeypatch.setattr(reader, "_OPEN_FILES", 3)
+    assert_all_there(tmp_path / "run.h5", make, 12)
+    with Recording(tmp_path / "run.h5") as recording:
+        assert recording.images(0, 12).shape == (12, *make.shape)
+        assert len(recording._images._open) == 3
+
+
+def test_a_renamed_master_still_finds_its_data_files(tmp_path, make):
+    recorded_in(tmp_path, make, Storage(None, 10)).close()
+    (tmp_path / "run.h5").rename(tmp_path / "friday.h5")
+    assert_all_there(tmp_path / "friday.h5", make, 25)
+    for part in tmp_path.glob("run.data-*.h5"):
+        part.rename(tmp_path / part.name.replace("run", "friday"))
+    assert_all_there(tmp_path / "friday.h5", make, 25)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_viewers_take_each_frame_for_one(tmp_path, make, closed):
+    """silx wants axes of the data's length; NeXpy takes every part of a view for one frame."""
+    recorder = recorded_in(tmp_path, make, Storage(None, 10))
+    recorder.flush()
+    if closed:
+        recorder.close()
+    with h5py.File(recorder.path, "r", swmr=not closed) as file:
+        plot = file["entry/data"]
+        assert len(plot[plot.attrs["axes"][0]]) == len(plot["data"])
+        if closed:
+            assert len(plot["data"].virtual_sources()) == 25
+    if not closed:
+        recorder.close()

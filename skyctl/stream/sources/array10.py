@@ -45,7 +45,7 @@ class Array10Parser:
         self,
         scaling: Scaling,
         run: str = "array-1.0",
-        max_image_bytes: int = wire.MAX_MESSAGE_BYTES,
+        max_image_bytes: int = wire.DETECTOR_IMAGE_BYTES,
     ) -> None:
         self._scaling = scaling
         self._limit = max_image_bytes

@@ -75,7 +75,8 @@ class DectrisParser:
     channel : which of several thresholds ("threshold_1", "threshold_2" or their "difference") is
         the image; None where the detector sends only one
     run : name of the source
-    max_image_bytes : larger images are refused before they are decompressed
+    max_image_bytes : larger images are refused before they are decompressed, and messages of four
+        times as much unread: a start message may hold flat fields and pixel masks
     """
 
     names_shots = False
@@ -85,7 +86,7 @@ class DectrisParser:
         scaling: Scaling,
         channel: str | None = None,
         run: str = "dectris",
-        max_image_bytes: int = wire.MAX_MESSAGE_BYTES,
+        max_image_bytes: int = wire.DETECTOR_IMAGE_BYTES,
     ) -> None:
         self._scaling = scaling
         self._channel = channel
@@ -109,7 +110,7 @@ class DectrisParser:
         return [self._event(part, received_ns) for part in message]
 
     def _event(self, part: memoryview, received_ns: int) -> Event:
-        kind, fields = wire.load(part)
+        kind, fields = wire.load(part, 4 * self._limit)
         try:
             if kind == "start":
                 return self._start(_Start.model_validate(dict(fields)), fields.get("user_data"))

@@ -50,7 +50,7 @@ class NtndArrayParser:
         self,
         scaling: Scaling,
         run: str = "areadetector",
-        max_image_bytes: int = wire.MAX_MESSAGE_BYTES,
+        max_image_bytes: int = wire.DETECTOR_IMAGE_BYTES,
     ) -> None:
         self._scaling = scaling
         self._limit = max_image_bytes

@@ -1,6 +1,7 @@
 """Pixels: from what a detector counts to the float32 that a Frame has."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,12 @@ class Scaling:
     a count means is the beamline's to say. Counts themselves are ``Scaling(offset=0, scale=1)``.
 
     offset : counts where S_z is 0; scale : S_z per count
-    masked : S_z of pixels that are masked, dead or saturated, which detectors mark with the largest
-        unsigned number (all bits set), or NaN. 0 takes no side; NaN makes the classifier refuse
+    masked : S_z of pixels that measure nothing. The classifier takes exactly 0 for such a gap, and
+        puts in what is beside it; NaN makes it refuse the movie
+    gaps : counts that are no measurement: module gaps, masked, dead or saturated pixels. None: what
+        DECTRIS and areaDetector use, the two largest unsigned numbers, -1 and -2 of signed ones; of
+        floats no number. () where a detector uses none, or subtracts its dark image and so
+        measures -1. NaN and infinity are never a measurement
 
     Computed in float32 for 8 and 16 bits, which is exact for whole offsets, in float64 for others.
     Raises ValueError for a number that is not finite, or a scale of 0.
@@ -25,6 +30,7 @@ class Scaling:
     offset: float
     scale: float
     masked: float = 0.0
+    gaps: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.offset) and math.isfinite(self.scale) and self.scale):
@@ -42,16 +48,20 @@ class Scaling:
             values -= exact(self.offset)
             values *= exact(self.scale)
             image = values.astype(np.float32, copy=False)
-        if counts.dtype.kind == "u":
-            mask = counts == np.iinfo(counts.dtype).max
-        elif counts.dtype.kind == "f":
-            mask = np.isnan(counts)
-        else:
-            mask = None
-        if mask is not None:
-            image[mask] = self.masked
+        for gap in _GAPS[counts.dtype.kind](counts) if self.gaps is None else self.gaps:
+            image[counts == gap] = self.masked
+        if counts.dtype.kind == "f":
+            image[~np.isfinite(counts)] = self.masked
         image.flags.writeable = False
         return image
+
+
+_GAPS: dict[str, Callable[[np.ndarray], tuple[float, ...]]] = {
+    "u": lambda counts: (np.iinfo(counts.dtype).max, np.iinfo(counts.dtype).max - 1),
+    "i": lambda counts: (-1, -2),
+    "f": lambda counts: (),
+}
+"""What detectors mark gaps with, by the kind of their numbers."""
 
 
 def image_bytes(shape: tuple[int, int], dtype: np.dtype, limit: int) -> int:

@@ -3,7 +3,8 @@
 import http.client
 import json
 import logging
-import urllib.request
+
+from skyctl.stream.http import ask_directly
 
 _TIMEOUT_S = 0.3
 _LONGEST_ANSWER = 4096
@@ -30,7 +31,7 @@ class SimplonDropped:
     def __call__(self) -> int:
         """The detector's count."""
         try:
-            with urllib.request.urlopen(self._url, timeout=_TIMEOUT_S) as answer:
+            with ask_directly(self._url, _TIMEOUT_S) as answer:
                 self._last = int(json.loads(answer.read(_LONGEST_ANSWER))["value"])
         except _NO_ANSWER as error:
             _log.warning("%s: no count of dropped images (%s)", self._url, error)

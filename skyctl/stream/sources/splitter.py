@@ -4,6 +4,7 @@ A PUSH socket deals its messages out: a second client takes half of the frames, 
 of it. So one splitter connects, and everybody else connects to the splitter.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import logging
@@ -18,6 +19,7 @@ from typing import IO, Literal
 import zmq
 
 from skyctl.errors import StreamError, UndecodableMessage
+from skyctl.stream.address import allow_ipv6
 from skyctl.stream.keys import AllowList, Keys, require_keys, secure_server
 from skyctl.stream.sources.transports import ZmqTransport
 
@@ -84,6 +86,7 @@ class Splitter:
         if self._keys:
             secure_server(socket, self._keys)
         try:
+            allow_ipv6(socket, output.address)
             socket.bind(output.address)
         except zmq.ZMQError as error:
             socket.close()
@@ -160,9 +163,7 @@ def claim(address: str) -> IO[bytes]:
     """
     name = hashlib.sha256(address.encode()).hexdigest()[:16]
     path = Path(tempfile.gettempdir()) / f"skyctl-{name}.lock"
-    # Read only: the file of another user can be locked, but not written.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    file = os.fdopen(descriptor, "rb")
+    file = os.fdopen(_open_lock(path, address), "rb")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -172,3 +173,21 @@ def claim(address: str) -> IO[bytes]:
             "one would take half of them. Connect to an output of that splitter."
         ) from None
     return file
+
+
+def _open_lock(path: Path, address: str) -> int:
+    """A descriptor of the lock's file, made if need be. Read only: that of another user can be
+    locked, but not written."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        if path.exists():  # in a sticky folder Linux refuses to "make" another user's file
+            return os.open(path, flags)
+        descriptor = os.open(path, flags | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StreamError(
+            f"detector {address}: the lock of its splitters, {path}, cannot be opened "
+            f"({error.strerror}). Have its owner remove it, if no splitter of theirs runs."
+        ) from error
+    with contextlib.suppress(PermissionError):  # another user made it just now
+        os.fchmod(descriptor, 0o644)  # whatever the umask says
+    return descriptor

@@ -11,6 +11,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from skyctl.errors import StreamError, UndecodableMessage
 from skyctl.stream import wire
+from skyctl.stream.address import allow_ipv6
 
 QUEUED_MESSAGES = 256
 """Messages that wait inside ZeroMQ (10 MB of 100 × 100 S_z frames)."""
@@ -31,7 +32,9 @@ class ZmqTransport:
 
     address : where the source is bound, "tcp://HOST:PORT" or "ipc://PATH"
     kind : "pull" for a sender that pushes (DECTRIS, our own), "sub" for one that publishes
-    max_message_bytes : a longer part is dropped by ZeroMQ, with the connection, and counted
+    max_message_bytes : a longer part is dropped by ZeroMQ, with the connection and what the sender
+        had queued for it: one message is counted as undecodable, and of the shot that was cut the
+        frames that then lack as missing
     queued_messages : that wait in ZeroMQ; times ``max_message_bytes`` is the most it allocates
     configure : called with the socket before it connects, for CURVE keys
     dropped : the sender's own count of frames it lost, where it has one (DECTRIS: the stream
@@ -45,13 +48,13 @@ class ZmqTransport:
         address: str,
         kind: Literal["pull", "sub"] = "pull",
         *,
-        max_message_bytes: int = wire.MAX_MESSAGE_BYTES,
+        max_message_bytes: int = wire.DETECTOR_MESSAGE_BYTES,
         queued_messages: int = QUEUED_MESSAGES,
         configure: Callable[[zmq.Socket], None] = lambda socket: None,
         dropped: Callable[[], int] = lambda: 0,
     ) -> None:
         self.address = address
-        self._dropped = dropped
+        self._dropped, self._most_bytes = dropped, max_message_bytes
         self._cut = math.inf
         self._socket = zmq.Context.instance().socket(_KINDS[kind])
         self._socket.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
@@ -62,6 +65,7 @@ class ZmqTransport:
         self._monitor = self._socket.get_monitor_socket(_CONNECTION_EVENTS)
         try:
             configure(self._socket)
+            allow_ipv6(self._socket, address)
             self._socket.connect(address)
         except zmq.ZMQError as error:
             self.close()
@@ -110,7 +114,8 @@ class ZmqTransport:
             self._cut = math.inf
             self._socket.connect(self.address)
             raise UndecodableMessage(
-                f"{self.address}: cut off after a message that broke ZeroMQ's rules"
+                f"{self.address}: cut off after a message that was over {self._most_bytes} bytes "
+                "(max_message_bytes), or broke ZeroMQ's rules"
             )
 
     def close(self) -> None:

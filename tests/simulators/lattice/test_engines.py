@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -37,3 +41,15 @@ def test_an_engine_that_does_not_exist_is_refused(change, message):
     options |= change
     with pytest.raises(ValueError, match=message):
         make_engine(options.pop("device"), 5, 8, **options)
+
+
+def test_without_a_compiler_a_film_says_so_and_keeps_its_spins():
+    code = (
+        "from skyctl.simulators.lattice.film import Film, FilmParameters\n"
+        "Film(FilmParameters(8, 8)).advance(0.01)"
+    )
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "NUMBA_DISABLE_JIT is set. Unset it" in done.stderr

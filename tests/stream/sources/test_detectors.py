@@ -1,8 +1,10 @@
 """Every source on a real sender in another process: each frame as it was, each lost one counted."""
 
+import cbor2
 import numpy as np
 import pytest
 
+from skyctl.errors import UndecodableMessage
 from skyctl.frame import Counts, Frame, ShotStart
 from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.stream.sources.array10 import Array10Parser
@@ -159,3 +161,21 @@ def test_a_thousand_updates_a_second_over_pva_lose_nothing(sender, attach):
     parser.expect(ShotStart("run", "long", None, FrameSchedule(), 500, (100, 100)))
     peer.go()
     assert events.ends(2)[1].counts == Counts(received=500)
+
+
+def test_a_start_message_with_flat_fields_and_masks_of_a_4m_detector_is_read():
+    rows, columns, channels = 2162, 2068, ["threshold_1", "threshold_2"]
+    plane = bytes(4 * rows * columns)
+    planes = dict.fromkeys(channels, cbor2.CBORTag(40, [[rows, columns], cbor2.CBORTag(85, plane)]))
+    start = cbor2.dumps(
+        {
+            "type": "start", "series_id": 7, "series_unique_id": "u7", "number_of_images": 2,
+            "image_size_x": columns, "image_size_y": rows, "channels": channels,
+            "flatfield": planes, "pixel_mask": planes,
+        }
+    )  # fmt: skip
+    assert len(start) > 64 * 2**20
+    (event,) = DectrisParser(SCALING, "threshold_1").parse([memoryview(start)], 0)
+    assert event.shape == (rows, columns)
+    with pytest.raises(UndecodableMessage, match="over 65536"):
+        DectrisParser(SCALING, "threshold_1", max_image_bytes=2**14).parse([memoryview(start)], 0)

@@ -65,34 +65,6 @@ def dectris_messages(senders):
     ]
 
 
-# What a Scaling does
-
-
-def test_counts_become_sz_as_said_and_no_otherwise():
-    counts = np.array([[10, 60, 110, 65535]], "u2")
-    image = Scaling(offset=60, scale=0.02, masked=0.5).apply(counts)
-    np.testing.assert_allclose(image, [[-1, 0, 1, 0.5]], atol=1e-6)
-    assert image.dtype == np.float32
-    assert not image.flags.writeable
-
-
-def test_large_counts_lose_nothing_before_the_offset_is_taken():
-    counts = np.array([[2**31, 2**31 + 1]], "u4")
-    np.testing.assert_array_equal(Scaling(2**31, 1).apply(counts), [[0, 1]])
-
-
-def test_all_bits_set_is_a_mask_only_where_numbers_have_no_sign():
-    assert COUNTS.apply(np.array([[-1]], "i4")).item() == -1
-    assert COUNTS.apply(np.array([[np.nan]], "f4")).item() == 0
-    assert COUNTS.apply(np.array([[255]], "u1")).item() == 0
-
-
-@pytest.mark.parametrize("numbers", [(0, 0), (np.nan, 1), (0, np.inf)])
-def test_a_scaling_that_is_none_is_refused(numbers):
-    with pytest.raises(ValueError, match="give finite numbers"):
-        Scaling(*numbers)
-
-
 # DECTRIS
 
 

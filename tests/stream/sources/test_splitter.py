@@ -3,8 +3,10 @@
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 
@@ -162,3 +164,25 @@ def test_the_command_splits_until_it_is_interrupted(sender, attach, tmp_path):
         assert "in 7" in process.stdout.read()
     assert process.returncode == 0
     assert '"in": 7' in (tmp_path / "counts.json").read_text()
+
+
+def test_the_lock_of_a_careful_user_is_no_lock_against_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = os.umask(0o077)
+    try:
+        claim("tcp://detector:9999").close()
+    finally:
+        os.umask(before)
+    (lock,) = tmp_path.iterdir()
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o644
+    claim("tcp://detector:9999").close()
+
+
+def test_a_lock_that_cannot_be_opened_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    claim("tcp://detector:9999").close()
+    (lock,) = tmp_path.iterdir()
+    lock.unlink()
+    lock.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StreamError, match="Have its owner remove it"):
+        claim("tcp://detector:9999")
