@@ -17,7 +17,7 @@ export class Diagram {
     this.map = there ? map : null;
     if (!there) return;
     const unsure = map.error.flat().reduce((sum, one) => sum + one, 0) / map.error.flat().length;
-    by("map-text").textContent = `${map.shots} shots · ${(100 * unsure).toFixed(0)} % of cells expected wrong · • fired at`;
+    by("map-text").textContent = `${map.shots} shots, ${(100 * unsure).toFixed(0)} % of it expected wrong`;
     by("map").setAttribute("aria-label", `Process diagram after ${map.shots} shots, rows from below: `
       + map.labels.map((row) => row.map((label) => lookOf(map.axes.classes[label]).letter).join("")).join(" "));
     this.draw();

@@ -98,6 +98,7 @@ function showFacts(state) {
   if (state.tiled) nodes.push(...term("Tiled", link(state.tiled)));
   if (state.recording) nodes.push(...term("file", state.recording.split("/").pop()));
   by("facts").replaceChildren(...nodes);
+  by("log-box").hidden = !state.log.length;
   by("log").replaceChildren(...[...state.log].reverse().map((line) => {
     const item = document.createElement("li");
     const at = new Date(1000 * line.time).toLocaleTimeString();
