@@ -6,11 +6,11 @@ interlocks as after any other approver's; STOP is one interlock more.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Lock
 
 from skyctl.devices.pulser import Pulser
 from skyctl.monitor.action_log import ActionLog
+from skyctl.monitor.latch import Latch, Stopped
 from skyctl.monitor.people import Person
 from skyctl.plans.modes import Answer, ApprovalDesk
 
@@ -29,24 +29,11 @@ class Refused(Exception):
         self.status = status
 
 
-@dataclass(frozen=True)
-class Stopped:
-    """A STOP that holds. number : of the stops so far; a release names it"""
-
-    who: str
-    time: float
-    number: int
-
-
 class Controls:
     """STOP, RELEASE, approve and deny; each is written to the log.
 
-    STOP latches: an interlock of the pulser holds until an operator releases that very stop, also
-    over a restart, as the log says. clock : monotonic, s
+    STOP latches (`Latch`), also over a restart, as the log says. clock : monotonic, s
     """
-
-    name = "STOP"
-    """Who holds fire, as the page has it."""
 
     def __init__(
         self,
@@ -56,29 +43,21 @@ class Controls:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pulser, self._desk, self.log, self._clock = pulser, desk, log, clock
-        self._answering, self._latch = Lock(), Lock()
-        self.stopped: Stopped | None = None
-        self._stops = 0
+        self._answering = Lock()
+        self._latch = Latch.of(pulser)
         if last := log.last_stop:
-            self._stops = last["number"]
-            if self._stops not in log.released:
-                self.stopped = Stopped(last["who"], last["time"], self._stops)
-        pulser.add_interlock(self.hold_reason)
+            left = Stopped(last["who"], last["time"], last["number"])
+            self._latch.recall(left, released=left.number in log.released)
 
-    def hold_reason(self) -> str:
-        """Interlock: who stopped, or ""."""
-        stopped = self.stopped
-        if stopped is None:
-            return ""
-        at = time.strftime("%H:%M:%S", time.localtime(stopped.time))
-        return f"stopped by {stopped.who} at {at}; an operator releases it on the page"
+    @property
+    def stopped(self) -> Stopped | None:
+        """The stop that holds."""
+        return self._latch.stopped
 
     def stop(self, person: Person) -> Stopped:
         """Disarm and hold, at once and whoever asks. It waits for no disk: write it down after,
         with `note_stop`."""
-        with self._latch:
-            self._stops += 1
-            stopped = self.stopped = Stopped(person.name, time.time(), self._stops)
+        stopped = self._latch.stop(person.name)
         self._pulser.disarm(f"stopped by {person.name}")
         return stopped
 
@@ -99,10 +78,8 @@ class Controls:
                 raise Refused(409, "nothing is stopped")
             if stopped.number == number:
                 self._write("release", person.name, number=number)
-            with self._latch:
-                if self.stopped and self.stopped.number != number:
-                    raise Refused(409, f"{self.stopped.who} has stopped again since")
-                self.stopped = None
+            if not self._latch.release(number):
+                raise Refused(409, "somebody has stopped again since: look again")
 
     def answer(
         self, person: Person, shot: str, *, approved: bool, comment: str, seen_s: float

@@ -111,6 +111,7 @@ class Watch:
             "age_s": (time.monotonic_ns() - seen) / 1e9 if seen else None,
             "rate": self._film.rate,
             "alive": self._hub.alive,
+            "pixel_sites": self._streaming.pixel_sites or 1.0,
             "counts": {name: totals[name] for name in (*COUNTS, "missing_shots", "clock_faults")},
         }
 

@@ -60,6 +60,16 @@ class People:
         return cls({getpass.getuser(): "operator"})
 
     @classmethod
+    def load_or_me(cls, path: Path) -> "People":
+        """Who is in the file, which is made with `only_me` where it is not there.
+
+        Raises MonitorError.
+        """
+        if not path.exists():
+            invite(path, getpass.getuser(), "operator")
+        return cls.load(path)
+
+    @classmethod
     def load(cls, path: Path) -> "People":
         """Read a file that `invite` wrote. Raises MonitorError."""
         people = cls({})

@@ -61,6 +61,14 @@ export class Film {
     this.tell();
   }
 
+  // Where a pulse that is asked for would hit: a spot in sites, or null.
+  aim(spot, sitesAPixel) {
+    const same = JSON.stringify(spot) === JSON.stringify(this.spot);
+    this.spot = spot;
+    this.sitesAPixel = sitesAPixel;
+    if (!same) this.draw();
+  }
+
   drawSpot(context) {
     if (!this.spot || this.playing) return;
     const site = this.box.w / (this.shown.columns * this.shown.step * this.sitesAPixel);
@@ -185,7 +193,7 @@ export class Film {
     if (this.playing) return [`▶ REPLAY of shot ${this.number ?? ""}`, "play"];
     if (old > 2) return [`⚠ STALE ${spell(old)}`, "bad"];
     if (age === null) return ["no frame yet", ""];
-    if (!state.film?.shot) return [`❚❚ AT REST ${spell(age)}`, ""];
+    if (!state.film?.shot) return [`❚❚ LAST FRAME, ${spell(age)} ago`, ""];
     if (age > QUIET_S) return [`⚠ STALE ${spell(age)}`, "bad"];
     return [state.kind === "replay" ? "▶ REPLAY, streamed" : "● LIVE", state.kind === "replay" ? "play" : "good"];
   }

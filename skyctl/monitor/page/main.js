@@ -45,7 +45,8 @@ function show(next) {
     showProposal(state);
     showPulser(state);
     actions.show(state);
-    film.spot = state.request?.pulse.spot ?? null;
+    film.aim(state.request?.pulse.spot ?? null, state.film.pixel_sites);
+    document.body.classList.toggle("asking", Boolean(state.request));
     diagram.show(state.map);
   }
   if (first && state.kind === "recording" && state.history.length) {

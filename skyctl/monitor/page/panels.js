@@ -86,10 +86,10 @@ function meter(id, used, most, unit) {
 }
 
 function showFacts(state) {
-  const { verdict, age } = state.latency, { counts } = state.film;
+  const { verdict } = state.latency, { counts } = state.film;
   const lost = Object.entries(counts).filter(([name, count]) => count && name !== "received" && name !== "stale");
   const facts = [
-    ["latency", verdict.p50 === null ? "–" : `${verdict.p50.toFixed(1)} ms to a verdict, p99 ${verdict.p99.toFixed(1)}; ${age.p50?.toFixed(1) ?? "–"} ms since the source`],
+    ["latency", verdict.p50 === null ? "–" : `${verdict.p50.toFixed(1)} ms to a verdict, p99 ${verdict.p99.toFixed(1)} ms`],
     ["frames", `${counts.received} received, ${lost.length ? lost.map(([name, count]) => `${count} ${name.replace("_", " ")}`).join(", ") : "no gaps"}`, lost.length > 0],
   ];
   if (state.pulser.refused) facts.push(["refused", `${state.pulser.refused} pulses by the guard`]);
@@ -101,7 +101,7 @@ function showFacts(state) {
   by("log-box").hidden = !state.log.length;
   by("log").replaceChildren(...[...state.log].reverse().map((line) => {
     const item = document.createElement("li");
-    const at = new Date(1000 * line.time).toLocaleTimeString();
+    const at = new Date(1000 * line.time).toLocaleTimeString([], { hour12: false });
     item.textContent = `${at} ${line.who}: ${line.action}${line.comment ? `, “${line.comment}”` : ""}`;
     return item;
   }));
