@@ -143,7 +143,10 @@ def test_a_browser_that_goes_leaves_the_question_to_others_and_to_time(
     assert eve.state(lambda state: state["request"] is None)
 
 
-def test_what_the_guard_would_refuse_is_not_made_to_fire_by_a_yes(monitor, beamline, run, look):
+def test_what_the_guard_would_refuse_is_not_made_to_fire_by_a_yes(
+    monitor, beamline, run, look, monkeypatch
+):
+    monkeypatch.setattr("skyctl.plans.campaign.BETWEEN_LOOKS_S", 0.01)
     ada = look(monitor.links["Ada"])
     ada.open()
     ended = run(write(beamline, oversight=Oversight("approve-each", monitor.desk)))

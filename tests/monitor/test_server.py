@@ -171,10 +171,8 @@ def test_one_that_draws_nothing_gets_one_frame_and_one_state_then_the_newest(ada
 def test_a_page_that_says_what_no_page_says_is_left(ada):
     ada.open()
     ada.socket.send("rm -rf")
-    said = list(ada.socket)  # ends where the server closes
-    assert len(said) < 9
     with pytest.raises(ConnectionClosed):
-        ada.socket.recv(5)
+        list(ada.socket)
 
 
 def test_viewers_that_stand_still_slow_nobody(server, view, look):
