@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import threading
 import time
 
 import httpx
 import pytest
+from bluesky import RunEngine
 from websockets.sync.client import connect
 
 from skyctl.beamline import simulated_beamline
@@ -94,3 +96,28 @@ def beamline(tmp_path):
 def monitor(beamline):
     with Monitor(beamline, people=People(CREW)) as page:
         yield page
+
+
+@pytest.fixture
+def run(monitor):
+    """Runs a plan in a thread, told to the page; what it came to, once it is over."""
+    threads = []
+
+    def begin(plan):
+        came = []
+        # Signals are for a main thread's engine.
+        engine = RunEngine({}, call_returns_result=True, context_managers=[])
+        engine.subscribe(monitor)
+        thread = threading.Thread(target=lambda: came.append(engine(plan).plan_result))
+        thread.start()
+        threads.append(thread)
+
+        def ended():
+            thread.join(60)
+            return came[0]
+
+        return ended
+
+    yield begin
+    for thread in threads:
+        thread.join(60)

@@ -18,31 +18,6 @@ from skyctl.recording.reader import Recording
 WEAK = Pulse(amplitude_T=2.0, width_ps=4.0)
 
 
-@pytest.fixture
-def run(monitor):
-    """Runs a plan in a thread, told to the page; what it came to, once it is over."""
-    threads = []
-
-    def begin(plan):
-        came = []
-        # Signals are for a main thread's engine.
-        engine = RunEngine({}, call_returns_result=True, context_managers=[])
-        engine.subscribe(monitor)
-        thread = threading.Thread(target=lambda: came.append(engine(plan).plan_result))
-        thread.start()
-        threads.append(thread)
-
-        def ended():
-            thread.join(60)
-            return came[0]
-
-        return ended
-
-    yield begin
-    for thread in threads:
-        thread.join(60)
-
-
 def asked_and_read(state):
     """A question that one may answer: it has not just changed."""
     return state["request"] is not None and state["request"]["since_s"] > SETTLE_S

@@ -127,7 +127,7 @@ export function showRun(state) {
   by("kind").textContent = "▶ REPLAY";
   by("kind").className = "chip play";
   if (!run) {
-    by("run").textContent = state.title ?? "no run yet";
+    by("run").textContent = state.title || "no run yet";
     return;
   }
   const spent = spell(Math.max(0, (run.ended ?? state.time) - run.began));
