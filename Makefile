@@ -1,5 +1,7 @@
 # make demo    the environment, then the demonstration
 # make test    the environment, then lint, types, layers and tests
+# make test-browser  Chromium, then the tests of the live page in it (Debian, as root)
+# make screenshots   docs/figures/monitor*.png, taken anew
 # make attack  what an attacker, a clumsy hand or a kill may do to guard, approver and accounts
 # make gpu     all that needs an NVIDIA GPU, on a machine that has one and no network; first, where
 #              there is a network: make gpu-wheels GPU_PYTHON=3.12 GPU_MORE="what it lacks"
@@ -9,7 +11,7 @@ BIN := .venv/bin
 RUNTIME := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: env demo test lint types tests slow bench fuzz attack gpu-wheels gpu clean
+.PHONY: env demo test test-browser screenshots lint types tests slow bench fuzz attack gpu-wheels gpu clean
 
 env: .venv/.run
 
@@ -45,6 +47,17 @@ types: .venv/.test
 tests: .venv/.test
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
+.venv/.browser: .venv/.test
+	$(PIP) -e '.[$(RUNTIME),train,test,browser]'
+	command -v chromium >/dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; }
+	touch $@
+
+test-browser: .venv/.browser
+	$(BIN)/pytest -m browser tests/monitor
+
+screenshots: .venv/.browser
+	$(BIN)/python tests/monitor/screenshots.py
+
 slow: .venv/.test
 	$(BIN)/pytest -m slow
 
@@ -55,6 +68,7 @@ bench: .venv/.test
 	$(BIN)/skyctl bench loop --json benchmarks/loop.json
 	$(BIN)/skyctl bench recording --json benchmarks/recording.json
 	$(BIN)/skyctl bench stream --json benchmarks/stream.json
+	$(BIN)/skyctl bench monitor --json benchmarks/monitor.json
 	$(BIN)/skyctl bench faults --json benchmarks/faults.json
 	$(BIN)/skyctl bench soak --minutes 10 --json benchmarks/soak.json
 

@@ -120,6 +120,11 @@ class Guard:
         return self._envelope.model_copy()
 
     @property
+    def ledger_path(self) -> Path | None:
+        """The ledger's file; None without one."""
+        return self._ledger.path if self._ledger else None
+
+    @property
     def spent(self) -> Spent:
         """What was fired so far."""
         return self._spent

@@ -270,6 +270,15 @@ class Pulser(Device):
         """The reason of a `hold`, or what the first interlock that holds fire says, or ""."""
         return self._held or next(filter(None, map(_reason, self._interlocks)), "")
 
+    def hold_reasons(self) -> list[tuple[str, str]]:
+        """Everything that holds fire, in the order in which it is asked: (device or "pulser",
+        reason)."""
+        said = [("pulser", self._held)]
+        for interlock in self._interlocks:
+            device = getattr(interlock, "__self__", None)
+            said.append((getattr(device, "name", "interlock"), _reason(interlock)))
+        return [(who, why) for who, why in said if why]
+
     def _ask_interlocks(self) -> None:
         if reason := self.hold_reason():
             raise PulseRefused(f"{self.name}: held, {reason}. Nothing was fired.", "interlock")

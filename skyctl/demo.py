@@ -1,5 +1,6 @@
 """The demonstration: write, switch and erase a skyrmion, unattended, and show what happened."""
 
+import contextlib
 import secrets
 import warnings
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.devices.simulated import SimulatedSample
 from skyctl.inference.model import MovieClassifier
 from skyctl.interrupts import run_engine
+from skyctl.monitor import Monitor
 from skyctl.plans import TaskReport, cycle
 from skyctl.pulse import Pulse
 from skyctl.simulators.lattice.film import FilmParameters
@@ -52,6 +54,7 @@ class Watch:
 
     shot: Callable[[ShotRow], None] = lambda row: None
     frame: Callable[[Verdict], None] = lambda verdict: None
+    page: Callable[[dict[str, str]], None] = lambda links: None
 
 
 @dataclass
@@ -111,10 +114,11 @@ def run_demo(
     device: Literal["cpu", "cuda"] = "cpu",
     watch: Watch | None = None,
     metrics_port: int | None = None,
+    monitor_port: int | None = None,
 ) -> DemoResult:
     """Run the cycle on a simulated film; recording, documents, ledger, catalogue go to ``folder``.
 
-    metrics_port : on 127.0.0.1, for Prometheus, while it runs
+    metrics_port, monitor_port : on 127.0.0.1, for Prometheus and for the live page, while it runs
 
     An interrupt aborts the run: the pulser is disarmed, and what was filmed so far is kept.
     """
@@ -144,7 +148,12 @@ def run_demo(
     # The key goes in a header: in the address, as server.uri has it, it would stand in the log.
     client = from_uri(server.uri.partition("?")[0], api_key=server.api_key)
     try:
-        with beamline:
+        with beamline, contextlib.ExitStack() as pages:
+            if monitor_port is not None:
+                tiled = server.uri.partition("/api/")[0]
+                page = Monitor(beamline, port=monitor_port, tiled=tiled)
+                engine.subscribe(pages.enter_context(page))
+                watch.page(page.links)
             engine.subscribe(TiledWriter(client))
             engine.subscribe(JSONLinesWriter(str(folder), DOCUMENTS))
             result = _run(engine, beamline, memory, centre, seed, watch)

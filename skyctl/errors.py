@@ -33,6 +33,10 @@ class FilmUnreadable(SkyctlError):
     """An image that says nothing of the film, which is not the same as an empty film."""
 
 
+class MonitorError(SkyctlError):
+    """The live page cannot be served, or who may act on it is not known."""
+
+
 class PulseRefused(SkyctlError):
     """The pulser's guard refused to fire. Nothing was sent.
 

@@ -17,7 +17,9 @@ from skyctl.cli.diagram import diagram
 from skyctl.cli.doctor import doctor
 from skyctl.cli.keys import keys
 from skyctl.cli.ledger import ledger_app
+from skyctl.cli.monitor import monitor
 from skyctl.cli.movies import movies
+from skyctl.cli.people import people
 from skyctl.cli.recover import recover
 from skyctl.cli.replay import replay
 from skyctl.cli.reproduce import reproduce_app
@@ -34,7 +36,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, run, movies, diagram, verify, replay, recover, split, keys, doctor):
+for command in (
+    demo, run, monitor, people, movies, diagram, verify, replay, recover, split, keys, doctor,
+):  # fmt: skip
     app.command()(command)
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(ledger_app, name="ledger")

@@ -54,6 +54,24 @@ MetricsPort = Annotated[
     ),
 ]
 
+MonitorPort = Annotated[
+    int | None,
+    typer.Option(
+        "--monitor",
+        help="Serve the live page on this port of 127.0.0.1; 0 takes a free one.",
+        min=0,
+        max=65535,
+        metavar="PORT",
+    ),
+]
+
+PeopleFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Who may see the page and act on it (`skyctl people`); left out: you.", dir_okay=False
+    ),
+]
+
 KeyFile = Annotated[
     Path | None, typer.Option("--keys", help="This end's NAME.key_secret, to leave this machine.")
 ]

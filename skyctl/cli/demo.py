@@ -17,12 +17,14 @@ from skyctl.cli.common import (
     JsonFile,
     MetricsPort,
     ModelFile,
+    MonitorPort,
     Provider,
     console,
     explained,
     interrupted,
     write_json,
 )
+from skyctl.cli.monitor import tell_links
 
 if TYPE_CHECKING:
     from skyctl.demo import DemoResult, ShotRow
@@ -39,6 +41,7 @@ def demo(
     provider: Provider = "cpu",
     device: Device = "cpu",
     metrics: MetricsPort = None,
+    monitor: MonitorPort = None,
 ) -> None:
     """Write a skyrmion into an empty simulated film, switch its polarity, erase it.
 
@@ -64,8 +67,9 @@ def demo(
                 model=model,
                 provider=provider,
                 device=device,
-                watch=Watch(shot=screen.shot, frame=screen.frame),
+                watch=Watch(shot=screen.shot, frame=screen.frame, page=tell_links),
                 metrics_port=metrics,
+                monitor_port=monitor,
             )
             screen.status.plain = ""
         write_json(json_file, result.as_json())

@@ -1,6 +1,8 @@
 """`skyctl replay`: a recording through the stream, the classifier or the plan once more."""
 
 import contextlib
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +17,7 @@ from skyctl.cli.common import (
     KeyFile,
     MetricsPort,
     ModelFile,
+    MonitorPort,
     PngFile,
     Provider,
     complaints,
@@ -24,12 +27,15 @@ from skyctl.cli.common import (
     progress_bar,
     write_json,
 )
+from skyctl.cli.monitor import people_of, served
 
 if TYPE_CHECKING:
+    from skyctl.inference.streaming import StreamingClassifier
     from skyctl.provenance import DecisionReplay
     from skyctl.recording.comparison import Difference, ReplayedShot
     from skyctl.recording.playback import Pace
     from skyctl.recording.replay import ReplayReport
+    from skyctl.stream.hub import Hub
     from skyctl.stream.publisher import Publisher
 
 
@@ -73,6 +79,7 @@ def replay(
     keys: KeyFile = None,
     allow: AllowedFiles = None,
     metrics: MetricsPort = None,
+    monitor: MonitorPort = None,
     json_file: JsonFile = None,
     png: PngFile = None,
 ) -> None:
@@ -84,6 +91,8 @@ def replay(
     beamline that connects there, and ends with 0 when everything was taken. With --documents the
     run's plan, agent and guard decide again from these frames; ends with 0 when every decision
     comes out as recorded.
+    With --monitor a page shows the frames as they are streamed, at the recorded pace unless told
+    otherwise.
     Example: skyctl replay RUN.h5 --as-recorded --shots 0-3 --model other.onnx --json r.json
     """
     if sum((rate is not None, as_recorded, fastest)) > 1:
@@ -94,7 +103,10 @@ def replay(
         raise typer.BadParameter("--documents goes with --model, --provider and --json only")
     if not (to or documents) and (keys or allow or metrics):
         raise typer.BadParameter("--keys, --allow and --metrics are for --to: give an address")
+    if monitor is not None and (to or documents):
+        raise typer.BadParameter("--monitor goes with neither --to nor --documents")
     numbers = _shot_numbers(shots)
+    as_recorded = as_recorded or (monitor is not None and not fastest)
     pace = rate or ("recorded" if as_recorded else "max")
     if documents:
         _replay_decisions(file, documents, model, provider, json_file)
@@ -102,7 +114,7 @@ def replay(
         publisher = _publisher(to, keys, allow)
         _publish_recording(file, publisher, metrics, pace, numbers, json_file)
     else:
-        _replay_verdicts(file, model, provider, pace, numbers, json_file, png)
+        _replay_verdicts(file, model, provider, pace, numbers, json_file, png, monitor)
 
 
 def _replay_verdicts(
@@ -113,6 +125,7 @@ def _replay_verdicts(
     numbers: list[int] | None,
     json_file: Path | None,
     png: Path | None,
+    monitor: int | None,
 ) -> None:
     """`skyctl replay`: the verdicts of a recording, given once more."""
     from skyctl.inference.model import MovieClassifier
@@ -129,7 +142,10 @@ def _replay_verdicts(
                 table.add_row(*_cells(shot))
                 progress.advance(bar)
 
-            report = run(recording, MovieClassifier(model, provider), pace, numbers, done)
+            report = run(
+                recording, MovieClassifier(model, provider), pace, numbers, done,
+                partial(_page, monitor, file),
+            )  # fmt: skip
         console.print(table)
         if not report.same_model:
             console.print("[yellow]the recording was made with another model than this one[/]")
@@ -137,6 +153,24 @@ def _replay_verdicts(
             film_strip(recorded_strips(recording), png)
         write_json(json_file, report.as_json())
     _tell(report, recording.killed)
+
+
+@contextlib.contextmanager
+def _page(
+    port: int | None, file: Path, hub: "Hub", streaming: "StreamingClassifier"
+) -> Iterator[None]:
+    """Show what is streamed on a page meanwhile; without a port, nothing."""
+    if port is None:
+        yield
+        return
+    from skyctl.monitor import Watch
+
+    watch = Watch(hub, streaming, "replay", file.name)
+    try:
+        with served(watch, port, people_of(None)):
+            yield
+    finally:
+        watch.close()
 
 
 def _cells(shot: "ReplayedShot") -> tuple[str, ...]:

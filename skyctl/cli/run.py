@@ -16,16 +16,20 @@ from skyctl.cli.common import (
     JsonFile,
     MetricsPort,
     ModelFile,
+    MonitorPort,
+    PeopleFile,
     Provider,
     console,
     explained,
     interrupted,
     write_json,
 )
+from skyctl.cli.monitor import watched
 from skyctl.interrupts import run_engine
 
 if TYPE_CHECKING:
     from skyctl.beamline import Beamline
+    from skyctl.monitor import Monitor
     from skyctl.plans.campaign import TaskReport
     from skyctl.plans.characterise import CharacteriseReport
     from skyctl.plans.mapping import MapReport
@@ -87,19 +91,23 @@ def run(
     provider: Provider = "cpu",
     device: Device = "cpu",
     metrics: MetricsPort = None,
+    monitor: MonitorPort = None,
+    people: PeopleFile = None,
     json_file: JsonFile = None,
 ) -> None:
     """Run a plan on the simulated sample: write, switch, erase, cycle, characterise or map.
 
     Before each pulse it shows what is proposed, why, what else was weighed up and the dose, and
-    asks; a yes repeats the code it shows, no answer in time is a no. Ctrl-C, SIGTERM and a closed
-    terminal disarm the pulser at once and end the run. What was fired is booked in the folder's
-    ledger: with the same --out, budgets go on from there.
+    asks; a yes repeats the code it shows, no answer in time is a no. With --monitor it asks on the
+    live page instead. Ctrl-C, SIGTERM and a closed terminal disarm the pulser at once and end the
+    run. What was fired is booked in the folder's ledger: with the same --out, budgets go on from
+    there.
 
     \b
     See what it would do:       skyctl run switch --mode dry-run
     Rehearse, fire nothing:     skyctl run switch --rehearse 5 --mode dry-run
     Decide pulse by pulse:      skyctl run switch --start skyrmion
+    Decide on the page:         skyctl run switch --start skyrmion --monitor 8010
     Leave it alone for a while: skyctl run cycle --cycles 50 --mode autonomous --sample 7
     Check it afterwards:        skyctl replay RUN.h5 --documents documents.jsonl
     """
@@ -112,22 +120,27 @@ def run(
     with explained():
         folder = _new_folder(out)
         film = _drawn(sample)
-        oversight = Oversight(mode, ask_at_terminal, batch=batch, timeout_s=timeout)
-        with simulated_beamline(
-            folder,
-            parameters=film.parameters,
-            field_calibration=film.field_calibration,
-            start=start,
-            model=MovieClassifier(model, provider),
-            device=device,
-            ledger=folder / "ledger.jsonl",
-            metrics_port=metrics,
-        ) as line:
+        with (
+            simulated_beamline(
+                folder,
+                parameters=film.parameters,
+                field_calibration=film.field_calibration,
+                start=start,
+                model=MovieClassifier(model, provider),
+                device=device,
+                ledger=folder / "ledger.jsonl",
+                metrics_port=metrics,
+            ) as line,
+            watched(line, monitor, people) as page,
+        ):
+            ask = page.desk if page else ask_at_terminal
+            oversight = Oversight(mode, ask, batch=batch, timeout_s=timeout)
             call, arguments = _plan(plan, shots, cycles)
             if rehearse:
                 _rehearse(call, arguments, line, rehearse, start)
             md = {"purpose": "skyctl run"}
-            report = _carry_out(line, call(line, oversight=oversight, **arguments, md=md), folder)
+            plan_of_it = call(line, oversight=oversight, **arguments, md=md)
+            report = _carry_out(line, plan_of_it, folder, page)
             kept = _kept(line, folder)
         _show(report)
         told = {"plan": plan, "mode": mode, "sample": str(film), **report.as_json()}
@@ -156,7 +169,9 @@ def _drawn(sample: int | None) -> "DrawnSample":
     return DrawnSample(FilmParameters()) if sample is None else SampleSpread().draw(sample)
 
 
-def _carry_out(line: "Beamline", plan: "Plan", folder: Path) -> "Report":
+def _carry_out(
+    line: "Beamline", plan: "Plan", folder: Path, page: "Monitor | None" = None
+) -> "Report":
     """The report of a plan that a RunEngine has run, its documents written to ``folder``.
 
     Ctrl-C, SIGTERM and a closed terminal disarm the pulser and end the command with status 1.
@@ -168,6 +183,8 @@ def _carry_out(line: "Beamline", plan: "Plan", folder: Path) -> "Report":
 
     engine = run_engine(line, call_returns_result=True)
     engine.subscribe(JSONLinesWriter(str(folder), DOCUMENTS))
+    if page:
+        engine.subscribe(page)
     try:
         result: Any = engine(plan)
     except RunEngineInterrupted:

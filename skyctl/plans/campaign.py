@@ -79,12 +79,14 @@ def pursue(
     oversight: Oversight | None = None,
     devices: Mapping[str, Any] | None = None,
     slow: bool = False,
+    learned: Callable[[], Plan[None]] | None = None,
 ) -> Plan[TaskReport]:
     """Do what a campaign says until it stops: look, ask guard and approver, write down, fire.
 
     oversight : the mode, and who approves; None is autonomous
     devices : what sets the settings that proposals have beside the pulse, by name
     slow : the agent may take its time: it is always asked in a thread
+    learned : done whenever the agent was asked, to write down what it has learned
 
     The pulser is armed as soon as guard and approver agree, and before anything is written; the
     decision is written down before the pulse is fired. The agent is asked in a thread of its own,
@@ -104,6 +106,9 @@ def pursue(
     while True:
         belief, held = beamline.streaming.belief, beamline.pulser.hold_reason()
         step = yield from asker.ask(partial(campaign.step, belief, held), course.write_down)
+        if learned:
+            yield from course.write_down()
+            yield from learned()
         if isinstance(step, Fire):
             yield from course.fire(step.proposal, belief)
         elif isinstance(step, Look):

@@ -10,6 +10,7 @@ from skyctl.agents.map_grid import Axis
 from skyctl.agents.mapping_agent import MappingAgent
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.plans.campaign import pursue
+from skyctl.plans.map_stream import MapStream
 from skyctl.plans.modes import Oversight
 from skyctl.plans.plans import agent_facts, allowed, in_one_run
 from skyctl.plans.protocols import Beamline
@@ -80,7 +81,8 @@ def map_process_diagram(
     """Map what pulses do to one skyrmion, over pulse width and one other setting.
 
     Where a shot lost the skyrmion it is written anew. A cell is labelled by what the film is
-    believed to have become, and "mixed" where that is not told.
+    believed to have become, and "mixed" where that is not told. The stream ``map`` has an event
+    after each shot (`skyctl.plans.map_stream`).
 
     Parameters
     ----------
@@ -138,8 +140,9 @@ def map_process_diagram(
 
     def body() -> Plan[MapReport]:
         task = yield from pursue(
-            beamline, campaign, oversight, {row_setting: row_device}, slow=True
-        )
+            beamline, campaign, oversight, {row_setting: row_device}, slow=True,
+            learned=MapStream(agent.mapper).written,
+        )  # fmt: skip
         report.shots, report.points = len(agent.points), agent.points
         report.prepared = campaign.pulses - campaign.own
         report.frames = task.frames

@@ -3,6 +3,7 @@
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -255,36 +256,73 @@ class Permission:
         return answer or Answer(False, "", f"no answer within {request.timeout_s:g} s")
 
 
-class ApprovalDesk:
-    """An approver that is answered from elsewhere: a queue server's function, another terminal.
+@dataclass(frozen=True)
+class Asked:
+    """A request that waits for its answer. since_s : monotonic clock, when it was asked."""
 
-    ``pending`` is what is asked for now. An answer names its shot, so that a late one is not taken
-    for the next pulse's.
+    request: Request
+    since_s: float
+
+
+class ApprovalDesk:
+    """An approver that is answered from elsewhere: a web page, a queue server's function.
+
+    ``asked`` is what is asked for now, and since when; None while nothing is. An answer names its
+    shot, so that a late one is not taken for the next pulse's.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._answer: Answer | None = None
-        self.pending: Request | None = None
+        self._listeners: tuple[Callable[[Asked | None], None], ...] = ()
+        self.asked: Asked | None = None
+
+    @property
+    def pending(self) -> Request | None:
+        """What is asked for now."""
+        asked = self.asked
+        return asked.request if asked else None
+
+    def subscribe(self, listener: Callable[[Asked | None], None]) -> None:
+        """Call ``listener`` whenever something is asked, and with None when it is over.
+
+        In the thread that asks or answers: it returns at once. One that fails is logged.
+        """
+        self._listeners = (*self._listeners, listener)
+
+    def unsubscribe(self, listener: Callable[[Asked | None], None]) -> None:
+        """Stop calling ``listener``."""
+        self._listeners = tuple(known for known in self._listeners if known != listener)
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            try:
+                listener(self.asked)
+            except Exception:  # noqa: BLE001 - the question stands, heard of or not
+                _log.exception("a listener of the approval desk failed")
 
     def __call__(self, request: Request) -> Answer:
         """Wait for the answer, as long as the request may wait."""
         with self._changed:
-            self.pending, self._answer = request, None
-            if not self._changed.wait_for(lambda: self.pending is not request, request.timeout_s):
-                self.pending = None
+            asked = self.asked = Asked(request, time.monotonic())
+            self._answer = None
+            self._tell()
+            if not self._changed.wait_for(lambda: self.asked is not asked, request.timeout_s):
+                self.asked = None
+                self._tell()
             answer, self._answer = self._answer, None
         return answer or Answer(False, "", f"no answer within {request.timeout_s:g} s")
 
     def answer(self, shot: str, answer: Answer) -> None:
         """Answer the request for this shot. Raises LookupError when there is none (any more)."""
         with self._changed:
-            if self.pending is None or self.pending.shot != shot:
+            if self.asked is None or self.asked.request.shot != shot:
                 raise LookupError(
                     f"shot {shot}: no answer is waited for. See `pending` for what is asked now."
                 )
-            self._answer, self.pending = answer, None
+            self._answer, self.asked = answer, None
             self._changed.notify_all()
+            self._tell()
 
 
 @dataclass(frozen=True)

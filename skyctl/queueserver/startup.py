@@ -5,6 +5,10 @@ For bluesky-queueserver (``--startup-module skyctl.queueserver.startup``) and bl
 What is fired is booked in the folder ``SKYCTL_RUNS`` (runs/queueserver unless set), which one
 process holds at a time; recordings and documents go there too.
 
+With ``SKYCTL_MONITOR`` set to a port of 127.0.0.1 the live page is served there, where an operator
+answers what plans ask, and stops. Who may is in ``SKYCTL_PEOPLE`` (`skyctl people`); left out,
+in people.json of that folder, which is made for whoever runs this.
+
 At an instrument, copy this file and put the instrument's devices where the simulated ones are made.
 """
 
@@ -15,12 +19,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
 from bluesky import RunEngine
 from bluesky.callbacks.json_writer import JSONLinesWriter
 from bluesky.utils import Msg
 
 from skyctl.agents.seeker import PulseMemory
 from skyctl.beamline import simulated_beamline
+from skyctl.monitor import Monitor, People
 from skyctl.plans import characterise as characterising
 from skyctl.plans import mapping, plans
 from skyctl.plans.modes import Answer, ApprovalDesk, Oversight, Permission
@@ -58,6 +64,13 @@ RE.subscribe(JSONLinesWriter(str(_folder), "documents.jsonl"))
 _beamline = simulated_beamline(_folder, ledger=_folder / "ledger.jsonl")
 _desk = ApprovalDesk()
 _memory: list[PulseMemory] = []
+_port = os.environ.get("SKYCTL_MONITOR", "")
+_people = Path(os.environ.get("SKYCTL_PEOPLE", _folder / "people.json"))
+_page = (
+    Monitor(_beamline, port=int(_port), people=People.load_or_me(_people), desk=_desk)
+    if _port
+    else None
+)
 
 pulser = _beamline.pulser
 camera = _beamline.camera
@@ -67,6 +80,13 @@ decisions = _beamline.decisions
 
 def _oversight(mode: Mode, timeout_s: float) -> Oversight:
     return Oversight(mode=mode, approver=_desk, timeout_s=timeout_s)
+
+
+def _shown(plan: Generator[Msg, Any, Any]) -> Generator[Msg, Any, Any]:
+    """The plan, its documents told to the page, whose engine ever runs it."""
+    if _page is None:
+        return (yield from plan)
+    return (yield from bpp.subs_wrapper(plan, _page))
 
 
 def write(
@@ -90,7 +110,8 @@ def write(
         How long an approval may take, s; without one nothing is fired.
     """
     oversight = _oversight(mode, timeout_s)
-    report = yield from plans.write(_beamline, shots=shots, centre=(x, y), oversight=oversight)
+    plan = plans.write(_beamline, shots=shots, centre=(x, y), oversight=oversight)
+    report = yield from _shown(plan)
     return report.as_json()
 
 
@@ -115,7 +136,8 @@ def switch(
         How long an approval may take, s; without one nothing is fired.
     """
     oversight = _oversight(mode, timeout_s)
-    report = yield from plans.switch(_beamline, shots=shots, centre=(x, y), oversight=oversight)
+    plan = plans.switch(_beamline, shots=shots, centre=(x, y), oversight=oversight)
+    report = yield from _shown(plan)
     return report.as_json()
 
 
@@ -134,7 +156,7 @@ def erase(
         How long an approval may take, s; without one nothing is fired.
     """
     oversight = _oversight(mode, timeout_s)
-    report = yield from plans.erase(_beamline, shots=shots, oversight=oversight)
+    report = yield from _shown(plans.erase(_beamline, shots=shots, oversight=oversight))
     return report.as_json()
 
 
@@ -163,7 +185,7 @@ def cycle(
     """
     if not _memory:
         _memory.append(PulseMemory())
-    report = yield from plans.cycle(
+    plan = plans.cycle(
         _beamline,
         cycles=cycles,
         shots=shots,
@@ -171,6 +193,7 @@ def cycle(
         memory=_memory[0],
         oversight=_oversight(mode, timeout_s),
     )
+    report = yield from _shown(plan)
     return report.as_json()
 
 
@@ -212,7 +235,8 @@ def classify_shot(
     answer = yield from permission.ask(request)
     if not answer.approved:
         return {"label": "", "problem": str(answer), "film": ""}
-    result = yield from plans.classify_shot(_beamline, request.pulse, md={"approval": str(answer)})
+    plan = plans.classify_shot(_beamline, request.pulse, md={"approval": str(answer)})
+    result = yield from _shown(plan)
     return {"label": result.label, "problem": result.problem, "film": str(result.state)}
 
 
@@ -230,9 +254,10 @@ def characterise(
     timeout_s : float, optional
         How long an approval may take, s; without one nothing is fired.
     """
-    report = yield from characterising.characterise(
+    plan = characterising.characterise(
         _beamline, twin_mean_sz, shots=shots, oversight=_oversight(mode, timeout_s)
     )
+    report = yield from _shown(plan)
     return report.as_json()
 
 
@@ -258,13 +283,14 @@ def map_process_diagram(
     timeout_s : float, optional
         How long an approval may take, s; without one nothing is fired.
     """
-    report = yield from mapping.map_process_diagram(
+    plan = mapping.map_process_diagram(
         _beamline,
         shots=shots,
         theta_deg=theta_deg,
         seed=seed,
         oversight=_oversight(mode, timeout_s),
     )
+    report = yield from _shown(plan)
     return report.as_json()
 
 

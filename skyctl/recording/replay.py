@@ -3,6 +3,7 @@
 import queue
 import time
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from skyctl.stream.publisher import Publisher
 from skyctl.verdict import ShotResult, Verdict
 
 _RESULT_TIMEOUT_S = 30.0
+Watching = AbstractContextManager[object]
 
 
 @dataclass
@@ -86,6 +88,7 @@ def replay(
     pace: Pace = "max",
     numbers: Collection[int] | None = None,
     progress: Callable[[ReplayedShot], None] = lambda shot: None,
+    watched: Callable[[Hub, StreamingClassifier], Watching] = lambda hub, streaming: nullcontext(),
 ) -> ReplayReport:
     """Stream ``recording`` through a hub and ``model`` and compare with the recorded verdicts.
 
@@ -93,6 +96,7 @@ def replay(
     as ``cut`` and nothing to differ in.
 
     pace : when frames are sent; numbers : of the shots, None is all
+    watched : what looks on meanwhile
     Raises StreamError when a shot's result does not come, RecordingError when there is no such
     shot.
     """
@@ -117,13 +121,14 @@ def replay(
     hub.subscribe(consumer)
     clock, began = Clock(pace), time.monotonic()
     try:
-        for shot in recorded_shots(recording, numbers):
-            verdicts.clear()
-            frames = shot.send(publisher, clock)
-            report.frames += frames
-            result = _result_of(shot, results, recording)
-            report.shots.append(compare(recording, shot, frames, result, verdicts))
-            progress(report.shots[-1])
+        with watched(hub, classifier):
+            for shot in recorded_shots(recording, numbers):
+                verdicts.clear()
+                frames = shot.send(publisher, clock)
+                report.frames += frames
+                result = _result_of(shot, results, recording)
+                report.shots.append(compare(recording, shot, frames, result, verdicts))
+                progress(report.shots[-1])
     finally:
         hub.close()
         consumer.close()

@@ -3,15 +3,19 @@
 import json
 import threading
 
+import numpy as np
 import pytest
 from ophyd.utils import LimitError
 
 from skyctl.agents.boundary_mapper import BoundaryMapper
+from skyctl.agents.map_grid import Axis
 from skyctl.beamline import simulated_beamline
 from skyctl.devices.guard import Envelope
 from skyctl.devices.sample_damping import SampleDamping
+from skyctl.plans.map_stream import MapStream
 from skyctl.plans.mapping import map_process_diagram
 from skyctl.plans.modes import Oversight
+from skyctl.process import OUTCOMES
 
 QUIET = {"widths_ps": (3.0, 4.0), "rows": (0.4, 0.5), "row_setting": "damping", "shots": 4}
 """Cells that all breathe."""
@@ -57,6 +61,39 @@ def test_many_shots_in_one_run_label_every_cell(engine, documents, damping, beam
         assert json.loads(decision["data"]["decisions_proposal"])["width_ps"] == point["width_ps"]
     assert len(documents.named("start")) == 1
     assert documents.named("start")[0]["plan_args"]["rows"] == [0.4, 0.5]
+
+
+def test_the_map_is_a_document_after_each_of_its_shots(engine, documents, damping, beamline):
+    report = engine(map_process_diagram(beamline, row_device=damping, **QUIET)).plan_result
+    events = [event["data"] for event in documents.events("map")]
+    assert [data["map_shots"] for data in events] == [1, 2, 3, 4]
+    assert np.sum(events[-1]["map_fired"]) == 4
+    assert events[-1]["map_labels"] == report.map.labels.tolist()
+    assert events[-1]["map_error"] == report.map.error.tolist()
+    (descriptor,) = [d for d in documents.named("descriptor") if d["name"] == "map"]
+    axes = descriptor["configuration"]["map"]["data"]
+    assert axes["map_row_name"] == "damping"
+    assert axes["map_columns"] == [3.0, 4.0]
+    assert axes["map_classes"] == list(OUTCOMES)
+    json.dumps(events)
+
+
+def test_who_looks_at_the_map_changes_no_shot():
+    rows, columns = Axis("amplitude_T", (1.0, 1.5, 2.0, 2.5)), Axis("width_ps", (4.0, 8.0, 12.0))
+
+    def shots(looked):
+        mapper = BoundaryMapper(rows, columns, OUTCOMES, seed=3, check_every=3)
+        stream, points = MapStream(mapper), []
+        for _ in range(24):
+            (point,) = mapper.suggest()
+            label = OUTCOMES[int(point["amplitude_T"] + point["width_ps"] / 8) % 4]
+            mapper.ingest([{**point, "label": label}])
+            points.append(point)
+            if looked:
+                list(stream.written())
+        return points
+
+    assert shots(looked=True) == shots(looked=False)
 
 
 def test_a_lost_skyrmion_is_written_anew_and_pulses_act_against_the_background(

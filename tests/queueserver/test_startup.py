@@ -1,5 +1,6 @@
 """The startup module of queue servers: what it offers, and that a person's yes is what fires."""
 
+import getpass
 import importlib
 import inspect
 import json
@@ -11,6 +12,7 @@ import typing
 from importlib import resources
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from bluesky import RunEngine
@@ -37,6 +39,19 @@ def startup(tmp_path, monkeypatch):
     sys.modules.pop(STARTUP, None)
     module = importlib.import_module(STARTUP)
     yield module
+    module._beamline.close()
+    sys.modules.pop(STARTUP, None)
+
+
+@pytest.fixture
+def startup_with_page(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKYCTL_RUNS", str(tmp_path))
+    monkeypatch.setenv("SKYCTL_MONITOR", "0")
+    monkeypatch.delenv("SKYCTL_PEOPLE", raising=False)
+    sys.modules.pop(STARTUP, None)
+    module = importlib.import_module(STARTUP)
+    yield module
+    module._page.close()
     module._beamline.close()
     sys.modules.pop(STARTUP, None)
 
@@ -128,6 +143,44 @@ def test_a_pulse_chosen_by_hand_is_asked_for_too(startup, tmp_path):
     thread.join()
     assert told["label"]
     assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 1
+
+
+def test_an_operator_answers_on_the_page_whatever_engine_runs_the_plan(
+    tmp_path, monkeypatch, startup_with_page
+):
+    module = startup_with_page
+    token = json.loads((tmp_path / "people.json").read_text())[getpass.getuser()]["token"]
+    address = module._page.url.partition("/?")[0]
+    assert module._page.url.endswith(token)
+    done = []
+
+    def answer():
+        with httpx.Client(base_url=address, trust_env=False) as http:
+            http.get(f"/?token={token}")
+            tick = threading.Event()
+            while not module._desk.asked:
+                tick.wait(0.01)
+            tick.wait(0.6)  # what has just changed is not answered
+            state = module._page.state()
+            said = {"shot": state["request"]["shot"], "approved": True, "comment": ""}
+            done.append(
+                http.post(
+                    "/api/answer",
+                    json={**said, "stamp": state["stamp"]},
+                    headers={"Origin": address},
+                ).json()
+            )
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    engine = RunEngine({}, call_returns_result=True)  # as blueapi has one of its own
+    report = engine(module.write(shots=1)).plan_result
+    thread.join()
+    assert done == [{"done": True, "why": ""}]
+    assert report["pulses"] == 1
+    state = module._page.state()
+    assert (state["run"]["plan"], state["run"]["exit"]) == ("write", "success")
+    assert state["decision"]["approver"] == getpass.getuser()
 
 
 def test_who_queues_does_not_approve():

@@ -1,0 +1,169 @@
+"""Film: frames of the stream as bytes for a page, the newest one live and movies to replay."""
+
+import struct
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from skyctl.frame import Frame, ShotEnd, ShotStart
+from skyctl.monitor.newest import Newest
+
+MISSING = 255
+"""Byte of a pixel that is no number; S_z from −1 to +1 is 0 to 254."""
+MOST_FRAMES = 64
+"""Of a movie, kept to replay it; a longer one is thinned out evenly."""
+_KEPT_BYTES = 48 * 2**20
+_HEADER = struct.Struct("<4sHHHHIIddd")
+_MAGIC = b"SKY1"
+_LARGEST_SIDE = 1024
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One frame as bytes, (H, W) uint8; of a larger one every ``step``-th pixel."""
+
+    image: np.ndarray
+    index: int
+    movie_time_ps: float
+    step: int = 1
+
+    def packed(self, shot: str, expected: int, age_s: float = 0.0, rate: float = 0.0) -> bytes:
+        """As the page reads it: header, name of the shot, pixels row by row.
+
+        age_s : since it left its source; rate : frames a second of the source
+        """
+        rows, columns = self.image.shape
+        name = shot.encode()
+        header = _HEADER.pack(
+            _MAGIC, rows, columns, self.step, len(name), self.index, expected,
+            self.movie_time_ps, age_s, rate,
+        )  # fmt: skip
+        return header + name + self.image.tobytes()
+
+    def smaller(self, side: int) -> "Picture":
+        """With no more than ``side`` pixels along each side, averaged over blocks."""
+        block = -(-max(self.image.shape) // side)
+        if block <= 1:
+            return self
+        rows, columns = (n // block for n in self.image.shape)
+        cut = self.image[: rows * block, : columns * block].reshape(rows, block, columns, block)
+        mean = cut.mean(axis=(1, 3), dtype=np.float32).round().astype(np.uint8)
+        return Picture(mean, self.index, self.movie_time_ps, self.step * block)
+
+
+def picture(frame: Frame) -> Picture:
+    """A frame's S_z as bytes."""
+    step = -(-max(frame.sz.shape) // _LARGEST_SIDE)
+    levels = frame.sz[::step, ::step] * np.float32(127) + np.float32(127.5)
+    np.clip(levels, 0, 254.5, out=levels)  # which keeps NaN
+    holes = np.isnan(levels)
+    if holes.any():
+        levels[holes] = MISSING
+    return Picture(levels.astype(np.uint8), frame.index, frame.movie_time_ps, step)
+
+
+@dataclass
+class Movie:
+    """Frames of one shot that are kept: at most MOST_FRAMES, evenly spread."""
+
+    start: ShotStart
+    pictures: list[Picture] = field(default_factory=list)
+    _stride: int = 1
+
+    def add(self, frame: Frame) -> int:
+        """Keep this frame, if it is one of those that are; by how many bytes it grew."""
+        if frame.index % self._stride:
+            return 0
+        before = self.size
+        self.pictures.append(picture(frame))
+        if len(self.pictures) > MOST_FRAMES:
+            self._stride *= 2
+            self.pictures = [kept for kept in self.pictures if not kept.index % self._stride]
+        return self.size - before
+
+    @property
+    def size(self) -> int:
+        """Bytes of the pictures."""
+        return sum(kept.image.nbytes for kept in self.pictures)
+
+
+def pack_movie(
+    shot: str, pictures: Sequence[Picture], expected: int, frames: int, side: int
+) -> bytes:
+    """At most ``frames`` of the pictures, evenly spread, each at most ``side`` pixels wide."""
+    if not pictures:
+        return b""
+    count = min(frames, len(pictures))
+    chosen = np.linspace(0, len(pictures) - 1, count).round().astype(int)
+    return b"".join(pictures[i].smaller(side).packed(shot, expected) for i in chosen)
+
+
+class LiveFilm:
+    """Takes the hub's events (`handle`, of a consumer that may skip) and keeps what a page shows.
+
+    newest : the newest frame, with the movie that it belongs to
+    playing : the movie under way, None between movies
+    """
+
+    def __init__(self) -> None:
+        self.newest: Newest[tuple[Frame, Movie]] = Newest()
+        self.playing: Movie | None = None
+        self.seen_ns = 0
+        """Monotonic clock, when the last frame left its source; 0 before the first."""
+        self._movies: OrderedDict[str, Movie] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._arrivals: deque[float] = deque(maxlen=128)
+        self._last: tuple[Frame | None, Picture | None] = (None, None)
+
+    def handle(self, event: ShotStart | Frame | ShotEnd) -> None:
+        """Take one event of the stream."""
+        if isinstance(event, ShotStart):
+            self._begin(event)
+        elif isinstance(event, Frame):
+            self._frame(event)
+        elif self.playing and self.playing.start.shot == event.shot:
+            self.playing = None
+
+    def _begin(self, start: ShotStart) -> None:
+        with self._lock:
+            if again := self._movies.pop(start.shot, None):
+                self._bytes -= again.size
+            self.playing = self._movies[start.shot] = Movie(start)
+            while self._bytes > _KEPT_BYTES and len(self._movies) > 1:
+                self._bytes -= self._movies.popitem(last=False)[1].size
+
+    def _frame(self, frame: Frame) -> None:
+        movie = self.playing
+        if movie is None or movie.start.shot != frame.shot:
+            return
+        self.seen_ns = frame.left_source_ns
+        self._arrivals.append(time.monotonic())
+        with self._lock:
+            self._bytes += movie.add(frame)
+        self.newest.put((frame, movie))
+
+    @property
+    def rate(self) -> float:
+        """Frames a second that came here, over the last ones of the last second."""
+        now = time.monotonic()
+        recent = [at for at in tuple(self._arrivals) if now - at < 1]
+        return (len(recent) - 1) / (now - recent[0]) if len(recent) > 1 else 0.0
+
+    def packed(self, frame: Frame, movie: Movie) -> bytes:
+        """A frame as the page reads it; made once however many look at it."""
+        known, made = self._last
+        if known is not frame or made is None:
+            made = picture(frame)
+            self._last = frame, made
+        age_s = (time.monotonic_ns() - frame.left_source_ns) / 1e9
+        return made.packed(frame.shot, movie.start.expected_frames, age_s, self.rate)
+
+    def movie(self, shot: str) -> Movie | None:
+        """A movie that is still kept."""
+        with self._lock:
+            return self._movies.get(shot)

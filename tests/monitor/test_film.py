@@ -1,0 +1,106 @@
+"""Frames as bytes for a page: levels, holes, sizes, and that memory stays bounded."""
+
+import struct
+import warnings
+
+import numpy as np
+import pytest
+
+from skyctl.frame import Frame, ShotEnd, ShotStart
+from skyctl.monitor import film as module
+from skyctl.monitor.film import MISSING, MOST_FRAMES, LiveFilm, pack_movie, picture
+from skyctl.pulse import FrameSchedule, Pulse
+
+MOVIE = FrameSchedule()
+
+
+def frame(data, index=0, shot="a"):
+    return Frame("run", shot, index, 5.0 * index, 0, np.asarray(data, np.float32))
+
+
+def start(shot="a", shape=(4, 4), frames=8):
+    return ShotStart("run", shot, Pulse(width_ps=5.0), MOVIE, frames, shape)
+
+
+def test_levels_run_from_minus_one_to_plus_one_and_a_hole_is_told():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = picture(frame([[-1, 0, 1], [-7, 9, np.nan], [np.inf, -np.inf, 0.5]])).image
+    assert image.tolist() == [[0, 127, 254], [0, 254, MISSING], [254, 0, 191]]
+
+
+def test_of_spins_the_third_is_shown():
+    spins = np.zeros((3, 2, 2))
+    spins[2] = 1
+    assert (picture(frame(spins)).image == 254).all()
+
+
+def test_a_packed_picture_reads_back():
+    image = np.linspace(-1, 1, 12).reshape(3, 4)
+    packed = picture(frame(image, index=3)).packed("shot é", 34, age_s=0.25, rate=12.0)
+    magic, rows, columns, step, named, index, expected, time_ps, age_s, rate = struct.unpack(
+        "<4sHHHHIIddd", packed[:44]
+    )
+    assert (magic, rows, columns, step, index, expected) == (b"SKY1", 3, 4, 1, 3, 34)
+    assert (time_ps, age_s, rate) == (15.0, 0.25, 12.0)
+    assert packed[44 : 44 + named].decode() == "shot é"
+    levels = np.frombuffer(packed[44 + named :], np.uint8).reshape(3, 4)
+    assert np.abs((levels - 127.0) / 127 - image).max() < 1 / 127
+
+
+def test_a_large_frame_is_thinned_out_and_says_so():
+    large = picture(frame(np.full((1500, 3000), 0.5)))
+    assert max(large.image.shape) <= 1024
+    assert large.step == 3
+    small = large.smaller(100)
+    assert max(small.image.shape) <= 100
+    assert small.step == 30
+    assert (small.image == 191).all()
+    assert small.smaller(100) is small
+
+
+@pytest.mark.parametrize("count", [1, 7, MOST_FRAMES, 5 * MOST_FRAMES])
+def test_of_a_long_movie_frames_are_kept_evenly(count):
+    live = LiveFilm()
+    live.handle(start())
+    for index in range(count):
+        live.handle(frame(np.zeros((4, 4)), index))
+    kept = [one.index for one in live.movie("a").pictures]
+    assert len(kept) <= MOST_FRAMES
+    assert len(kept) >= min(count, MOST_FRAMES // 2)
+    assert len(set(np.diff(kept))) <= 1
+    assert kept[0] == 0
+
+
+def test_old_movies_go_when_there_are_too_many(monkeypatch):
+    monkeypatch.setattr(module, "_KEPT_BYTES", 1000)
+    live = LiveFilm()
+    for shot in range(100):
+        live.handle(start(str(shot)))
+        for index in range(4):
+            live.handle(frame(np.zeros((4, 4)), index, str(shot)))
+        live.handle(ShotEnd("run", str(shot), 4))
+    kept = [shot for shot in range(100) if live.movie(str(shot))]
+    assert kept == list(range(100 - len(kept), 100))
+    assert 10 <= len(kept) <= 20
+    assert live.playing is None
+
+
+def test_the_newest_frame_is_of_the_movie_under_way():
+    live = LiveFilm()
+    live.handle(frame(np.zeros((4, 4))))  # before its start came
+    assert live.newest.value is None
+    live.handle(start())
+    live.handle(frame(np.ones((4, 4)), 1))
+    live.handle(frame(np.ones((4, 4)), 2, "another"))
+    shown, movie = live.newest.value
+    assert (shown.index, movie.start.shot) == (1, "a")
+
+
+def test_a_movie_is_packed_with_no_more_than_was_asked():
+    pictures = [picture(frame(np.full((8, 8), 0.1 * k), k)) for k in range(9)]
+    packed = pack_movie("a", pictures, 9, 3, 4)
+    size = 44 + 1 + 16
+    assert len(packed) == 3 * size
+    assert [struct.unpack_from("<I", packed, k * size + 12)[0] for k in range(3)] == [0, 4, 8]
+    assert pack_movie("a", [], 9, 3, 4) == b""
