@@ -100,16 +100,18 @@ def _onnxruntime() -> Any:
             "onnxruntime is not installed: install skyctl with its extra 'cpu', or 'gpu' on a "
             "machine with an NVIDIA GPU"
         ) from error
-    _bound_memory(onnxruntime)
+    _bound_memory()
     return onnxruntime
 
 
 @functools.cache
-def _bound_memory(onnxruntime: Any) -> None:
+def _bound_memory() -> None:
     """What all graphs of this process may take together: half of the machine's memory.
 
     A hostile one that asks for more is refused by name instead of having the system end us.
     """
+    import onnxruntime
+
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     onnxruntime.create_and_register_allocator(
         onnxruntime.OrtMemoryInfo(
