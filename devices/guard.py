@@ -22,7 +22,7 @@ Numbers = tuple[tuple[float, ...], tuple[float, ...] | None]
 
 REFUSALS = {
     "type": "no pulse, no number, or no name for the shot",
-    "range": "a setting outside its limits, NaN or infinite",
+    "range": "a setting outside its limits, NaN or infinite, or too many repeats",
     "dose": "more ∫B² dt than one pulse may have",
     "slew": "too large a step of the amplitude",
     "rest": "too soon after the last shot",
@@ -70,7 +70,8 @@ class Envelope(BaseModel):
         le=1,
         description="largest part of the time that the field is on, from one shot to the next",
     )
-    shots: int = Field(default=1000, description="shots in all, over the life of the ledger")
+    repeats: int = Field(default=1, ge=1, description="most pulses that one shot may repeat")
+    shots: int = Field(default=1000, description="pulses in all, over the life of the ledger")
     budget_T2ps: float = Field(default=1e6, description="∫B² dt in all, over the same life")
 
     @model_validator(mode="after")
@@ -105,13 +106,13 @@ class Guard:
         self._clock = clock
         self._booking = threading.Lock()
         self._spent = spent or Spent()
-        self._fired: dict[str, Numbers] = {}
+        self._fired: dict[str, tuple[Numbers, int]] = {}
         self._rested_s = clock()
         self._ledger = Ledger(ledger) if ledger else None
         if self._ledger:  # a restart is no way round budgets, rest and slew
             self._add(self._ledger.before)
-            for shot, pulse in self._ledger.entries:
-                self._count(shot, pulse)
+            for entry in self._ledger.entries:
+                self._count(*entry)
             self._ledger.entries.clear()
 
     @property
@@ -131,25 +132,30 @@ class Guard:
 
     @property
     def shots_fired(self) -> int:
-        """Shots so far."""
+        """Pulses so far."""
         return self._spent.shots
 
     @property
     def fired(self) -> tuple[Pulse, ...]:
         """What was fired last, in order, as far as this guard or its ledger's file knows."""
-        return tuple(_pulse(numbers) for numbers in self._fired.values())
+        return tuple(_pulse(numbers) for numbers, _ in self._fired.values())
 
     def booked(self, shot: str) -> Pulse:
         """What was booked under this name, in an object made for the caller. Raises KeyError."""
-        return _pulse(self._fired[shot])
+        return _pulse(self._fired[shot][0])
+
+    @property
+    def last_shot(self) -> str:
+        """Name of the shot booked last, as far as this guard or its ledger's file knows; or ""."""
+        return next(reversed(self._fired), "")
 
     def has_fired(self, shot: str) -> bool:
         """Whether this shot was fired before: a shot fires once."""
         return shot in self._fired or bool(self._ledger and self._ledger.knows(shot))
 
-    def replays(self, shot: str, pulse: Pulse) -> bool:
+    def replays(self, shot: str, pulse: Pulse, repeats: int = 1) -> bool:
         """Whether exactly this was fired before; the name with another pulse is no replay."""
-        return self._fired.get(shot) == _numbers(pulse)
+        return self._fired.get(shot) == (_numbers(pulse), repeats)
 
     @property
     def rest_left_s(self) -> float:
@@ -207,29 +213,45 @@ class Guard:
                 "type",
             )
 
-    def allow(self, shot: str, pulse: Pulse) -> Pulse:
-        """Raise PulseRefused unless the pulse may be the next one; the rest may still be due.
+    def check_repeats(self, repeats: int) -> None:
+        """Raise PulseRefused unless a shot may be of so many pulses."""
+        if type(repeats) is not int:
+            raise PulseRefused(
+                f"a {type(repeats).__name__} is no number of pulses. Nothing was fired; give an "
+                "int.",
+                "type",
+            )
+        if not 1 <= repeats <= self._envelope.repeats:
+            raise PulseRefused(
+                f"shot of {repeats} pulses: outside 1 … {self._envelope.repeats}. Nothing was "
+                "fired; repeat it less often, or change the pulser's envelope.",
+                "range",
+            )
+
+    def allow(self, shot: str, pulse: Pulse, repeats: int = 1) -> Pulse:
+        """Raise PulseRefused unless the pulse, so many times, may be next; the rest may be due.
 
         Returns a copy of it, as `check` does.
         """
         self.check_name(shot)
+        self.check_repeats(repeats)
         own = self.check(pulse)
         e, spent = self._envelope, self._spent
         if self.has_fired(shot):
             raise PulseRefused(
                 f"shot {shot}: fired before. Nothing was fired; use a new shot name.", "repeat"
             )
-        if spent.shots >= e.shots:
+        if spent.shots + repeats > e.shots:
             raise PulseRefused(
                 f"shot budget of {e.shots}: used up. Nothing was fired; raise it in the envelope "
                 "or start a new ledger.",
                 "budget",
             )
-        if not spent.dose_T2ps + own.dose_T2ps <= e.budget_T2ps:
+        if not spent.dose_T2ps + repeats * own.dose_T2ps <= e.budget_T2ps:
             raise PulseRefused(
                 f"dose budget of {e.budget_T2ps:g} T²ps: {spent.dose_T2ps:g} is used up, and the "
-                f"pulse has {own.dose_T2ps:g}. Nothing was fired; raise it in the envelope or "
-                "start a new ledger.",
+                f"shot has {repeats * own.dose_T2ps:g}. Nothing was fired; raise it in the "
+                "envelope or start a new ledger.",
                 "budget",
             )
         last = spent.amplitude_T
@@ -241,10 +263,10 @@ class Guard:
             )
         return own
 
-    def book(self, shot: str, pulse: Pulse) -> None:
+    def book(self, shot: str, pulse: Pulse, repeats: int = 1) -> None:
         """Write the shot down, or raise PulseRefused; only then may it, as `booked`, be fired."""
         with self._booking:
-            own = self.allow(shot, pulse)
+            own = self.allow(shot, pulse, repeats)
             if (left := self.rest_left_s) > 0:
                 raise PulseRefused(
                     f"shot {shot}: {left:.3g} s too soon after the last. Nothing was fired; wait "
@@ -252,8 +274,8 @@ class Guard:
                     "rest",
                 )
             if self._ledger:
-                self._ledger.append(shot, own)
-            self._count(shot, own)
+                self._ledger.append(shot, own, repeats)
+            self._count(shot, own, repeats)
 
     def close(self) -> None:
         """Let another controller have the ledger; nothing can be booked in it any more."""
@@ -269,16 +291,17 @@ class Guard:
                 dose_T2ps=spent.dose_T2ps + before.dose_T2ps,
                 amplitude_T=before.amplitude_T,
             )
-            self._rest(self._envelope.width_ps[1])
+            self._rest(self._envelope.width_ps[1] * self._envelope.repeats)
 
-    def _count(self, shot: str, pulse: Pulse) -> None:
-        self._fired[shot] = _numbers(pulse)
+    def _count(self, shot: str, pulse: Pulse, repeats: int) -> None:
+        self._fired[shot] = _numbers(pulse), repeats
         if self._ledger and len(self._fired) > _REMEMBERED:  # the ledger knows the older ones
             del self._fired[next(iter(self._fired))]
-        self._spent = self._spent.and_(pulse)
-        self._rest(pulse.width_ps)
+        self._spent = self._spent.and_(pulse, repeats)
+        self._rest(repeats * pulse.width_ps)
 
     def _rest(self, width_ps: float) -> None:
+        """Count the rest after pulses that last so long in all."""
         e = self._envelope
         # ∫B dt / B0 of a Gaussian is what a rectangle of its peak would last
         on_s = math.sqrt(2 * math.pi) * width_ps * _PS

@@ -30,7 +30,14 @@ from skyctl.devices.ledger_files import (
     untrusted,
     write_all,
 )
-from skyctl.devices.ledger_lines import NOTHING_BEFORE, Spent, checkpoint_of, entry_of
+from skyctl.devices.ledger_lines import (
+    NOTHING_BEFORE,
+    Entry,
+    Spent,
+    checkpoint_of,
+    entry_of,
+    line_of,
+)
 from skyctl.devices.ledger_names import Names
 from skyctl.errors import PulseRefused
 from skyctl.pulse import Pulse
@@ -43,9 +50,9 @@ class Ledger:
 
     path : made where it is not there, with its folder; nobody but its user may read it
 
-    ``before`` is what the segments put away sum up to, ``entries`` what stood in the file, (shot,
-    pulse) in order, ``spent`` all of it. A shot is written and synchronised to disk before its
-    pulse is sent, so a line that a crash cut is of a pulse that was not sent.
+    ``before`` is what the segments put away sum up to, ``entries`` what stood in the file, in
+    order, ``spent`` all of it. A shot is written and synchronised to disk before its pulse is sent,
+    so a line that a crash cut is of a pulse that was not sent.
 
     Raises PulseRefused when another controller holds it, and when it cannot be read or is not as it
     was written: what was fired is then unknown until a person says so (`ledger_accept.accept`).
@@ -77,20 +84,20 @@ class Ledger:
         self._lines_before = checkpoint["lines"]
         self.before = self.spent = Spent(**checkpoint["spent"])
         self.entries = [entry_of(line) for line in lines[bool(self._number) :]]
-        for _, pulse in self.entries:
-            self.spent = self.spent.and_(pulse)
+        for entry in self.entries:
+            self.spent = self.spent.and_(entry.pulse, entry.repeats)
         self._chain = chains[-1] if chains else ""
         self._check_tip(chains)
         self._names = Names(beside(self.path, "names"), self._key, checkpoint["names"])
-        self._live = [self._key.number(shot) for shot, _ in self.entries]
+        self._live = [self._key.number(entry.shot) for entry in self.entries]
         self._content, self._size = self._key.hasher(content), len(content)
 
     def knows(self, shot: str) -> bool:
         """Whether it stands in a segment that was put away before."""
         return self._names.holds(self._key.number(shot))
 
-    def append(self, shot: str, pulse: Pulse) -> None:
-        """Write a shot down; it is on disk when this returns.
+    def append(self, shot: str, pulse: Pulse, repeats: int = 1) -> None:
+        """Write a shot down, of one pulse or so many; it is on disk when this returns.
 
         Raises PulseRefused. After a failed write nothing more is written: what the disk then
         holds is not known until the ledger has been read anew.
@@ -102,10 +109,9 @@ class Ledger:
         try:
             if len(self._live) >= SEGMENT:
                 self._put_away()
-            line = {"shot": shot, "time": time.time(), "pulse": pulse.model_dump()}
-            self._write(line)
+            self._write(line_of(Entry(shot, pulse, repeats), time.time()))
             self._live.append(self._key.number(shot))
-            self.spent = self.spent.and_(pulse)
+            self.spent = self.spent.and_(pulse, repeats)
             self._note_tip()
         except OSError as error:
             self._fault = f"cannot be written ({error})"

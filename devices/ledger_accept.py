@@ -52,7 +52,11 @@ def _found(path: Path, fault: str, tip: Tip) -> Found:
     for number, line in whole_lines(path):
         try:
             checkpoint = checkpoint_of(line) if number == 1 else None
-            spent = Spent(**checkpoint["spent"]) if checkpoint else spent.and_(entry_of(line)[1])
+            if checkpoint:
+                spent = Spent(**checkpoint["spent"])
+            else:
+                entry = entry_of(line)
+                spent = spent.and_(entry.pulse, entry.repeats)
         except (ValueError, KeyError, TypeError):
             unreadable.append(number)
     shots = spent.shots + len(unreadable)
@@ -117,4 +121,4 @@ def _shots_in(files: list[Path]) -> Iterator[str]:
     for file in files:
         for _, line in whole_lines(file):
             with contextlib.suppress(ValueError):
-                yield entry_of(line)[0]
+                yield entry_of(line).shot

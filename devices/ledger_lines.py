@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,13 +31,21 @@ class Spent(BaseModel):
     dose_T2ps: float = 0.0
     amplitude_T: float | None = None
 
-    def and_(self, pulse: Pulse) -> "Spent":
-        """With one shot more."""
+    def and_(self, pulse: Pulse, repeats: int = 1) -> "Spent":
+        """With one shot more, or so many of the same pulse."""
         return Spent(
-            shots=self.shots + 1,
-            dose_T2ps=self.dose_T2ps + pulse.dose_T2ps,
+            shots=self.shots + repeats,
+            dose_T2ps=self.dose_T2ps + repeats * pulse.dose_T2ps,
             amplitude_T=pulse.amplitude_T,
         )
+
+
+class Entry(NamedTuple):
+    """What a line says: the pulse of this shot, sent so many times."""
+
+    shot: str
+    pulse: Pulse
+    repeats: int = 1
 
 
 def checkpoint_of(first: bytes) -> dict[str, Any] | None:
@@ -50,16 +58,25 @@ def checkpoint_of(first: bytes) -> dict[str, Any] | None:
     return _loaded(first)["checkpoint"]
 
 
-def entry_of(line: bytes) -> tuple[str, Pulse]:
+def line_of(entry: Entry, time_s: float) -> dict[str, Any]:
+    """The content of an entry's line; a single pulse does not say that it is one."""
+    several = {} if entry.repeats == 1 else {"repeats": entry.repeats}
+    return {"shot": entry.shot, "time": time_s, "pulse": entry.pulse.model_dump(), **several}
+
+
+def entry_of(line: bytes) -> Entry:
     """The shot of a line. Raises ValueError, whatever the line is."""
     try:
         told = _loaded(line)
         shot, pulse = told["shot"], Pulse.model_validate(told["pulse"])
+        repeats = told.get("repeats", 1)
         if type(shot) is not str or not math.isfinite(pulse.dose_T2ps):
             raise ValueError("a shot without a name, or a dose without end")
-    except (KeyError, TypeError, OverflowError) as error:
+        if type(repeats) is not int or repeats < 1:
+            raise ValueError(f"a pulse sent {repeats!r} times")
+    except (KeyError, TypeError, OverflowError, AttributeError) as error:
         raise ValueError(repr(error)) from error
-    return shot, pulse
+    return Entry(shot, pulse, repeats)
 
 
 def _loaded(line: bytes) -> Any:

@@ -5,7 +5,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ophyd import Component, Device, Kind
 from ophyd.status import Status
@@ -25,8 +25,32 @@ them, and an interlock that fails hold fire."""
 class PulseDriver(Protocol):
     """What sends the pulse: an instrument, or the simulated sample."""
 
-    def fire(self, shot: str, pulse: Pulse) -> None:
-        """Send the pulse now."""
+    def fire(self, shot: str, pulse: Pulse) -> Status | None:
+        """Send the pulse now; a status is done once it is known to be sent."""
+        ...
+
+
+@runtime_checkable
+class Instrument(PulseDriver, Protocol):
+    """A driver that takes its time, and may fail: see `skyctl.devices.instruments`.
+
+    Nothing of it blocks; what it needs the instrument for, it does in a thread of its own.
+    """
+
+    def ready(self, shot: str, pulse: Pulse, repeats: int) -> Status:
+        """Set the instrument up for this shot and arm it; done once that was read back."""
+        ...
+
+    def disarm(self) -> None:
+        """Switch the output off as soon as the instrument listens."""
+        ...
+
+    def hold_reason(self) -> str:
+        """Interlock: why nothing may be fired, as far as the instrument knows."""
+        ...
+
+    def attach(self, guard: Guard, disarm: Callable[[str], object]) -> None:
+        """Know what was booked, and whom to tell that the instrument is not well."""
         ...
 
 
@@ -45,6 +69,11 @@ class Pulser(Device):
     A stop waits for nothing: neither for the disk that a shot is written to, nor for a driver that
     is firing. A shot that a stop meets while it is written down is not fired, and is spent.
 
+    A driver that is an `Instrument` is set up and armed by ``set``, whose status is done when the
+    instrument has said so; whatever disarms the pulser disarms the instrument. The status of
+    ``trigger`` is then done when the instrument's own counter has proved the shot, and fails with
+    NotFired or FireUnknown.
+
     driver : what sends the pulse
     guard : the envelope and the ledger; None is the default envelope without a ledger
     """
@@ -59,6 +88,7 @@ class Pulser(Device):
     spot_sigma = Component(LimitedSignal, value=0.0, units="sites", doc="0 is the whole film")
     shot = Component(StateSignal, value="", dtype_numpy="<U64", doc="the last shot fired")
     armed = Component(StateSignal, value=0, dtype_numpy="<i8")
+    repeats = Component(StateSignal, value=1, dtype_numpy="<i8", doc="pulses of the shot")
     dose_T2ps = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="T2 ps")
     shots_fired = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.normal)
     dose_fired_T2ps = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="T2 ps")
@@ -71,11 +101,12 @@ class Pulser(Device):
     ) -> None:  # fmt: skip
         super().__init__(prefix, name=name, **kwargs)
         self._interlocks: tuple[Interlock, ...] = ()
+        self._instrument: Instrument | None = None
         self._held = ""
         self._driver = driver
         self._guard = guard or Guard(Envelope())
         self._lock = threading.RLock()
-        self._request: tuple[Pulse, str] | None = None
+        self._request: tuple[Pulse, str, int] | None = None
         self._replayed = False
         self._times_disarmed = 0
         self._refused: Counter[str] = Counter()
@@ -85,6 +116,10 @@ class Pulser(Device):
             signal.set_limits(getattr(self.guard.envelope, setting))
             signal.subscribe(self._setting_changed, run=False)
         self._show_spent()
+        self._instrument = driver if isinstance(driver, Instrument) else None
+        if self._instrument:
+            self._instrument.attach(self.guard, self.disarm)
+            self.add_interlock(self._instrument.hold_reason)
 
     @property
     def guard(self) -> Guard:
@@ -118,17 +153,17 @@ class Pulser(Device):
         """Raise PulseRefused unless the pulse is inside the envelope; `check_limits` calls it."""
         self.guard.check(value)
 
-    def refusal(self, value: Pulse, shot: str) -> str:
+    def refusal(self, value: Pulse, shot: str, repeats: int = 1) -> str:
         """Why `set` refuses this pulse now, or ""; a refusal is counted like that of `set`."""
         try:
             with self._refusals_counted():
-                self._allow(value, shot)
+                self._allow(value, shot, repeats)
         except PulseRefused as error:
             return str(error)
         return ""
 
-    def _allow(self, value: Pulse, shot: str) -> None:
-        self.guard.allow(shot, value)
+    def _allow(self, value: Pulse, shot: str, repeats: int) -> None:
+        self.guard.allow(shot, value, repeats)
         self._ask_interlocks()
 
     @contextlib.contextmanager
@@ -143,31 +178,68 @@ class Pulser(Device):
                 getattr(self, f"refused_{error.kind}").update(self._refused[error.kind])
             raise
 
+    @contextlib.contextmanager
+    def _output_off_where_refused(self) -> Iterator[None]:
+        """An instrument disarms for its next pulse; of one that is refused it never hears."""
+        try:
+            yield
+        except BaseException:
+            if self._instrument:
+                self._instrument.disarm()
+            raise
+
     @property
     def rest_left_s(self) -> float:
         """How long to wait before `trigger`, s."""
         return self.guard.rest_left_s
 
-    def set(self, value: Pulse, *, shot: str = "") -> Status:
+    def set(self, value: Pulse, *, shot: str = "", repeats: int = 1) -> Status:
         """Check a pulse, show it in the settings and arm for the shot of that name.
+
+        repeats : how often the shot sends the pulse; dose, duty and budgets count each
 
         Raises PulseRefused; then nothing is armed and the settings are as they were.
         """
-        with self._refusals_counted():
-            mark = self.disarm("a new pulse")
+        with self._refusals_counted(), self._output_off_where_refused():
+            mark = self._forget("a new pulse")
             self.guard.check_name(shot)
             pulse = self.guard.check(value)
-            replayed = self.guard.replays(shot, pulse)
+            replayed = self.guard.replays(shot, pulse, repeats)
             if not replayed:
-                self._allow(pulse, shot)
+                self._allow(pulse, shot, repeats)
             with self._lock:
                 self._refuse_if_disarmed_since(mark, shot)
                 self._replayed = replayed
                 if not replayed:
                     self._show_settings(pulse)
-                    self._request = (pulse, shot)
-                    self.armed.update(1)
+                    self.repeats.update(repeats)
+                    if self._instrument:
+                        return self._ready(self._instrument, (pulse, shot, repeats), mark)
+                    self._arm((pulse, shot, repeats))
         return _finished(self)
+
+    def _arm(self, request: tuple[Pulse, str, int]) -> None:
+        self._request = request
+        self.armed.update(1)
+
+    def _ready(self, instrument: Instrument, request: tuple[Pulse, str, int], mark: int) -> Status:
+        """Armed once the instrument is, unless something disarmed meanwhile."""
+        pulse, shot, repeats = request
+        armed = Status(self)
+
+        def told(ready: Status) -> None:
+            try:
+                with self._refusals_counted(), self._lock:
+                    ready.wait(0)  # raises what it failed with
+                    self._refuse_if_disarmed_since(mark, shot)
+                    self._arm(request)
+            except Exception as error:  # noqa: BLE001 - whoever waits for the status gets it
+                armed.set_exception(error)
+            else:
+                armed.set_finished()
+
+        instrument.ready(shot, pulse, repeats).add_callback(told)
+        return armed
 
     def _show_settings(self, pulse: Pulse) -> None:
         self._setting_up = True
@@ -182,12 +254,13 @@ class Pulser(Device):
 
         Raises PulseRefused when it is not armed, an interlock objects or the guard refuses.
         """
-        with self._refusals_counted():
+        fired = None
+        with self._refusals_counted(), self._output_off_where_refused():
             with self._lock:
                 request, replayed = self._request, self._replayed
-                mark = self.disarm("fires")
+                mark = self._forget("fires")
             if request:
-                self._fire(*request, mark)
+                fired = self._fire(*request, mark)
             elif replayed:
                 _log.info("%s: this shot was fired before; not fired again", self.name)
             else:
@@ -196,13 +269,13 @@ class Pulser(Device):
                     "pause or a changed setting disarms).",
                     "unarmed",
                 )
-        return _finished(self)
+        return fired or _finished(self)
 
-    def _fire(self, pulse: Pulse, shot: str, mark: int) -> None:
+    def _fire(self, pulse: Pulse, shot: str, repeats: int, mark: int) -> Status | None:
         self._ask_interlocks()
-        self.guard.book(shot, pulse)
+        self.guard.book(shot, pulse, repeats)
         self.shot.update(shot)
-        self.dose_T2ps.update(pulse.dose_T2ps)
+        self.dose_T2ps.update(repeats * pulse.dose_T2ps)
         self._show_spent()
         booked = self.guard.booked(shot)
         if booked != pulse:
@@ -212,7 +285,7 @@ class Pulser(Device):
                 "unarmed",
             )
         self._refuse_if_disarmed_since(mark, shot)
-        self._driver.fire(shot, booked)
+        return self._driver.fire(shot, booked)
 
     def _refuse_if_disarmed_since(self, mark: int, shot: str) -> None:
         """Others may have disarmed while this waited, for the disk say."""
@@ -230,6 +303,12 @@ class Pulser(Device):
 
     def disarm(self, reason: str = "asked to") -> int:
         """Forget the armed shot; nothing fires until a pulse is set again. How often it did so."""
+        times = self._forget(reason)
+        if self._instrument:
+            self._instrument.disarm()
+        return times
+
+    def _forget(self, reason: str) -> int:
         with self._lock:
             if self._request:
                 _log.info("%s: disarmed (%s)", self.name, reason)

@@ -16,7 +16,6 @@ from skyctl.devices.pulser import PulseDriver
 from skyctl.errors import PulseRefused
 from skyctl.frame import Frame, ShotStart
 from skyctl.pulse import Exposure, FrameSchedule, Pulse
-from skyctl.stream.publisher import Publisher
 
 _log = logging.getLogger(__name__)
 _THERMAL_PS = 20.0
@@ -60,6 +59,22 @@ class FilmUnderPulse(Protocol):
         ...
 
 
+class FrameSink(Protocol):
+    """Where the film's frames go: a `Publisher`, or what pretends to be a detector."""
+
+    def start(self, start: ShotStart) -> None:
+        """A movie begins."""
+        ...
+
+    def frame(self, frame: Frame) -> None:
+        """Its next frame."""
+        ...
+
+    def end(self, run: str, shot: str, frames: int, *, ended_early: bool) -> None:
+        """It is over, after so many frames."""
+        ...
+
+
 class Optics(Protocol):
     """The optical path to the image, as `skyctl.simulators.instrument.imaging.Imaging` is one."""
 
@@ -100,7 +115,7 @@ class SimulatedSample:
     def __init__(
         self,
         film: FilmUnderPulse,
-        publisher: Publisher,
+        publisher: FrameSink,
         *,
         component: Literal["sz", "spins"] = "sz",
         settle_ps: float | None = None,

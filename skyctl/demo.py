@@ -15,7 +15,7 @@ from bluesky.utils import RunEngineInterrupted
 
 from skyctl.agents.seeker import Bracket, PulseMemory
 from skyctl.beamline import Beamline, simulated_beamline
-from skyctl.devices.simulated import SimulatedSample
+from skyctl.beamline.practice import Over, practice_beamline
 from skyctl.inference.model import MovieClassifier
 from skyctl.interrupts import run_engine
 from skyctl.monitor import Monitor
@@ -115,10 +115,13 @@ def run_demo(
     watch: Watch | None = None,
     metrics_port: int | None = None,
     monitor_port: int | None = None,
+    over: Over | None = None,
 ) -> DemoResult:
     """Run the cycle on a simulated film; recording, documents, ledger, catalogue go to ``folder``.
 
     metrics_port, monitor_port : on 127.0.0.1, for Prometheus and for the live page, while it runs
+    over : "epics" or "scpi" has the film in another process, behind that protocol
+        (`skyctl.beamline.practice`); None has it in this one
 
     An interrupt aborts the run: the pulser is disarmed, and what was filmed so far is kept.
     """
@@ -130,14 +133,16 @@ def run_demo(
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     memory, centre = first_guesses(seed)
-    beamline = simulated_beamline(
-        folder,
-        parameters=FilmParameters(),
-        model=MovieClassifier(model, provider),
-        ledger=folder / "ledger.jsonl",
-        device=device,
-        metrics_port=metrics_port,
-    )
+    parts: dict[str, Any] = {
+        "model": MovieClassifier(model, provider),
+        "ledger": folder / "ledger.jsonl",
+        "metrics_port": metrics_port,
+    }
+    beamline: Beamline[Any]
+    if over:
+        beamline = practice_beamline(over, folder, arguments=("--device", device), **parts)
+    else:
+        beamline = simulated_beamline(folder, parameters=FilmParameters(), device=device, **parts)
     engine = run_engine(beamline, call_returns_result=True)
     catalog = folder / "catalog"
     catalog.mkdir(mode=0o700, exist_ok=True)
@@ -171,7 +176,7 @@ def run_demo(
 
 def _run(
     engine: RunEngine,
-    beamline: Beamline[SimulatedSample],
+    beamline: Beamline[Any],
     memory: PulseMemory,
     centre: tuple[float, float],
     seed: int,
@@ -203,7 +208,7 @@ def _run(
 class _Account:
     """Follows a run by its documents, verdicts and task reports: what there is to show and tell."""
 
-    def __init__(self, beamline: Beamline[SimulatedSample], watch: Watch) -> None:
+    def __init__(self, beamline: Beamline[Any], watch: Watch) -> None:
         self.result = DemoResult(provider=str(beamline.classifier.provider.get()))
         self._sample, self._watch = beamline.sample, watch
         self._charge = beamline.sample.charge()

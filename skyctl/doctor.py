@@ -5,12 +5,17 @@ import math
 import platform
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from skyctl.beamline.file import BeamlineFile, open_camera, open_pulser, read_beamline
+from skyctl.devices.ledger_accept import inspect
 from skyctl.errors import SkyctlError, StreamError
 from skyctl.frame import COUNTS, Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
@@ -21,9 +26,12 @@ from skyctl.stream.http import ask_directly
 from skyctl.stream.hub import Consumer, Event, Hub
 from skyctl.stream.metrics import read_accounting
 from skyctl.stream.publisher import Publisher
+from skyctl.stream.sources.ntndarray import PvaTransport
+from skyctl.stream.sources.scpi import ScpiTransport
 
 _FRAMES = 200
 _PATIENCE_S = 30.0
+_ANSWER_S = 5.0
 _PAGE_BYTES = 4 * 2**20
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 _SHOWN = ("bluesky", "ophyd", "numpy", "numba", "pyzmq", "cbor2", "h5py")
@@ -87,6 +95,77 @@ def check_up(metrics_url: str | None = None, recording: Path | None = None) -> R
             there = [name for name in COUNTS if name in (ends.dtype.names or ())]
             report.accounting["recording"] = {name: float(ends[name].sum()) for name in there}
     return report
+
+
+def check_instruments(path: Path) -> Report:
+    """Ask every device of a beamline's file, side by side; nothing is armed or fired.
+
+    Raises InstrumentError for a file that says something wrong.
+    """
+    file, here = read_beamline(path), path.resolve().parent
+    asked: dict[str, Callable[[], list[Finding]]] = {
+        "pulser": partial(_ask_pulser, file, here),
+        "camera": partial(_ask_camera, file, here),
+        "frames": partial(_ask_frames, file),
+        "ledger": partial(_ask_ledger, file),
+    }
+    report = Report([Finding("beamline", f"{file.name}, {path}")])
+    with ThreadPoolExecutor(len(asked)) as threads:
+        waiting = {name: threads.submit(ask) for name, ask in asked.items()}
+        for name, answer in waiting.items():
+            try:
+                report.findings += answer.result()
+            except SkyctlError as error:
+                report.findings.append(Finding(name, str(error), well=False))
+    return report
+
+
+def _ask_pulser(file: BeamlineFile, here: Path) -> list[Finding]:
+    pulser = open_pulser(file, here)
+    try:
+        pulser.wait_asked(_ANSWER_S)
+        found = f"{pulser.table.name} at {pulser.transport.address}"
+        if held := pulser.hold_reason():
+            return [Finding("pulser", f"{found}: {held}", well=False)]
+        faults = pulser.commands.faults_of_limits(file.pulser.limits())
+        counted = f"{found}: alive, its counter says {pulser.account.counted}"
+        return [
+            Finding("pulser", counted),
+            Finding("pulser's limits", "; ".join(faults) or "as wide as the file's", not faults),
+        ]
+    finally:
+        pulser.close()
+
+
+def _ask_camera(file: BeamlineFile, here: Path) -> list[Finding]:
+    camera = open_camera(file, here)
+    camera.transport.close()
+    rows, columns = camera.shape
+    return [
+        Finding("camera", f"{camera.table.name} at {camera.transport.address}: {rows} × {columns}")
+    ]
+
+
+def _ask_frames(file: BeamlineFile) -> list[Finding]:
+    source = file.camera.frames.open()
+    try:
+        if isinstance(source.transport, ScpiTransport | PvaTransport):
+            fault = source.transport.fault(_ANSWER_S)
+            found = f"{source.transport.address}: connected"
+        else:  # to ZeroMQ a peer that is not there yet is no fault
+            fault, found = "", f"{source.transport.address}: open; whether it sends shows in a run"
+    finally:
+        source.transport.close()
+    return [Finding("frames", fault or found, well=not fault)]
+
+
+def _ask_ledger(file: BeamlineFile) -> list[Finding]:
+    ledger = file.recordings / "ledger.jsonl"
+    if not ledger.exists():
+        return [Finding("ledger", f"{ledger}: new, nothing was fired")]
+    found = inspect(ledger)
+    spent = f"{ledger}: {found.spent.shots} pulses, {found.spent.dose_T2ps:.0f} T²ps"
+    return [Finding("ledger", found.fault or spent, well=not found.fault)]
 
 
 def _runtime() -> Finding:

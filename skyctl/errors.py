@@ -47,3 +47,21 @@ class PulseRefused(SkyctlError):
     def __init__(self, message: str, kind: str = "driver") -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class NotFired(PulseRefused):
+    """The instrument was asked to fire and did not: its shot counter stands where it stood. The
+    shot is booked, and spent."""
+
+
+class FireUnknown(SkyctlError):
+    """The instrument was asked to fire and does not say whether it did. The shot counts as fired,
+    and nothing more is fired until it is reconciled."""
+
+
+class InstrumentError(SkyctlError):
+    """An instrument is set up wrongly, or answers something else than it was asked."""
+
+
+class InstrumentSilent(InstrumentError):
+    """An instrument that does not answer, or no more."""

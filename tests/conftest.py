@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,11 @@ import threading
 from pathlib import Path
 
 import pytest
+
+from skyctl.simulators.instrument.loopback import epics_on_loopback, free_ports
+
+# EPICS reads these once, when ophyd is imported: servers and clients of tests see each other alone.
+os.environ.update(epics_on_loopback(free_ports()))
 
 SENDERS = Path(__file__).parent / "stream" / "sources" / "senders.py"
 PATIENCE_S = 20

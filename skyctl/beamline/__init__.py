@@ -6,7 +6,8 @@
 """
 
 from skyctl.beamline.beamline import Beamline, assemble
+from skyctl.beamline.file import load_beamline
 from skyctl.beamline.replayed import replayed_beamline
 from skyctl.beamline.simulated import simulated_beamline
 
-__all__ = ["Beamline", "assemble", "replayed_beamline", "simulated_beamline"]
+__all__ = ["Beamline", "assemble", "load_beamline", "replayed_beamline", "simulated_beamline"]

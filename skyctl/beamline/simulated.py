@@ -8,7 +8,7 @@ import numpy as np
 
 from skyctl.beamline.beamline import Beamline, assemble
 from skyctl.devices.guard import Envelope, Spent
-from skyctl.devices.simulated import SimulatedSample
+from skyctl.devices.simulated import FrameSink, SimulatedSample
 from skyctl.inference.model import MovieClassifier
 from skyctl.pulse import Pulse
 from skyctl.recording.files import Storage
@@ -84,6 +84,20 @@ def simulated_beamline(
         metrics_port=metrics_port,
         timeout_s=timeout_s,
     )
+
+
+def simulated_sample(
+    frames: FrameSink,
+    parameters: FilmParameters,
+    *,
+    start: Literal["empty", "skyrmion"] = "empty",
+    device: Literal["cpu", "cuda"] = "cpu",
+    field_calibration: float = 1.0,
+    seed: int = 0,
+) -> SimulatedSample:
+    """A simulated film alone, for whoever puts another protocol before it; ``frames`` go there."""
+    film = _film(parameters, start, device, None, seed)
+    return SimulatedSample(film, frames, field_calibration=field_calibration)
 
 
 def _film(

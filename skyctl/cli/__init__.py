@@ -24,6 +24,7 @@ from skyctl.cli.recover import recover
 from skyctl.cli.replay import replay
 from skyctl.cli.reproduce import reproduce_app
 from skyctl.cli.run import run
+from skyctl.cli.serve import serve_app
 from skyctl.cli.simulate import simulate_app
 from skyctl.cli.split import split
 from skyctl.cli.train import train_app
@@ -40,6 +41,7 @@ for command in (
     demo, run, monitor, people, movies, diagram, verify, replay, recover, split, keys, doctor,
 ):  # fmt: skip
     app.command()(command)
+app.add_typer(serve_app, name="serve")
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(train_app, name="train")

@@ -2,8 +2,9 @@
 
 import datetime
 import logging
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import typer
@@ -19,6 +20,7 @@ from skyctl.cli.common import (
     ModelFile,
     MonitorPort,
     Provider,
+    complain,
     console,
     explained,
     interrupted,
@@ -29,6 +31,12 @@ from skyctl.cli.monitor import tell_links
 if TYPE_CHECKING:
     from skyctl.demo import DemoResult, ShotRow
     from skyctl.verdict import Verdict
+
+
+Over = Annotated[
+    Literal["epics", "scpi"] | None,
+    typer.Option(help="Have the film behind this protocol, in another process."),
+]
 
 
 def demo(
@@ -42,6 +50,7 @@ def demo(
     device: Device = "cpu",
     metrics: MetricsPort = None,
     monitor: MonitorPort = None,
+    over: Over = None,
 ) -> None:
     """Write a skyrmion into an empty simulated film, switch its polarity, erase it.
 
@@ -49,7 +58,12 @@ def demo(
     movie after the one before. The run is recorded to NeXus/HDF5, catalogued by an embedded Tiled
     server and drawn as a film strip. The true charge is the simulator's and for your eyes only: the
     agent sees verdicts and what the camera shows of the film at rest.
+
+    With --over the film stands in another process behind a real protocol, as an instrument does:
+    every set, trigger and frame goes over it (`skyctl serve` has the same to practise on).
     """
+    if over == "epics":
+        _stay_on_loopback()
     from skyctl.demo import Watch, run_demo
     from skyctl.pictures import film_strip, recorded_strips
     from skyctl.recording.reader import Recording
@@ -70,6 +84,7 @@ def demo(
                 watch=Watch(shot=screen.shot, frame=screen.frame, page=tell_links),
                 metrics_port=metrics,
                 monitor_port=monitor,
+                over=over,
             )
             screen.status.plain = ""
         write_json(json_file, result.as_json())
@@ -81,6 +96,18 @@ def demo(
         _tell(result, folder.resolve(), strip.resolve())
     if not result.reached:
         raise typer.Exit(1)
+
+
+def _stay_on_loopback() -> None:
+    """Give EPICS ports of its own on this machine. Before ophyd is imported: it reads them then."""
+    from skyctl.simulators.instrument.loopback import epics_on_loopback, free_ports
+
+    try:
+        import softioc  # noqa: F401
+    except ImportError as error:
+        complain(f"{error}: --over epics needs skyctl's extra 'epics'")
+        raise typer.Exit(1) from error
+    os.environ.update(epics_on_loopback(free_ports()))
 
 
 class _Screen:

@@ -28,6 +28,10 @@ Recording = Annotated[
 def doctor(
     metrics: Metrics = None,
     recording: Recording = None,
+    beamline: Annotated[
+        Path | None,
+        typer.Option(help="Ask every instrument of this beamline file instead; fires nothing."),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Check this installation, and stream some frames through it to see that none is lost.
@@ -35,13 +39,14 @@ def doctor(
     Ends with status 0 when all is well, else 1. Frames are accounted for by name: skyctl.frame's
     Counts say what each means.
     """
-    from skyctl.doctor import check_up
+    from skyctl.doctor import check_instruments, check_up
 
     with explained():
         with console.status("checking …"):
-            report = check_up(metrics, recording)
+            report = check_instruments(beamline) if beamline else check_up(metrics, recording)
         console.print(_findings(report))
-        console.print(_counts(report))
+        if report.accounting:
+            console.print(_counts(report))
         write_json(json_file, report.as_json())
     if not report.well:
         raise typer.Exit(1)

@@ -1,12 +1,12 @@
 """`skyctl ledger`: see whether a ledger is as it was written, and accept one that is not."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
 
-from skyctl.cli.common import console, explained, values_checked, who
+from skyctl.cli.common import console, explained, show_rows, values_checked, who
 
 ledger_app = typer.Typer(
     help="What was fired: is it as it was written, and accept it where it is not.",
@@ -29,6 +29,49 @@ def check_ledger(ledger: LedgerFile) -> None:
     )
     if found.fault:
         console.print(escape(found.fault), highlight=False, soft_wrap=True)
+        raise typer.Exit(1)
+
+
+@ledger_app.command("outcomes")
+def outcomes_of_ledger(
+    ledger: LedgerFile,
+    shot: Annotated[str | None, typer.Argument(help="The one whose fate you know.")] = None,
+    became: Annotated[
+        Literal["fired", "not fired"] | None, typer.Option(help="What became of it.")
+    ] = None,
+    why: Annotated[str, typer.Option(help="How you know; stands in the file.")] = "",
+) -> None:
+    """What an instrument's counter said of each shot; or say yourself what became of one.
+
+    A shot that may have been fired holds fire until its counter proves it, or a person says what
+    became of it. It stays booked. A run that holds goes on by itself.
+
+    \b
+    See them:    skyctl ledger outcomes runs/tonight/ledger.jsonl
+    Say it:      skyctl ledger outcomes runs/tonight/ledger.jsonl SHOT --became "not fired" \\
+                 --why "the oscilloscope shows no pulse"
+    """
+    from skyctl.devices.instruments.outcomes import Outcomes, outcomes_beside
+
+    with explained(), values_checked():
+        outcomes = Outcomes(outcomes_beside(ledger))
+        if shot and became:
+            outcomes.say(shot, became, who(), why)
+        elif shot or became:
+            raise ValueError("give a shot and --became together, or neither")
+    rows = [
+        {
+            "shot": known.shot,
+            "became": known.became,
+            "counter": f"{known.before} → {known.after}",
+            "who": known.who,
+            "why": known.why,
+        }
+        for known in outcomes
+    ]
+    if rows:
+        show_rows(rows)
+    if any(known.is_open for known in outcomes):
         raise typer.Exit(1)
 
 

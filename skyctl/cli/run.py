@@ -76,6 +76,16 @@ OutFolder = Annotated[
 ]
 
 
+BeamlineFile = Annotated[
+    Path | None,
+    typer.Option("--beamline", help="Instruments, from this file (.toml); else a simulated one."),
+]
+
+Mock = Annotated[
+    bool, typer.Option("--mock", help="With --beamline: a simulated film in their place.")
+]
+
+
 def run(
     plan: PlanName,
     mode: Mode = "approve-each",
@@ -94,8 +104,13 @@ def run(
     monitor: MonitorPort = None,
     people: PeopleFile = None,
     json_file: JsonFile = None,
+    beamline: BeamlineFile = None,
+    mock: Mock = False,
 ) -> None:
-    """Run a plan on the simulated sample: write, switch, erase, cycle, characterise or map.
+    """Run a plan: write, switch, erase, cycle, characterise or map.
+
+    On the simulated sample, or on the instruments of a --beamline file: try that with --mock first,
+    and `skyctl doctor --beamline FILE` asks all of them and fires nothing.
 
     Before each pulse it shows what is proposed, why, what else was weighed up and the dose, and
     asks; a yes repeats the code it shows, no answer in time is a no. With --monitor it asks on the
@@ -109,30 +124,29 @@ def run(
     Decide pulse by pulse:      skyctl run switch --start skyrmion
     Decide on the page:         skyctl run switch --start skyrmion --monitor 8010
     Leave it alone for a while: skyctl run cycle --cycles 50 --mode autonomous --sample 7
+    At a beamline, on its twin: skyctl run switch --beamline beamline.toml --mock
     Check it afterwards:        skyctl replay RUN.h5 --documents documents.jsonl
     """
-    from skyctl.beamline import simulated_beamline
-    from skyctl.inference.model import MovieClassifier
     from skyctl.plans.modes import Oversight
+
+    if beamline and (sample is not None or start != "empty" or device != "cpu"):
+        raise typer.BadParameter(
+            "--sample, --start and --device are of the simulated sample: with "
+            "--beamline its file says them, under [twin]"
+        )
+    if mock and not beamline:
+        raise typer.BadParameter("--mock is for a --beamline file; without one all is simulated")
 
     logging.getLogger("bluesky").setLevel(logging.CRITICAL)
     logging.getLogger("skyctl").setLevel(logging.ERROR)  # what is refused, the report says
     with explained():
-        folder = _new_folder(out)
-        film = _drawn(sample)
-        with (
-            simulated_beamline(
-                folder,
-                parameters=film.parameters,
-                field_calibration=film.field_calibration,
-                start=start,
-                model=MovieClassifier(model, provider),
-                device=device,
-                ledger=folder / "ledger.jsonl",
-                metrics_port=metrics,
-            ) as line,
-            watched(line, monitor, people) as page,
-        ):
+        film = str(beamline or _drawn(sample))
+        if beamline:
+            opened = _of_file(beamline, mock, out, model, provider, metrics)
+        else:
+            opened = _simulated(out, _drawn(sample), start, model, provider, device, metrics)
+        folder = opened.folder
+        with opened as line, watched(line, monitor, people) as page:
             ask = page.desk if page else ask_at_terminal
             oversight = Oversight(mode, ask, batch=batch, timeout_s=timeout)
             call, arguments = _plan(plan, shots, cycles)
@@ -143,7 +157,7 @@ def run(
             report = _carry_out(line, plan_of_it, folder, page)
             kept = _kept(line, folder)
         _show(report)
-        told = {"plan": plan, "mode": mode, "sample": str(film), **report.as_json()}
+        told = {"plan": plan, "mode": mode, "sample": film, **report.as_json()}
         write_json(json_file, {**told, **kept})
         console.print(
             f"booked in all: {kept['shots_booked']} shots, {kept['dose_T2ps']:.0f} T²ps\n"
@@ -153,6 +167,50 @@ def run(
         )
     if not told["reached"] and mode not in ("dry-run", "shadow"):
         raise typer.Exit(1)
+
+
+def _simulated(
+    out: Path | None,
+    film: "DrawnSample",
+    start: Start,
+    model: Path | None,
+    provider: Provider,
+    device: Device,
+    metrics: int | None,
+) -> "Beamline":
+    from skyctl.beamline import simulated_beamline
+    from skyctl.inference.model import MovieClassifier
+
+    folder = _new_folder(out)
+    return simulated_beamline(
+        folder,
+        parameters=film.parameters,
+        field_calibration=film.field_calibration,
+        start=start,
+        model=MovieClassifier(model, provider),
+        device=device,
+        ledger=folder / "ledger.jsonl",
+        metrics_port=metrics,
+    )
+
+
+def _of_file(
+    file: Path,
+    mock: bool,
+    out: Path | None,
+    model: Path | None,
+    provider: Provider,
+    metrics: int | None,
+) -> "Beamline":
+    """The beamline of a file, in its own folder unless ``out`` is given."""
+    from skyctl.beamline import load_beamline
+    from skyctl.beamline.file import read_beamline
+    from skyctl.inference.model import MovieClassifier
+
+    chosen = MovieClassifier(model or read_beamline(file).model, provider)
+    return load_beamline(
+        file, mock=mock, folder=out and out.resolve(), model=chosen, metrics_port=metrics
+    )
 
 
 def _new_folder(out: Path | None) -> Path:

@@ -12,7 +12,7 @@ from skyctl.agents.campaign import Campaign, Fire, Look, Step, Stop
 from skyctl.agents.tasks import Proposal
 from skyctl.belief import Belief
 from skyctl.decision import Decision, probabilities_of
-from skyctl.errors import PulseRefused
+from skyctl.errors import FireUnknown, PulseRefused
 from skyctl.plans import stubs
 from skyctl.plans.modes import Answer, Oversight, Permission, Request
 from skyctl.plans.protocols import Beamline
@@ -277,8 +277,10 @@ class _Course:
         )
         try:
             result = yield from self._film(exposure)
-        except PulseRefused as error:
+        except (PulseRefused, FireUnknown) as error:
             yield from stubs.give_up_movie(self.beamline)
+            if isinstance(error, FireUnknown):
+                self._forget_film()
             self._refused(request, proposal, str(error))
             return
         if result is None:

@@ -1,12 +1,13 @@
 """Pieces of plans: they need an open run and staged devices. Compose your own plans of them."""
 
+import contextlib
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.utils import Msg
+from bluesky.utils import FailedStatus, Msg
 from ophyd.status import Status
 
 from skyctl.frame import Counts
@@ -54,7 +55,7 @@ def fire(beamline: Beamline, pulse: Pulse, shot: str | None = None) -> Plan[str]
     shot = shot or new_shot()
     yield from bps.checkpoint()
     yield from _arm_rested(beamline.pulser, pulse, shot)
-    yield from bps.trigger(beamline.pulser, wait=True)
+    yield from _sent(beamline.pulser)
     return shot
 
 
@@ -91,7 +92,7 @@ def film(beamline: Beamline, exposure: Exposure) -> Plan[Filmed | None]:
     see `event_of`.
 
     None when nobody runs the plan's messages. Raises PulseRefused; then nothing was fired, and
-    camera and classifier wait until `give_up_movie`.
+    camera and classifier wait until `give_up_movie`; as they do after FireUnknown.
     """
     camera, classifier, pulser = beamline.camera, beamline.classifier, beamline.pulser
     shot, ready = exposure.shot, f"{exposure.shot} ready"
@@ -105,7 +106,7 @@ def film(beamline: Beamline, exposure: Exposure) -> Plan[Filmed | None]:
     yield from bps.trigger(filmed, group=_file(shot))
     yield from bps.trigger(classified, group=shot)
     if exposure.pulse:
-        yield from bps.trigger(pulser, group=shot)
+        yield from _sent(pulser)
     yield from bps.wait(shot)
     if lost := classified.problem:
         return Filmed(no_result(shot, lost), False)
@@ -174,7 +175,26 @@ def _on_disk(camera: Any) -> Plan[str]:
 def _arm_rested(pulser: Any, pulse: Pulse, shot: str) -> Plan[None]:
     if rest_s := pulser.rest_left_s:
         yield from bps.sleep(rest_s)
-    yield from bps.abs_set(pulser, pulse, shot=shot, wait=True)
+    with _its_own_error():
+        yield from bps.abs_set(pulser, pulse, shot=shot, wait=True)
+
+
+def _sent(pulser: Any) -> Plan[None]:
+    """Fire what the pulser is armed for, and wait until it is known to be sent.
+
+    Raises PulseRefused or FireUnknown.
+    """
+    with _its_own_error():
+        yield from bps.trigger(pulser, wait=True)
+
+
+@contextlib.contextmanager
+def _its_own_error() -> Iterator[None]:
+    """Raise what a device's status failed with, where its messages alone may fail."""
+    try:
+        yield
+    except FailedStatus as error:
+        raise error.__cause__ or error from error
 
 
 class _Awaited:

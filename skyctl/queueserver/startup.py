@@ -9,7 +9,8 @@ With ``SKYCTL_MONITOR`` set to a port of 127.0.0.1 the live page is served there
 answers what plans ask, and stops. Who may is in ``SKYCTL_PEOPLE`` (`skyctl people`); left out,
 in people.json of that folder, which is made for whoever runs this.
 
-At an instrument, copy this file and put the instrument's devices where the simulated ones are made.
+At an instrument, ``SKYCTL_BEAMLINE`` names the beamline's file, and ``SKYCTL_MOCK=1`` has its
+simulated twin; recordings then go where the file says.
 """
 
 import os
@@ -25,7 +26,7 @@ from bluesky.callbacks.json_writer import JSONLinesWriter
 from bluesky.utils import Msg
 
 from skyctl.agents.seeker import PulseMemory
-from skyctl.beamline import simulated_beamline
+from skyctl.beamline import load_beamline, simulated_beamline
 from skyctl.monitor import Monitor, People
 from skyctl.plans import characterise as characterising
 from skyctl.plans import mapping, plans
@@ -54,14 +55,18 @@ __all__ = [
 
 Mode = Literal["dry-run", "shadow", "approve-each", "approve-batch", "autonomous"]
 
-_folder = Path(os.environ.get("SKYCTL_RUNS", "runs/queueserver"))
-_folder.mkdir(parents=True, exist_ok=True)
+if _file := os.environ.get("SKYCTL_BEAMLINE"):
+    _beamline = load_beamline(_file, mock=os.environ.get("SKYCTL_MOCK") == "1")
+    _folder = _beamline.folder
+else:
+    _folder = Path(os.environ.get("SKYCTL_RUNS", "runs/queueserver"))
+    _folder.mkdir(parents=True, exist_ok=True)
+    _beamline = simulated_beamline(_folder, ledger=_folder / "ledger.jsonl")
 
 # bluesky-queueserver runs plans with the engine of this name; blueapi has its own.
 RE = RunEngine({})
 RE.subscribe(JSONLinesWriter(str(_folder), "documents.jsonl"))
 
-_beamline = simulated_beamline(_folder, ledger=_folder / "ledger.jsonl")
 _desk = ApprovalDesk()
 _memory: list[PulseMemory] = []
 _port = os.environ.get("SKYCTL_MONITOR", "")

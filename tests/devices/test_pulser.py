@@ -237,9 +237,9 @@ def in_a_thread(action):
 def test_a_stop_while_the_shot_is_written_down_fires_nothing(driver, pulser, monkeypatch):
     book, disk = pulser.guard.book, Gate()
 
-    def slow(shot, pulse):
+    def slow(*booked):
         disk()
-        book(shot, pulse)
+        book(*booked)
 
     monkeypatch.setattr(pulser.guard, "book", slow)
     pulser.set(PULSE, shot="a")
@@ -318,7 +318,7 @@ def test_a_pulse_changed_while_it_is_written_down_is_fired_as_it_is_written(
 
 def test_a_shot_that_is_booked_otherwise_than_it_was_armed_is_not_sent(driver, pulser, monkeypatch):
     book = pulser.guard.book
-    monkeypatch.setattr(pulser.guard, "book", lambda shot, _: book(shot, Pulse(width_ps=9)))
+    monkeypatch.setattr(pulser.guard, "book", lambda shot, *_: book(shot, Pulse(width_ps=9)))
     pulser.set(PULSE, shot="a")
     with pytest.raises(PulseRefused, match=r"armed with 2 T 10 ps.*booked as 2 T 9 ps"):
         pulser.trigger()

@@ -7,6 +7,7 @@ from skyctl.cli.bench.characterise import bench_characterise
 from skyctl.cli.bench.classifier import bench_classifier
 from skyctl.cli.bench.cycle import bench_cycle
 from skyctl.cli.bench.faults import bench_faults
+from skyctl.cli.bench.instruments import bench_instruments
 from skyctl.cli.bench.loop import bench_loop
 from skyctl.cli.bench.maps import bench_maps
 from skyctl.cli.bench.reader import bench_reader
@@ -26,6 +27,7 @@ for name, command in {
     "soak": bench_soak,
     "faults": bench_faults,
     "recording": bench_recording,
+    "instruments": bench_instruments,
     "classifier": bench_classifier,
     "simulator": bench_simulator,
     "thinfilm": bench_thin_film,

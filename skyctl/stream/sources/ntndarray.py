@@ -179,7 +179,7 @@ class PvaTransport:
             ) from error
         self.address = f"pva://{pv}"
         self._updates: queue.Queue[Any] = queue.Queue(queued_updates)
-        self._closed = threading.Event()
+        self._closed, self._connected = threading.Event(), threading.Event()
         self._dropped = 0
         self._context = Context("pva", conf=conf, useenv=conf is None, nt=False)
         request = f"record[queueSize={queued_updates},pipeline=true]"
@@ -198,10 +198,20 @@ class PvaTransport:
         """What the IOC says it dropped."""
         return self._dropped
 
+    def fault(self, timeout_s: float) -> str:
+        """Why no image can come: nobody has this PV; or ""."""
+        if self._connected.wait(timeout_s):
+            return ""
+        return (
+            f"PV {self.address.removeprefix('pva://')}: not connected within {timeout_s:g} s. See "
+            "whether its IOC runs, and whether EPICS_PVA_ADDR_LIST names its machine."
+        )
+
     def _take(self, value: Any) -> None:
         if isinstance(value, Exception):
             _log.warning("%s: %s", self.address, type(value).__name__)
             return
+        self._connected.set()
         update = value.todict()
         while not self._closed.is_set():  # a full queue holds p4p, and so the server, back
             with contextlib.suppress(queue.Full):

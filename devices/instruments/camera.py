@@ -1,0 +1,101 @@
+"""InstrumentCamera: what exposes, over any transport and by any camera table."""
+
+from pydantic import Field
+
+from skyctl.devices.instruments.table import Name, Setting, Strict, Value
+from skyctl.devices.instruments.transport import Transport, number
+from skyctl.errors import InstrumentError
+from skyctl.pulse import FrameSchedule
+
+
+class CameraTable(Strict):
+    """How one make of camera is told what to film.
+
+    rows, columns : where it tells the size of its image
+    schedule : settings by name: duration_ps, interval_ps, quiet_ps, and frames, how many
+    pulsed, at_once : what is put for a movie that waits for the pulse, and for one that does not
+    start, stop : what is put to begin and to end; triggers : counts the movies that were started
+    """
+
+    name: Name
+    source: str = Field(
+        description="where its commands are documented, and whether they were tried"
+    )
+    rows: Name
+    columns: Name
+    schedule: dict[str, Setting]
+    pulsed: dict[Name, Value]
+    at_once: dict[Name, Value]
+    start: dict[Name, Value]
+    stop: dict[Name, Value]
+    triggers: str = ""
+
+
+class InstrumentCamera:
+    """A camera; every call waits for it.
+
+    shape : of its image, (rows, columns); given, the camera must have it
+
+    Raises InstrumentSilent, and InstrumentError for a camera of another size.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        table: CameraTable,
+        *,
+        shape: tuple[int, int] | None = None,
+        timeout_s: float = 2.0,
+    ) -> None:
+        self.transport, self.table, self._timeout_s = transport, table, timeout_s
+        told = self._read([table.rows, table.columns])
+        self.shape = int(told[table.rows]), int(told[table.columns])
+        if shape and self.shape != shape:
+            raise InstrumentError(
+                f"camera {table.name} at {transport.address}: its image is {self.shape[0]} × "
+                f"{self.shape[1]}, the beamline's file says {shape[0]} × {shape[1]}. Correct the "
+                "file, or the camera's region of interest."
+            )
+
+    def start(self, movie: FrameSchedule, *, pulsed: bool) -> int:
+        """Film at once or with the next pulse; the number of this trigger, 0 where it counts none.
+
+        Raises InstrumentError where it cannot film like this, or does not answer.
+        """
+        self._set_up(movie)
+        self._order(self.table.pulsed if pulsed else self.table.at_once)
+        self._order(self.table.start)
+        return (
+            int(self._read([self.table.triggers])[self.table.triggers])
+            if self.table.triggers
+            else 0
+        )
+
+    def stop(self) -> None:
+        """Film no more. Raises InstrumentError."""
+        self._order(self.table.stop)
+
+    def _set_up(self, movie: FrameSchedule) -> None:
+        wanted: dict[str, float] = {
+            **movie.model_dump(),
+            "frames": len(movie.times_ps),
+        }
+        settings = self.table.schedule
+        puts = {setting.put: wanted[name] * setting.scale for name, setting in settings.items()}
+        self.transport.put(puts, self._timeout_s)
+        told = self._read([setting.readback for setting in settings.values()])
+        for name, setting in settings.items():
+            if not setting.agrees(told[setting.readback], wanted[name] * setting.scale):
+                raise InstrumentError(
+                    f"camera {self.table.name}, {setting.readback}: {told[setting.readback]:g} is "
+                    f"read back where {wanted[name] * setting.scale:g} was put ({name}). Choose a "
+                    "movie that it can film."
+                )
+
+    def _order(self, commands: dict[str, Value]) -> None:
+        for name, value in commands.items():
+            self.transport.put({name: None if value == "" else value}, self._timeout_s)
+
+    def _read(self, names: list[str]) -> dict[str, float]:
+        told = self.transport.get(names, self._timeout_s)
+        return {name: number(self.transport.address, name, told[name]) for name in names}

@@ -1,0 +1,92 @@
+"""EPICS transport over PV Access: p4p."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from skyctl.devices.instruments.transport import Puts, Reading
+from skyctl.errors import InstrumentError, InstrumentSilent
+
+_COMPLETED = "record[block=true]field(value)"
+_SEVERITIES = ("", "MINOR", "MAJOR", "INVALID")
+
+
+class PvAccess:
+    """Names are PVs after the prefix, fields too. A command is a PV put to 1.
+
+    prefix : of every PV; conf : EPICS_PVA_… settings instead of the environment's
+    watched : a name whose channel tells when the connection is lost
+
+    Raises InstrumentError where p4p is not installed.
+    """
+
+    def __init__(
+        self, prefix: str, *, watched: str = "FIRED", conf: dict[str, str] | None = None
+    ) -> None:
+        try:
+            from p4p.client.thread import Context
+        except ImportError as error:
+            raise InstrumentError(
+                f"PVs {prefix}…: p4p is not installed. Install it: pip install 'skyctl[epics]'"
+            ) from error
+        self.address = f"pva://{prefix}"
+        self.connections = 1
+        self._prefix = prefix
+        self._fields: dict[str, str] = {}
+        self._context = Context("pva", conf=conf, useenv=conf is None, nt=False)
+        self._monitor = self._context.monitor(
+            prefix + watched, self._update, notify_disconnect=True
+        )
+
+    def put(self, values: Puts, timeout_s: float, read: Sequence[str] = ()) -> dict[str, Reading]:
+        """Put all, then read. Raises InstrumentSilent, or InstrumentError in the server's words."""
+        new = [name for name in values if name not in self._fields]
+        for name, told in self._ask(new, timeout_s).items():
+            # An enumeration is put by its index.
+            self._fields[name] = "value.index" if isinstance(told["value"], dict) else "value"
+        numbers = [
+            {self._fields[name]: 1 if value is None else value} for name, value in values.items()
+        ]
+        answers: Any = self._context.put(
+            [self._prefix + name for name in values], numbers, timeout=timeout_s, throw=False,
+            request=[_COMPLETED] * len(values), get=False,
+        )  # fmt: skip
+        for name, answer in zip(values, answers, strict=True):
+            self._check(name, answer, timeout_s)
+        return self.get(read, timeout_s)
+
+    def get(self, names: Sequence[str], timeout_s: float) -> dict[str, Reading]:
+        """Read all afresh, side by side. Raises InstrumentSilent or InstrumentError."""
+        return {name: _reading(told) for name, told in self._ask(names, timeout_s).items()}
+
+    def close(self) -> None:
+        """Let go of the channels."""
+        self._monitor.close()
+        self._context.close()
+
+    def _ask(self, names: Sequence[str], timeout_s: float) -> dict[str, dict[str, Any]]:
+        pvs = [self._prefix + name for name in names]
+        answers: Any = self._context.get(pvs, timeout=timeout_s, throw=False) if pvs else []
+        for name, answer in zip(names, answers, strict=True):
+            self._check(name, answer, timeout_s)
+        return {name: answer.todict() for name, answer in zip(names, answers, strict=True)}
+
+    def _check(self, name: str, answer: Any, timeout_s: float) -> None:
+        where = f"PV {self._prefix}{name}"
+        if isinstance(answer, TimeoutError) or type(answer).__name__ == "Disconnected":
+            raise InstrumentSilent(
+                f"{where}: no answer within {timeout_s:g} s. See whether the IOC runs, and whether "
+                "EPICS_PVA_ADDR_LIST names its machine."
+            )
+        if isinstance(answer, Exception):
+            raise InstrumentError(f"{where}: refused ({answer})")
+
+    def _update(self, value: Any) -> None:
+        if isinstance(value, Exception):
+            self.connections += 1
+
+
+def _reading(told: dict[str, Any]) -> Reading:
+    value, alarm = told["value"], told.get("alarm", {})
+    if isinstance(value, dict):  # an enumeration
+        value = value["index"]
+    return Reading(value, _SEVERITIES[min(3, max(0, alarm.get("severity", 0)))])

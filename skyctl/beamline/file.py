@@ -1,0 +1,286 @@
+"""A beamline in one file: TOML that names its devices, and the simulated twin in their place.
+
+>>> from skyctl.beamline import load_beamline
+>>> with load_beamline("beamline.toml", mock=True) as beamline:
+...     print(beamline)
+"""
+
+import contextlib
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from skyctl.beamline.beamline import Beamline, assemble
+from skyctl.beamline.simulated import simulated_beamline
+from skyctl.devices.guard import Envelope
+from skyctl.devices.instruments.camera import CameraTable, InstrumentCamera
+from skyctl.devices.instruments.channel_access import ChannelAccess
+from skyctl.devices.instruments.pulse_instrument import PulseInstrument
+from skyctl.devices.instruments.pv_access import PvAccess
+from skyctl.devices.instruments.sample import InstrumentSample
+from skyctl.devices.instruments.scpi import Scpi
+from skyctl.devices.instruments.table import (
+    DriverTable,
+    FieldCalibration,
+    Name,
+    Strict,
+    calibrated,
+    faults_of,
+    load_table,
+)
+from skyctl.devices.instruments.transport import Transport, number
+from skyctl.errors import InstrumentError
+from skyctl.inference.model import MovieClassifier
+from skyctl.pulse import SETTINGS, FrameSchedule
+from skyctl.simulators.instrument.imaging import Imaging
+from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
+from skyctl.simulators.lattice.film import FilmParameters
+from skyctl.stream.sources.array10 import Array10Parser
+from skyctl.stream.sources.dectris import DectrisParser
+from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport
+from skyctl.stream.sources.pixels import Scaling
+from skyctl.stream.sources.scpi import ScpiTransport
+from skyctl.stream.sources.source import Source
+from skyctl.stream.sources.transports import ZmqTransport
+
+_FIRST_LOOK_S = 10.0
+
+
+class Address(Strict):
+    """Where an instrument is: "HOST:PORT" for scpi, the PVs' prefix for ca and pva."""
+
+    transport: Literal["scpi", "ca", "pva"]
+    address: Name
+
+    def open(self) -> Transport:
+        """Connect; what is not there shows when it is asked. Raises InstrumentError."""
+        kinds: dict[str, Callable[[str], Transport]] = {
+            "scpi": Scpi, "ca": ChannelAccess, "pva": PvAccess,
+        }  # fmt: skip
+        try:
+            return kinds[self.transport](self.address)
+        except ValueError as error:
+            raise InstrumentError(str(error)) from error
+
+
+class Counter(Address):
+    """Another instrument that counts the shots, for a pulser that does not; ``name`` is read."""
+
+    name: Name
+
+
+class PulserEntry(Address):
+    """The pulser.
+
+    driver : a driver table that is shipped, or a file beside this one
+    fixed : settings that geometry fixes; the envelope then has no other value
+    """
+
+    driver: Name
+    fixed: dict[str, float] = Field(default={})
+    envelope: dict[str, Any] = Field(default={})
+    calibration: FieldCalibration | None = None
+    counter: Counter | None = None
+    timeout_s: float = Field(default=1.0, gt=0, le=60)
+
+    @model_validator(mode="after")
+    def _settings(self) -> "PulserEntry":
+        if unknown := set(self.fixed) - set(SETTINGS):
+            raise ValueError(f"fixed: no settings {', '.join(sorted(unknown))} of a pulse")
+        for name, value in self.fixed.items():
+            if tuple(self.envelope.get(name, (value, value))) != (value, value):
+                raise ValueError(f"{name} is fixed at {value:g}: leave it out of the envelope")
+        self.limits()
+        return self
+
+    def limits(self) -> Envelope:
+        """What may be fired; a fixed setting has equal limits."""
+        fixed = {name: (value, value) for name, value in self.fixed.items()}
+        return Envelope.model_validate({**self.envelope, **fixed})
+
+
+class FramesEntry(Strict):
+    """Where the camera's images come from, and what their counts mean.
+
+    source : ntndarray (a PV's name), scpi (HOST:PORT), dectris or array10 (tcp://HOST:PORT)
+    """
+
+    source: Literal["ntndarray", "scpi", "dectris", "array10"]
+    address: Name
+    offset: float
+    scale: float
+    masked: float = 0.0
+
+    def open(self) -> Source:
+        """Connect. Raises StreamError, InstrumentError."""
+        scaling = Scaling(self.offset, self.scale, self.masked)
+        match self.source:
+            case "ntndarray":
+                return Source(PvaTransport(self.address), NtndArrayParser(scaling))
+            case "scpi":
+                return Source(ScpiTransport(self.address), NtndArrayParser(scaling, "scpi"))
+            case "dectris":
+                return Source(ZmqTransport(self.address), DectrisParser(scaling))
+        return Source(ZmqTransport(self.address, "sub"), Array10Parser(scaling))
+
+
+class CameraEntry(Address):
+    """The camera.
+
+    shape : of its image, (rows, columns); pixel_sites : sites of the film along one pixel
+    """
+
+    driver: Name
+    shape: tuple[int, int]
+    pixel_sites: float = Field(default=1.0, gt=0)
+    frames: FramesEntry
+    movie: FrameSchedule = FrameSchedule(duration_ps=165.0, interval_ps=5.0)
+    ends_early: bool = True
+    timeout_s: float = Field(default=5.0, gt=0, le=60)
+
+
+class Twin(Strict):
+    """The simulated film of --mock; ``sample`` draws an unknown one, left out: the nominal."""
+
+    sample: int | None = None
+    start: Literal["empty", "skyrmion"] = "empty"
+
+
+class BeamlineFile(Strict):
+    """All of a beamline. Unknown keys are refused; paths are relative to the file.
+
+    recordings : folder of recordings, documents and ledger; model : a classifier (.onnx)
+    sample : plain facts for the recordings
+    """
+
+    name: Name
+    recordings: Path = Path("runs")
+    model: Path | None = None
+    timeout_s: float = Field(default=60.0, gt=0)
+    pulser: PulserEntry
+    camera: CameraEntry
+    sample: dict[str, str | float | int] = Field(default={})
+    twin: Twin = Twin()
+
+
+def read_beamline(path: Path | str) -> BeamlineFile:
+    """The content of a beamline's file. Raises InstrumentError naming the key that is wrong."""
+    path = Path(path)
+    try:
+        file = BeamlineFile.model_validate(tomllib.loads(path.read_text()))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InstrumentError(f"beamline file {path}: cannot be read ({error})") from error
+    except ValidationError as error:
+        raise InstrumentError(f"beamline file {path}: {faults_of(error)}") from error
+    here = path.resolve().parent
+    found = {
+        "recordings": (here / file.recordings).resolve(),
+        "model": file.model and (here / file.model).resolve(),
+    }
+    return file.model_copy(update=found)
+
+
+def load_beamline(
+    path: Path | str,
+    *,
+    mock: bool = False,
+    folder: Path | str | None = None,
+    model: MovieClassifier | None = None,
+    metrics_port: int | None = None,
+) -> Beamline[Any]:
+    """The beamline of a file, connected.
+
+    mock : a simulated film in place of sample and instruments, with devices of the same names and
+        limits and a ledger of its own
+    folder : of recordings and ledger; left out, the file's, and ``mock`` in it for a mock
+
+    Raises InstrumentError, and whatever `assemble` raises.
+    """
+    file = read_beamline(path)
+    folder = Path(folder or (file.recordings / "mock" if mock else file.recordings))
+    folder.mkdir(parents=True, exist_ok=True)
+    parts: dict[str, Any] = {
+        "model": model or MovieClassifier(file.model),
+        "envelope": file.pulser.limits(),
+        "ledger": folder / "ledger.jsonl",
+        "metrics_port": metrics_port,
+        "timeout_s": file.timeout_s,
+    }
+    if mock:
+        beamline = _twin(file, folder, parts)
+    else:
+        beamline = _real(file, Path(path).resolve().parent, folder, parts)
+    beamline.camera.film_like(file.camera.movie)
+    beamline.camera.ends_early.put(int(file.camera.ends_early))
+    return beamline
+
+
+def open_pulser(file: BeamlineFile, here: Path) -> PulseInstrument:
+    """The pulser's driver; it connects in its own thread. Raises InstrumentError."""
+    entry = file.pulser
+    table = calibrated(load_table(DriverTable, entry.driver, here), entry.calibration)
+    if entry.counter is None and not table.states.counter:
+        raise InstrumentError(
+            f"pulser {table.name}: it does not count its shots, so nothing proves one. Name an "
+            "instrument that does: [pulser.counter] with transport, address and name."
+        )
+    counter = _counter(entry.counter) if entry.counter else None
+    return PulseInstrument(
+        entry.open(), table, fixed=entry.fixed, counter=counter, timeout_s=entry.timeout_s
+    )
+
+
+def open_camera(file: BeamlineFile, here: Path) -> InstrumentCamera:
+    """The camera's driver. Raises InstrumentError: no answer, or of another size."""
+    entry = file.camera
+    table, transport = load_table(CameraTable, entry.driver, here), entry.open()
+    try:
+        return InstrumentCamera(transport, table, shape=entry.shape, timeout_s=entry.timeout_s)
+    except InstrumentError:
+        transport.close()
+        raise
+
+
+def _counter(entry: Counter) -> Callable[[float], int]:
+    transport = entry.open()
+
+    def count(timeout_s: float) -> int:
+        told = transport.get([entry.name], timeout_s)[entry.name]
+        return int(number(transport.address, entry.name, told))
+
+    return count
+
+
+def _real(file: BeamlineFile, here: Path, folder: Path, parts: dict[str, Any]) -> Beamline[Any]:
+    with contextlib.ExitStack() as undo:
+        pulser = open_pulser(file, here)
+        undo.callback(pulser.close)
+        camera = open_camera(file, here)
+        undo.callback(camera.transport.close)
+        pulser.wait_asked(_FIRST_LOOK_S)
+        if faults := pulser.commands.faults_of_limits(parts["envelope"]):
+            raise InstrumentError(f"pulser {pulser.table.name}: {'; '.join(faults)}")
+        source = file.camera.frames.open()
+        undo.pop_all()
+    facts = {**file.sample, "beamline": file.name, "pixel_sites": file.camera.pixel_sites}
+    return assemble(InstrumentSample(pulser, camera, facts), source, folder, **parts)
+
+
+def _twin(file: BeamlineFile, folder: Path, parts: dict[str, Any]) -> Beamline[Any]:
+    rows, columns = (max(1, round(n * file.camera.pixel_sites)) for n in file.camera.shape)
+    nominal = FilmParameters(rows=rows, columns=columns)
+    drawn = DrawnSample(nominal)
+    if file.twin.sample is not None:
+        drawn = SampleSpread().draw(file.twin.sample, nominal)
+    imaging = None if (rows, columns) == file.camera.shape else Imaging(pixels=file.camera.shape)
+    return simulated_beamline(
+        folder,
+        parameters=drawn.parameters,
+        field_calibration=drawn.field_calibration,
+        start=file.twin.start,
+        imaging=imaging,
+        **parts,
+    )

@@ -1,0 +1,73 @@
+"""`skyctl bench instruments`: a proved shot beside bare puts, and shots at failing instruments."""
+
+import os
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skyctl.cli.common import (
+    JsonFile,
+    complain,
+    complaints,
+    console,
+    explained,
+    show_rows,
+    write_json,
+)
+
+
+class Over(StrEnum):
+    """How the instrument is reached."""
+
+    SCPI = "scpi"
+    CA = "ca"
+    PVA = "pva"
+
+
+def bench_instruments(
+    over: Annotated[
+        list[Over] | None,
+        typer.Option(help="Only over this; several times for more. Left out: all."),
+    ] = None,
+    shots: Annotated[
+        int, typer.Option(help="While the instrument is killed, frozen, cut off.", min=1)
+    ] = 2000,
+    timed: Annotated[int, typer.Option(help="Shots to measure the time of.", min=10)] = 300,
+    json_file: JsonFile = None,
+) -> None:
+    """Fire at an instrument in another process that is killed, frozen and cut off meanwhile.
+
+    Status 1 where a shot was fired twice or unbooked, or its outcome is not what the instrument
+    itself wrote down. Channel Access and PV Access need skyctl's extra 'epics'.
+    """
+    from skyctl.simulators.instrument.loopback import epics_on_loopback, free_ports
+
+    os.environ.update(epics_on_loopback(free_ports()))  # before ophyd is imported
+    try:
+        import softioc  # noqa: F401
+    except ImportError as error:
+        if over != [Over.SCPI]:
+            complain(f"{error}: install skyctl with its extra 'epics', or give --over scpi")
+            raise typer.Exit(1) from error
+    from skyctl.bench.instruments import broken, latency
+
+    kinds = [one.value for one in over or Over]
+    rows, accounts = [], []
+    with explained(TimeoutError), tempfile.TemporaryDirectory() as folder:
+        for kind in kinds:
+            with console.status(f"{kind}: timing …"):
+                rows.append(vars(latency(kind, Path(folder), timed)))
+        show_rows(rows)
+        for kind in kinds:
+            place = Path(folder) / f"{kind}-broken"
+            place.mkdir()
+            with console.status(f"{kind}: killing, freezing, cutting off …"):
+                accounts.append(broken(kind, place, shots).as_json())
+            console.print(accounts[-1], highlight=False)
+    write_json(json_file, {"latency": rows, "faults": accounts})
+    if not all(account["right"] for account in accounts):
+        complaints.print("[bold red]an account is not what happened[/]")
+        raise typer.Exit(1)
