@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +34,6 @@ from skyctl.devices.pulser import Pulser
 from skyctl.errors import FireUnknown, NotFired, PulseRefused
 from skyctl.pulse import Pulse, settings_of
 
-Kind = Literal["scpi", "ca", "pva"]
 _STEP_T = 1e-4
 """Each shot has an amplitude of its own, by which the instrument's log tells which one it was."""
 _WIDE = Envelope(rest_s=0.0, shots=10**6, budget_T2ps=1e12)
@@ -97,14 +96,14 @@ class Wire:
 class Rig:
     """One instrument, and how it is reached. ``log`` is what it really fired."""
 
-    kind: Kind
+    kind: str
     log: Path
     arguments: tuple[str, ...]
     server: InstrumentServer
     wire: Wire | None = None
 
     @classmethod
-    def start(cls, kind: Kind, folder: Path) -> "Rig":
+    def start(cls, kind: str, folder: Path) -> "Rig":
         """Start the instrument's process."""
         log = folder / f"{kind}-fired.jsonl"
         arguments = ["--no-film", "--log", str(log)]
@@ -179,7 +178,7 @@ class Latency:
     ratio: float
 
 
-def latency(kind: Kind, folder: Path, shots: int = 300) -> Latency:
+def latency(kind: str, folder: Path, shots: int = 300) -> Latency:
     """Measure both in one run, taking turns."""
     rig = Rig.start(kind, folder)
     proved, bare = [], []
@@ -249,7 +248,7 @@ class Broken:
         return {**asdict(self), "right": self.right}
 
 
-def broken(kind: Kind, folder: Path, shots: int = 2000, every: int = 40, seed: int = 0) -> Broken:
+def broken(kind: str, folder: Path, shots: int = 2000, every: int = 40, seed: int = 0) -> Broken:
     """Fire so many shots; about one in ``every`` meets a fault at a random moment."""
     rng = random.Random(seed)
     rig = Rig.start(kind, folder)

@@ -67,6 +67,9 @@ def serve_ioc(
     log: LogFile = None,
     no_film: NoFilm = False,
     device: Device = "cpu",
+    environment: Annotated[
+        bool, typer.Option("--environment", help="Print what its clients need, and serve nothing.")
+    ] = False,
 ) -> None:
     """Pulser and camera as an EPICS IOC, until Ctrl-C. Needs skyctl's extra 'epics'.
 
@@ -75,12 +78,18 @@ def serve_ioc(
 
     \b
     Serve it:      skyctl serve ioc --port 25064
-    Talk to it:    EPICS_CA_ADDR_LIST=127.0.0.1 EPICS_CA_SERVER_PORT=25064 caget SKY:FIRED
+    Its clients:   eval "$(skyctl serve ioc --port 25064 --environment)"
     """
     from skyctl.simulators.instrument.loopback import epics_on_loopback
 
     if port is not None:
         os.environ.update(epics_on_loopback(port))
+    if environment:
+        if port is None:
+            raise typer.BadParameter("--environment is of a --port")
+        for name, value in epics_on_loopback(port).items():
+            sys.stdout.write(f"export {name}={value}\n")
+        return
     try:
         from skyctl.simulators.instrument.ioc import PracticeIoc
     except ImportError as error:
