@@ -28,6 +28,7 @@ from skyctl.stream.metrics import read_accounting
 from skyctl.stream.publisher import Publisher
 from skyctl.stream.sources.ntndarray import PvaTransport
 from skyctl.stream.sources.scpi import ScpiTransport
+from skyctl.stream.sources.triggers import Triggers
 
 _FRAMES = 200
 _PATIENCE_S = 30.0
@@ -147,7 +148,7 @@ def _ask_camera(file: BeamlineFile, here: Path) -> list[Finding]:
 
 
 def _ask_frames(file: BeamlineFile) -> list[Finding]:
-    source = file.camera.frames.open()
+    source = file.camera.frames.open(Triggers())
     try:
         if isinstance(source.transport, ScpiTransport | PvaTransport):
             fault = source.transport.fault(_ANSWER_S)

@@ -57,19 +57,19 @@ class InstrumentCamera:
                 "file, or the camera's region of interest."
             )
 
-    def start(self, movie: FrameSchedule, *, pulsed: bool) -> int:
-        """Film at once or with the next pulse; the number of this trigger, 0 where it counts none.
+    def next_trigger(self) -> int:
+        """The number that the next movie's trigger will have; 0 where it counts none."""
+        triggers = self.table.triggers
+        return int(self._read([triggers])[triggers]) + 1 if triggers else 0
+
+    def start(self, movie: FrameSchedule, *, pulsed: bool) -> None:
+        """Film at once or with the next pulse.
 
         Raises InstrumentError where it cannot film like this, or does not answer.
         """
         self._set_up(movie)
         self._order(self.table.pulsed if pulsed else self.table.at_once)
         self._order(self.table.start)
-        return (
-            int(self._read([self.table.triggers])[self.table.triggers])
-            if self.table.triggers
-            else 0
-        )
 
     def stop(self) -> None:
         """Film no more. Raises InstrumentError."""

@@ -11,6 +11,7 @@ from skyctl.devices.instruments.camera import InstrumentCamera
 from skyctl.devices.instruments.pulse_instrument import PulseInstrument
 from skyctl.errors import InstrumentError
 from skyctl.pulse import Exposure, FrameSchedule, Pulse
+from skyctl.stream.sources.triggers import Triggers
 
 _log = logging.getLogger(__name__)
 
@@ -21,11 +22,17 @@ class InstrumentSample:
 
     facts : of the sample, for the recording's header; ``pixel_sites`` among them is the size of a
         pixel, in sites
+    triggers : told which trigger of the camera's is which shot's
     """
 
     def __init__(
-        self, pulser: PulseInstrument, camera: InstrumentCamera, facts: dict[str, Any] | None = None
+        self,
+        pulser: PulseInstrument,
+        camera: InstrumentCamera,
+        facts: dict[str, Any] | None = None,
+        triggers: Triggers | None = None,
     ) -> None:
+        self._triggers = triggers
         self.pulser, self.camera, self._facts = pulser, camera, dict(facts or {})
         self.shape: tuple[int, ...] = camera.shape
         self._waiting = self._filming = ""
@@ -47,6 +54,8 @@ class InstrumentSample:
         def start() -> None:
             self._not_ready = f"the camera is not ready for shot {exposure.shot}"
             try:
+                if self._triggers:
+                    self._triggers.assign(exposure.shot, self.camera.next_trigger())
                 self.camera.start(movie, pulsed=exposure.pulsed)
             except InstrumentError as error:
                 self._not_ready = str(error)

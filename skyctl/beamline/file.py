@@ -45,6 +45,7 @@ from skyctl.stream.sources.pixels import Scaling
 from skyctl.stream.sources.scpi import ScpiTransport
 from skyctl.stream.sources.source import Source
 from skyctl.stream.sources.transports import ZmqTransport
+from skyctl.stream.sources.triggers import Triggers
 
 _FIRST_LOOK_S = 10.0
 
@@ -106,22 +107,29 @@ class FramesEntry(Strict):
     """Where the camera's images come from, and what their counts mean.
 
     source : ntndarray (a PV's name), scpi (HOST:PORT), dectris or array10 (tcp://HOST:PORT)
+    trigger_attribute : of an ntndarray or scpi image, the number of its hardware trigger, by which
+        it is then matched to the shot; left out, by arrival
     """
 
     source: Literal["ntndarray", "scpi", "dectris", "array10"]
+    trigger_attribute: str = ""
     address: Name
     offset: float
     scale: float
     masked: float = 0.0
 
-    def open(self) -> Source:
+    def open(self, triggers: Triggers) -> Source:
         """Connect. Raises StreamError, InstrumentError."""
+        by = {"triggers": triggers if self.trigger_attribute else None}
+        named = {"trigger_attribute": self.trigger_attribute}
         scaling = Scaling(self.offset, self.scale, self.masked)
         match self.source:
             case "ntndarray":
-                return Source(PvaTransport(self.address), NtndArrayParser(scaling))
+                return Source(PvaTransport(self.address), NtndArrayParser(scaling, **by, **named))
             case "scpi":
-                return Source(ScpiTransport(self.address), NtndArrayParser(scaling, "scpi"))
+                return Source(
+                    ScpiTransport(self.address), NtndArrayParser(scaling, "scpi", **by, **named)
+                )
             case "dectris":
                 return Source(ZmqTransport(self.address), DectrisParser(scaling))
         return Source(ZmqTransport(self.address, "sub"), Array10Parser(scaling))
@@ -263,10 +271,11 @@ def _real(file: BeamlineFile, here: Path, folder: Path, parts: dict[str, Any]) -
         pulser.wait_asked(_FIRST_LOOK_S)
         if faults := pulser.commands.faults_of_limits(parts["envelope"]):
             raise InstrumentError(f"pulser {pulser.table.name}: {'; '.join(faults)}")
-        source = file.camera.frames.open()
+        triggers = Triggers()
+        source = file.camera.frames.open(triggers)
         undo.pop_all()
     facts = {**file.sample, "beamline": file.name, "pixel_sites": file.camera.pixel_sites}
-    return assemble(InstrumentSample(pulser, camera, facts), source, folder, **parts)
+    return assemble(InstrumentSample(pulser, camera, facts, triggers), source, folder, **parts)
 
 
 def _twin(file: BeamlineFile, folder: Path, parts: dict[str, Any]) -> Beamline[Any]:

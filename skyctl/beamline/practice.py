@@ -23,6 +23,7 @@ from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport
 from skyctl.stream.sources.pixels import Scaling
 from skyctl.stream.sources.scpi import ScpiTransport
 from skyctl.stream.sources.source import Source
+from skyctl.stream.sources.triggers import Triggers
 
 Over = Literal["epics", "scpi"]
 _STARTS_S = 60.0
@@ -81,8 +82,10 @@ class PracticeSample(InstrumentSample):
         camera: InstrumentCamera,
         truth: Transport,
         names: tuple[str, str],
+        triggers: Triggers,
     ) -> None:
-        super().__init__(pulser, camera, {"pixel_sites": 1.0, "simulator": "skyctl serve"})
+        facts = {"pixel_sites": 1.0, "simulator": "skyctl serve"}
+        super().__init__(pulser, camera, facts, triggers)
         self.server, self._truth, self._names = server, truth, names
 
     def charge(self) -> float:
@@ -137,23 +140,28 @@ def practice_beamline(
 
 
 def _scpi(server: InstrumentServer) -> tuple[PracticeSample, Source]:
+    triggers = Triggers()
     camera = InstrumentCamera(Scpi(server.address), load_table(CameraTable, "scpi-camera"))
     pulser = PulseInstrument(Scpi(server.address), load_table(DriverTable, "scpi-pulser"))
     pulser.wait_asked(_FIRST_LOOK_S)
-    sample = PracticeSample(server, pulser, camera, Scpi(server.address), ("SIM:MEAS", "SIM:CHAR"))
-    return sample, Source(ScpiTransport(server.address), _parser())
+    sample = PracticeSample(
+        server, pulser, camera, Scpi(server.address), ("SIM:MEAS", "SIM:CHAR"), triggers
+    )
+    return sample, Source(ScpiTransport(server.address), _parser(triggers))
 
 
 def _epics(server: InstrumentServer) -> tuple[PracticeSample, Source]:
-    prefix = f"{server.address}:"
+    prefix, triggers = f"{server.address}:", Triggers()
     camera = InstrumentCamera(
         ChannelAccess(prefix), load_table(CameraTable, "epics-camera"), timeout_s=10.0
     )
     pulser = PulseInstrument(ChannelAccess(prefix), load_table(DriverTable, "epics-pulser"))
     pulser.wait_asked(_FIRST_LOOK_S)
-    sample = PracticeSample(server, pulser, camera, ChannelAccess(prefix), ("MEASURE", "CHARGE"))
-    return sample, Source(PvaTransport(f"{prefix}CAM:IMAGE"), _parser())
+    sample = PracticeSample(
+        server, pulser, camera, ChannelAccess(prefix), ("MEASURE", "CHARGE"), triggers
+    )
+    return sample, Source(PvaTransport(f"{prefix}CAM:IMAGE"), _parser(triggers))
 
 
-def _parser() -> NtndArrayParser:
-    return NtndArrayParser(Scaling(offset=0.0, scale=1.0), run="practice")
+def _parser(triggers: Triggers) -> NtndArrayParser:
+    return NtndArrayParser(Scaling(offset=0.0, scale=1.0), run="practice", triggers=triggers)

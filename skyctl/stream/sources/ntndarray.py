@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from skyctl.errors import StreamError, UndecodableMessage
+from skyctl.errors import ForeignMessage, StreamError, UndecodableMessage
 from skyctl.frame import ShotStart
 from skyctl.stream import wire
 from skyctl.stream.sources import compression
 from skyctl.stream.sources.pixels import Scaling, image_bytes
 from skyctl.stream.sources.shots import NumberedFrames
 from skyctl.stream.sources.source import Event
+from skyctl.stream.sources.triggers import Triggers
 
 QUEUED_UPDATES = 128
 """Updates that wait on either side of the network: a default queue of 4 lost 2 % at 1 kHz."""
@@ -41,6 +42,8 @@ class NtndArrayParser:
     time goes on begins a new count.
 
     scaling : what counts mean; run : name of the source
+    triggers : with it, a frame is of the shot that its attribute ``trigger_attribute`` says, the
+        number of the hardware trigger, and not of the one that is expected when it arrives
     max_image_bytes : larger images are refused before they are decompressed
     """
 
@@ -51,7 +54,11 @@ class NtndArrayParser:
         scaling: Scaling,
         run: str = "areadetector",
         max_image_bytes: int = wire.DETECTOR_IMAGE_BYTES,
+        triggers: Triggers | None = None,
+        trigger_attribute: str = "TriggerCount",
     ) -> None:
+        self._triggers, self._attribute = triggers, trigger_attribute
+        self._trigger = -1
         self._scaling = scaling
         self._limit = max_image_bytes
         self._frames = NumberedFrames(run, origin=1)
@@ -59,8 +66,11 @@ class NtndArrayParser:
         compression.warm_up()
 
     def expect(self, start: ShotStart) -> None:
-        """The next frame is the first of this shot."""
-        self._frames.expect(start)
+        """The next frame, or that of the next trigger, is the first of this shot."""
+        if self._triggers:
+            self._triggers.expect(start)
+        else:
+            self._frames.expect(start)
 
     def parse(self, message: Mapping[str, Any], received_ns: int) -> list[Event]:
         """The events of an update."""
@@ -70,10 +80,30 @@ class NtndArrayParser:
         image = self._scaling.apply(self._counts(message))
         time_ns = _time_ns(message.get("dataTimeStamp")) or _time_ns(message.get("timeStamp"))
         anew = number <= self._last and time_ns > self._last_ns
+        self._match(number, message.get("attribute"))
         events = self._frames.take(number, image, time_ns, received_ns, anew)
         self._last = number if anew else max(number, self._last)
         self._last_ns = max(time_ns, self._last_ns)
         return events
+
+    def _match(self, number: int, attributes: Any) -> None:
+        """Expect the shot of this image's trigger, if it is another than the last image's."""
+        if self._triggers is None:
+            return
+        trigger = _attribute(attributes, self._attribute)
+        if not isinstance(trigger, int):
+            raise UndecodableMessage(
+                f"NTNDArray: no attribute {self._attribute} with the number of the trigger; have "
+                "the camera's driver send it (its NDAttributes file)"
+            )
+        if trigger == self._trigger:
+            return
+        try:
+            self._frames.expect(self._triggers.start_of(trigger))
+        except ForeignMessage:
+            self._frames.pass_over(number)
+            raise
+        self._trigger = trigger
 
     def _counts(self, message: Mapping[str, Any]) -> np.ndarray:
         """The image, (rows, columns). The first dimension of an NTNDArray is the fastest."""
@@ -127,13 +157,19 @@ class NtndArrayParser:
 
 def _refuse_colour(attributes: Any) -> None:
     """Raise UndecodableMessage for an image whose attribute ColorMode is not mono."""
+    mode = _attribute(attributes, "ColorMode")
+    if mode not in (None, _MONO):
+        raise UndecodableMessage(
+            f"NTNDArray: colour image (ColorMode {str(mode)[:32]}); send it monochrome"
+        )
+
+
+def _attribute(attributes: Any, name: str) -> Any:
+    """The value of an image's attribute, None where it has none of this name."""
     for attribute in attributes if isinstance(attributes, list | tuple) else ():
-        if isinstance(attribute, Mapping) and attribute.get("name") == "ColorMode":
-            mode = attribute.get("value")
-            if mode != _MONO:
-                raise UndecodableMessage(
-                    f"NTNDArray: colour image (ColorMode {str(mode)[:32]}); send it monochrome"
-                )
+        if isinstance(attribute, Mapping) and attribute.get("name") == name:
+            return attribute.get("value")
+    return None
 
 
 def _time_ns(stamp: Any) -> int:

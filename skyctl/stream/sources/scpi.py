@@ -103,7 +103,7 @@ class ScpiSocket:
         if head[:1] != b"#" or not head[1:].isdigit() or head[1:] == b"0":
             raise OSError(f"no block: it begins with {head!r}")
         length = self._read_bytes(connection, due_s, int(head[1:]))
-        if not length.isdigit() or int(length) > wire.MAX_MESSAGE_BYTES:
+        if not length.isdigit() or int(length) > wire.DETECTOR_IMAGE_BYTES:
             raise OSError(f"a block of {length!r} bytes")
         block = self._read_bytes(connection, due_s, int(length) + 1)
         return block[:-1]

@@ -83,6 +83,12 @@ class NumberedFrames:
         way would be taken for it."""
         self._expected.put(start)
 
+    def pass_over(self, number: int) -> None:
+        """A frame of this number was of no shot of ours: the next shot does not miss it."""
+        self._last = max(self._last, number)
+        if self._start is None:
+            self._origin = number + 1
+
     def take(
         self, number: int, image: np.ndarray, source_time_ns: int, received_ns: int, anew: bool
     ) -> list[Event]:

@@ -1,0 +1,47 @@
+"""Triggers: which shot each hardware trigger of a camera is, so that frames are matched by it."""
+
+import threading
+from collections import OrderedDict
+
+from skyctl.errors import ForeignMessage
+from skyctl.frame import ShotStart
+
+_REMEMBERED = 64
+
+
+class Triggers:
+    """Between the camera's driver, which knows the trigger that a shot gets, and the parser of its
+    frames. From any thread.
+
+    A frame that comes late is then of its own shot, and one of a trigger that nobody asked for is
+    of none: by arrival both would be taken for the next shot's.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: ShotStart | None = None
+        self._starts: OrderedDict[int, ShotStart] = OrderedDict()
+
+    def expect(self, start: ShotStart) -> None:
+        """The shot that the camera is readied for next."""
+        with self._lock:
+            self._waiting = start
+
+    def assign(self, shot: str, trigger: int) -> None:
+        """This trigger will be that shot's; before the camera can see it."""
+        with self._lock:
+            if self._waiting and self._waiting.shot == shot:
+                self._starts[trigger] = self._waiting
+                self._waiting = None
+            while len(self._starts) > _REMEMBERED:
+                self._starts.popitem(last=False)
+
+    def start_of(self, trigger: int) -> ShotStart:
+        """The shot of a trigger. Raises ForeignMessage where nobody asked for it."""
+        with self._lock:
+            try:
+                return self._starts[trigger]
+            except KeyError:
+                raise ForeignMessage(
+                    f"an image of trigger {trigger}, which was for no shot: somebody else triggers"
+                ) from None
