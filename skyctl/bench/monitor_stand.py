@@ -146,12 +146,12 @@ class Viewers:
     @property
     def frames(self) -> list[int]:
         """How many frames each was sent."""
-        return list(self._seen)
+        return self._seen[:]
 
     def __enter__(self) -> "Viewers":
         self._process.start()
         end = time.monotonic() + PATIENCE_S
-        while not all(self._seen):
+        while not all(self.frames):
             if time.monotonic() > end:
                 raise RuntimeError("a viewer of the page was sent no frame")
             time.sleep(0.05)
