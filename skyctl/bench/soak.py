@@ -100,7 +100,7 @@ def _watched(
             "elapsed_s": round(time.monotonic() - begun, 1),
             "frames": timed.frames - before,
             "missing": hub.totals["missing"],
-            "memory_MB": round(_memory_mb(), 1),
+            "memory_MB": round(memory_mb(), 1),
             "queued_kB": max(listener.consumer.queued_bytes for listener in listeners) / 1e3,
             "p50_ms": taken.quantile(0.5),
             "p99_ms": taken.quantile(0.99),
@@ -111,7 +111,7 @@ def _watched(
         yield row
 
 
-def _memory_mb() -> float:
+def memory_mb() -> float:
     """Resident memory of this process (Linux; NaN elsewhere)."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -283,13 +284,15 @@ class _Page:
             await self._websocket.send_text(state)
 
     async def _frames(self) -> None:
-        number = 0
+        number, every_s, due = 0, 1 / MOST_A_SECOND, 0.0
         while True:
             await self._drawn["frame"].wait()
             self._drawn["frame"].clear()
             (frame, movie), number = await self._site.view.newest.after(number)
             await self._websocket.send_bytes(self._site.view.packed(frame, movie))
-            await asyncio.sleep(1 / MOST_A_SECOND)
+            now = time.monotonic()
+            due = max(due + every_s, now)  # a frame that was waited for delays not the next as well
+            await asyncio.sleep(due - now)
 
 
 def _file(content: bytes, ending: str) -> Response:

@@ -10,6 +10,7 @@ from skyctl.cli.bench.faults import bench_faults
 from skyctl.cli.bench.instruments import bench_instruments
 from skyctl.cli.bench.loop import bench_loop
 from skyctl.cli.bench.maps import bench_maps
+from skyctl.cli.bench.monitor import bench_monitor
 from skyctl.cli.bench.reader import bench_reader
 from skyctl.cli.bench.recording import bench_recording
 from skyctl.cli.bench.simulator import bench_simulator
@@ -24,6 +25,7 @@ bench_app = typer.Typer(
 for name, command in {
     "loop": bench_loop,
     "stream": bench_stream,
+    "monitor": bench_monitor,
     "soak": bench_soak,
     "faults": bench_faults,
     "recording": bench_recording,
