@@ -42,7 +42,10 @@ class ClassifierDevice(Device):
     """
 
     shot = Component(StateSignal, value="", dtype_numpy="<U64")
-    label = Component(StateSignal, value="", dtype_numpy="<U16", doc="unsure: the network abstains")
+    label = Component(
+        StateSignal, value="", dtype_numpy="<U16", doc="unsure: the network abstains",
+        kind=Kind.hinted,
+    )  # fmt: skip
     confidence = Component(StateSignal, value=0.0, dtype_numpy="<f8", kind=Kind.hinted)
     novelty = Component(
         StateSignal, value=0.0, dtype_numpy="<f8", doc="of the most foreign frame; 0: not known"
@@ -50,7 +53,7 @@ class ClassifierDevice(Device):
     problem = Component(StateSignal, value="", dtype_numpy="<U160")
     stale = Component(StateSignal, value=0, dtype_numpy="<i8", doc="frames passed over")
     frames_classified = Component(StateSignal, value=0, dtype_numpy="<i8")
-    latency_p50 = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms", kind=Kind.hinted)
+    latency_p50 = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms")
     latency_max = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms")
     vars().update(counters(dict.fromkeys(SEEN), hinted=("discs",)))
     vars().update(

@@ -36,6 +36,11 @@ class FrameStream:
         """Describe the frames of ``recorder`` from now on."""
         self._recorder, self._bundles, self._collected = recorder, [], 0
 
+    @property
+    def hints(self) -> dict[str, Any]:
+        """None of it for live plots: events have no image, only where it is."""
+        return {"fields": []}
+
     def get_index(self) -> int:
         """Frames on disk."""
         return self._recorder.frames_written if self._recorder else 0

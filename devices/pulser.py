@@ -49,8 +49,8 @@ class Pulser(Device):
     guard : the envelope and the ledger; None is the default envelope without a ledger
     """
 
-    amplitude_T = Component(LimitedSignal, value=0.0, units="T")
-    width_ps = Component(LimitedSignal, value=1.0, units="ps")
+    amplitude_T = Component(LimitedSignal, value=0.0, units="T", kind=Kind.hinted)
+    width_ps = Component(LimitedSignal, value=1.0, units="ps", kind=Kind.hinted)
     theta_deg = Component(LimitedSignal, value=0.0, units="deg")
     phi_deg = Component(LimitedSignal, value=0.0, units="deg")
     peak_ps = Component(LimitedSignal, value=0.0, units="ps")
