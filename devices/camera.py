@@ -2,22 +2,21 @@
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from event_model import ComposeStreamResourceBundle, compose_stream_resource
 from ophyd import Component, Device, Kind
 from ophyd.status import Status
 
+from skyctl.devices.frame_stream import FrameStream, check_folder
 from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import LimitedSignal, StateSignal, SwitchSignal, counters
-from skyctl.errors import RecordingError, StreamError
+from skyctl.errors import StreamError
 from skyctl.frame import COUNTS, Frame, ShotEnd, ShotStart
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, FrameSchedule
-from skyctl.recording import layout
 from skyctl.recording.files import Storage
 from skyctl.recording.writer import Recorder
 from skyctl.stream.hub import Consumer, Hub
@@ -54,22 +53,16 @@ class CameraDriver(Protocol):
         ...
 
 
-def check_folder(folder: Path) -> None:
-    """Raise RecordingError for a folder that a document cannot name: readers of documents take the
-    file's address apart at these signs, and do not undo an encoding of them."""
-    if odd := set(str(folder.resolve())) & set("#?;"):
-        raise RecordingError(
-            f"folder {folder}: recordings there cannot be named in documents, for the "
-            f"{' and '.join(sorted(odd))} in its name. Choose another folder."
-        )
-
-
 class FilmCamera(Device):
     """A camera whose frames arrive through a hub.
 
     ``stage()`` opens a recording, ``prepare(Exposure)`` names the next movie, ``trigger()`` readies
     the camera and is done when every frame of that movie is on disk or known to be lost. The frames
     are documents of the stream ``frames``: collect ``camera.frames``.
+
+    Plans that know no exposures (``count``, ``grid_scan``, a baseline) only trigger and read: once
+    a movie was read, the next trigger films the film as it is now, without a pulse. Not staged, it
+    films nothing, and ``shot`` in its reading is "".
 
     With ``ends_early`` on, the first verdict of a movie that is certain ends its exposure: frames
     cost beam time. ``frames_exposed`` of ``frames_promised`` were then exposed.
@@ -117,6 +110,12 @@ class FilmCamera(Device):
         self._ender: Consumer | None = None
         self._may_end = ""
         self._hold = ""
+        self._read_shot = ""
+        self._tell_look: Callable[[Exposure], object] = lambda look: None
+
+    def tell_looks(self, listener: Callable[[Exposure], object]) -> None:
+        """Whom to tell of a look that the camera takes by itself: ``ClassifierDevice.prepare``."""
+        self._tell_look = listener
 
     @property
     def movie(self) -> FrameSchedule:
@@ -152,7 +151,13 @@ class FilmCamera(Device):
         return self._driver.describe()
 
     def stage(self) -> list[object]:
-        """Open a recording. Raises RecordingError, and then nothing is staged."""
+        """Open a recording. Raises RecordingError, or StreamError where the hub is closed and no
+        frame can arrive; then nothing is staged."""
+        if not self._hub.alive:
+            raise StreamError(
+                f"{self.name}: the frame stream {self._hub.address} is closed, no frame can "
+                "arrive. Make the beamline anew, and run plans inside its `with` block."
+            )
         check_folder(self._folder)
         staged = super().stage()
         try:
@@ -176,6 +181,7 @@ class FilmCamera(Device):
             storage=self._storage,
         )
         self._run, self._hold = run, ""
+        self._exposure, self._read_shot = None, ""
         self._consumer = Consumer("recorder", self._record, self._recorder.flush, self._movies.fail)
         self._ender = Consumer("camera-finish", self._end_exposure)
         self._hub.subscribe(self._consumer)
@@ -234,15 +240,42 @@ class FilmCamera(Device):
         wanted = value.pulsed and value.ends_early and bool(self.ends_early.get())
         ends_early = wanted and self._classifier is not None
         self._exposure = value.model_copy(update={"ends_early": ends_early})
+        self._read_shot = ""
         self.shot.update(value.shot)
-        status = Status(self)
-        status.set_finished()
-        return status
+        return _finished(self)
 
     def trigger(self) -> Status:
+        """Film what is prepared, or, where that was read already, the film as it is now."""
+        if self._consumer is None:
+            self.shot.update("")
+            return _finished(self)
+        self.look_unless_new(self._read_shot)
+        return self.movie_over()
+
+    def look_unless_new(self, read: str) -> Exposure | None:
+        """What is filmed: what is prepared, or a look that begins now where nothing is, or only the
+        movie called ``read``. None where the camera is not staged."""
+        if self._consumer is None:
+            return None
+        if self._exposure is None or self._exposure.shot == read:
+            look = Exposure(shot=uuid.uuid4().hex, pulsed=False)
+            self.prepare(look)
+            self._tell_look(look)  # before it is over
+            self.movie_over()
+        return self._exposure
+
+    def read(self) -> dict[str, Any]:
+        """The signals. A movie that is over and was read is not shown a second time."""
+        reading: Any = super().read()
+        if self._exposure and self._movies.is_over(self._exposure.shot):
+            self._read_shot = self._exposure.shot
+        return reading
+
+    def movie_over(self) -> Status:
         """Ready the camera (or, for a look, film at once); done when the movie is on disk.
 
-        Triggering again for a movie that is under way or over starts nothing new.
+        Asking again for a movie that is under way or over starts nothing new. Raises StreamError
+        where nothing is staged or prepared.
         """
         if self._exposure is None or self._consumer is None:
             raise StreamError(
@@ -330,63 +363,7 @@ class FilmCamera(Device):
         return self._hold
 
 
-class FrameStream:
-    """The camera's frames as documents: a StreamResource a dataset, StreamDatum for the frames."""
-
-    def __init__(self, name: str, shape: tuple[int, ...]) -> None:
-        self.name = name
-        self.parent = None
-        self._shape = shape
-        self._recorder: Recorder | None = None
-        self._bundles: list[ComposeStreamResourceBundle] = []
-        self._collected = 0
-
-    def begin(self, recorder: Recorder) -> None:
-        """Describe the frames of ``recorder`` from now on."""
-        self._recorder, self._bundles, self._collected = recorder, [], 0
-
-    def get_index(self) -> int:
-        """Frames on disk."""
-        return self._recorder.frames_written if self._recorder else 0
-
-    def describe_collect(self) -> dict[str, Any]:
-        """Data keys of the frames: the image, and its movie time."""
-        source = str(self._recorder.path) if self._recorder else ""
-        image = {"shape": list(self._shape), "dtype": "array", "dtype_numpy": "<f4"}
-        time = {"shape": [], "dtype": "number", "dtype_numpy": "<f8", "units": "ps"}
-        shot = {"shape": [], "dtype": "integer", "dtype_numpy": "<i4"}
-        keys = {"": image, "_movie_time_ps": time, "_shot_number": shot}
-        return {
-            f"{self.name}{suffix}": {"source": source, "external": "STREAM:", **key}
-            for suffix, key in keys.items()
-        }
-
-    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
-        """The StreamResources once, then StreamDatum for the frames since the last call."""
-        start, stop = self._collected, self.get_index() if index is None else index
-        if self._recorder is None or stop <= start:
-            return
-        if not self._bundles:
-            # Over several data files the master's image is a virtual dataset: it has no chunks.
-            several = self._recorder.storage.frames_per_file
-            for suffix, dataset, chunk in (
-                ("", "data", [] if several else [1, *self._shape]),
-                ("_movie_time_ps", "movie_time_ps", [1024]),
-                ("_shot_number", "shot_number", [1024]),
-            ):
-                bundle = compose_stream_resource(
-                    mimetype="application/x-hdf5",
-                    uri=f"file://localhost{self._recorder.path.resolve()}",
-                    data_key=f"{self.name}{suffix}",
-                    parameters={
-                        "dataset": f"{layout.CAMERA}/{dataset}",
-                        "chunk_shape": chunk,
-                        "swmr": True,
-                        "join_method": "stack",
-                    },
-                )
-                self._bundles.append(bundle)
-                yield "stream_resource", bundle.stream_resource_doc
-        self._collected = stop
-        for bundle in self._bundles:
-            yield "stream_datum", bundle.compose_stream_datum({"start": start, "stop": stop})
+def _finished(device: Device) -> Status:
+    status = Status(device)
+    status.set_finished()
+    return status

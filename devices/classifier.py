@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +30,10 @@ class ClassifierDevice(Device):
     again, and when what it knows is stale. Only a movie that was prepared here, and since fire was
     held, lifts the hold; one of anybody else may hold fire and changes nothing besides.
 
+    Triggered without a movie prepared since the last was read, as ``count`` does, it is done with
+    the result of the look that its camera takes (``film_with``). Where that is not staged there is
+    none, and ``shot`` and ``label`` in its reading are "".
+
     streaming : the classifier; hub : where frames arrive; timeout_s : longest wait for a result
     max_age_s : how long the film may be judged by its last frame, since that left the source
     max_delay_s : how long a result may have taken since then
@@ -37,7 +42,10 @@ class ClassifierDevice(Device):
     """
 
     shot = Component(StateSignal, value="", dtype_numpy="<U64")
-    label = Component(StateSignal, value="", dtype_numpy="<U16", doc="unsure: the network abstains")
+    label = Component(
+        StateSignal, value="", dtype_numpy="<U16", doc="unsure: the network abstains",
+        kind=Kind.hinted,
+    )  # fmt: skip
     confidence = Component(StateSignal, value=0.0, dtype_numpy="<f8", kind=Kind.hinted)
     novelty = Component(
         StateSignal, value=0.0, dtype_numpy="<f8", doc="of the most foreign frame; 0: not known"
@@ -45,7 +53,7 @@ class ClassifierDevice(Device):
     problem = Component(StateSignal, value="", dtype_numpy="<U160")
     stale = Component(StateSignal, value=0, dtype_numpy="<i8", doc="frames passed over")
     frames_classified = Component(StateSignal, value=0, dtype_numpy="<i8")
-    latency_p50 = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms", kind=Kind.hinted)
+    latency_p50 = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms")
     latency_max = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="ms")
     vars().update(counters(dict.fromkeys(SEEN), hinted=("discs",)))
     vars().update(
@@ -89,12 +97,18 @@ class ClassifierDevice(Device):
         self._exposure: Exposure | None = None
         self._hold, self._spoilt, self._spoilt_before = _NOT_LOOKED, 0, 0
         self._unseen = False
+        self._read_shot = ""
+        self._look: Callable[[str], Exposure | None] | None = None
         self._consumer = Consumer(
             "classifier", streaming.handle, on_error=self._results.fail, policy=policy,
             max_age_s=max_delay_s if policy == "newest" else None,
         )  # fmt: skip
         streaming.subscribe(self._take)
         hub.subscribe(self._consumer)
+
+    def film_with(self, look: Callable[[str], Exposure | None]) -> None:
+        """Whom to ask for a look, ``FilmCamera.look_unless_new``."""
+        self._look = look
 
     def stage(self) -> list[object]:
         """Forget what was seen in an earlier run: the film is looked at anew."""
@@ -105,13 +119,28 @@ class ClassifierDevice(Device):
         """Name the movie whose result the next trigger waits for."""
         if self._exposure is None or value.shot != self._exposure.shot:
             self._spoilt_before = self._spoilt
-        self._exposure = value
+        self._exposure, self._read_shot = value, ""
         status = Status(self)
         status.set_finished()
         return status
 
     def trigger(self) -> Status:
-        """A status that is done when the prepared movie's result is in the signals."""
+        """Done with the result of what is prepared or, where that was read already, of a look."""
+        known = self._exposure is not None and self._exposure.shot != self._read_shot
+        if known or self._look is None:
+            return self.movie_over()
+        if exposure := self._look(self._read_shot):
+            self.prepare(exposure)
+            return self.movie_over()
+        self.shot.update("")
+        self.label.update("")
+        status = Status(self)
+        status.set_finished()
+        return status
+
+    def movie_over(self) -> Status:
+        """A status that is done when the prepared movie's result is in the signals. Raises
+        ModelError where none is prepared, or the classifier stopped."""
         if self._exposure is None:
             raise ModelError(
                 f"{self.name}: no exposure prepared. Prepare an Exposure first (the plans of "
@@ -149,6 +178,8 @@ class ClassifierDevice(Device):
         reading: Any = super().read()
         for signal in self.probabilities:
             reading.update(signal.read())
+        if self._exposure and self._results.is_over(self._exposure.shot):
+            self._read_shot = self._exposure.shot
         return reading
 
     def describe(self) -> dict[str, Any]:

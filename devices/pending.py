@@ -44,6 +44,11 @@ class PendingShots:
         with self._lock:
             return shot in self._waiting or shot in self._over
 
+    def is_over(self, shot: str) -> bool:
+        """Whether the shot is over."""
+        with self._lock:
+            return shot in self._over
+
     def expect(self, shot: str, timeout_s: float, source: str) -> Status:
         """A status that is done when the shot is over; fails with StreamError after a while, and
         at once where nobody waits for that shot any more."""

@@ -78,8 +78,8 @@ class Pulser(Device):
     guard : the envelope and the ledger; None is the default envelope without a ledger
     """
 
-    amplitude_T = Component(LimitedSignal, value=0.0, units="T")
-    width_ps = Component(LimitedSignal, value=1.0, units="ps")
+    amplitude_T = Component(LimitedSignal, value=0.0, units="T", kind=Kind.hinted)
+    width_ps = Component(LimitedSignal, value=1.0, units="ps", kind=Kind.hinted)
     theta_deg = Component(LimitedSignal, value=0.0, units="deg")
     phi_deg = Component(LimitedSignal, value=0.0, units="deg")
     peak_ps = Component(LimitedSignal, value=0.0, units="ps")
@@ -108,6 +108,7 @@ class Pulser(Device):
         self._lock = threading.RLock()
         self._request: tuple[Pulse, str, int] | None = None
         self._replayed = False
+        self._forgotten = ""
         self._times_disarmed = 0
         self._refused: Counter[str] = Counter()
         self._setting_up = False
@@ -209,7 +210,7 @@ class Pulser(Device):
                 self._allow(pulse, shot, repeats)
             with self._lock:
                 self._refuse_if_disarmed_since(mark, shot)
-                self._replayed = replayed
+                self._replayed, self._forgotten = replayed, ""
                 if not replayed:
                     self._show_settings(pulse)
                     self.repeats.update(repeats)
@@ -250,23 +251,25 @@ class Pulser(Device):
             self._setting_up = False
 
     def trigger(self) -> Status:
-        """Fire the pulse this pulser is armed for, once.
+        """Fire the pulse this pulser is armed for, once. Where none was asked for since the last,
+        there is nothing to do: so do plans that read it (``count``, a baseline) trigger it.
 
-        Raises PulseRefused when it is not armed, an interlock objects or the guard refuses.
+        Raises PulseRefused when it was disarmed, an interlock objects or the guard refuses.
         """
         fired = None
         with self._refusals_counted(), self._output_off_where_refused():
             with self._lock:
                 request, replayed = self._request, self._replayed
-                mark = self._forget("fires")
+                forgotten, mark = self._forgotten, self._forget("fires")
+                self._forgotten = ""
             if request:
                 fired = self._fire(*request, mark)
             elif replayed:
                 _log.info("%s: this shot was fired before; not fired again", self.name)
-            else:
+            elif forgotten:
                 raise PulseRefused(
-                    f"{self.name}: not armed. Nothing was fired; set a pulse first (a stop, a "
-                    "pause or a changed setting disarms).",
+                    f"{self.name}: not armed ({forgotten}). Nothing was fired; set a pulse first "
+                    "(a stop, a pause or a changed setting disarms).",
                     "unarmed",
                 )
         return fired or _finished(self)
@@ -290,6 +293,7 @@ class Pulser(Device):
     def _refuse_if_disarmed_since(self, mark: int, shot: str) -> None:
         """Others may have disarmed while this waited, for the disk say."""
         if self._times_disarmed != mark:
+            self._forgotten = "disarmed while it was prepared"
             raise PulseRefused(
                 f"{self.name}: disarmed while shot {shot} was prepared. Nothing was fired; set the "
                 "pulse again, under a new name if it is in the ledger.",
@@ -312,6 +316,7 @@ class Pulser(Device):
         with self._lock:
             if self._request:
                 _log.info("%s: disarmed (%s)", self.name, reason)
+                self._forgotten = f"disarmed: {reason}"
             self._request, self._replayed = None, False
             self._times_disarmed += 1
             self.armed.update(0)
@@ -336,8 +341,14 @@ class Pulser(Device):
         self.disarm("pause")
         super().pause()
 
+    def stage(self) -> list[object]:
+        """A new run knows nothing of what an earlier one had armed."""
+        self._forgotten = ""
+        return super().stage()
+
     def unstage(self) -> list[object]:
-        """Disarm at the end of a run."""
+        """Disarm at the end of a run. What a stop took from it is then nobody's any more."""
+        self._forgotten = ""
         self.disarm("unstage")
         return super().unstage()
 

@@ -8,9 +8,10 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from skyctl.devices.camera import FilmCamera, check_folder
+from skyctl.devices.camera import FilmCamera
 from skyctl.devices.classifier import ClassifierDevice
 from skyctl.devices.decisions import DecisionLog
+from skyctl.devices.frame_stream import check_folder
 from skyctl.devices.guard import Envelope, Guard, Spent
 from skyctl.devices.pulser import Pulser
 from skyctl.devices.simulated import SampleDriver
@@ -146,6 +147,8 @@ def assemble(
         timeout_s=timeout_s,
         storage=storage,
     )
+    classifier.film_with(camera.look_unless_new)
+    camera.tell_looks(classifier.prepare)
     pulser = Pulser(name="pulser", driver=sample, guard=guard)
     for interlock in (camera.hold_reason, classifier.hold_reason):
         pulser.add_interlock(interlock)

@@ -10,7 +10,7 @@ from skyctl.beamline.beamline import Beamline, assemble
 from skyctl.devices.guard import Envelope, Spent
 from skyctl.devices.simulated import FrameSink, SimulatedSample
 from skyctl.inference.model import MovieClassifier
-from skyctl.pulse import Pulse
+from skyctl.pulse import Pulse, Spot
 from skyctl.recording.files import Storage
 from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.lattice.film import Film, FilmParameters
@@ -128,7 +128,8 @@ def _film(
 
 def _compile(film: PulsedFilm) -> None:
     """Have a film do all that a shot does, so that its kernels are compiled before one begins."""
-    for _ in film.frames(Pulse(width_ps=0.01, peak_ps=0.0), [0.0, 0.02]):
-        pass
+    for spot in (None, Spot(x=0.0, y=0.0, sigma=1.0)):  # each is compiled by itself
+        for _ in film.frames(Pulse(width_ps=1.0, peak_ps=0.0, spot=spot), [0.0, 0.02]):
+            pass
     film.relax(0.02, SETTLED_T)
     film.charge()

@@ -198,7 +198,7 @@ def _its_own_error() -> Iterator[None]:
 
 
 class _Awaited:
-    """A device's trigger that is done when the device's movie is over or will never come.
+    """A device's `movie_over`, as a trigger that is done also when the movie will never come.
 
     The RunEngine throws a status that fails at whatever message is then under way, which may be
     another's: a movie that is lost is told by ``problem`` instead, to whoever waited for it.
@@ -220,7 +220,7 @@ class _Awaited:
     def trigger(self) -> Any:  # an ophyd Status, which is not quite bluesky's
         self.problem = ""
         over = Status(self._device)
-        self._device.trigger().add_callback(lambda status: self._tell(status, over))
+        self._device.movie_over().add_callback(lambda status: self._tell(status, over))
         return over
 
     def _tell(self, status: Any, over: Status) -> None:

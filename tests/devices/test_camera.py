@@ -187,7 +187,7 @@ def test_a_movie_under_way_is_recorded_to_its_end_when_unstaged(beamline):
 
 def test_an_unprepared_or_unstaged_camera_says_so(beamline):
     with pytest.raises(StreamError, match="not staged"):
-        beamline.camera.trigger()
+        beamline.camera.movie_over()
 
 
 def test_staging_twice_leaves_the_first_recording_open(beamline):
