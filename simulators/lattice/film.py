@@ -12,6 +12,7 @@ from skyctl.simulators.lattice.engines import (
     make_engine,
     stable_turn,
 )
+from skyctl.simulators.lattice.shapes import checked_sites
 from skyctl.simulators.physics import llg
 from skyctl.simulators.physics.pulsed_film import PulsedFilm
 from skyctl.simulators.physics.schemes import SCHEMES, Integrator
@@ -32,6 +33,8 @@ class FilmParameters:
     The defaults are arXiv:1907.01814's film (which counts every pair twice: its J and D are half
     of these). The paper prints neither moment nor boundary: 0.6 μ_B and open edges reproduce its
     example movies.
+
+    lattice_nm : from one site to the next; moves nothing, and is kept for files. None: not known
     """
 
     rows: int = 100
@@ -44,6 +47,7 @@ class FilmParameters:
     periodic: bool = False
     bias_T: tuple[float, float, float] = (0.0, 0.0, 0.0)
     temperature_K: float = 0.0
+    lattice_nm: float | None = None
 
     def __post_init__(self) -> None:
         # Across the edges of a periodic film, one row would be its own neighbour.
@@ -66,6 +70,8 @@ class FilmParameters:
         for name in ("damping", "temperature_K"):
             if getattr(self, name) < 0:
                 raise ValueError(f"film {name} = {getattr(self, name)}: must not be negative")
+        if self.lattice_nm is not None and not 0 < self.lattice_nm < np.inf:
+            raise ValueError(f"film lattice_nm = {self.lattice_nm}: give a length above 0, or None")
 
     @property
     def moment_meV_per_T(self) -> float:
@@ -75,6 +81,12 @@ class FilmParameters:
     def as_dict(self) -> dict[str, Any]:
         """The parameters as plain numbers, for a start document or a file header."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> "FilmParameters":
+        """What ``as_dict`` gave, also by way of JSON. Raises TypeError, ValueError."""
+        lists = {name: tuple(value) for name, value in plain.items() if isinstance(value, list)}
+        return cls(**{**plain, **lists})
 
 
 class Film(PulsedFilm):
@@ -91,6 +103,8 @@ class Film(PulsedFilm):
     seed : of the thermal noise, 0 or more
     anisotropy_map : (rows, columns), K of each site in units of the film's, for pinning defects;
         None is 1 everywhere
+    sites : (rows, columns), where there is a spin (``shapes``); None is everywhere. What is not
+        there is an edge like the film's own: without neighbour, and with the twist of a DMI
 
     Raises ValueError for what cannot be, RuntimeError where there is no CUDA device.
     """
@@ -106,6 +120,7 @@ class Film(PulsedFilm):
         tolerance: float | None = None,
         seed: int = 0,
         anisotropy_map: np.ndarray | None = None,
+        sites: np.ndarray | None = None,
     ) -> None:
         self.parameters = p = parameters or FilmParameters()
         if p.temperature_K > 0 and integrator in ONLY_AT_ZERO_KELVIN:
@@ -116,6 +131,7 @@ class Film(PulsedFilm):
         if seed < 0:
             raise ValueError(f"seed = {seed}: must be 0 or more")
         self.anisotropy_map = _checked_map(anisotropy_map, p)
+        self.sites = None if sites is None else checked_sites(sites, p.rows, p.columns, p.periodic)
         self.precision, self.integrator = precision, integrator
         self.tolerance = (1e-5 if precision == "f4" else 1e-8) if tolerance is None else tolerance
         engine = make_engine(
@@ -133,15 +149,21 @@ class Film(PulsedFilm):
 
     def _unit_spins(self, value: np.ndarray) -> np.ndarray:
         value = self._checked_spins(value)
-        return value / np.linalg.norm(value, axis=0)
+        if self.sites is None:
+            return value / np.linalg.norm(value, axis=0)
+        lengths = np.where(self.sites, np.linalg.norm(value, axis=0), 1.0)
+        return value / lengths
 
     def _checked_spins(self, value: np.ndarray) -> np.ndarray:
         shape = (3, self.parameters.rows, self.parameters.columns)
         value = np.asarray(value, dtype=np.float64)
         if value.shape != shape:
             raise ValueError(f"spins of shape {value.shape}: this film needs {shape}")
+        if self.sites is not None:
+            value = np.where(self.sites, value, 0.0)
         length = np.linalg.norm(value, axis=0)
-        if not (np.isfinite(length).all() and (length > 0).all()):
+        there = length if self.sites is None else length[self.sites]
+        if not (np.isfinite(length).all() and (there > 0).all()):
             raise ValueError("spins hold a NaN, an infinity or a zero vector: give unit vectors")
         return value
 
@@ -167,7 +189,8 @@ class Film(PulsedFilm):
         Raises ValueError where the film does not hold one.
         """
         calm = replace(self.parameters, damping=1.0, temperature_K=0.0)
-        spins = _relaxed_skyrmion(calm, background)
+        there = None if self.sites is None else self.sites.tobytes()
+        spins = _relaxed_skyrmion(calm, background, there)
         charge = topological_charge(spins, calm.periodic)
         if abs(charge) < _LEAST_CHARGE:
             raise ValueError(
@@ -262,8 +285,13 @@ def _checked_map(values: np.ndarray | None, parameters: FilmParameters) -> np.nd
 
 
 @lru_cache(maxsize=8)
-def _relaxed_skyrmion(parameters: FilmParameters, background: int) -> np.ndarray:
-    film = Film(parameters)
+def _relaxed_skyrmion(
+    parameters: FilmParameters, background: int, there: bytes | None
+) -> np.ndarray:
+    """``there`` : the film's sites, as bytes: it can be hashed"""
+    shape = parameters.rows, parameters.columns
+    sites = None if there is None else np.frombuffer(there, bool).reshape(shape)
+    film = Film(parameters, sites=sites)
     film.spins = bloch_skyrmion(
         parameters.rows, parameters.columns, _SKYRMION_RADIUS, background, parameters.dmi_meV
     )

@@ -12,6 +12,7 @@ import typer
 from skyctl import __version__
 from skyctl.cli.bench import bench_app
 from skyctl.cli.common import console
+from skyctl.cli.convert import convert
 from skyctl.cli.demo import demo
 from skyctl.cli.diagram import diagram
 from skyctl.cli.doctor import doctor
@@ -37,7 +38,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    demo, run, monitor, people, movies, diagram, verify, replay, recover, split, keys, doctor,
+    demo, run, monitor, people, movies, convert, diagram, verify, replay, recover, split, keys,
+    doctor,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(simulate_app, name="simulate")
