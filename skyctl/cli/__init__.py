@@ -16,6 +16,8 @@ from skyctl.cli.convert import convert
 from skyctl.cli.demo import demo
 from skyctl.cli.diagram import diagram
 from skyctl.cli.doctor import doctor
+from skyctl.cli.export_recording import export_recording
+from skyctl.cli.import_movie import import_movie
 from skyctl.cli.keys import keys
 from skyctl.cli.ledger import ledger_app
 from skyctl.cli.monitor import monitor
@@ -42,6 +44,8 @@ for command in (
     doctor,
 ):  # fmt: skip
     app.command()(command)
+app.command("import")(import_movie)
+app.command("export")(export_recording)
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(train_app, name="train")
