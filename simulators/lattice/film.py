@@ -16,7 +16,7 @@ from skyctl.simulators.lattice.shapes import checked_sites
 from skyctl.simulators.physics import llg
 from skyctl.simulators.physics.pulsed_film import PulsedFilm
 from skyctl.simulators.physics.schemes import SCHEMES, Integrator
-from skyctl.simulators.physics.span import Coefficients
+from skyctl.simulators.physics.span import ALONG_Z, Coefficients
 from skyctl.simulators.physics.topology import topological_charge
 
 MAX_STEP_PS = 0.015
@@ -34,6 +34,9 @@ class FilmParameters:
     of these). The paper prints neither moment nor boundary: 0.6 μ_B and open edges reproduce its
     example movies.
 
+    dmi_meV : of the bulk, whose walls are Bloch's; interfacial_dmi_meV : of an interface, Néel's
+        (``llg``); a film may have both
+    easy_axis : of the anisotropy, any direction; kept as a unit vector
     lattice_nm : from one site to the next; moves nothing, and is kept for files. None: not known
     """
 
@@ -47,6 +50,8 @@ class FilmParameters:
     periodic: bool = False
     bias_T: tuple[float, float, float] = (0.0, 0.0, 0.0)
     temperature_K: float = 0.0
+    interfacial_dmi_meV: float = 0.0
+    easy_axis: tuple[float, float, float] = ALONG_Z
     lattice_nm: float | None = None
 
     def __post_init__(self) -> None:
@@ -60,11 +65,19 @@ class FilmParameters:
             )
         for name in (
             "exchange_meV", "dmi_meV", "anisotropy_meV", "moment_muB", "damping", "temperature_K",
+            "interfacial_dmi_meV",
         ):  # fmt: skip
             if not np.isfinite(getattr(self, name)):
                 raise ValueError(f"film {name} = {getattr(self, name)}: give a finite number")
-        if np.shape(self.bias_T) != (3,) or not np.isfinite(self.bias_T).all():
-            raise ValueError(f"film bias_T = {self.bias_T}: give three finite numbers")
+        for name in ("bias_T", "easy_axis"):
+            vector = getattr(self, name)
+            if np.shape(vector) != (3,) or not np.isfinite(vector).all():
+                raise ValueError(f"film {name} = {vector}: give three finite numbers")
+        length = float(np.linalg.norm(self.easy_axis))
+        if not length:
+            raise ValueError(f"film easy_axis = {self.easy_axis}: give a direction")
+        x, y, z = (component / length for component in self.easy_axis)
+        object.__setattr__(self, "easy_axis", (x, y, z))
         if self.moment_muB <= 0:
             raise ValueError(f"film moment_muB = {self.moment_muB}: must be above 0")
         for name in ("damping", "temperature_K"):
@@ -184,7 +197,7 @@ class Film(PulsedFilm):
         )
 
     def set_skyrmion(self, background: int = -1) -> None:
-        """One relaxed Bloch skyrmion in the middle of a ``background`` of -z or +z.
+        """One relaxed skyrmion in the middle of a ``background`` of -z or +z, as the DMI winds it.
 
         Raises ValueError where the film does not hold one.
         """
@@ -210,10 +223,17 @@ class Film(PulsedFilm):
         down, up = g[:, :-2, 1:-1], g[:, 2:, 1:-1]
         c = self.coefficients()
         k = 1.0 if self.anisotropy_map is None else self.anisotropy_map
-        couplings = (c.exchange_T, c.dmi_T, c.anisotropy_T * k)
+        interfacial, tilted = c.more_terms
+        couplings = (c.exchange_T, c.dmi_T, 0.0 if tilted else c.anisotropy_T * k)
         arguments: tuple[Any, ...] = (*left, *right, *down, *up, s[2], *couplings)
-        b = llg.interaction_field(*arguments)
-        return np.stack(b) + np.asarray(p.bias_T)[:, None, None]
+        b = np.stack(llg.interaction_field(*arguments))
+        if interfacial:
+            arguments = (*left[::2], *right[::2], *down[1:], *up[1:], c.interfacial_dmi_T)
+            b += np.stack(llg.interfacial_dmi_field(*arguments))
+        if tilted:
+            arguments = (*s, *c.easy_axis, c.anisotropy_T * k)
+            b += np.stack(llg.axis_field(*arguments))
+        return b + np.asarray(p.bias_T)[:, None, None]
 
     def max_torque_T(self) -> float:
         """Largest |S × B| over the film, T."""
@@ -235,6 +255,8 @@ class Film(PulsedFilm):
             exchange_T=p.exchange_meV / mu,
             dmi_T=p.dmi_meV / mu,
             anisotropy_T=2 * p.anisotropy_meV / mu,
+            interfacial_dmi_T=p.interfacial_dmi_meV / mu,
+            easy_axis=p.easy_axis,
         )
 
     def longest_step_ps(self, pulse: Pulse | None, wanted_ps: float | None = None) -> float:
@@ -292,27 +314,35 @@ def _relaxed_skyrmion(
     shape = parameters.rows, parameters.columns
     sites = None if there is None else np.frombuffer(there, bool).reshape(shape)
     film = Film(parameters, sites=sites)
-    film.spins = bloch_skyrmion(
-        parameters.rows, parameters.columns, _SKYRMION_RADIUS, background, parameters.dmi_meV
+    p = parameters
+    film.spins = analytic_skyrmion(
+        p.rows, p.columns, _SKYRMION_RADIUS, background, p.dmi_meV, p.interfacial_dmi_meV
     )
     film.relax()
     return film.spins
 
 
-def bloch_skyrmion(
-    rows: int, columns: int, radius: float, background: int = -1, dmi_meV: float = 1.0
+def analytic_skyrmion(
+    rows: int,
+    columns: int,
+    radius: float,
+    background: int = -1,
+    dmi_meV: float = 1.0,
+    interfacial_dmi_meV: float = 0.0,
 ) -> np.ndarray:
-    """An analytic Bloch skyrmion, (3, rows, columns), centred, not relaxed.
+    """An analytic skyrmion, (3, rows, columns), centred, not relaxed.
 
-    The polar angle falls linearly from the core to the background at 2·``radius`` sites; the sense
-    of rotation is the one a bulk DMI of that sign prefers.
+    The polar angle falls linearly from the core to the background at 2·``radius`` sites; the
+    helicity is the one that the DMI prefers: Bloch's for one of the bulk, Néel's for one of an
+    interface.
     """
     y, x = np.mgrid[:rows, :columns].astype(np.float64)
     x, y = x - (columns - 1) / 2, y - (rows - 1) / 2
     r, phi = np.hypot(x, y), np.arctan2(y, x)
     theta = np.pi * np.clip(r / (2 * radius), 0, 1)
     core = -background
-    helicity = -np.sign(dmi_meV) * core * np.pi / 2
+    # D r̂ + D' r̂×ẑ is r̂ turned about z; the spins turn with it.
+    helicity = np.arctan2(-interfacial_dmi_meV, dmi_meV) - core * np.pi / 2
     in_plane = np.sin(theta)
     return np.stack(
         [in_plane * np.cos(phi + helicity), in_plane * np.sin(phi + helicity), core * np.cos(theta)]

@@ -41,8 +41,8 @@ def _solid_angle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
 def film_truth(spins: np.ndarray, periodic: bool = False) -> tuple[Kind, int]:
     """What a settled film is (`skyctl.process.KINDS`), and its background, +1 or -1.
 
-    spins : (3, H, W), unit vectors without camera or noise, 0 where there is no site; a ``periodic``
-    film has no edge, and is what it is wherever its sites are counted from
+    spins : (3, H, W), unit vectors without camera or noise, 0 where there is no site; a
+        ``periodic`` film has no edge, and is what it is wherever its sites are counted from
 
     Charge and picture must agree. Empty: |Q| near 0 and no site reversed. One: |Q| near 1 and the
     reversed sites are a single island (4-connected) that touches no edge and has no hole. So

@@ -10,7 +10,7 @@ from skyctl.cli import app
 from skyctl.formats.ovf import read_ovf, read_segments
 from skyctl.formats.ovf_writer import write_ovf
 from skyctl.formats.spin_states import SpinState, field_of
-from skyctl.simulators.lattice.film import bloch_skyrmion
+from skyctl.simulators.lattice.film import analytic_skyrmion
 
 
 def invoke(*args):
@@ -20,7 +20,7 @@ def invoke(*args):
 @pytest.fixture
 def relaxed(tmp_path):
     """A disc of 20 x 24 sites, as another program would leave it."""
-    spins = bloch_skyrmion(20, 24, 3)
+    spins = analytic_skyrmion(20, 24, 3)
     spins[:, 0, :3] = 0
     write_ovf(tmp_path / "relaxed.omf", [field_of(SpinState(spins, lattice_nm=0.45))], data="4")
     return tmp_path / "relaxed.omf"
