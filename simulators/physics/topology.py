@@ -50,7 +50,7 @@ def film_truth(spins: np.ndarray, periodic: bool = False) -> tuple[Kind, int]:
 
     This is the simulator's truth: for reports, training and tests, never for a decision.
     """
-    there = np.asarray(spins).any(axis=0)
+    there = np.asarray(np.asarray(spins).any(axis=0))
     sz = np.asarray(spins)[2]
     level = float(np.median(sz[there]))
     background = 1 if level > 0 else -1
@@ -83,8 +83,9 @@ def _is_one_disc(reversed_: np.ndarray, there: np.ndarray) -> bool:
     islands: Any = ndimage.label(reversed_)
     # The world around the film is one piece with what is cut off its rim.
     rest = np.pad(~reversed_, 1, constant_values=True)
-    outside: Any = ndimage.label(~np.pad(there, 1))[0]
-    around: Any = ndimage.label(rest, np.ones((3, 3)))[0]
+    missing: Any = ndimage.label(~np.pad(there, 1))
+    parts: Any = ndimage.label(rest, np.ones((3, 3)))
+    outside, around = missing[0], parts[0]
     pieces = np.unique(around[rest & (np.pad(there, 1) | (outside == outside[0, 0]))])
     touches = ndimage.binary_dilation(outside == outside[0, 0])[1:-1, 1:-1] & reversed_
     return islands[1] == 1 and len(pieces) == 1 and not touches.any()

@@ -42,7 +42,8 @@ class Hdf5Movie(Movie):
         self.frames = int(self._starts[-1])
 
     def _found(self, dataset: str | None) -> list[Any]:
-        if "run" in dict(self._file.get("entry", self._file).attrs):
+        entry: Any = self._file.get("entry")
+        if entry is not None and "run" in entry.attrs:
             raise FormatError(f"movie {self.name}: is a recording of skyctl already: replay it")
         places = (dataset,) if dataset else (_default(self._file), *_PLACES)
         for place in filter(None, places):
@@ -63,7 +64,7 @@ class Hdf5Movie(Movie):
         if not isinstance(group, h5py.Group):
             return []
         prefix = stem.rpartition("/")[2]
-        names = sorted(name for name in group if name.startswith(prefix))
+        names = sorted(name for name in map(str, group) if name.startswith(prefix))
         missing = [name for name in names if group.get(name) is None]
         if missing:
             link: Any = group.get(missing[0], getlink=True)

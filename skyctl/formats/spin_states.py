@@ -32,7 +32,7 @@ class SpinState:
     @property
     def sites(self) -> np.ndarray:
         """(rows, columns), where there is a magnet."""
-        return self.spins.any(axis=0)
+        return np.asarray(self.spins.any(axis=0))
 
 
 def spins_of(field: VectorField, layer: int | None = None) -> SpinState:
@@ -67,8 +67,9 @@ def field_of(state: SpinState, title: str = "m") -> VectorField:
     # Divided: 0.271 / 1e9 is the number next to 0.271e-9, 0.271 * 1e-9 is not always.
     step, unit = (state.lattice_nm / 1e9, "m") if state.lattice_nm else (1.0, "unspecified")
     return VectorField(
-        values, (step,) * 3, (step / 2,) * 3, unit, ("1",) * 3, ("m_x", "m_y", "m_z"), title
-    )
+        values, (step, step, step), (step / 2, step / 2, step / 2), unit, ("1", "1", "1"),
+        ("m_x", "m_y", "m_z"), title,
+    )  # fmt: skip
 
 
 def _unit(units: tuple[str, ...]) -> str:

@@ -71,13 +71,12 @@ class TiffMovie(Movie):
         self.frames = many[0] if many else 1
         self.shape = (3, rows, columns) if spins else (rows, columns)
         self._pages_a_frame = 3 if spins else 1
-        self._plain = series.dataoffset is not None and file.filehandle.is_file
-        self._offset = series.dataoffset
+        self._offset: int | None = series.dataoffset if file.filehandle.is_file else None
         self._order = file.byteorder
         self.interval_ps = _interval_ps(file.imagej_metadata)
 
     def images(self, first: int, last: int) -> np.ndarray:
-        if self._plain:
+        if self._offset is not None:
             count = int(np.prod(self.shape)) * self.dtype.itemsize
             stored = np.memmap(
                 self.name, self.dtype.newbyteorder(self._order), "r",

@@ -191,8 +191,9 @@ def _mp4(shots: list[RecordedShot], target: Path, frames_per_s: float, progress:
     count = 0
     with _whole(target) as path:
         film = imageio_ffmpeg.write_frames(
-            str(path), size, fps=frames_per_s, macro_block_size=2, quality=9
-        )
+            str(path), size, fps=frames_per_s,  # pyright: ignore[reportArgumentType]
+            macro_block_size=2, quality=9,
+        )  # fmt: skip
         film.send(None)
         for colours in (first, *pictures):
             film.send(np.ascontiguousarray(np.pad(colours, odd, mode="edge")))
