@@ -111,6 +111,12 @@ class Span:
         turn = self.coefficients.rate * self.step_ps
         return turn * self.drive.fields_T(both.ravel()).reshape(self.steps, 2, 6)
 
+    def longest_step_ps(self, time_ps: float) -> float:
+        """The longest step from a movie time on that cannot leap over the pulse."""
+        until_pulse = self.peak_ps - _REACH * self.width_ps - time_ps
+        over = time_ps >= self.peak_ps + _REACH * self.width_ps
+        return np.inf if over or not any(self.peak_T) else max(self.width_ps, until_pulse)
+
 
 class Drive(Protocol):
     """What drives a film: a field, and a spin current.
@@ -124,12 +130,6 @@ class Drive(Protocol):
         """(n, 6) at times (n,): the field, and the polarisation that a damping-like torque is to,
         as long as its strength, both T."""
         ...
-
-    def longest_step_ps(self, time_ps: float) -> float:
-        """The longest step from a movie time on that cannot leap over the pulse."""
-        until_pulse = self.peak_ps - _REACH * self.width_ps - time_ps
-        over = time_ps >= self.peak_ps + _REACH * self.width_ps
-        return np.inf if over or not any(self.peak_T) else max(self.width_ps, until_pulse)
 
 
 def make_span(
