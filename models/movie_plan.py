@@ -95,6 +95,7 @@ def shot_to_json(shot: MovieSpec, arrays: dict[str, np.ndarray]) -> str:
         "start": shot.start if isinstance(shot.start, str) else named(shot.start),
         "seed": shot.seed,
         "anisotropy_map": None if shot.anisotropy_map is None else named(shot.anisotropy_map),
+        "sites": None if shot.sites is None else named(shot.sites),
     }
     # NumPy's numbers are told from ours only by their type.
     return json.dumps(plain, sort_keys=True, default=lambda number: number.item())
@@ -110,14 +111,14 @@ def shot_from_json(text: str, file: h5py.File) -> MovieSpec:
         stored: Any = file["arrays"]
         return stored[value["array"]][:]
 
-    parameters = plain["parameters"]
     return MovieSpec(
-        FilmParameters(**{**parameters, "bias_T": tuple(parameters["bias_T"])}),
+        FilmParameters.from_dict(plain["parameters"]),
         plain["times_ps"],
         Pulse(**plain["pulse"]) if plain["pulse"] else None,
         array(plain["start"]),
         plain["seed"],
         array(plain["anisotropy_map"]),
+        array(plain["sites"]),
     )
 
 

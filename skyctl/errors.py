@@ -29,6 +29,10 @@ class RecordingError(SkyctlError):
     """A recording cannot be written or read."""
 
 
+class FormatError(SkyctlError):
+    """A file of another program that cannot be read, or cannot hold what it should."""
+
+
 class FilmUnreadable(SkyctlError):
     """An image that says nothing of the film, which is not the same as an empty film."""
 

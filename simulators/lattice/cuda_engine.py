@@ -93,7 +93,7 @@ class CudaEngine:
         sites = layout.rows * layout.width
         self._block_a_film = sites <= BLOCK_A_FILM_SITES or films >= BLOCK_A_FILM_FILMS
         self._launch_steps = max(1, min(_LAUNCH_STEPS, _LAUNCH_SITE_STEPS // (films * sites)))
-        self._fields = cuda.device_array((films, self._launch_steps, 2, 3), self._dtype)
+        self._fields = cuda.device_array((films, self._launch_steps, 2, 6), self._dtype)
 
     def _require_memory(self, bytes_a_film: int) -> None:
         layout, context = self._layout, cuda.current_context()
@@ -154,19 +154,29 @@ class CudaEngine:
         noisy = any(s.coefficients.thermal_T2ps for s in spans)
         spotted, spots = self._profiles("spots", [s.spot for s in spans])
         mapped, maps = self._profiles("maps", [s.anisotropy_map for s in spans])
+        interfacial, tilted, current = map(any, zip(*(s.terms for s in spans), strict=True))
         kernels = make_kernels(
-            self._scheme, self._precision, self._periodic, spotted, mapped, noisy
-        )
+            self._scheme, self._precision, self._periodic, spotted, mapped, noisy,
+            (interfacial, tilted, current),
+        )  # fmt: skip
         constants, pulses = self._numbers(spans)
         keys = self._send("keys", np.array([s.noise_key for s in spans]))
         first_steps = np.array([s.first_step for s in spans], np.int64)
         lags = self._send("lags", first_steps - first_steps[0])
+        tables = {
+            film: np.ascontiguousarray(table, self._dtype)
+            for film, span in enumerate(spans)
+            if (table := span.table(self._scheme.corrector_at)) is not None
+        }
         fields_blocks = -(-self._films * self._launch_steps // _PASS_BLOCK)
         for first in range(0, head.steps, self._launch_steps):
             self._launch(pulse_fields, fields_blocks, _PASS_BLOCK)(
                 self._fields, pulses, head.start_ps + first * head.step_ps, head.step_ps,
                 self._scheme.corrector_at * head.step_ps,
             )  # fmt: skip
+            for film, table in tables.items():
+                rows = table[first : first + self._launch_steps]
+                self._fields[film, : len(rows)].copy_to_device(rows, self._stream)
             self._march(
                 kernels, min(self._launch_steps, head.steps - first),
                 self._spins, self._predicted, layout.rows, layout.columns, layout.width, spots,

@@ -57,6 +57,11 @@ def make_engine(
     raise ValueError(f"device {device!r}: choose 'cpu' or 'cuda'")
 
 
+def _terms(span: Span) -> tuple[bool | None, ...]:
+    """As ``kernels_cpu.advance`` has them."""
+    return tuple(wanted or None for wanted in span.terms)
+
+
 class CpuEngine:
     """One film on ``threads`` threads, moved by the vectorised stencil of ``kernels_cpu``."""
 
@@ -95,6 +100,10 @@ class CpuEngine:
     def _profile(self, values: np.ndarray | None) -> np.ndarray | None:
         return None if values is None else self._laid_out(values[None])[0]
 
+    def _table(self, span: Span) -> np.ndarray | None:
+        table = span.table(self._scheme.corrector_at)
+        return None if table is None else table.astype(self._dtype)
+
     def advance(self, spans: Sequence[Span]) -> None:
         (span,) = spans
         layout, dtype = self._layout, self._dtype
@@ -112,9 +121,11 @@ class CpuEngine:
             (layout.rows, layout.columns, layout.width),
             self._profile(span.spot),
             self._profile(span.anisotropy_map),
+            _terms(span),
             coefficients.packed(span.step_ps, dtype),
             np.multiply(turn, span.bias_T).astype(dtype),
             np.array([*np.multiply(turn, span.peak_T), span.peak_ps, span.width_ps]),
+            self._table(span),
             span.noise_key,
             (span.start_ps, span.step_ps, self._scheme.corrector_at * span.step_ps),
             span.first_step,
@@ -146,15 +157,20 @@ class RungeKuttaEngine(CpuEngine):
         layout, dtype, turn = self._layout, self._dtype, span.coefficients.rate
         shape = (layout.rows, layout.columns, layout.width)
         spot, sites = self._profile(span.spot), self._profile(span.anisotropy_map)
-        constants = span.coefficients.packed(1.0, dtype)
+        terms, constants = _terms(span), span.coefficients.packed(1.0, dtype)
         bias = np.multiply(turn, span.bias_T).astype(dtype)
         peak = np.multiply(turn, span.peak_T)
 
         def rate(time_ps: float, spins: np.ndarray, out: np.ndarray) -> None:
-            now = peak * llg.pulse_envelope(time_ps, span.peak_ps, span.width_ps)
+            now = np.zeros(6)
+            if span.drive:
+                now[:] = turn * span.drive.fields_T(np.array([time_ps]))[0]
+            else:
+                now[:3] = peak * llg.pulse_envelope(time_ps, span.peak_ps, span.width_ps)
             self._kernels.rate(
-                spins, out, shape, spot, sites, constants, bias, now.astype(dtype), self._periodic
-            )
+                spins, out, shape, spot, sites, terms, constants, bias, now.astype(dtype),
+                self._periodic,
+            )  # fmt: skip
 
         spins, span_ps = self._state[0], span.steps * span.step_ps
         if self._tolerance is None:

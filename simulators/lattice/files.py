@@ -42,6 +42,8 @@ def save_film(film: Film, path: Path) -> None:
         file["spins"] = film.spins
         if film.anisotropy_map is not None:
             file["anisotropy_map"] = film.anisotropy_map
+        if film.sites is not None:
+            file["sites"] = film.sites
         file.attrs.update(
             format=_FORMAT,
             skyctl=__version__,
@@ -68,14 +70,14 @@ def load_film(path: Path, **options: Any) -> Film:
             if file.attrs.get("format") != _FORMAT:
                 raise StateError(f"film {path}: an HDF5 file, but not a film that skyctl saved")
             parameters = json.loads(str(file.attrs["parameters"]))
-            parameters["bias_T"] = tuple(parameters["bias_T"])
-            sites: Any = file.get("anisotropy_map")
+            anisotropy, sites = (_array(file, name) for name in ("anisotropy_map", "sites"))
             film = Film(
-                FilmParameters(**parameters),
+                FilmParameters.from_dict(parameters),
                 precision=str(file.attrs["precision"]),  # pyright: ignore[reportArgumentType]
                 integrator=str(file.attrs["integrator"]),  # pyright: ignore[reportArgumentType]
                 seed=int(file.attrs["seed"]),  # pyright: ignore[reportArgumentType]
-                anisotropy_map=None if sites is None else sites[:],
+                anisotropy_map=anisotropy,
+                sites=sites,
                 **{"tolerance": float(file.attrs["tolerance"]), **options},  # pyright: ignore[reportArgumentType]
             )
             spins: Any = file["spins"]
@@ -83,6 +85,11 @@ def load_film(path: Path, **options: Any) -> Film:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise StateError(f"film {path}: damaged, or not saved by skyctl ({error})") from error
     return film
+
+
+def _array(file: h5py.File, name: str) -> np.ndarray | None:
+    found: Any = file.get(name)
+    return None if found is None else found[:]
 
 
 def replace_whole(path: Path, fill: Callable[[h5py.File], object]) -> None:

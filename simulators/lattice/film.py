@@ -12,10 +12,11 @@ from skyctl.simulators.lattice.engines import (
     make_engine,
     stable_turn,
 )
+from skyctl.simulators.lattice.shapes import checked_sites
 from skyctl.simulators.physics import llg
 from skyctl.simulators.physics.pulsed_film import PulsedFilm
 from skyctl.simulators.physics.schemes import SCHEMES, Integrator
-from skyctl.simulators.physics.span import Coefficients
+from skyctl.simulators.physics.span import ALONG_Z, Coefficients
 from skyctl.simulators.physics.topology import topological_charge
 
 MAX_STEP_PS = 0.015
@@ -32,6 +33,11 @@ class FilmParameters:
     The defaults are arXiv:1907.01814's film (which counts every pair twice: its J and D are half
     of these). The paper prints neither moment nor boundary: 0.6 μ_B and open edges reproduce its
     example movies.
+
+    dmi_meV : of the bulk, whose walls are Bloch's; interfacial_dmi_meV : of an interface, Néel's
+        (``llg``); a film may have both
+    easy_axis : of the anisotropy, any direction; kept as a unit vector
+    lattice_nm : from one site to the next; moves nothing, and is kept for files. None: not known
     """
 
     rows: int = 100
@@ -44,6 +50,9 @@ class FilmParameters:
     periodic: bool = False
     bias_T: tuple[float, float, float] = (0.0, 0.0, 0.0)
     temperature_K: float = 0.0
+    interfacial_dmi_meV: float = 0.0
+    easy_axis: tuple[float, float, float] = ALONG_Z
+    lattice_nm: float | None = None
 
     def __post_init__(self) -> None:
         # Across the edges of a periodic film, one row would be its own neighbour.
@@ -56,16 +65,26 @@ class FilmParameters:
             )
         for name in (
             "exchange_meV", "dmi_meV", "anisotropy_meV", "moment_muB", "damping", "temperature_K",
+            "interfacial_dmi_meV",
         ):  # fmt: skip
             if not np.isfinite(getattr(self, name)):
                 raise ValueError(f"film {name} = {getattr(self, name)}: give a finite number")
-        if np.shape(self.bias_T) != (3,) or not np.isfinite(self.bias_T).all():
-            raise ValueError(f"film bias_T = {self.bias_T}: give three finite numbers")
+        for name in ("bias_T", "easy_axis"):
+            vector = getattr(self, name)
+            if np.shape(vector) != (3,) or not np.isfinite(vector).all():
+                raise ValueError(f"film {name} = {vector}: give three finite numbers")
+        length = float(np.linalg.norm(self.easy_axis))
+        if not length:
+            raise ValueError(f"film easy_axis = {self.easy_axis}: give a direction")
+        x, y, z = (component / length for component in self.easy_axis)
+        object.__setattr__(self, "easy_axis", (x, y, z))
         if self.moment_muB <= 0:
             raise ValueError(f"film moment_muB = {self.moment_muB}: must be above 0")
         for name in ("damping", "temperature_K"):
             if getattr(self, name) < 0:
                 raise ValueError(f"film {name} = {getattr(self, name)}: must not be negative")
+        if self.lattice_nm is not None and not 0 < self.lattice_nm < np.inf:
+            raise ValueError(f"film lattice_nm = {self.lattice_nm}: give a length above 0, or None")
 
     @property
     def moment_meV_per_T(self) -> float:
@@ -75,6 +94,12 @@ class FilmParameters:
     def as_dict(self) -> dict[str, Any]:
         """The parameters as plain numbers, for a start document or a file header."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> "FilmParameters":
+        """What ``as_dict`` gave, also by way of JSON. Raises TypeError, ValueError."""
+        lists = {name: tuple(value) for name, value in plain.items() if isinstance(value, list)}
+        return cls(**{**plain, **lists})
 
 
 class Film(PulsedFilm):
@@ -91,6 +116,8 @@ class Film(PulsedFilm):
     seed : of the thermal noise, 0 or more
     anisotropy_map : (rows, columns), K of each site in units of the film's, for pinning defects;
         None is 1 everywhere
+    sites : (rows, columns), where there is a spin (``shapes``); None is everywhere. What is not
+        there is an edge like the film's own: without neighbour, and with the twist of a DMI
 
     Raises ValueError for what cannot be, RuntimeError where there is no CUDA device.
     """
@@ -106,6 +133,7 @@ class Film(PulsedFilm):
         tolerance: float | None = None,
         seed: int = 0,
         anisotropy_map: np.ndarray | None = None,
+        sites: np.ndarray | None = None,
     ) -> None:
         self.parameters = p = parameters or FilmParameters()
         if p.temperature_K > 0 and integrator in ONLY_AT_ZERO_KELVIN:
@@ -116,6 +144,7 @@ class Film(PulsedFilm):
         if seed < 0:
             raise ValueError(f"seed = {seed}: must be 0 or more")
         self.anisotropy_map = _checked_map(anisotropy_map, p)
+        self.sites = None if sites is None else checked_sites(sites, p.rows, p.columns, p.periodic)
         self.precision, self.integrator = precision, integrator
         self.tolerance = (1e-5 if precision == "f4" else 1e-8) if tolerance is None else tolerance
         engine = make_engine(
@@ -133,15 +162,21 @@ class Film(PulsedFilm):
 
     def _unit_spins(self, value: np.ndarray) -> np.ndarray:
         value = self._checked_spins(value)
-        return value / np.linalg.norm(value, axis=0)
+        if self.sites is None:
+            return value / np.linalg.norm(value, axis=0)
+        lengths = np.where(self.sites, np.linalg.norm(value, axis=0), 1.0)
+        return value / lengths
 
     def _checked_spins(self, value: np.ndarray) -> np.ndarray:
         shape = (3, self.parameters.rows, self.parameters.columns)
         value = np.asarray(value, dtype=np.float64)
         if value.shape != shape:
             raise ValueError(f"spins of shape {value.shape}: this film needs {shape}")
+        if self.sites is not None:
+            value = np.where(self.sites, value, 0.0)
         length = np.linalg.norm(value, axis=0)
-        if not (np.isfinite(length).all() and (length > 0).all()):
+        there = length if self.sites is None else length[self.sites]
+        if not (np.isfinite(length).all() and (there > 0).all()):
             raise ValueError("spins hold a NaN, an infinity or a zero vector: give unit vectors")
         return value
 
@@ -162,12 +197,13 @@ class Film(PulsedFilm):
         )
 
     def set_skyrmion(self, background: int = -1) -> None:
-        """One relaxed Bloch skyrmion in the middle of a ``background`` of -z or +z.
+        """One relaxed skyrmion in the middle of a ``background`` of -z or +z, as the DMI winds it.
 
         Raises ValueError where the film does not hold one.
         """
         calm = replace(self.parameters, damping=1.0, temperature_K=0.0)
-        spins = _relaxed_skyrmion(calm, background)
+        there = None if self.sites is None else self.sites.tobytes()
+        spins = _relaxed_skyrmion(calm, background, there)
         charge = topological_charge(spins, calm.periodic)
         if abs(charge) < _LEAST_CHARGE:
             raise ValueError(
@@ -187,10 +223,17 @@ class Film(PulsedFilm):
         down, up = g[:, :-2, 1:-1], g[:, 2:, 1:-1]
         c = self.coefficients()
         k = 1.0 if self.anisotropy_map is None else self.anisotropy_map
-        couplings = (c.exchange_T, c.dmi_T, c.anisotropy_T * k)
+        interfacial, tilted = c.more_terms
+        couplings = (c.exchange_T, c.dmi_T, 0.0 if tilted else c.anisotropy_T * k)
         arguments: tuple[Any, ...] = (*left, *right, *down, *up, s[2], *couplings)
-        b = llg.interaction_field(*arguments)
-        return np.stack(b) + np.asarray(p.bias_T)[:, None, None]
+        b = np.stack(llg.interaction_field(*arguments))
+        if interfacial:
+            arguments = (*left[::2], *right[::2], *down[1:], *up[1:], c.interfacial_dmi_T)
+            b += np.stack(llg.interfacial_dmi_field(*arguments))
+        if tilted:
+            arguments = (*s, *c.easy_axis, c.anisotropy_T * k)
+            b += np.stack(llg.axis_field(*arguments))
+        return b + np.asarray(p.bias_T)[:, None, None]
 
     def max_torque_T(self) -> float:
         """Largest |S × B| over the film, T."""
@@ -212,6 +255,8 @@ class Film(PulsedFilm):
             exchange_T=p.exchange_meV / mu,
             dmi_T=p.dmi_meV / mu,
             anisotropy_T=2 * p.anisotropy_meV / mu,
+            interfacial_dmi_T=p.interfacial_dmi_meV / mu,
+            easy_axis=p.easy_axis,
         )
 
     def longest_step_ps(self, pulse: Pulse | None, wanted_ps: float | None = None) -> float:
@@ -262,29 +307,42 @@ def _checked_map(values: np.ndarray | None, parameters: FilmParameters) -> np.nd
 
 
 @lru_cache(maxsize=8)
-def _relaxed_skyrmion(parameters: FilmParameters, background: int) -> np.ndarray:
-    film = Film(parameters)
-    film.spins = bloch_skyrmion(
-        parameters.rows, parameters.columns, _SKYRMION_RADIUS, background, parameters.dmi_meV
+def _relaxed_skyrmion(
+    parameters: FilmParameters, background: int, there: bytes | None
+) -> np.ndarray:
+    """``there`` : the film's sites, as bytes: it can be hashed"""
+    shape = parameters.rows, parameters.columns
+    sites = None if there is None else np.frombuffer(there, bool).reshape(shape)
+    film = Film(parameters, sites=sites)
+    p = parameters
+    film.spins = analytic_skyrmion(
+        p.rows, p.columns, _SKYRMION_RADIUS, background, p.dmi_meV, p.interfacial_dmi_meV
     )
     film.relax()
     return film.spins
 
 
-def bloch_skyrmion(
-    rows: int, columns: int, radius: float, background: int = -1, dmi_meV: float = 1.0
+def analytic_skyrmion(
+    rows: int,
+    columns: int,
+    radius: float,
+    background: int = -1,
+    dmi_meV: float = 1.0,
+    interfacial_dmi_meV: float = 0.0,
 ) -> np.ndarray:
-    """An analytic Bloch skyrmion, (3, rows, columns), centred, not relaxed.
+    """An analytic skyrmion, (3, rows, columns), centred, not relaxed.
 
-    The polar angle falls linearly from the core to the background at 2·``radius`` sites; the sense
-    of rotation is the one a bulk DMI of that sign prefers.
+    The polar angle falls linearly from the core to the background at 2·``radius`` sites; the
+    helicity is the one that the DMI prefers: Bloch's for one of the bulk, Néel's for one of an
+    interface.
     """
     y, x = np.mgrid[:rows, :columns].astype(np.float64)
     x, y = x - (columns - 1) / 2, y - (rows - 1) / 2
     r, phi = np.hypot(x, y), np.arctan2(y, x)
     theta = np.pi * np.clip(r / (2 * radius), 0, 1)
     core = -background
-    helicity = -np.sign(dmi_meV) * core * np.pi / 2
+    # D r̂ + D' r̂×ẑ is r̂ turned about z; the spins turn with it.
+    helicity = np.arctan2(-interfacial_dmi_meV, dmi_meV) - core * np.pi / 2
     in_plane = np.sin(theta)
     return np.stack(
         [in_plane * np.cos(phi + helicity), in_plane * np.sin(phi + helicity), core * np.cos(theta)]

@@ -31,6 +31,9 @@ from skyctl.simulators.physics.kernels_vectors import widest_vectors
 from skyctl.simulators.physics.schemes import SCHEMES, Scheme
 
 _field = njit(**INLINED)(llg.interaction_field)
+_interfacial_field = njit(**INLINED)(llg.interfacial_dmi_field)
+_axis_field = njit(**INLINED)(llg.axis_field)
+_damping_like_field = njit(**INLINED)(llg.damping_like_field)
 _turning = njit(**INLINED)(llg.turning)
 _turned = njit(**INLINED)(llg.turned)
 _unit = njit(**INLINED)(llg.unit_spin)
@@ -63,18 +66,86 @@ def _overload_at(array, i, otherwise):
     return lambda array, i, otherwise: array[i]
 
 
+def _at_interface(wanted, field, sx, sy, sz, left, right, down, up, dmi): ...
+def _along_axis(wanted, field, sx, sy, sz, i, sites, nx, ny, nz, anisotropy, one): ...
+def _under_current(wanted, field, sx, sy, sz, i, px, py, pz, near): ...
+def _drive(g, table, pulse, step, half, time_ps): ...
+
+
+@overload(_at_interface, inline="always")
+def _overload_at_interface(wanted, field, sx, sy, sz, left, right, down, up, dmi):
+    """``field`` and an interfacial DMI's; as it is where none is wanted."""
+    if isinstance(wanted, types.NoneType):
+        return lambda wanted, field, sx, sy, sz, left, right, down, up, dmi: field
+
+    def add(wanted, field, sx, sy, sz, left, right, down, up, dmi):
+        x, y, z = _interfacial_field(
+            sx[left], sz[left], sx[right], sz[right], sy[down], sz[down], sy[up], sz[up], dmi
+        )
+        return field[0] + x, field[1] + y, field[2] + z
+
+    return add
+
+
+@overload(_along_axis, inline="always")
+def _overload_along_axis(wanted, field, sx, sy, sz, i, sites, nx, ny, nz, anisotropy, one):
+    """``field`` and that of a tilted easy axis; as it is where none is wanted."""
+    if isinstance(wanted, types.NoneType):
+        return lambda wanted, field, sx, sy, sz, i, sites, nx, ny, nz, anisotropy, one: field
+
+    def add(wanted, field, sx, sy, sz, i, sites, nx, ny, nz, anisotropy, one):
+        k = anisotropy * _at(sites, i, one)
+        bx, by, bz = _axis_field(sx[i], sy[i], sz[i], nx, ny, nz, k)
+        return field[0] + bx, field[1] + by, field[2] + bz
+
+    return add
+
+
+@overload(_under_current, inline="always")
+def _overload_under_current(wanted, field, sx, sy, sz, i, px, py, pz, near):
+    """``field`` and a spin current's damping-like one; as it is where none is wanted."""
+    if isinstance(wanted, types.NoneType):
+        return lambda wanted, field, sx, sy, sz, i, px, py, pz, near: field
+
+    def add(wanted, field, sx, sy, sz, i, px, py, pz, near):
+        bx, by, bz = _damping_like_field(sx[i], sy[i], sz[i], near * px, near * py, near * pz)
+        return field[0] + bx, field[1] + by, field[2] + bz
+
+    return add
+
+
+@overload(_drive)
+def _overload_drive(g, table, pulse, step, half, time_ps):
+    """Put into ``g`` what drives the film now: a row of the table, or a Gaussian's field."""
+    if isinstance(table, types.NoneType):
+
+        def gaussian(g, table, pulse, step, half, time_ps):
+            g[:3] = pulse[:3] * _envelope(time_ps, pulse[3], pulse[4])
+
+        return gaussian
+
+    def tabulated(g, table, pulse, step, half, time_ps):
+        g[:] = table[step, half]
+
+    return tabulated
+
+
 @njit(**INLINED)
-def _turning_at(i, width, sx, sy, sz, spot, sites, nx, ny, nz, k):
+def _turning_at(i, width, sx, sy, sz, spot, sites, terms, nx, ny, nz, k):
     """A of site ``i`` among the spins (sx, sy, sz); ``k`` as from ``_constants``."""
-    exchange, dmi, anisotropy, damping, thermal, one, bx0, by0, bz0, gx, gy, gz = k
+    exchange, dmi, anisotropy, damping, thermal, one, bx0, by0, bz0, gx, gy, gz = k[:12]
+    interfacial, ax, ay, az, along_axis, px, py, pz = k[12:]
     left, right, down, up = i - uintp(1), i + uintp(1), i - width, i + width
     z = sz[i]
-    bx, by, bz = _field(
+    field = _field(
         sx[left], sy[left], sz[left], sx[right], sy[right], sz[right],
         sx[down], sy[down], sz[down], sx[up], sy[up], sz[up], z,
         exchange, dmi, anisotropy * _at(sites, i, one),
     )  # fmt: skip
+    field = _at_interface(terms[0], field, sx, sy, sz, left, right, down, up, interfacial)
+    field = _along_axis(terms[1], field, sx, sy, sz, i, sites, ax, ay, az, along_axis, one)
     near = _at(spot, i, one)
+    bx, by, bz = _under_current(terms[2], field, sx, sy, sz, i, px, py, pz, near)
     bx += bx0 + gx * near + thermal * _at(nx, i, one)
     by += by0 + gy * near + thermal * _at(ny, i, one)
     bz += bz0 + gz * near + thermal * _at(nz, i, one)
@@ -84,7 +155,10 @@ def _turning_at(i, width, sx, sy, sz, spot, sites, nx, ny, nz, k):
 @njit(**INLINED)
 def _constants(c, bias, g):
     """What a loop reads but never changes, as scalars: an array might be written by the loop."""
-    return (c[0], c[1], c[2], c[3], c[4], c[6], bias[0], bias[1], bias[2], g[0], g[1], g[2])
+    return (
+        c[0], c[1], c[2], c[3], c[4], c[6], bias[0], bias[1], bias[2], g[0], g[1], g[2],
+        c[14], c[15], c[16], c[17], c[18], g[3], g[4], g[5],
+    )  # fmt: skip
 
 
 class SchemeType(types.Type):
@@ -116,7 +190,7 @@ def _passes(scheme):
     (predict, correct), keeps_turn = scheme.functions(njit(**INLINED)), scheme.keeps_turn
 
     @njit(**NOT_KEPT)
-    def predict_sites(s, p, kept, first, last, width, spot, sites, noise, c, bias, g):
+    def predict_sites(s, p, kept, first, last, width, spot, sites, terms, noise, c, bias, g):
         """P, and A(S) into ``kept`` if there is one."""
         widest_vectors()
         sx, sy, sz, px, py, pz = s[0], s[1], s[2], p[0], p[1], p[2]
@@ -125,13 +199,13 @@ def _passes(scheme):
         k, half, one = _constants(c, bias, g), c[5], c[6]
         pade = (c[8], c[9], c[10], c[11], c[12], c[13])
         for i in range(uintp(first), uintp(last)):
-            ax, ay, az = _turning_at(i, width, sx, sy, sz, spot, sites, nx, ny, nz, k)
+            ax, ay, az = _turning_at(i, width, sx, sy, sz, spot, sites, terms, nx, ny, nz, k)
             if keeps_turn:
                 kx[i], ky[i], kz[i] = ax, ay, az
             px[i], py[i], pz[i] = predict(sx[i], sy[i], sz[i], ax, ay, az, half, one, pade)
 
     @njit(**NOT_KEPT)
-    def correct_sites(s, p, kept, t, first, last, width, spot, sites, noise, c, bias, g):
+    def correct_sites(s, p, kept, t, first, last, width, spot, sites, terms, noise, c, bias, g):
         """S', into ``t``."""
         widest_vectors()
         sx, sy, sz, px, py, pz, tx, ty, tz = s[0], s[1], s[2], p[0], p[1], p[2], t[0], t[1], t[2]
@@ -140,7 +214,7 @@ def _passes(scheme):
         k, half, one, tiny = _constants(c, bias, g), c[5], c[6], c[7]
         pade = (c[8], c[9], c[10], c[11], c[12], c[13])
         for i in range(uintp(first), uintp(last)):
-            ax, ay, az = _turning_at(i, width, px, py, pz, spot, sites, nx, ny, nz, k)
+            ax, ay, az = _turning_at(i, width, px, py, pz, spot, sites, terms, nx, ny, nz, k)
             jx, jy, jz = ax, ay, az
             if keeps_turn:
                 jx, jy, jz = kx[i], ky[i], kz[i]
@@ -219,7 +293,7 @@ def wrap(fields, rows, columns, width):
 
 
 @njit(**OPTIONS)
-def rate(spins, out, shape, spot, sites, c, bias, g, periodic):
+def rate(spins, out, shape, spot, sites, terms, c, bias, g, periodic):
     """dS/dt of a whole film, for Runge–Kutta methods: as ``advance``, with c for a step of 1 ps."""
     widest_vectors()
     rows, columns, width = shape
@@ -227,7 +301,7 @@ def rate(spins, out, shape, spot, sites, c, bias, g, periodic):
     sx, sy, sz, rx, ry, rz = spins[0], spins[1], spins[2], out[0], out[1], out[2]
     k = _constants(c, bias, g)
     for i in range(uintp(GHOST_ROWS * width), uintp((GHOST_ROWS + rows) * width)):
-        ax, ay, az = _turning_at(i, stride, sx, sy, sz, spot, sites, None, None, None, k)
+        ax, ay, az = _turning_at(i, stride, sx, sy, sz, spot, sites, terms, None, None, None, k)
         rx[i], ry[i], rz[i] = _turned(sx[i], sy[i], sz[i], ax, ay, az)
     if periodic:
         wrap(out, rows, columns, width)
@@ -272,8 +346,8 @@ def _meet(arrivals, expected):
 
 @njit(**OPTIONS)
 def advance(
-    scheme, state, predicted, kept, noise, shape, spot, sites, c, bias, pulse, key, clock,
-    first_step, steps, periodic, band, bands, arrivals,
+    scheme, state, predicted, kept, noise, shape, spot, sites, terms, c, bias, pulse, table, key,
+    clock, first_step, steps, periodic, band, bands, arrivals,
 ):  # fmt: skip
     """Move rows ``band`` of ``bands`` by ``steps`` steps; the last is in ``state[steps % 2]``.
 
@@ -285,13 +359,18 @@ def advance(
     spot : (size,) the pulse's strength over the film, or None for 1 everywhere
     sites : (size,) anisotropy of each site in units of the film's, or None for 1 everywhere
         (both wrapped in a periodic film)
-    c : (14,) coefficients as from ``Coefficients.packed``; bias : (3,) static B'
+    terms : (interfacial DMI, tilted easy axis, spin current), each True, or None where the film has
+        none: there is no code for it then
+    c : (19,) coefficients as from ``Coefficients.packed``; bias : (3,) static B'
     pulse : (5,) float64 [B'_x, B'_y, B'_z at the peak, peak time (ps), Gaussian width (ps)]
+    table : (steps, 2, 6) for a pulse that is no Gaussian, or None: in each pass of each step its
+        B', and the polarisation P' of its damping-like torque
     key : (4,) uint32 of the noise, ``first_step`` its first step's number
     clock : (start, step, from a step's start to when its corrector takes the field), ps
     arrivals : (1,) int64, 0 at the start, shared by the bands: where they meet
 
-    ``state``, ``spot``, ``sites``, ``c`` and ``bias`` share one dtype: the precision of the run.
+    ``state``, ``spot``, ``sites``, ``table``, ``c`` and ``bias`` share one dtype: the precision of
+    the run.
     """
     rows, columns, width = shape
     stride, origin = uintp(width), GHOST_ROWS * width
@@ -302,12 +381,12 @@ def advance(
         before, after = max(before, 0), min(after, rows)
     # A large film is swept in blocks of rows that stay in the cache between the two passes.
     block = max(_BLOCK_SITES // width, 2)
-    start_g, end_g = np.empty(3, c.dtype), np.empty(3, c.dtype)
+    start_g, end_g = np.zeros(6, c.dtype), np.zeros(6, c.dtype)
     for step in range(steps):
         now, target = state[step % 2], state[(step + 1) % 2]
         time_ps = clock[0] + step * clock[1]
-        start_g[:] = pulse[:3] * _envelope(time_ps, pulse[3], pulse[4])
-        end_g[:] = pulse[:3] * _envelope(time_ps + clock[2], pulse[3], pulse[4])
+        _drive(start_g, table, pulse, step, 0, time_ps)
+        _drive(end_g, table, pulse, step, 1, time_ps + clock[2])
         ahead = before
         for begin in range(first, last, block):
             end = min(begin + block, last)
@@ -316,14 +395,14 @@ def advance(
                 _draw_rows(noise, ahead, reach, rows, width, periodic, first_step + step, key)
             _predict(
                 scheme, now, predicted, kept, origin + ahead * width, origin + reach * width,
-                stride, spot, sites, noise, c, bias, start_g,
+                stride, spot, sites, terms, noise, c, bias, start_g,
             )  # fmt: skip
             if periodic:
                 _wrap_columns(predicted, ahead, reach, columns, width)
             ahead = reach
             _correct(
                 scheme, now, predicted, kept, target, origin + begin * width,
-                origin + end * width, stride, spot, sites, noise, c, bias, end_g,
+                origin + end * width, stride, spot, sites, terms, noise, c, bias, end_g,
             )  # fmt: skip
             if periodic:
                 _wrap_columns(target, begin, end, columns, width)

@@ -34,6 +34,9 @@ _REGISTERS = 65536
 
 _device = cuda.jit(device=True)
 _field = _device(llg.interaction_field)
+_interfacial_field = _device(llg.interfacial_dmi_field)
+_axis_field = _device(llg.axis_field)
+_damping_like_field = _device(llg.damping_like_field)
 _turning = _device(llg.turning)
 _unit = _device(llg.unit_spin)
 _envelope = _device(llg.pulse_envelope)
@@ -42,7 +45,7 @@ _u64 = np.uint64
 
 @cuda.jit
 def pulse_fields(fields, pulses, start_ps, step_ps, corrector_ps):
-    """Fill ``fields`` (films, steps, 2, 3) with the pulses' B' in the two passes of each step.
+    """Fill ``fields`` (films, steps, 2, 6) with the pulses' B' in the two passes of each step.
 
     pulses : (films, 5) float64 [B'_x, B'_y, B'_z at the peak, peak time (ps), Gaussian width (ps)]
     corrector_ps : when in a step the second pass takes the field
@@ -57,11 +60,18 @@ def pulse_fields(fields, pulses, start_ps, step_ps, corrector_ps):
         for axis in range(3):
             fields[film, step, 0, axis] = first * pulse[axis]
             fields[film, step, 1, axis] = second * pulse[axis]
+            fields[film, step, 0, 3 + axis] = fields[film, step, 1, 3 + axis] = 0
 
 
 @cache
 def make_kernels(
-    scheme: Scheme, precision: str, periodic: bool, spotted: bool, mapped: bool, noisy: bool
+    scheme: Scheme,
+    precision: str,
+    periodic: bool,
+    spotted: bool,
+    mapped: bool,
+    noisy: bool,
+    terms: tuple[bool, bool, bool],
 ) -> tuple[Any, Any, Any]:
     """The kernels (march, predict, correct) of one kind of run. All take
 
@@ -69,14 +79,16 @@ def make_kernels(
     rows, columns, width : of the ``Layout``
     spots, maps : (films or 1, size), the pulse's strength and the anisotropy of each site in units
         of the film's; (1, 1) where there are none
-    constants : (films, 17) ``Coefficients.packed`` and the static B'
-    fields : (films, steps, 2, 3) from ``pulse_fields``
+    constants : (films, 22) ``Coefficients.packed`` and the static B'
+    fields : (films, steps, 2, 6) from ``pulse_fields``, or ``Span.table``
     keys : (films, 4) uint32 of the noise; lags : (films,) int64, each film's lead over ``clock``
     clock : number of the step ``fields`` begins with
 
+    terms : ``Span.terms``, of any film
+
     ``march`` the number of steps, ``predict`` and ``correct`` the step among them.
     """
-    turning_at = _turning_at(_neighbours(periodic), spotted, mapped, noisy)
+    turning_at = _turning_at(_neighbours(periodic), spotted, mapped, noisy, terms)
     predict, correct = _moves_of_a_site(scheme, np.dtype(precision).type)
     predict_sites = _half_step(0, turning_at, predict)
     correct_sites = _half_step(1, turning_at, correct)
@@ -104,24 +116,42 @@ def _neighbours(periodic: bool) -> Any:
     return neighbours
 
 
-def _turning_at(neighbours: Any, spotted: bool, mapped: bool, noisy: bool) -> Any:
+def _turning_at(
+    neighbours: Any, spotted: bool, mapped: bool, noisy: bool, terms: tuple[bool, bool, bool]
+) -> Any:
+    interfacial, tilted, current = terms
+
     @_device
     def turning_at(i, shape, s, spot, sites, k, g, key, step):
         """A of site ``i`` among the spins ``s``."""
-        exchange, dmi, anisotropy, damping, thermal, bx0, by0, bz0 = k
-        gx, gy, gz = g
+        exchange, dmi, anisotropy, damping, thermal, bx0, by0, bz0 = k[:8]
+        gx, gy, gz, px, py, pz = g
         left, right, down, up = neighbours(i, shape[0], shape[1], shape[2])
+        along_axis = k[12]
         if mapped:
-            anisotropy = anisotropy * sites[i]
+            anisotropy, along_axis = anisotropy * sites[i], along_axis * sites[i]
         x, y, z = s[0, i], s[1, i], s[2, i]
         bx, by, bz = _field(
             s[0, left], s[1, left], s[2, left], s[0, right], s[1, right], s[2, right],
             s[0, down], s[1, down], s[2, down], s[0, up], s[1, up], s[2, up], z,
             exchange, dmi, anisotropy,
         )  # fmt: skip
+        if interfacial:
+            ix, iy, iz = _interfacial_field(
+                s[0, left], s[2, left], s[0, right], s[2, right], s[1, down], s[2, down],
+                s[1, up], s[2, up], k[8],
+            )  # fmt: skip
+            bx, by, bz = bx + ix, by + iy, bz + iz
+        if tilted:
+            ix, iy, iz = _axis_field(x, y, z, k[9], k[10], k[11], along_axis)
+            bx, by, bz = bx + ix, by + iy, bz + iz
         if spotted:
             near = spot[i]
             gx, gy, gz = gx * near, gy * near, gz * near
+            px, py, pz = px * near, py * near, pz * near
+        if current:
+            ix, iy, iz = _damping_like_field(x, y, z, px, py, pz)
+            bx, by, bz = bx + ix, by + iy, bz + iz
         bx, by, bz = bx + (bx0 + gx), by + (by0 + gy), bz + (bz0 + gz)
         if noisy:
             nx, ny, nz = normals(i, step, key)
@@ -168,6 +198,9 @@ def _half_step(half: int, turning_at: Any, move: Any) -> Any:
             fields[film, step, half, 0],
             fields[film, step, half, 1],
             fields[film, step, half, 2],
+            fields[film, step, half, 3],
+            fields[film, step, half, 4],
+            fields[film, step, half, 5],
         )
         spot, sites = spots[min(film, len(spots) - 1)], maps[min(film, len(maps) - 1)]
         among = p if half else s
@@ -184,7 +217,9 @@ def _half_step(half: int, turning_at: Any, move: Any) -> Any:
 def _constants_of(film, constants):
     """What the passes read but never change, as scalars: an array might be written by them."""
     c = constants[film]
-    return c[0], c[1], c[2], c[3], c[4], c[-3], c[-2], c[-1]
+    return (
+        c[0], c[1], c[2], c[3], c[4], c[-3], c[-2], c[-1], c[14], c[15], c[16], c[17], c[18],
+    )  # fmt: skip
 
 
 def _march(predict_sites: Any, correct_sites: Any, registers: int) -> Any:

@@ -30,7 +30,7 @@ class MovieSpec:
     times_ps : when frames are taken, ascending from 0 or later
     pulse : None lets the film rest
     start : "skyrmion", "empty", or the spins themselves, (3, rows, columns)
-    seed : of the thermal noise; anisotropy_map : as ``Film``'s
+    seed : of the thermal noise; anisotropy_map, sites : as ``Film``'s
     """
 
     parameters: FilmParameters
@@ -39,10 +39,14 @@ class MovieSpec:
     start: Literal["skyrmion", "empty"] | np.ndarray = "skyrmion"
     seed: int = 0
     anisotropy_map: np.ndarray | None = field(default=None, repr=False)
+    sites: np.ndarray | None = field(default=None, repr=False)
 
     def film(self, **options: Any) -> Film:
         """The film as it is before the pulse; ``options`` as ``Film``'s."""
-        film = Film(self.parameters, seed=self.seed, anisotropy_map=self.anisotropy_map, **options)
+        film = Film(
+            self.parameters, seed=self.seed, anisotropy_map=self.anisotropy_map, sites=self.sites,
+            **options,
+        )  # fmt: skip
         if not isinstance(self.start, str):
             film.spins = self.start
         elif self.start == "skyrmion":
@@ -59,7 +63,7 @@ def process_in(shot: MovieSpec, before: np.ndarray, after: np.ndarray) -> str:
         noise or pulse (`topology.process_label`)
     """
     calm = replace(shot.parameters, temperature_K=0.0)
-    film = Film(calm, precision="f4", anisotropy_map=shot.anisotropy_map)
+    film = Film(calm, precision="f4", anisotropy_map=shot.anisotropy_map, sites=shot.sites)
     film.spins = after
     film.settle()
     return process_label(before, film.spins, calm.periodic)

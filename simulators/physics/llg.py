@@ -9,7 +9,9 @@ one step, so that no function needs γ or dt. The equation of motion is then one
 and the integrators differ in where they take A and how they turn by it.
 
 The film is E = -Σ_bonds J S_i·S_j - Σ_bonds D r̂_ij·(S_i×S_j) - Σ_i K_i (S_i^z)² - μ Σ_i B·S_i
-(arXiv:1907.01814 eq. 1, with each bond counted once), and B_i = -(1/μ) ∂E/∂S_i.
+(arXiv:1907.01814 eq. 1, with each bond counted once), and B_i = -(1/μ) ∂E/∂S_i. A film may have
+-Σ_bonds D' (r̂_ij×ẑ)·(S_i×S_j) as well, the DMI of an interface, and its easy axis along any n̂:
+-Σ_i K_i (S_i·n̂)². Such a film turns by 90° about z into one of bulk DMI, and back.
 """
 
 from math import exp, sqrt
@@ -38,6 +40,29 @@ def interaction_field(
     by = exchange * (ly + ry + dy + uy) + dmi * (rz - lz)
     bz = exchange * (lz + rz + dz + uz) + dmi * ((ly - ry) + (ux - dx)) + anisotropy * sz
     return bx, by, bz
+
+
+def interfacial_dmi_field(lx, lz, rx, rz, dy, dz, uy, uz, dmi):
+    """DMI field of an interface at a site, (D'/μ) Σ_j S_j × (r̂_ij × ẑ), in the unit of D'/μ.
+
+    ``l, r, d, u`` as in ``interaction_field``. It makes Néel walls and skyrmions.
+    """
+    return dmi * (rz - lz), dmi * (uz - dz), dmi * ((lx - rx) + (dy - uy))
+
+
+def axis_field(sx, sy, sz, nx, ny, nz, anisotropy):
+    """Uniaxial anisotropy field along n̂, (2K/μ) (S·n̂) n̂; ``anisotropy`` is 2K/μ."""
+    along = anisotropy * (sx * nx + sy * ny + sz * nz)
+    return along * nx, along * ny, along * nz
+
+
+def damping_like_field(sx, sy, sz, px, py, pz):
+    """S × P: the field that makes the damping-like torque of a spin current polarised along P.
+
+    |P| is the torque's strength as a field (J. C. Slonczewski, J. Magn. Magn. Mater. 159, L1
+    (1996)); a field-like torque is a plain field along P.
+    """
+    return sy * pz - sz * py, sz * px - sx * pz, sx * py - sy * px
 
 
 def turning(sx, sy, sz, bx, by, bz, damping):

@@ -14,6 +14,7 @@ _MOST_STEPS = 10**9
 _WORDS = 4
 _REACH = 8.0
 """Widths of a pulse to either side of its peak beyond which it does nothing: exp(-32)."""
+ALONG_Z = (0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Coefficients:
     rate : γ/(1+α²), rad/(ps·T); damping : α
     thermal_T2ps : 2αk_BT/(γμ), the noise field's power; its deviation over a step dt is √(this/dt)
     exchange_T, dmi_T, anisotropy_T : J/μ, D/μ, 2K/μ; 0 in a film whose field is not their sum
+    interfacial_dmi_T : D'/μ; easy_axis : n̂, a unit vector
     """
 
     rate: float
@@ -31,22 +33,37 @@ class Coefficients:
     exchange_T: float = 0.0
     dmi_T: float = 0.0
     anisotropy_T: float = 0.0
+    interfacial_dmi_T: float = 0.0
+    easy_axis: tuple[float, float, float] = ALONG_Z
+
+    @property
+    def more_terms(self) -> tuple[bool, bool]:
+        """Which terms a film has that the plain one has not: interfacial DMI, a tilted axis."""
+        return self.interfacial_dmi_T != 0, tuple(self.easy_axis) != ALONG_Z
 
     def fastest_rad_per_ps(self, field_T: float = 0.0) -> float:
         """An upper bound of how fast a spin turns, damping included, in a field of that size."""
-        inner = 8 * np.hypot(self.exchange_T, self.dmi_T) + abs(self.anisotropy_T)
+        dmi_T = np.hypot(self.dmi_T, self.interfacial_dmi_T)
+        inner = 8 * np.hypot(self.exchange_T, dmi_T) + abs(self.anisotropy_T)
         return float(self.rate * np.hypot(1, self.damping) * (inner + field_T))
 
     def packed(self, step_ps: float, dtype: Any) -> np.ndarray:
         """The kernels' constants in the precision of the run, in the order they index them.
 
-        Fields as B', the turn in one step (see ``llg``); then 1/2, 1, the square of a length that
-        no spin has, and the coefficients of ``llg.full_turn``.
+        Fields as B', the turn in one step (see ``llg``), the anisotropy's 0 where its axis is
+        tilted; then 1/2, 1, the square of a length that no spin has, and the coefficients of
+        ``llg.full_turn``; then interfacial DMI, the easy axis, and the anisotropy along it, 0 where
+        it is z.
         """
         k = self.rate * step_ps
         noise = k * np.sqrt(self.thermal_T2ps / step_ps)
-        fields = (k * self.exchange_T, k * self.dmi_T, k * self.anisotropy_T)
-        return np.array([*fields, self.damping, noise, 0.5, 1.0, llg.TINY, *llg.TAN_PADE], dtype)
+        anisotropy = k * self.anisotropy_T
+        along_z, tilted = (0.0, anisotropy) if self.more_terms[1] else (anisotropy, 0.0)
+        fields = (k * self.exchange_T, k * self.dmi_T, along_z)
+        more = (k * self.interfacial_dmi_T, *self.easy_axis, tilted)
+        return np.array(
+            [*fields, self.damping, noise, 0.5, 1.0, llg.TINY, *llg.TAN_PADE, *more], dtype
+        )
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,7 @@ class Span:
 
     bias_T : static field
     peak_T, peak_ps, width_ps : the pulse's field at its peak, when that is, and its Gaussian width
+    drive : what drives the film instead, of a pulse that is no Gaussian field
     spot : (rows, columns), the pulse's strength over the film; None is 1 everywhere
     anisotropy_map : (rows, columns), K of each site in units of the film's; None is 1 everywhere
     start_ps, step_ps, steps : movie time of the first step, length and number of the steps
@@ -73,12 +91,45 @@ class Span:
     steps: int
     noise_key: np.ndarray
     first_step: int
+    drive: "Drive | None" = None
+
+    @property
+    def terms(self) -> tuple[bool, bool, bool]:
+        """Which terms it has that a plain film under a field has not: interfacial DMI, a tilted
+        easy axis, a spin current."""
+        return (*self.coefficients.more_terms, self.drive is not None and self.drive.has_current)
+
+    def table(self, corrector_at: float) -> np.ndarray | None:
+        """(steps, 2, 6) of ``drive``, as angles of a step, or None where there is none.
+
+        corrector_at : when in a step the second pass takes the field, in steps
+        """
+        if self.drive is None:
+            return None
+        times_ps = self.start_ps + self.step_ps * np.arange(self.steps)
+        both = np.stack([times_ps, times_ps + corrector_at * self.step_ps], axis=1)
+        turn = self.coefficients.rate * self.step_ps
+        return turn * self.drive.fields_T(both.ravel()).reshape(self.steps, 2, 6)
 
     def longest_step_ps(self, time_ps: float) -> float:
         """The longest step from a movie time on that cannot leap over the pulse."""
         until_pulse = self.peak_ps - _REACH * self.width_ps - time_ps
         over = time_ps >= self.peak_ps + _REACH * self.width_ps
         return np.inf if over or not any(self.peak_T) else max(self.width_ps, until_pulse)
+
+
+class Drive(Protocol):
+    """What drives a film: a field, and a spin current.
+
+    has_current : whether there is a damping-like torque at any time
+    """
+
+    has_current: bool
+
+    def fields_T(self, times_ps: np.ndarray) -> np.ndarray:
+        """(n, 6) at times (n,): the field, and the polarisation that a damping-like torque is to,
+        as long as its strength, both T."""
+        ...
 
 
 def make_span(

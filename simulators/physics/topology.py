@@ -41,8 +41,8 @@ def _solid_angle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
 def film_truth(spins: np.ndarray, periodic: bool = False) -> tuple[Kind, int]:
     """What a settled film is (`skyctl.process.KINDS`), and its background, +1 or -1.
 
-    spins : (3, H, W), unit vectors without camera or noise; a ``periodic`` film has no edge, and is
-    what it is wherever its sites are counted from
+    spins : (3, H, W), unit vectors without camera or noise, 0 where there is no site; a
+        ``periodic`` film has no edge, and is what it is wherever its sites are counted from
 
     Charge and picture must agree. Empty: |Q| near 0 and no site reversed. One: |Q| near 1 and the
     reversed sites are a single island (4-connected) that touches no edge and has no hole. So
@@ -50,32 +50,45 @@ def film_truth(spins: np.ndarray, periodic: bool = False) -> tuple[Kind, int]:
 
     This is the simulator's truth: for reports, training and tests, never for a decision.
     """
+    there = np.asarray(np.asarray(spins).any(axis=0))
     sz = np.asarray(spins)[2]
-    background = 1 if np.median(sz) > 0 else -1
+    level = float(np.median(sz[there]))
+    background = 1 if level > 0 else -1
     charge = abs(topological_charge(spins, periodic))
     reversed_ = np.asarray(sz * background < 0)
-    if abs(float(np.median(sz))) < _ALONG_Z:
+    if abs(level) < _ALONG_Z:
         return "other", background
     if not reversed_.any():
         return ("empty" if charge < _CHARGE_TOLERANCE else "other"), background
-    whole = _cut_open(reversed_) if periodic else reversed_
-    one = abs(charge - 1) < _CHARGE_TOLERANCE and _is_one_disc(whole)
+    if periodic:
+        reversed_, there = _cut_open(reversed_, there)
+    one = abs(charge - 1) < _CHARGE_TOLERANCE and _is_one_disc(reversed_, there)
     return ("one" if one else "other"), background
 
 
-def _cut_open(reversed_: np.ndarray) -> np.ndarray:
+def _cut_open(reversed_: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A periodic film cut along a row and a column where nothing is reversed, if there are such."""
-    row, column = reversed_.any(1).argmin(), reversed_.any(0).argmin()
-    cut = np.roll(reversed_, (-int(row), -int(column)), (0, 1))
-    return np.pad(cut, ((0, 1), (0, 1)), mode="wrap")  # the cut's sites on both sides of it
+    row, column = int(reversed_.any(1).argmin()), int(reversed_.any(0).argmin())
+    cut = np.roll(np.stack([reversed_, there]), (-row, -column), (1, 2))
+    # The cut's sites on both sides of it.
+    reversed_, there = np.pad(cut, ((0, 0), (0, 1), (0, 1)), mode="wrap")
+    return reversed_, there
 
 
-def _is_one_disc(reversed_: np.ndarray) -> bool:
-    """One island, inside, without a hole: what surrounds it is in one piece with every edge."""
+def _is_one_disc(reversed_: np.ndarray, there: np.ndarray) -> bool:
+    """One island, inside, without a hole: what surrounds it is in one piece with every edge.
+
+    A site that is not there and lies in the island makes no hole in it: a skyrmion on a vacancy.
+    """
     islands: Any = ndimage.label(reversed_)
-    around: Any = ndimage.label(~reversed_, np.ones((3, 3)))
-    edges = (reversed_[0], reversed_[-1], reversed_[:, 0], reversed_[:, -1])
-    return islands[1] == 1 and around[1] == 1 and not any(edge.any() for edge in edges)
+    # The world around the film is one piece with what is cut off its rim.
+    rest = np.pad(~reversed_, 1, constant_values=True)
+    missing: Any = ndimage.label(~np.pad(there, 1))
+    parts: Any = ndimage.label(rest, np.ones((3, 3)))
+    outside, around = missing[0], parts[0]
+    pieces = np.unique(around[rest & (np.pad(there, 1) | (outside == outside[0, 0]))])
+    touches = ndimage.binary_dilation(outside == outside[0, 0])[1:-1, 1:-1] & reversed_
+    return islands[1] == 1 and len(pieces) == 1 and not touches.any()
 
 
 def process_label(before: np.ndarray, after: np.ndarray, periodic: bool = False) -> str:

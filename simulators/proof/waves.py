@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from skyctl.simulators.lattice.film import Film, FilmParameters, bloch_skyrmion
+from skyctl.simulators.lattice.film import Film, FilmParameters, analytic_skyrmion
 from skyctl.simulators.physics import llg
 from skyctl.simulators.physics.topology import topological_charge
 
@@ -72,4 +72,4 @@ def spiral_period(dmi_over_exchange: float) -> float:
 
 def skyrmion_charge() -> float:
     """Q of an analytic skyrmion in the -z background."""
-    return topological_charge(bloch_skyrmion(60, 70, 8))
+    return topological_charge(analytic_skyrmion(60, 70, 8))

@@ -8,7 +8,7 @@ import numpy as np
 from skyctl.bench.machine import median_rate
 from skyctl.pulse import Pulse
 from skyctl.simulators.lattice.engines import make_engine
-from skyctl.simulators.lattice.film import MAX_STEP_PS, Film, FilmParameters, bloch_skyrmion
+from skyctl.simulators.lattice.film import MAX_STEP_PS, Film, FilmParameters, analytic_skyrmion
 from skyctl.simulators.physics.schemes import HEUN
 
 CASES = ((100, 1), (100, 2048), (2000, 1))
@@ -95,7 +95,7 @@ def _cuda_rate(precision: str, side: int, batch: int, seconds: float, span_ps: f
     engine = make_engine(
         "cuda", side, side, films=batch, periodic=False, precision=precision, integrator="heun"
     )
-    spins = bloch_skyrmion(side, side, radius=12)
+    spins = analytic_skyrmion(side, side, radius=12)
     engine.write(np.broadcast_to(spins, (batch, *spins.shape)))
     span = Film(parameters).span(Pulse(width_ps=28), 40.0, span_ps, MAX_STEP_PS)
 

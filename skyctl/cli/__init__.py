@@ -12,9 +12,12 @@ import typer
 from skyctl import __version__
 from skyctl.cli.bench import bench_app
 from skyctl.cli.common import console
+from skyctl.cli.convert import convert
 from skyctl.cli.demo import demo
 from skyctl.cli.diagram import diagram
 from skyctl.cli.doctor import doctor
+from skyctl.cli.export_recording import export_recording
+from skyctl.cli.import_movie import import_movie
 from skyctl.cli.keys import keys
 from skyctl.cli.ledger import ledger_app
 from skyctl.cli.monitor import monitor
@@ -38,10 +41,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    demo, run, monitor, people, movies, diagram, verify, replay, recover, split, keys, doctor,
+    demo, run, monitor, people, movies, convert, diagram, verify, replay, recover, split, keys,
+    doctor,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(serve_app, name="serve")
+app.command("import")(import_movie)
+app.command("export")(export_recording)
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(train_app, name="train")

@@ -205,3 +205,23 @@ def show_rows(rows: list[dict[str, Any]]) -> None:
             *(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values())
         )
     console.print(table)
+
+
+def shot_numbers(text: str | None) -> list[int] | None:
+    """Read "3,5-8", both ends included. Misuse ends the command with status 2."""
+    if text is None:
+        return None
+    numbers: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            span = range(int(first), int(last or first) + 1)
+            if not span or len(span) > 1_000_000:
+                raise ValueError
+            numbers.extend(span)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r}: give numbers and FIRST-LAST, as in 3,5-8; the first shot is 0",
+            param_hint="--shots",
+        ) from None
+    return numbers

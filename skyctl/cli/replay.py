@@ -25,6 +25,7 @@ from skyctl.cli.common import (
     explained,
     load_keys,
     progress_bar,
+    shot_numbers,
     write_json,
 )
 from skyctl.cli.monitor import people_of, served
@@ -105,7 +106,7 @@ def replay(
         raise typer.BadParameter("--keys, --allow and --metrics are for --to: give an address")
     if monitor is not None and (to or documents):
         raise typer.BadParameter("--monitor goes with neither --to nor --documents")
-    numbers = _shot_numbers(shots)
+    numbers = shot_numbers(shots)
     as_recorded = as_recorded or (monitor is not None and not fastest)
     pace = rate or ("recorded" if as_recorded else "max")
     if documents:
@@ -304,23 +305,3 @@ def _tell_decisions(report: "DecisionReplay") -> None:
         complaints.print("[bold red]the decisions differ from the recorded ones[/]")
         raise typer.Exit(1)
     console.print(f"{report.decisions} decisions, all as recorded, bit for bit")
-
-
-def _shot_numbers(text: str | None) -> list[int] | None:
-    """Read "3,5-8", both ends included. Misuse ends the command with status 2."""
-    if text is None:
-        return None
-    numbers: list[int] = []
-    try:
-        for part in text.split(","):
-            first, _, last = part.partition("-")
-            span = range(int(first), int(last or first) + 1)
-            if not span or len(span) > 1_000_000:
-                raise ValueError
-            numbers.extend(span)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r}: give numbers and FIRST-LAST, as in 3,5-8; the first shot is 0",
-            param_hint="--shots",
-        ) from None
-    return numbers

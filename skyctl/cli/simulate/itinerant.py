@@ -88,7 +88,7 @@ def simulate_itinerant(
 
     with explained(), values_checked():
         shot = Shot(
-            pulse_of(amplitude, width, theta, phi, peak, spot, size),
+            pulse_of(amplitude, width, theta, phi, peak, spot, (size, size)),
             FrameSchedule(duration_ps=duration, interval_ps=interval),
             camera_of(noise, photons, blur, pixels, drift, seed),
         )

@@ -1,8 +1,7 @@
 """`skyctl simulate lattice`: the atomistic film, where skyrmions are written and switched."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -19,6 +18,23 @@ from skyctl.cli.common import (
     values_checked,
     write_json,
 )
+from skyctl.cli.simulate.lattice_film import (
+    Damping,
+    FilmOptions,
+    FilmSize,
+    IntegratorName,
+    Layer,
+    Periodic,
+    Pinning,
+    Precision,
+    Resume,
+    SampleSeed,
+    Seed,
+    Settings,
+    ShapeOfFilm,
+    Threads,
+    refuse_options_of_the_file,
+)
 from skyctl.cli.simulate.options import (
     Amplitude,
     Blur,
@@ -29,7 +45,6 @@ from skyctl.cli.simulate.options import (
     Phi,
     Photons,
     Pixels,
-    Size,
     Start,
     Temperature,
     Width,
@@ -37,46 +52,14 @@ from skyctl.cli.simulate.options import (
     pulse_of,
 )
 from skyctl.cli.simulate.shot import Shot, fire
-from skyctl.simulators.physics.schemes import Integrator
 
 if TYPE_CHECKING:
     from skyctl.simulators.instrument.spread import DrawnSample
-    from skyctl.simulators.lattice.film import Film, FilmParameters
-
-Damping = Annotated[
-    float | None, typer.Option(help="Damping α of the film; left out: 0.36, or the sample's.")
-]
-
-Periodic = Annotated[bool, typer.Option(help="Periodic instead of open edges.")]
-
-Precision = Annotated[Literal["f8", "f4"], typer.Option(help="Double or single.")]
-
-Threads = Annotated[int, typer.Option(help="CPU threads for the film.")]
-
-IntegratorName = Annotated[
-    Integrator,
-    typer.Option(help="rk4 and dormand-prince: at 0 K, on the CPU."),
-]
-
-Pinning = Annotated[
-    str | None,
-    typer.Option(help="Defects: COUNT,STRENGTH,RADIUS (sites); K is 1 + STRENGTH times there."),
-]
-
-Resume = Annotated[
-    Path | None,
-    typer.Option(help="Start from the film in this file (see --save), with another pulse."),
-]
+    from skyctl.simulators.lattice.film import Film
 
 Save = Annotated[
-    Path | None, typer.Option(help="Write the film to this HDF5 file when the movie ends.")
-]
-
-Seed = Annotated[int, typer.Option(help="Other noise of film and camera, other defects.", min=0)]
-
-SampleSeed = Annotated[
-    int | None,
-    typer.Option(help="Draw a sample: α, K, D, moment, field calibration.", min=0),
+    Path | None,
+    typer.Option(help="Write the film when the movie ends: all of it (.h5), or its spins (.ovf)."),
 ]
 
 
@@ -89,7 +72,9 @@ def simulate_lattice(
     peak: Peak = 40.0,
     spot: LocalSpot = None,
     damping: Damping = None,
-    size: Size = 100,
+    size: FilmSize = None,
+    settings: Settings = None,
+    shape: ShapeOfFilm = None,
     start: Start = "skyrmion",
     periodic: Periodic = False,
     duration: Duration = 165.0,
@@ -101,6 +86,7 @@ def simulate_lattice(
     temperature: Temperature = 0.0,
     pinning: Pinning = None,
     resume: Resume = None,
+    layer: Layer = None,
     save: Save = None,
     noise: Noise = 0.0,
     photons: Photons = 0.0,
@@ -116,111 +102,30 @@ def simulate_lattice(
 
     Says in the end what the pulse did, once the film has settled: breathing, switching, collapse.
     Example: skyctl simulate lattice --width 40 --theta 50 --png strip.png
+    Another: skyctl simulate lattice --resume relaxed.omf --width 8 --save after.ovf
     """
     from skyctl.pulse import FrameSchedule
-    from skyctl.simulators.instrument.spread import DrawnSample
-    from skyctl.simulators.lattice.files import check_target, load_film
-    from skyctl.simulators.lattice.film import FilmParameters
+    from skyctl.simulators.lattice.states import check_state_target
 
     if resume:
-        _refuse_options_of_the_film(context)
+        refuse_options_of_the_file(context, resume)
+    options = FilmOptions(
+        size, settings, shape, start, periodic, damping, temperature, pinning, sample_seed, resume,
+        layer, precision, integrator, device, threads, seed,
+    )  # fmt: skip
     with explained(), values_checked():
-        shot = Shot(
-            pulse_of(amplitude, width, theta, phi, peak, spot, size),
-            FrameSchedule(duration_ps=duration, interval_ps=interval),
-            camera_of(noise, photons, blur, pixels, drift, seed),
-        )
+        camera = camera_of(noise, photons, blur, pixels, drift, seed)
+        movie = FrameSchedule(duration_ps=duration, interval_ps=interval)
         if save:
-            check_target(save)
-        if resume:
-            film = load_film(resume, device=device, threads=threads)
-            sample = DrawnSample(film.parameters)
-        else:
-            nominal = FilmParameters(size, size, periodic=periodic, temperature_K=temperature)
-            sample = _sample(nominal, damping, sample_seed)
-            film = _film(sample, start, pinning, precision, device, threads, integrator, seed)
-        asked = {"sample_seed": sample_seed, "pinning": pinning, "start": str(resume or start)}
+            check_state_target(save)
+        film, sample = options.film()
+        sides = film.parameters.rows, film.parameters.columns
+        shot = Shot(pulse_of(amplitude, width, theta, phi, peak, spot, sides), movie, camera)
+        asked = {
+            "sample_seed": sample_seed, "pinning": pinning, "shape": shape,
+            "start": str(resume or start),
+        }  # fmt: skip
         _fire_and_keep(film, sample, shot, asked, save, json_file, png)
-
-
-_OF_THE_FILM = {
-    "damping",
-    "size",
-    "start",
-    "periodic",
-    "precision",
-    "integrator",
-    "temperature",
-    "pinning",
-    "sample_seed",
-}
-
-
-def _refuse_options_of_the_film(context: typer.Context) -> None:
-    """An option that would change nothing, for the film in a file has its own, is misuse."""
-    for option in context.command.params:
-        given = str(context.get_parameter_source(str(option.name))).endswith("COMMANDLINE")
-        if given and option.name in _OF_THE_FILM:
-            raise typer.BadParameter(
-                f"{option.opts[0]} changes nothing with --resume: the film in the file has its "
-                "own; leave it out"
-            )
-
-
-def _sample(
-    nominal: "FilmParameters", damping: float | None, sample_seed: int | None
-) -> "DrawnSample":
-    """The nominal film, or a sample that is drawn round it; a damping asked for is not drawn."""
-    from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
-
-    spread = SampleSpread()
-    if damping is not None:
-        nominal, spread = replace(nominal, damping=damping), SampleSpread(damping=None)
-    if sample_seed is None:
-        return DrawnSample(nominal)
-    sample = spread.draw(sample_seed, nominal)
-    console.print(f"sample {sample_seed}: {sample}")
-    return sample
-
-
-def _film(
-    sample: "DrawnSample",
-    start: Start,
-    pinning: Pinning,
-    precision: Precision,
-    device: Device,
-    threads: Threads,
-    integrator: IntegratorName,
-    seed: Seed,
-) -> "Film":
-    from skyctl.simulators.lattice.film import Film
-
-    film = Film(
-        sample.parameters,
-        precision=precision,
-        device=device,
-        threads=threads,
-        integrator=integrator,
-        seed=seed,
-        anisotropy_map=_pinning(pinning, sample.parameters, seed),
-    )
-    if start == "skyrmion":
-        film.set_skyrmion()
-    return film
-
-
-def _pinning(text: str | None, parameters: "FilmParameters", seed: int) -> np.ndarray | None:
-    """Read "COUNT,STRENGTH,RADIUS" into an anisotropy map."""
-    from skyctl.simulators.instrument.spread import pinning_map
-
-    if text is None:
-        return None
-    try:
-        count, strength, radius = text.split(",")
-        numbers = int(count), float(strength), float(radius)
-    except ValueError:
-        raise ValueError(f"--pinning {text}: give COUNT,STRENGTH,RADIUS: 20,0.5,2") from None
-    return pinning_map(parameters, *numbers, seed)
 
 
 def _fire_and_keep(
@@ -233,14 +138,14 @@ def _fire_and_keep(
     png: Path | None,
 ) -> None:
     """Fire, film, name what happened; write the film, the result and the strip where asked to."""
-    from skyctl.simulators.lattice.files import save_film
+    from skyctl.simulators.lattice.states import save_state
 
     before = film.spins
     filmed = fire(film, shot, sample.delivered(shot.pulse), str(shot.pulse))
     label = _process(film, before)
     console.print(f"[bold]{label}[/], once the film has settled")
     if save:
-        save_film(film, save)
+        save_state(film, save)
         console.print(f"film saved to {save}", soft_wrap=True)
     told = {**_facts(film, sample), **asked, **filmed.as_json(), "label": label}
     write_json(json_file, told)
@@ -262,5 +167,5 @@ def _process(film: "Film", before: np.ndarray) -> str:
     """What the movie did to a film that was ``before``."""
     from skyctl.simulators.lattice.movies import MovieSpec, process_in
 
-    shot = MovieSpec(film.parameters, [0.0], anisotropy_map=film.anisotropy_map)
+    shot = MovieSpec(film.parameters, [0.0], anisotropy_map=film.anisotropy_map, sites=film.sites)
     return process_in(shot, before, film.spins)

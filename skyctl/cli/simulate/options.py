@@ -50,9 +50,9 @@ def pulse_of(
     phi: float,
     peak: float,
     spot: str | None,
-    size: int,
+    sides: tuple[int, int],
 ) -> "Pulse":
-    """The pulse that the options ask for, at a film of ``size`` sites along an edge.
+    """The pulse that the options ask for, at a film of so many rows and columns.
 
     Raises ValueError for one that cannot be, or a spot that is off the film.
     """
@@ -64,12 +64,12 @@ def pulse_of(
         theta_deg=theta,
         phi_deg=phi,
         peak_ps=peak,
-        spot=_spot(spot, size),
+        spot=_spot(spot, *sides),
     )
 
 
-def _spot(text: str | None, size: int) -> "Spot | None":
-    """Read "X,Y,SIGMA"; the centre must be on a film of ``size`` sites along an edge."""
+def _spot(text: str | None, rows: int, columns: int) -> "Spot | None":
+    """Read "X,Y,SIGMA"; the centre must be on the film."""
     from skyctl.pulse import Spot
 
     if not text:
@@ -79,8 +79,10 @@ def _spot(text: str | None, size: int) -> "Spot | None":
         raise ValueError(f"--spot {text}: give X,Y,SIGMA, three numbers in sites")
     x, y, sigma = (float(part) for part in parts)
     place = Spot(x=x, y=y, sigma=sigma)
-    if not (0 <= x < size and 0 <= y < size):
-        raise ValueError(f"--spot {text}: its centre is off the film of {size} sites")
+    if not (0 <= x < columns and 0 <= y < rows):
+        raise ValueError(
+            f"--spot {text}: its centre is off the film of {columns} columns and {rows} rows"
+        )
     return place
 
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from skyctl.simulators.instrument.imaging import Imaging
-from skyctl.simulators.lattice.film import bloch_skyrmion
+from skyctl.simulators.lattice.film import analytic_skyrmion
 
 LARGE = (400, 500)
 """Enough pixels for 1 % of a variance (standard error 0.3 %)."""
@@ -239,7 +239,7 @@ def test_what_is_lost_does_not_depend_on_what_was_seen():
 
 
 def test_an_effect_switched_on_leaves_the_others_as_they_were():
-    sz = bloch_skyrmion(40, 40, 6.0)[2] / 2
+    sz = analytic_skyrmion(40, 40, 6.0)[2] / 2
 
     def image(**effects):
         return Imaging(saturation=None, seed=4, **effects).image(sz, shot=2, frame=3)

@@ -8,7 +8,7 @@ import pytest
 from skyctl.process import BREATHING, COLLAPSE, NUCLEATION, SWITCHING
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators.lattice.engines import INTEGRATORS, stable_turn
-from skyctl.simulators.lattice.film import MAX_STEP_PS, Film, FilmParameters, bloch_skyrmion
+from skyctl.simulators.lattice.film import MAX_STEP_PS, Film, FilmParameters, analytic_skyrmion
 from skyctl.simulators.lattice.movies import MovieSpec, process_in
 from skyctl.simulators.physics import llg
 from skyctl.simulators.physics.topology import process_label, topological_charge
@@ -175,7 +175,7 @@ def test_an_analytic_skyrmion_turns_the_way_its_dmi_prefers(background, dmi_meV)
     film = Film(FilmParameters(dmi_meV=dmi_meV))
     energies = []
     for sign in (1, -1):
-        film.spins = bloch_skyrmion(100, 100, 12, background, sign * dmi_meV)
+        film.spins = analytic_skyrmion(100, 100, 12, background, sign * dmi_meV)
         energies.append(film.energy_meV())
     assert energies[0] < energies[1]
 

@@ -84,6 +84,15 @@ def stretch(film=0, temperature_K=0.0, **changes):
     return Span(**(values | changes))
 
 
+class Current:
+    """A field and a spin current that grow with time."""
+
+    has_current = True
+
+    def fields_T(self, times_ps):
+        return np.outer(times_ps, [100.0, -50.0, 20.0, 40.0, 80.0, -30.0])
+
+
 def moved(device, start, stretches, *, periodic=False, precision="f8", integrator="heun"):
     """The films after their stretches: all at once on the device, one by one on the CPU."""
     batches = [range(len(start))] if device == "cuda" else [[i] for i in range(len(start))]
@@ -138,6 +147,19 @@ class TestAsOnTheCpu:
             stretch(2, temperature_K=20.0, steps=1),
         ]
         self.check(films, stretches, max(tolerance, 1e-6), **run)
+
+    def test_films_with_an_interface_a_tilted_axis_and_a_current(
+        self, films, profile, integrator, precision, tolerance, periodic
+    ):
+        """Each in one film of the three; the middle one is driven by a table."""
+        run = {"integrator": integrator, "precision": precision, "periodic": periodic}
+        plain = stretch().coefficients
+        stretches = [
+            stretch(0, coefficients=replace(plain, interfacial_dmi_T=9.0), steps=1),
+            stretch(1, drive=Current(), spot=profile, steps=1),
+            stretch(2, coefficients=replace(plain, easy_axis=(0.6, 0.0, 0.8)), steps=1),
+        ]
+        self.check(films, stretches, tolerance, **run)
 
 
 @pytest.mark.gpu
@@ -330,8 +352,8 @@ def test_a_large_film_moves_as_on_the_cpu(random_spins):
 @pytest.mark.parametrize(
     ("every", "passed"),
     [
-        pytest.param({}, 28, id="covering"),
-        pytest.param({"SKYCTL_EVERY_RUN": "1"}, 40, id="every", marks=pytest.mark.slow),
+        pytest.param({}, 34, id="covering"),
+        pytest.param({"SKYCTL_EVERY_RUN": "1"}, 52, id="every", marks=pytest.mark.slow),
     ],
 )
 def test_numbas_simulator_moves_films_as_the_cpu_does(every, passed):
@@ -372,7 +394,7 @@ COMPILE = """
             integer, integer,
         )
         for integrator, scheme in SCHEMES.items():
-            for options in ((False,) * 4, (True,) * 4):
+            for options in ((*(False,) * 4, (False,) * 3), (*(True,) * 4, (True,) * 3)):
                 kernels = kernels_cuda.make_kernels(scheme, precision, *options)
                 for kind, kernel in zip(("march", "predict", "correct"), kernels, strict=True):
                     name = f"{kind} {integrator} {precision} {options[0]}"

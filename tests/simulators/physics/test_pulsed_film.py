@@ -6,7 +6,7 @@ import pytest
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators.itinerant.film import ItinerantFilmParameters, TorqueFilm
 from skyctl.simulators.lattice.engines import INTEGRATORS
-from skyctl.simulators.lattice.film import Film, FilmParameters, bloch_skyrmion
+from skyctl.simulators.lattice.film import Film, FilmParameters, analytic_skyrmion
 from skyctl.simulators.lattice.movies import MovieSpec, process_in
 from skyctl.simulators.physics.llg import GAMMA_RAD_PER_PS_T
 from skyctl.simulators.physics.span import stretches
@@ -67,14 +67,14 @@ def test_a_spot_does_in_a_periodic_film_the_same_anywhere(kind, shift):
 @pytest.mark.parametrize("shift", [(0, 0), (15, 0), (0, 16), (15, 16), (3, -9)])
 def test_a_skyrmion_is_one_wherever_a_periodic_film_is_counted_from(shift):
     film = Film(FilmParameters(30, 32, periodic=True))
-    film.spins = np.roll(bloch_skyrmion(30, 32, 6), shift, (1, 2))
+    film.spins = np.roll(analytic_skyrmion(30, 32, 6), shift, (1, 2))
     assert abs(film.charge()) == pytest.approx(1, abs=1e-6)
     assert film_truth(film.spins, periodic=True) == ("one", -1)
 
 
 def test_the_process_in_a_periodic_film_does_not_depend_on_where_it_is():
     shot = MovieSpec(FilmParameters(40, 40, periodic=True), [0.0])
-    before = bloch_skyrmion(40, 40, 8)
+    before = analytic_skyrmion(40, 40, 8)
     named = {
         process_in(shot, np.roll(before, by, (1, 2)), np.roll(before, by, (1, 2)))
         for by in ((0, 0), (20, 20), (0, 20))

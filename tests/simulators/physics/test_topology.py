@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from skyctl.simulators.lattice.film import Film, FilmParameters, bloch_skyrmion
+from skyctl.simulators.lattice.film import Film, FilmParameters, analytic_skyrmion
 from skyctl.simulators.physics.topology import film_truth, process_label, topological_charge
 
 
@@ -10,7 +10,7 @@ def uniform(sign):
 
 
 def skyrmion(background):
-    return bloch_skyrmion(60, 60, 6, background)
+    return analytic_skyrmion(60, 60, 6, background)
 
 
 def two_skyrmions(background):
@@ -32,7 +32,7 @@ def edge_twisted(background):
 @pytest.mark.parametrize("dmi", [-1, 1])
 @pytest.mark.parametrize("radius", [3, 6, 14])
 def test_an_analytic_skyrmion_has_charge_one(background, dmi, radius):
-    charge = topological_charge(bloch_skyrmion(60, 70, radius, background, dmi))
+    charge = topological_charge(analytic_skyrmion(60, 70, radius, background, dmi))
     assert charge == pytest.approx(-background, abs=1e-9)
 
 
