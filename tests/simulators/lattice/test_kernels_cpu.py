@@ -44,7 +44,13 @@ def slow_heun(p, start, pulse, step_ps, steps, sites, noise):
                     total += p.exchange_meV / mu * s[:, r, c]
                     total += p.dmi_meV / mu * np.cross(s[:, r, c], to_neighbour)
                 total[2] += 2 * p.anisotropy_meV * sites[row, column] / mu * s[2, row, column]
-                squared = (column - pulse.spot.x) ** 2 + (row - pulse.spot.y) ** 2
+                images = (-1, 0, 1) if p.periodic else (0,)
+                squared = min(
+                    (column + i * p.columns - pulse.spot.x) ** 2
+                    + (row + j * p.rows - pulse.spot.y) ** 2
+                    for i in images
+                    for j in images
+                )
                 near = np.exp(-squared / (2 * pulse.spot.sigma**2))
                 now = np.exp(-((time_ps - pulse.peak_ps) ** 2) / (2 * pulse.width_ps**2))
                 total += np.array(pulse.peak_field_T) * now * near
