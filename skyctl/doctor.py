@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from skyctl.beamline.file import BeamlineFile, open_camera, open_pulser, read_beamline
+from skyctl.devices.instruments.camera import CameraTable
+from skyctl.devices.instruments.table import load_table
 from skyctl.devices.ledger_accept import inspect
 from skyctl.errors import SkyctlError, StreamError
 from skyctl.frame import COUNTS, Frame, ShotEnd, ShotStart
@@ -107,7 +109,7 @@ def check_instruments(path: Path) -> Report:
     asked: dict[str, Callable[[], list[Finding]]] = {
         "pulser": partial(_ask_pulser, file, here),
         "camera": partial(_ask_camera, file, here),
-        "frames": partial(_ask_frames, file),
+        "frames": partial(_ask_frames, file, here),
         "ledger": partial(_ask_ledger, file),
     }
     report = Report([Finding("beamline", f"{file.name}, {path}")])
@@ -147,8 +149,10 @@ def _ask_camera(file: BeamlineFile, here: Path) -> list[Finding]:
     ]
 
 
-def _ask_frames(file: BeamlineFile) -> list[Finding]:
-    source = file.camera.frames.open(Triggers())
+def _ask_frames(file: BeamlineFile, here: Path) -> list[Finding]:
+    camera = load_table(CameraTable, file.camera.driver, here).name
+    to_sz = file.camera.frames.to_sz(camera, file.camera.shape, here)
+    source = file.camera.frames.open(Triggers(), to_sz)
     try:
         if isinstance(source.transport, ScpiTransport | PvaTransport):
             fault = source.transport.fault(_ANSWER_S)

@@ -43,6 +43,8 @@ class Frame:
         (monotonic clock, 0 where it was never received)
     transit_ns : from the source to the hub, the difference of their clocks taken out; 0 where the
         clocks cannot be compared
+    counts : what the detector counted, (rows, columns), where S_z was computed from it by a
+        calibration; None where there is nothing to compute again
     """
 
     run: str
@@ -53,6 +55,7 @@ class Frame:
     data: np.ndarray
     received_ns: int = 0
     transit_ns: int = 0
+    counts: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def left_source_ns(self) -> int:

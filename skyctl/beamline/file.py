@@ -39,9 +39,10 @@ from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
 from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.stream.sources.array10 import Array10Parser
+from skyctl.stream.sources.contrast import Calibration
 from skyctl.stream.sources.dectris import DectrisParser
 from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport
-from skyctl.stream.sources.pixels import Scaling
+from skyctl.stream.sources.pixels import Scaling, ToSz
 from skyctl.stream.sources.scpi import ScpiTransport
 from skyctl.stream.sources.source import Source
 from skyctl.stream.sources.transports import ZmqTransport
@@ -109,20 +110,42 @@ class FramesEntry(Strict):
     source : ntndarray (a PV's name), scpi (HOST:PORT), dectris or array10 (tcp://HOST:PORT)
     trigger_attribute : of an ntndarray or scpi image, the number of its hardware trigger, by which
         it is then matched to the shot; left out, by arrival
+    offset, scale, masked : S_z of counts, as Scaling has them; or instead
+    calibration : a file that the plan calibrate_contrast wrote, and binned : pixels a side. Raw
+        counts are then recorded beside S_z
     """
 
     source: Literal["ntndarray", "scpi", "dectris", "array10"]
     trigger_attribute: str = ""
     address: Name
-    offset: float
-    scale: float
+    offset: float | None = None
+    scale: float | None = None
     masked: float = 0.0
+    calibration: Path | None = None
+    binned: int = Field(default=1, ge=1, le=64)
 
-    def open(self, triggers: Triggers) -> Source:
+    @model_validator(mode="after")
+    def _one_way(self) -> "FramesEntry":
+        told = self.offset is not None and self.scale is not None
+        if told == (self.calibration is not None):
+            raise ValueError(
+                "give offset and scale, or a calibration: one of them says what counts are"
+            )
+        if self.binned > 1 and self.source == "dectris":
+            raise ValueError("binned: not of dectris; bin in the detector")
+        return self
+
+    def to_sz(self, camera: str, shape: tuple[int, int], here: Path) -> ToSz:
+        """What makes S_z of this camera's counts. Raises RecordingError: no such calibration."""
+        if self.calibration:
+            loaded = Calibration.load(here / self.calibration, camera, shape)
+            return loaded.pipeline(binned=self.binned)
+        return Scaling(self.offset or 0.0, self.scale or 1.0, self.masked)
+
+    def open(self, triggers: Triggers, scaling: ToSz) -> Source:
         """Connect. Raises StreamError, InstrumentError."""
         by = {"triggers": triggers if self.trigger_attribute else None}
         named = {"trigger_attribute": self.trigger_attribute}
-        scaling = Scaling(self.offset, self.scale, self.masked)
         match self.source:
             case "ntndarray":
                 return Source(PvaTransport(self.address), NtndArrayParser(scaling, **by, **named))
@@ -272,10 +295,19 @@ def _real(file: BeamlineFile, here: Path, folder: Path, parts: dict[str, Any]) -
         if faults := pulser.commands.faults_of_limits(parts["envelope"]):
             raise InstrumentError(f"pulser {pulser.table.name}: {'; '.join(faults)}")
         triggers = Triggers()
-        source = file.camera.frames.open(triggers)
+        to_sz = file.camera.frames.to_sz(camera.table.name, camera.shape, here)
+        source = file.camera.frames.open(triggers, to_sz)
         undo.pop_all()
-    facts = {**file.sample, "beamline": file.name, "pixel_sites": file.camera.pixel_sites}
-    return assemble(InstrumentSample(pulser, camera, facts, triggers), source, folder, **parts)
+    binned = file.camera.frames.binned
+    facts = {
+        **file.sample,
+        "beamline": file.name,
+        "pixel_sites": file.camera.pixel_sites * binned,
+        "counts_to_sz": to_sz.describe(),
+    }
+    sample = InstrumentSample(pulser, camera, facts, triggers)
+    sample.shape = (camera.shape[0] // binned, camera.shape[1] // binned)
+    return assemble(sample, source, folder, **parts)
 
 
 def _twin(file: BeamlineFile, folder: Path, parts: dict[str, Any]) -> Beamline[Any]:

@@ -329,6 +329,7 @@ def _carry_on(pulser: Pulser, driver: PulseInstrument, rig: Rig, account: Broken
             became = "fired" if int(is_open.shot) in rig.fired else "not fired"
             driver.reconcile(became, "bench", "the instrument's own log")
             account.said += 1
+            _wait(lambda shot=is_open: driver.account.open is not shot, _BACK_S)
         time.sleep(0.02)
 
 

@@ -17,6 +17,7 @@ from skyctl.errors import RecordingError
 from skyctl.frame import COUNTS, Frame, ShotEnd, ShotStart
 from skyctl.pulse import PULSE_NUMBERS
 from skyctl.recording import layout
+from skyctl.recording.counts import CountsFile, counts_beside
 from skyctl.recording.files import RunFile, Storage
 from skyctl.verdict import ShotResult, Verdict
 
@@ -36,6 +37,8 @@ class Recorder:
     header : plain facts for the file's attributes: model card, sample, seed
     on_end : called when all of a shot's frames are on disk
     storage : compression, and when to begin another data file
+
+    Frames that carry their counts have them written beside, see skyctl.recording.counts.
 
     ``handle`` takes the hub's events and the classifier's verdicts and results, in one thread. What
     was received of a shot and is not in the file, because it has another shape, is counted in the
@@ -64,6 +67,8 @@ class Recorder:
         self._numbers: dict[str, int] = {}
         self._ended: RecordingError | None = None
         self._frames: list[tuple[np.ndarray, tuple[Any, ...]]] = []
+        self._counted_frames: list[Frame] = []
+        self._counts = CountsFile(counts_beside(path))
         self._rows: dict[str, list[Any]] = {"starts": [], "ends": [], "verdicts": [], "results": []}
         self._last_flush = time.monotonic()
         self._lock = threading.Lock()
@@ -116,6 +121,7 @@ class Recorder:
             self._flush()
             with self._writing():
                 self._file.close()
+                self._counts.close()
             self._ended = RecordingError(f"recording {self.path}: is closed. Open a new one.")
 
     @contextlib.contextmanager
@@ -127,6 +133,7 @@ class Recorder:
             yield
         except (OSError, RuntimeError, ValueError) as error:
             self._file.abandon()
+            self._counts.close()
             self._frames.clear()
             self._ended = RecordingError(
                 f"recording {self.path}: cannot be written ({error}). Make room on the disk and "
@@ -154,6 +161,8 @@ class Recorder:
             self._recorded[event.shot] += 1
             times = (event.movie_time_ps, number, event.index)
             self._frames.append((event.data, (*times, event.source_time_ns, event.received_ns)))
+            if event.counts is not None:
+                self._counted_frames.append(event)
         elif isinstance(event, ShotEnd):
             counts = asdict(event.counts)
             sent = -1 if event.sent_frames is None else event.sent_frames
@@ -175,6 +184,8 @@ class Recorder:
                 values = map(np.asarray, zip(*rows, strict=True))
                 columns = dict(zip(layout.FRAME_COLUMNS, values, strict=True))
                 self._file.append(np.stack(images), columns)
+                self._counts.append(self._counted_frames)
+                self._counted_frames.clear()
                 self.frames_written += len(images)
                 self._frames.clear()
             for name, rows in self._rows.items():

@@ -279,6 +279,7 @@ class Hub:
             frame.data,
             frame.received_ns,
             max(0, transit),
+            frame.counts,
         )
 
     def _note(self, what: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from skyctl.errors import ForeignMessage, UndecodableMessage
 from skyctl.frame import ShotStart
 from skyctl.stream import wire
-from skyctl.stream.sources.pixels import Scaling, image_bytes
+from skyctl.stream.sources.pixels import ToSz, image_bytes
 from skyctl.stream.sources.shots import NumberedFrames
 from skyctl.stream.sources.source import Event
 
@@ -43,7 +43,7 @@ class Array10Parser:
 
     def __init__(
         self,
-        scaling: Scaling,
+        scaling: ToSz,
         run: str = "array-1.0",
         max_image_bytes: int = wire.DETECTOR_IMAGE_BYTES,
     ) -> None:
@@ -65,10 +65,12 @@ class Array10Parser:
         number = fields.get("frame")
         if type(number) is not int or not 0 <= number < 2**63:
             raise UndecodableMessage("array-1.0: no frame number")
-        image = self._scaling.apply(self._array(fields, blob))
+        counts = self._array(fields, blob)
+        image = self._scaling.apply(counts)
         anew = number == 0 < self._last
         self._last = number
-        return self._frames.take(number, image, 0, received_ns, anew)
+        kept = counts if self._scaling.keeps_counts else None
+        return self._frames.take(number, image, 0, received_ns, anew, kept)
 
     def _array(self, fields: dict[str, Any], blob: memoryview) -> np.ndarray:
         encoding = fields.get("encoding") or ""

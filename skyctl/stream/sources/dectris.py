@@ -17,7 +17,7 @@ from skyctl.frame import ShotEnd, ShotStart
 from skyctl.pulse import FrameSchedule
 from skyctl.stream import wire
 from skyctl.stream.sources import compression
-from skyctl.stream.sources.pixels import Scaling, image_bytes
+from skyctl.stream.sources.pixels import ToSz, image_bytes
 from skyctl.stream.sources.shots import Expected, check_shape, frame
 from skyctl.stream.sources.source import Event
 
@@ -83,7 +83,7 @@ class DectrisParser:
 
     def __init__(
         self,
-        scaling: Scaling,
+        scaling: ToSz,
         channel: str | None = None,
         run: str = "dectris",
         max_image_bytes: int = wire.DETECTOR_IMAGE_BYTES,
@@ -154,7 +154,8 @@ class DectrisParser:
         if counts.shape != start.shape:
             raise UndecodableMessage(f"image of {counts.shape} in a series of {start.shape}")
         data = self._scaling.apply(counts)
-        return frame(start, image.image_id, data, _source_time_ns(fields), received_ns)
+        kept = counts if self._scaling.keeps_counts else None
+        return frame(start, image.image_id, data, _source_time_ns(fields), received_ns, kept)
 
     def _end(self, series: _Series) -> ShotEnd:
         if not (self._open and _same(self._open.series, series)):

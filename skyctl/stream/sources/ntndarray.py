@@ -18,7 +18,7 @@ from skyctl.errors import ForeignMessage, StreamError, UndecodableMessage
 from skyctl.frame import ShotStart
 from skyctl.stream import wire
 from skyctl.stream.sources import compression
-from skyctl.stream.sources.pixels import Scaling, image_bytes
+from skyctl.stream.sources.pixels import ToSz, image_bytes
 from skyctl.stream.sources.shots import NumberedFrames
 from skyctl.stream.sources.source import Event
 from skyctl.stream.sources.triggers import Triggers
@@ -51,7 +51,7 @@ class NtndArrayParser:
 
     def __init__(
         self,
-        scaling: Scaling,
+        scaling: ToSz,
         run: str = "areadetector",
         max_image_bytes: int = wire.DETECTOR_IMAGE_BYTES,
         triggers: Triggers | None = None,
@@ -77,11 +77,13 @@ class NtndArrayParser:
         number = message.get("uniqueId")
         if not isinstance(number, int) or not 0 <= number < 2**31:
             raise UndecodableMessage("NTNDArray: no uniqueId")
-        image = self._scaling.apply(self._counts(message))
+        counts = self._counts(message)
+        image = self._scaling.apply(counts)
         time_ns = _time_ns(message.get("dataTimeStamp")) or _time_ns(message.get("timeStamp"))
         anew = number <= self._last and time_ns > self._last_ns
         self._match(number, message.get("attribute"))
-        events = self._frames.take(number, image, time_ns, received_ns, anew)
+        kept = counts if self._scaling.keeps_counts else None
+        events = self._frames.take(number, image, time_ns, received_ns, anew, kept)
         self._last = number if anew else max(number, self._last)
         self._last_ns = max(time_ns, self._last_ns)
         return events

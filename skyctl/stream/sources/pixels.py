@@ -3,11 +3,30 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from skyctl.errors import UndecodableMessage
 from skyctl.stream import wire
+
+
+class ToSz(Protocol):
+    """What makes S_z of counts: a `Scaling`, or a `Pipeline` of skyctl.stream.sources.contrast.
+
+    keeps_counts : whether frames carry their counts along, to be recorded beside S_z
+    """
+
+    @property
+    def keeps_counts(self) -> bool: ...
+
+    def apply(self, counts: np.ndarray) -> np.ndarray:
+        """S_z of an image, float32 and read-only."""
+        ...
+
+    def describe(self) -> list[dict[str, Any]]:
+        """What is done to the counts, for a recording's header."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -31,6 +50,7 @@ class Scaling:
     scale: float
     masked: float = 0.0
     gaps: tuple[float, ...] | None = None
+    keeps_counts: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.offset) and math.isfinite(self.scale) and self.scale):
@@ -38,6 +58,10 @@ class Scaling:
                 f"scaling: offset {self.offset}, scale {self.scale}: give finite numbers and a "
                 "scale that is not 0"
             )
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Its one stage, for a recording's header."""
+        return [{"stage": "scaling", "offset": self.offset, "scale": self.scale}]
 
     def apply(self, counts: np.ndarray) -> np.ndarray:
         """S_z of an image, float32 and read-only."""

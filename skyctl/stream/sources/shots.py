@@ -45,7 +45,12 @@ def check_shape(start: ShotStart, shape: tuple[int, ...]) -> None:
 
 
 def frame(
-    start: ShotStart, index: int, image: np.ndarray, source_time_ns: int, received_ns: int
+    start: ShotStart,
+    index: int,
+    image: np.ndarray,
+    source_time_ns: int,
+    received_ns: int,
+    counts: np.ndarray | None = None,
 ) -> Frame:
     """A frame of ``start``, whose movie says when in the movie it is."""
     return Frame(
@@ -56,6 +61,7 @@ def frame(
         source_time_ns=source_time_ns,
         data=image,
         received_ns=received_ns,
+        counts=counts,
     )
 
 
@@ -90,11 +96,18 @@ class NumberedFrames:
             self._origin = number + 1
 
     def take(
-        self, number: int, image: np.ndarray, source_time_ns: int, received_ns: int, anew: bool
+        self,
+        number: int,
+        image: np.ndarray,
+        source_time_ns: int,
+        received_ns: int,
+        anew: bool,
+        counts: np.ndarray | None = None,
     ) -> list[Event]:
         """The events of a frame.
 
         anew : the source has begun to number anew with this frame
+        counts : what the image was computed from, to be kept with it
 
         Raises UndecodableMessage for a frame that does not fit the expected shot.
         """
@@ -116,7 +129,7 @@ class NumberedFrames:
         if not 0 <= index < wire.MOST_FRAMES:
             raise UndecodableMessage(f"frame number {number}: the shot began with {self._first}")
         self._last = max(self._last, number)
-        events.append(frame(start, index, image, source_time_ns, received_ns))
+        events.append(frame(start, index, image, source_time_ns, received_ns, counts))
         if 0 < start.expected_frames <= index + 1:
             events += self._end()
         return events

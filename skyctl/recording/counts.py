@@ -1,0 +1,108 @@
+"""Raw counts beside a recording: what the detector counted of each frame, to compute S_z again.
+
+``RUN.counts.h5`` beside ``RUN.h5``: /counts (n, rows, columns) in the detector's own type,
+compressed without loss, /shot and /frame_index of each; readable while it grows (SWMR).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from skyctl.errors import RecordingError
+from skyctl.frame import Frame
+
+_SHOT = "S64"
+
+
+def counts_beside(recording: Path) -> Path:
+    """Where the counts of a recording are."""
+    return recording.with_suffix(".counts.h5")
+
+
+class CountsFile:
+    """Made with the first frame that has counts; others are passed over.
+
+    path : the new file
+
+    Raises OSError, RuntimeError or ValueError where it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: h5py.File | None = None
+        self._datasets: dict[str, Any] = {}
+
+    def append(self, frames: list[Frame]) -> None:
+        """Write the counts of these frames."""
+        counted = [frame for frame in frames if frame.counts is not None]
+        if not counted:
+            return
+        images = np.stack([frame.counts for frame in counted if frame.counts is not None])
+        if self._file is None:
+            self._file = self._make(images)
+        have = len(self._datasets["counts"])
+        for name, values in (
+            ("counts", images),
+            ("shot", np.array([frame.shot.encode() for frame in counted], _SHOT)),
+            ("frame_index", np.array([frame.index for frame in counted], np.int32)),
+        ):
+            dataset = self._datasets[name]
+            dataset.resize(have + len(counted), axis=0)
+            dataset[have:] = values
+            dataset.flush()
+
+    def close(self) -> None:
+        """Close it, if it was made."""
+        if self._file:
+            self._file.close()
+
+    def _make(self, images: np.ndarray) -> h5py.File:
+        import hdf5plugin
+
+        file = h5py.File(self._path, "x", libver="latest")
+        shape, packed = images.shape[1:], dict(hdf5plugin.Bitshuffle(cname="lz4"))
+        for name, inner, dtype, more in (
+            ("counts", shape, images.dtype, packed),
+            ("shot", (), np.dtype(_SHOT), {}),
+            ("frame_index", (), np.dtype("i4"), {}),
+        ):
+            self._datasets[name] = file.create_dataset(
+                name, (0, *inner), dtype, maxshape=(None, *inner),
+                chunks=(1, *inner) if inner else (1024,), **more,
+            )  # fmt: skip
+        file.swmr_mode = True
+        return file
+
+
+class Counted(NamedTuple):
+    """What the detector counted of a frame, (rows, columns)."""
+
+    shot: str
+    index: int
+    counts: np.ndarray
+
+
+def recorded_counts(recording: Path) -> Iterator[Counted]:
+    """The counts of a recording's frames, in the order in which they came.
+
+    Raises RecordingError where none were recorded.
+    """
+    import hdf5plugin  # noqa: F401 - its filters
+
+    path = counts_beside(recording)
+    try:
+        file = h5py.File(path, "r", libver="latest", swmr=True)
+    except OSError as error:
+        raise RecordingError(
+            f"counts {path}: cannot be read ({error}). Counts are recorded where the camera's "
+            "frames have a calibration."
+        ) from error
+    with file:
+        counts: Any = file["counts"]
+        shots: Any = file["shot"]
+        indices: Any = file["frame_index"]
+        for row in range(min(len(counts), len(shots), len(indices))):
+            yield Counted(shots[row].decode(), int(indices[row]), counts[row])
