@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ophyd import Component, Device, Kind
 from ophyd.status import Status
@@ -53,6 +53,15 @@ class CameraDriver(Protocol):
         ...
 
 
+@runtime_checkable
+class Strobed(Protocol):
+    """A CameraDriver that takes more than one pulse for a movie."""
+
+    def pulses(self, movie: FrameSchedule) -> int:
+        """How many."""
+        ...
+
+
 class FilmCamera(Device):
     """A camera whose frames arrive through a hub.
 
@@ -77,6 +86,10 @@ class FilmCamera(Device):
     interval_ps = Component(LimitedSignal, value=5.0, units="ps", kind=Kind.config)
     quiet_ps = Component(LimitedSignal, value=0.0, units="ps", kind=Kind.config)
     ends_early = Component(SwitchSignal, value=1, kind=Kind.config)
+    delays = Component(
+        StateSignal, value="", dtype_numpy="<U512", kind=Kind.config,
+        doc="ps, of a movie with times of its own; then duration and interval are not used",
+    )  # fmt: skip
     shot = Component(StateSignal, value="", dtype_numpy="<U64")
     frames_promised = Component(StateSignal, value=0, dtype_numpy="<i8", doc="of a whole movie")
     frames_exposed = Component(StateSignal, value=0, dtype_numpy="<i8", doc="came, or missing")
@@ -105,6 +118,7 @@ class FilmCamera(Device):
         self._timeout_s, self._storage = timeout_s, storage
         self._movies = PendingShots(self)
         self._exposure: Exposure | None = None
+        self._delays_ps: tuple[float, ...] = ()
         self._recorder: Recorder | None = None
         self._consumer: Consumer | None = None
         self._ender: Consumer | None = None
@@ -123,13 +137,22 @@ class FilmCamera(Device):
         duration: Any = self.duration_ps.get()
         interval: Any = self.interval_ps.get()
         quiet: Any = self.quiet_ps.get()
-        return FrameSchedule(duration_ps=duration, interval_ps=interval, quiet_ps=quiet)
+        return FrameSchedule(
+            duration_ps=duration, interval_ps=interval, quiet_ps=quiet, delays_ps=self._delays_ps
+        )
+
+    @property
+    def pulses_per_shot(self) -> int:
+        """Pulses that one movie takes: more than one where it is stroboscopic."""
+        return self._driver.pulses(self.movie) if isinstance(self._driver, Strobed) else 1
 
     def film_like(self, movie: FrameSchedule) -> None:
         """Film as in this movie from now on."""
         self.duration_ps.put(movie.duration_ps)
         self.interval_ps.put(movie.interval_ps)
         self.quiet_ps.put(movie.quiet_ps)
+        self._delays_ps = movie.delays_ps
+        self.delays.update(" ".join(f"{delay:g}" for delay in movie.delays_ps))
 
     @property
     def recording(self) -> Path | None:

@@ -63,6 +63,10 @@ class FireUnknown(SkyctlError):
     and nothing more is fired until it is reconciled."""
 
 
+class PartlyFired(FireUnknown):
+    """Only some of a shot's pulses were fired, and how many is known; all are booked."""
+
+
 class InstrumentError(SkyctlError):
     """An instrument is set up wrongly, or answers something else than it was asked."""
 

@@ -1,9 +1,19 @@
 """Pulse: what is fired. FrameSchedule: when the camera looks."""
 
+import itertools
 import math
 from collections.abc import Mapping
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 PRINTABLE = r"^[!-~][ -~]*$"
 """Names of runs and shots: printable ASCII, which every file format and log keeps as it is."""
@@ -87,11 +97,18 @@ QUIET_INTERVAL_PS = 20.0
 """Time between frames while nothing happens; classifiers take no longer one."""
 
 
+MOST_DELAYS = 64
+"""So many fit into the start of a movie, in a message and in a recording."""
+
+
 class FrameSchedule(BaseModel):
     """When the camera looks: frames at 0, interval, 2·interval … duration.
 
     The default is the paper's: 8 frames, every 15 ps to 105 ps. Before ``quiet_ps``, where a pulse
     with its peak there has done little yet, a frame every QUIET_INTERVAL_PS does.
+
+    ``delays_ps`` are times of their own instead, ascending: of a stroboscopic movie, an exposure a
+    delay, in whatever order they are taken; or of a movie in real time that is not even.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,16 +116,35 @@ class FrameSchedule(BaseModel):
     duration_ps: FiniteFloat = Field(default=105.0, ge=0)
     interval_ps: FiniteFloat = Field(default=15.0, gt=0)
     quiet_ps: FiniteFloat = Field(default=0.0, ge=0)
+    delays_ps: tuple[FiniteFloat, ...] = Field(default=(), max_length=MOST_DELAYS)
+
+    @field_validator("delays_ps")
+    @classmethod
+    def _ascend(cls, delays: tuple[float, ...]) -> tuple[float, ...]:
+        if any(later <= earlier for earlier, later in itertools.pairwise(delays)):
+            raise ValueError(f"delays {delays}: give them ascending, each once")
+        if delays and delays[0] < 0:
+            raise ValueError(f"delay {delays[0]:g} ps: a movie begins at 0")
+        return delays
+
+    @model_serializer(mode="wrap")
+    def _without_no_delays(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told = dump(self)
+        return told if self.delays_ps else {k: v for k, v in told.items() if k != "delays_ps"}
 
     @property
     def times_ps(self) -> list[float]:
         """Movie time of each frame, ps."""
+        if self.delays_ps:
+            return list(self.delays_ps)
         quiet_ps = min(self.quiet_ps, self.duration_ps)
         frames = math.floor((self.duration_ps - quiet_ps) / self.interval_ps + 1e-9) + 1
         return [self.time_ps(i) for i in range(self._quiet_frames + frames)]
 
     def time_ps(self, index: int) -> float:
         """Movie time of a frame, ps."""
+        if self.delays_ps:
+            return self.delays_ps[min(index, len(self.delays_ps) - 1)]  # a frame too many
         quiet = self._quiet_frames
         if index < quiet:
             return index * self._quiet_interval_ps

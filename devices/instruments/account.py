@@ -54,7 +54,7 @@ class ShotAccount:
         )
         if became == "unknown":
             self.open = told
-        elif became == "fired":
+        elif became in ("fired", "partly"):
             self.counted = after
         try:
             self._outcomes.note(told)

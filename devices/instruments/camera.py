@@ -12,7 +12,8 @@ class CameraTable(Strict):
     """How one make of camera is told what to film.
 
     rows, columns : where it tells the size of its image
-    schedule : settings by name: duration_ps, interval_ps, quiet_ps, and frames, how many
+    schedule : settings by name: duration_ps, interval_ps, quiet_ps; frames, how many; delay_ps, of
+        a movie of one image at a delay, -1 for one that is filmed as it happens
     pulsed, at_once : what is put for a movie that waits for the pulse, and for one that does not
     start, stop : what is put to begin and to end; triggers : counts the movies that were started
     """
@@ -47,7 +48,7 @@ class InstrumentCamera:
         shape: tuple[int, int] | None = None,
         timeout_s: float = 2.0,
     ) -> None:
-        self.transport, self.table, self._timeout_s = transport, table, timeout_s
+        self.transport, self.table, self.timeout_s = transport, table, timeout_s
         told = self._read([table.rows, table.columns])
         self.shape = int(told[table.rows]), int(told[table.columns])
         if shape and self.shape != shape:
@@ -76,13 +77,15 @@ class InstrumentCamera:
         self._order(self.table.stop)
 
     def _set_up(self, movie: FrameSchedule) -> None:
+        times = movie.times_ps
         wanted: dict[str, float] = {
-            **movie.model_dump(),
-            "frames": len(movie.times_ps),
+            **movie.model_dump(exclude={"delays_ps"}),
+            "frames": len(times),
+            "delay_ps": times[0] if movie.delays_ps else -1.0,
         }
         settings = self.table.schedule
         puts = {setting.put: wanted[name] * setting.scale for name, setting in settings.items()}
-        self.transport.put(puts, self._timeout_s)
+        self.transport.put(puts, self.timeout_s)
         told = self._read([setting.readback for setting in settings.values()])
         for name, setting in settings.items():
             if not setting.agrees(told[setting.readback], wanted[name] * setting.scale):
@@ -94,8 +97,8 @@ class InstrumentCamera:
 
     def _order(self, commands: dict[str, Value]) -> None:
         for name, value in commands.items():
-            self.transport.put({name: None if value == "" else value}, self._timeout_s)
+            self.transport.put({name: None if value == "" else value}, self.timeout_s)
 
     def _read(self, names: list[str]) -> dict[str, float]:
-        told = self.transport.get(names, self._timeout_s)
+        told = self.transport.get(names, self.timeout_s)
         return {name: number(self.transport.address, name, told[name]) for name in names}

@@ -74,6 +74,7 @@ class ChannelAccess:
         try:
             value = signal.get(use_monitor=False, timeout=left_s, connection_timeout=left_s)
         except Exception as error:
+            self._begin_anew(name)
             raise self._silent(name, f"not read within {timeout_s:g} s ({error})") from error
         severity = signal.alarm_severity
         return Reading(value, "" if not severity else getattr(severity, "name", str(severity)))
@@ -93,6 +94,14 @@ class ChannelAccess:
                 self._signals[name].wait_for_connection(timeout=max(0.01, due_s - time.monotonic()))
             except TimeoutError as error:
                 raise self._silent(name, "not connected") from error
+
+    def _begin_anew(self, name: str) -> None:
+        """Have another channel: pyepics waits for ever for a read that an IOC took with it."""
+        with self._lock:
+            signal = self._signals.pop(name, None)
+        if signal:
+            self.connections += 1
+            signal.destroy()
 
     def _connection_changed(self, *, connected: bool = True, **_: Any) -> None:
         if not connected:

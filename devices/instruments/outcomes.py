@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from skyctl.errors import InstrumentError
 
-Became = Literal["sent", "fired", "not fired", "unknown"]
+Became = Literal["sent", "fired", "partly", "not fired", "unknown"]
 
 
 class Outcome(BaseModel):

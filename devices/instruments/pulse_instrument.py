@@ -1,13 +1,14 @@
 """PulseInstrument: the driver behind the pulser, over any transport and by any driver table."""
 
+import contextlib
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NoReturn
 
 from ophyd.status import Status
 
@@ -21,12 +22,17 @@ from skyctl.errors import (
     InstrumentError,
     InstrumentSilent,
     NotFired,
+    PartlyFired,
     PulseRefused,
 )
 from skyctl.pulse import Pulse
 
 _log = logging.getLogger(__name__)
 _BETWEEN_COUNTS_S = 0.002
+
+
+def _nothing() -> None:
+    """Nothing is done before it fires."""
 
 
 @dataclass(frozen=True)
@@ -141,13 +147,15 @@ class PulseInstrument:
         self,
         shot: str,
         pulse: Pulse,  # noqa: ARG002 - it was set up by `ready`
-        unless: Callable[[], str] = lambda: "",
+        parts: Sequence[Callable[[], None]] = (_nothing,),
     ) -> Status:
         """Fire what it is armed for; the status fails with NotFired or FireUnknown.
 
-        unless : asked just before, why not, or ""
+        parts : what is done before it fires, and raises InstrumentError where it must not; of
+            several, it arms and fires after each, with PartlyFired where it does not come to the
+            end
         """
-        return self.do(lambda: self._send(shot, unless))
+        return self.do(lambda: self._send(shot, parts))
 
     def disarm(self) -> None:
         """Switch the output off; at once where the instrument listens."""
@@ -206,29 +214,57 @@ class PulseInstrument:
             self._disarm_soon()
         self._refuse_disarmed(shot, mark)
 
-    def _send(self, shot: str, unless: Callable[[], str]) -> None:
+    def _send(self, shot: str, parts: Sequence[Callable[[], None]]) -> None:
         ready, self._ready = self._ready, None
-        why_not = unless()
-        if ready is None or ready.shot != shot or ready.mark != self._mark:
-            why_not = f"{self.table.name} was disarmed before it was sent"
-        if ready is None or why_not:
-            self.account.note(shot, "not fired", why=why_not)
-            self._disarm_soon()
-            raise NotFired(f"shot {shot}: not fired, and spent. {why_not}")
+        if ready is None or ready.shot != shot:
+            self._fell_short(shot, None, 0, "it was disarmed before it was sent")
+        first = ready
         try:
-            self.account.note(shot, "sent", before=ready.count, repeats=ready.repeats)
+            whole = ready.repeats * len(parts)
+            self.account.note(shot, "sent", before=ready.count, repeats=whole)
         except InstrumentError as error:
-            self._disarm_soon()
-            raise NotFired(f"shot {shot}: not fired, and spent. {error}") from error
+            self._fell_short(shot, first, ready.count, str(error))
         with self._lock:
             self._busy, self._shots = True, self._shots + 1
         try:
-            self._judge(shot, ready, *self._fired(ready))
+            for number, part in enumerate(parts):
+                ready = replace(ready, count=ready.due) if number else ready
+                self._prepare(part, first, ready)
+                self._judge(first, ready, *self._fired(ready))
+            self.account.note(shot, "fired", before=first.count, after=ready.due, repeats=whole)
         finally:
             with self._lock:
                 self._busy, self._shots = False, self._shots + 1
             if self._maybe_armed:  # some stay armed after a shot
                 self._disarm_soon()
+
+    def _prepare(self, part: Callable[[], None], first: _Ready, ready: _Ready) -> None:
+        """What comes before the pulses of a part. Raises NotFired or PartlyFired."""
+        try:
+            part()
+            if ready.mark == self._mark and ready.count != first.count:
+                self._maybe_armed = True
+                self.commands.arm()
+        except InstrumentError as error:
+            self._fell_short(ready.shot, first, ready.count, str(error))
+        if ready.mark != self._mark:
+            self._fell_short(ready.shot, first, ready.count, "it was disarmed before it was sent")
+
+    def _fell_short(self, shot: str, first: _Ready | None, count: int, why: str) -> NoReturn:
+        """Say that no, or not all, pulses of a shot were fired, which the counter proves."""
+        self._disarm_soon()
+        before = first.count if first else count
+        told = {"before": before, "after": count, "repeats": first.repeats if first else 1}
+        if count == before:
+            with contextlib.suppress(InstrumentError):  # then fire is held
+                self.account.note(shot, "not fired", **told, why=why)
+            raise NotFired(f"shot {shot}: not fired by {self.table.name}, and spent. {why}")
+        with contextlib.suppress(InstrumentError):
+            self.account.note(shot, "partly", **told, why=why)
+        raise PartlyFired(
+            f"shot {shot}: {count - before} pulses of it were fired and no more. All are booked. "
+            f"{why}"
+        )
 
     def _fired(self, ready: _Ready) -> tuple[bool, int | None, str]:
         """Whether FIRE was answered, what the counter then says, and what went wrong."""
@@ -253,26 +289,25 @@ class PulseInstrument:
         return answered, count, fault
 
     def _judge(
-        self, shot: str, ready: _Ready, answered: bool, count: int | None, fault: str
+        self, first: _Ready, ready: _Ready, answered: bool, count: int | None, fault: str
     ) -> None:
-        """Say what became of the shot. Raises NotFired or FireUnknown."""
-        told: dict[str, Any] = {"before": ready.count, "after": count, "repeats": ready.repeats}
+        """Return where the counter proves the pulses. Raises NotFired or FireUnknown."""
         if count == ready.due:
-            self.account.note(shot, "fired", **told)
             return
         if answered and self._stands_still(ready):
-            self.account.note(shot, "not fired", **told, why=fault or "the counter did not rise")
-            raise NotFired(
-                f"shot {shot}: not fired. {self.table.name} answered, is disarmed, and its counter "
-                f"still says {ready.count}. {fault}"
-            )
+            why = f"It answered, is disarmed, and its counter still says {ready.count}. {fault}"
+            self._fell_short(ready.shot, first, ready.count, why)
         why = fault or f"the counter says {count}, after {ready.count}"
-        self.account.note(shot, "unknown", **told, why=why)
-        self._tell(f"what became of shot {shot} is not known")
+        with contextlib.suppress(InstrumentError):  # then fire is held for that as well
+            self.account.note(
+                ready.shot, "unknown", before=ready.count, after=count, repeats=ready.repeats,
+                why=why,
+            )  # fmt: skip
+        self._tell(f"what became of shot {ready.shot} is not known")
         self.disarm()
         raise FireUnknown(
-            f"shot {shot}: may have been fired ({why}). It counts as fired, and nothing more is "
-            "fired until that is known: see `skyctl ledger outcomes --help`."
+            f"shot {ready.shot}: may have been fired ({why}). It counts as fired, and nothing more "
+            "is fired until that is known: see `skyctl ledger outcomes --help`."
         )
 
     def _stands_still(self, ready: _Ready) -> bool:

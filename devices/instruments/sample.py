@@ -98,7 +98,7 @@ class InstrumentSample:
 
     def fire(self, shot: str, pulse: Pulse) -> Status:
         """Pulser: as PulseInstrument, unless the camera could not be readied."""
-        fired = self.pulser.fire(shot, pulse, unless=lambda: self._not_ready)
+        fired = self.pulser.fire(shot, pulse, (self._refuse_unready,))
         fired.add_callback(self._was_fired)
         return fired
 
@@ -106,6 +106,10 @@ class InstrumentSample:
         """Disarm and hang up."""
         self.pulser.close()
         self.camera.transport.close()
+
+    def _refuse_unready(self) -> None:
+        if self._not_ready:
+            raise InstrumentError(self._not_ready)
 
     def _was_fired(self, status: Status) -> None:
         if status.success:

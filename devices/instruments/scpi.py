@@ -7,8 +7,8 @@ from skyctl.devices.instruments.transport import Puts, Reading
 from skyctl.errors import InstrumentError
 from skyctl.stream.sources.scpi import ScpiSocket
 
-_ERROR = re.compile(r'(?P<code>[+-]?\d+),"?(?P<text>[^"]*)"?(?:;(?P<rest>.*))?$')
-"""The answer to SYST:ERR?, and those after it."""
+_ERROR = re.compile(r'(?P<code>[+-]?\d+)(?:,"?(?P<text>[^"]*)"?)?(?:;(?P<rest>.*))?$')
+"""The answer to SYST:ERR?, with a text or without, and those after it."""
 
 
 class Scpi:
@@ -17,10 +17,11 @@ class Scpi:
     What is put goes in one line, with ``SYST:ERR?`` at its end: the answer says that it was done,
     or why not. ``name arguments`` is allowed where one reads, like "VOLT? MAX".
 
-    address : "HOST:PORT"
+    address : "HOST:PORT"; error_query : what it answers with 0 where nothing is wrong
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, error_query: str = "SYST:ERR?") -> None:
+        self._error_query = error_query
         self._socket = ScpiSocket(address)
         self.address = f"scpi://{address}"
 
@@ -35,14 +36,14 @@ class Scpi:
         Raises InstrumentSilent, or InstrumentError with its own words.
         """
         units = [name if value is None else f"{name} {value}" for name, value in values.items()]
-        line = _line([*units, "SYST:ERR?", *map(_question, read)])
+        line = _line([*units, self._error_query, *map(_question, read)])
         answer = self._socket.ask(line, timeout_s)
         told = _ERROR.match(answer)
         if not told:
             self._socket.close()
             raise InstrumentError(f"{self.address}: {line!r} was answered by {answer[:60]!r}")
         if int(told["code"]):
-            self._socket.ask("*CLS;:SYST:ERR?", timeout_s)
+            self._socket.ask(_line(["*CLS", self._error_query]), timeout_s)
             raise InstrumentError(
                 f"{self.address}: {line!r} was refused ({told['code']}, {told['text']}). See its "
                 "manual."

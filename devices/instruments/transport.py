@@ -48,14 +48,18 @@ class Transport(Protocol):
 
 
 def number(address: str, name: str, reading: Reading) -> float:
-    """The number of a reading. Raises InstrumentError for an alarm INVALID or for no number."""
+    """The number of a reading; of an answer with commas the last.
+
+    Raises InstrumentError for an alarm INVALID or for no number.
+    """
     if reading.alarm == "INVALID":
         raise InstrumentError(
             f"{address}, {name}: its alarm severity is INVALID, so {reading.value!r} says nothing. "
             "See the instrument's own screen."
         )
     try:
-        return float(reading.value)
+        value = reading.value
+        return float(value.rpartition(",")[2] if isinstance(value, str) else value)
     except (TypeError, ValueError):
         raise InstrumentError(
             f"{address}, {name}: {reading.value!r} is no number. See whether the name is right."

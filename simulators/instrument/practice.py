@@ -28,7 +28,7 @@ READY = "ready "
 """What a server of it says before its address, once it can be asked."""
 FROZEN_S = 3.0
 SLOW_S = 0.5
-LATE_S = 1.5
+LATE_S = 2.0
 """Where a protocol has no way to answer never, an answer that is missing comes so late."""
 WATCHDOG_S = 3.0
 """Without a BEAT for so long the output goes off."""
@@ -70,6 +70,7 @@ REGISTERS: dict[str, Register] = {
     "CAM:DURATION": Register("CAMera:DURation", "ps", 0.0, 10_000.0, 165.0),
     "CAM:INTERVAL": Register("CAMera:INTerval", "ps", 0.1, 1_000.0, 5.0),
     "CAM:QUIET": Register("CAMera:QUIet", "ps", 0.0, 10_000.0),
+    "CAM:DELAY": Register("CAMera:DELay", "ps", -1.0, 10_000.0, -1.0),
     "CAM:ROWS": Register("CAMera:ROWS", "", 1, 10_000, 1, read_only=True),
     "CAM:COLUMNS": Register("CAMera:COLumns", "", 1, 10_000, 1, read_only=True),
     "CAM:TRIGGERS": Register("CAMera:TRIGger:COUNt", "", 0, 2**31 - 1, read_only=True),
@@ -77,8 +78,9 @@ REGISTERS: dict[str, Register] = {
     "CHARGE": Register("SIMulator:CHARge", "", -1e6, 1e6, read_only=True),
 }
 """In the order of an instrument's manual. ARM 1 arms, FIRE fires what is armed, FIRED counts the
-pulses. MEASURE waits until the film has settled and has its true charge in CHARGE, which no real
-instrument could tell: for reports and tests."""
+pulses. With CAM:DELAY at 0 or more the camera takes one image so long after the movie began, as in
+a stroboscope; below, the whole movie. MEASURE waits until the film has settled and has its true
+charge in CHARGE, which no real instrument could tell: for reports and tests."""
 COMMANDS = ("ARM", "FIRE", "CAM:ACQUIRE", "MEASURE")
 SETTING_REGISTERS = dict(
     zip(
@@ -254,9 +256,11 @@ class PracticeInstrument:
         exposure = Exposure(
             shot=str(self._triggers), pulsed=bool(self._values["CAM:TRIGGER"]), ends_early=False
         )
+        delay = self._values["CAM:DELAY"]
         movie = FrameSchedule(
             duration_ps=self._values["CAM:DURATION"],
             interval_ps=self._values["CAM:INTERVAL"],
             quiet_ps=self._values["CAM:QUIET"],
+            delays_ps=(delay,) if delay >= 0 else (),
         )
         self._sample.expose("practice", exposure, movie)

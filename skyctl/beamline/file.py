@@ -8,6 +8,7 @@
 import contextlib
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from skyctl.devices.instruments.pulse_instrument import PulseInstrument
 from skyctl.devices.instruments.pv_access import PvAccess
 from skyctl.devices.instruments.sample import InstrumentSample
 from skyctl.devices.instruments.scpi import Scpi
+from skyctl.devices.instruments.stroboscope import DelayTable, Stroboscope
 from skyctl.devices.instruments.table import (
     DriverTable,
     FieldCalibration,
@@ -45,6 +47,7 @@ from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport
 from skyctl.stream.sources.pixels import Scaling, ToSz
 from skyctl.stream.sources.scpi import ScpiTransport
 from skyctl.stream.sources.source import Source
+from skyctl.stream.sources.stroboscopic import StroboscopicParser
 from skyctl.stream.sources.transports import ZmqTransport
 from skyctl.stream.sources.triggers import Triggers
 
@@ -52,15 +55,21 @@ _FIRST_LOOK_S = 10.0
 
 
 class Address(Strict):
-    """Where an instrument is: "HOST:PORT" for scpi, the PVs' prefix for ca and pva."""
+    """Where an instrument is: "HOST:PORT" for scpi, the PVs' prefix for ca and pva.
+
+    error_query : of scpi, what is answered with 0 where nothing is wrong
+    """
 
     transport: Literal["scpi", "ca", "pva"]
     address: Name
+    error_query: str = "SYST:ERR?"
 
     def open(self) -> Transport:
         """Connect; what is not there shows when it is asked. Raises InstrumentError."""
         kinds: dict[str, Callable[[str], Transport]] = {
-            "scpi": Scpi, "ca": ChannelAccess, "pva": PvAccess,
+            "scpi": partial(Scpi, error_query=self.error_query),
+            "ca": ChannelAccess,
+            "pva": PvAccess,
         }  # fmt: skip
         try:
             return kinds[self.transport](self.address)
@@ -173,6 +182,19 @@ class CameraEntry(Address):
     timeout_s: float = Field(default=5.0, gt=0, le=60)
 
 
+class DelaysEntry(Address):
+    """A delay generator: movies are then stroboscopic, one image a delay of ``camera.movie``.
+
+    repeats : pulses of an image; order : in which the delays are taken
+    saturated : with two helicities, the asymmetry of the saturated film
+    """
+
+    driver: Name
+    repeats: int = Field(default=1, ge=1)
+    order: Literal["ascending", "coarse-to-fine"] = "ascending"
+    saturated: float = Field(default=1.0, gt=0)
+
+
 class Twin(Strict):
     """The simulated film of --mock; ``sample`` draws an unknown one, left out: the nominal."""
 
@@ -193,6 +215,7 @@ class BeamlineFile(Strict):
     timeout_s: float = Field(default=60.0, gt=0)
     pulser: PulserEntry
     camera: CameraEntry
+    delays: DelaysEntry | None = None
     sample: dict[str, str | float | int] = Field(default={})
     twin: Twin = Twin()
 
@@ -295,19 +318,54 @@ def _real(file: BeamlineFile, here: Path, folder: Path, parts: dict[str, Any]) -
         if faults := pulser.commands.faults_of_limits(parts["envelope"]):
             raise InstrumentError(f"pulser {pulser.table.name}: {'; '.join(faults)}")
         triggers = Triggers()
-        to_sz = file.camera.frames.to_sz(camera.table.name, camera.shape, here)
-        source = file.camera.frames.open(triggers, to_sz)
+        frames = file.camera.frames
+        to_sz = frames.to_sz(camera.table.name, camera.shape, here)
+        facts = {
+            **file.sample,
+            "beamline": file.name,
+            "pixel_sites": file.camera.pixel_sites * frames.binned,
+            "counts_to_sz": to_sz.describe(),
+        }
+        if file.delays:
+            sample, source = _strobed(file, here, pulser, camera, triggers, to_sz, facts)
+        else:
+            sample = InstrumentSample(pulser, camera, facts, triggers)
+            source = frames.open(triggers, to_sz)
         undo.pop_all()
-    binned = file.camera.frames.binned
-    facts = {
-        **file.sample,
-        "beamline": file.name,
-        "pixel_sites": file.camera.pixel_sites * binned,
-        "counts_to_sz": to_sz.describe(),
-    }
-    sample = InstrumentSample(pulser, camera, facts, triggers)
-    sample.shape = (camera.shape[0] // binned, camera.shape[1] // binned)
+    rows, columns = camera.shape
+    sample.shape = (rows // frames.binned, columns // frames.binned)
     return assemble(sample, source, folder, **parts)
+
+
+def _strobed(
+    file: BeamlineFile,
+    here: Path,
+    pulser: PulseInstrument,
+    camera: InstrumentCamera,
+    triggers: Triggers,
+    to_sz: ToSz,
+    facts: dict[str, Any],
+) -> tuple[Stroboscope, Source]:
+    entry, frames = file.delays, file.camera.frames
+    if entry is None or not frames.trigger_attribute or not file.camera.movie.delays_ps:
+        raise InstrumentError(
+            f"beamline {file.name}: a stroboscope needs camera.movie with delays_ps, and "
+            "camera.frames with trigger_attribute: else nobody knows which delay an image is of"
+        )
+    table = load_table(DelayTable, entry.driver, here)
+    sample = Stroboscope(
+        pulser, camera, (entry.open(), table),
+        triggers=triggers, repeats=entry.repeats, order=entry.order, facts=facts,
+    )  # fmt: skip
+    parser = StroboscopicParser(
+        to_sz,
+        triggers,
+        helicities=table.helicities,
+        saturated=entry.saturated,
+        as_they_come=entry.order == "ascending",
+        trigger_attribute=frames.trigger_attribute,
+    )
+    return sample, Source(frames.open(triggers, to_sz).transport, parser)
 
 
 def _twin(file: BeamlineFile, folder: Path, parts: dict[str, Any]) -> Beamline[Any]:

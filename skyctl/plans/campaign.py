@@ -264,9 +264,7 @@ class _Course:
     def _arm(self, request: Request) -> Plan[str]:
         """Arm the pulser; why it refuses, or ""."""
         try:
-            yield from bps.abs_set(
-                self.beamline.pulser, request.pulse, shot=request.shot, wait=True
-            )
+            yield from stubs.armed(self.beamline, request.pulse, request.shot)
         except (PulseRefused, FailedStatus) as error:
             return str(error)
         return ""

@@ -54,7 +54,7 @@ def fire(beamline: Beamline, pulse: Pulse, shot: str | None = None) -> Plan[str]
     """
     shot = shot or new_shot()
     yield from bps.checkpoint()
-    yield from _arm_rested(beamline.pulser, pulse, shot)
+    yield from _arm_rested(beamline, pulse, shot)
     yield from _sent(beamline.pulser)
     return shot
 
@@ -101,7 +101,7 @@ def film(beamline: Beamline, exposure: Exposure) -> Plan[Filmed | None]:
     yield from bps.prepare(classifier, exposure, group=ready)
     yield from bps.wait(ready)
     if exposure.pulse:
-        yield from _arm_rested(pulser, exposure.pulse, shot)
+        yield from _arm_rested(beamline, exposure.pulse, shot)
     filmed, classified = _Awaited(camera), _Awaited(classifier)
     yield from bps.trigger(filmed, group=_file(shot))
     yield from bps.trigger(classified, group=shot)
@@ -172,11 +172,19 @@ def _on_disk(camera: Any) -> Plan[str]:
             return written.problem
 
 
-def _arm_rested(pulser: Any, pulse: Pulse, shot: str) -> Plan[None]:
+def armed(beamline: Beamline, pulse: Pulse, shot: str) -> Plan[None]:
+    """Arm the pulser, for as many pulses as the camera's movie takes."""
+    repeats = beamline.camera.pulses_per_shot
+    more = {} if repeats == 1 else {"repeats": repeats}
+    yield from bps.abs_set(beamline.pulser, pulse, shot=shot, **more, wait=True)
+
+
+def _arm_rested(beamline: Beamline, pulse: Pulse, shot: str) -> Plan[None]:
+    pulser = beamline.pulser
     if rest_s := pulser.rest_left_s:
         yield from bps.sleep(rest_s)
     with _its_own_error():
-        yield from bps.abs_set(pulser, pulse, shot=shot, wait=True)
+        yield from armed(beamline, pulse, shot)
 
 
 def _sent(pulser: Any) -> Plan[None]:

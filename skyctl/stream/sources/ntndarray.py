@@ -77,31 +77,30 @@ class NtndArrayParser:
         number = message.get("uniqueId")
         if not isinstance(number, int) or not 0 <= number < 2**31:
             raise UndecodableMessage("NTNDArray: no uniqueId")
-        counts = self._counts(message)
+        counts, time_ns = self.counts_of(message)
         image = self._scaling.apply(counts)
-        time_ns = _time_ns(message.get("dataTimeStamp")) or _time_ns(message.get("timeStamp"))
         anew = number <= self._last and time_ns > self._last_ns
-        self._match(number, message.get("attribute"))
+        self._match(number, message)
         kept = counts if self._scaling.keeps_counts else None
         events = self._frames.take(number, image, time_ns, received_ns, anew, kept)
         self._last = number if anew else max(number, self._last)
         self._last_ns = max(time_ns, self._last_ns)
         return events
 
-    def _match(self, number: int, attributes: Any) -> None:
+    def counts_of(self, message: Mapping[str, Any]) -> tuple[np.ndarray, int]:
+        """The counts of an image, (rows, columns), and when they were taken, UNIX time in ns."""
+        time_ns = _time_ns(message.get("dataTimeStamp")) or _time_ns(message.get("timeStamp"))
+        return self._counts(message), time_ns
+
+    def _match(self, number: int, message: Mapping[str, Any]) -> None:
         """Expect the shot of this image's trigger, if it is another than the last image's."""
         if self._triggers is None:
             return
-        trigger = _attribute(attributes, self._attribute)
-        if not isinstance(trigger, int):
-            raise UndecodableMessage(
-                f"NTNDArray: no attribute {self._attribute} with the number of the trigger; have "
-                "the camera's driver send it (its NDAttributes file)"
-            )
+        trigger = attribute_of(message, self._attribute)
         if trigger == self._trigger:
             return
         try:
-            self._frames.expect(self._triggers.start_of(trigger))
+            self._frames.expect(self._triggers.of(trigger)[0])
         except ForeignMessage:
             self._frames.pass_over(number)
             raise
@@ -164,6 +163,17 @@ def _refuse_colour(attributes: Any) -> None:
         raise UndecodableMessage(
             f"NTNDArray: colour image (ColorMode {str(mode)[:32]}); send it monochrome"
         )
+
+
+def attribute_of(message: Mapping[str, Any], name: str) -> int:
+    """A whole number among an image's attributes. Raises UndecodableMessage."""
+    number = _attribute(message.get("attribute"), name)
+    if not isinstance(number, int):
+        raise UndecodableMessage(
+            f"NTNDArray: no attribute {name} with the number of the trigger; have the camera's "
+            "driver send it (its NDAttributes file)"
+        )
+    return number
 
 
 def _attribute(attributes: Any, name: str) -> Any:

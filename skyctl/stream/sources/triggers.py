@@ -6,7 +6,7 @@ from collections import OrderedDict
 from skyctl.errors import ForeignMessage
 from skyctl.frame import ShotStart
 
-_REMEMBERED = 64
+_REMEMBERED = 1024
 
 
 class Triggers:
@@ -20,24 +20,26 @@ class Triggers:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: ShotStart | None = None
-        self._starts: OrderedDict[int, ShotStart] = OrderedDict()
+        self._starts: OrderedDict[int, tuple[ShotStart, tuple[int, int]]] = OrderedDict()
 
     def expect(self, start: ShotStart) -> None:
         """The shot that the camera is readied for next."""
         with self._lock:
             self._waiting = start
 
-    def assign(self, shot: str, trigger: int) -> None:
-        """This trigger will be that shot's; before the camera can see it."""
+    def assign(self, shot: str, trigger: int, place: tuple[int, int] = (0, 0)) -> None:
+        """This trigger will be that shot's; before the camera can see it.
+
+        place : of a stroboscopic movie, which delay in time order, and which helicity
+        """
         with self._lock:
             if self._waiting and self._waiting.shot == shot:
-                self._starts[trigger] = self._waiting
-                self._waiting = None
+                self._starts[trigger] = self._waiting, place
             while len(self._starts) > _REMEMBERED:
                 self._starts.popitem(last=False)
 
-    def start_of(self, trigger: int) -> ShotStart:
-        """The shot of a trigger. Raises ForeignMessage where nobody asked for it."""
+    def of(self, trigger: int) -> tuple[ShotStart, tuple[int, int]]:
+        """The shot of a trigger, and its place. Raises ForeignMessage: nobody asked for it."""
         with self._lock:
             try:
                 return self._starts[trigger]

@@ -67,7 +67,7 @@ class Bench:
         return Pulser(name="pulser", driver=driver, guard=guard or Guard(WIDE)), driver
 
 
-FAST = {"timeout_s": 0.5, "fire_s": 0.5, "beat_s": 0.05}
+FAST = {"timeout_s": 1.5, "fire_s": 0.5, "beat_s": 0.05}
 WIDE = Envelope(rest_s=0, repeats=10, amplitude_T=(0, 100), uniform_amplitude_T=100, dose_T2ps=1e6)
 _MODE = {mode: index for index, mode in enumerate(MODES)}
 _SCPI = {
