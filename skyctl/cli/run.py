@@ -63,7 +63,8 @@ Batch = Annotated[int, typer.Option(help="Pulses one yes is good for.", min=1)]
 Timeout = Annotated[float, typer.Option(help="Seconds to answer in; then it is a no.", min=0.1)]
 
 SampleSeed = Annotated[
-    int | None, typer.Option(help="Draw an unknown sample with this seed; left out: nominal.")
+    int | None,
+    typer.Option(help="Draw an unknown sample with this seed; left out: nominal.", min=0),
 ]
 
 Start = Annotated[Literal["empty", "skyrmion"], typer.Option(help="What is in the film.")]
