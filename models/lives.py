@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
+from skyctl.children import CHILDREN
 from skyctl.inference.kernels_shape import resample
 from skyctl.process import Kind, transition
 from skyctl.pulse import Pulse, Spot
@@ -326,7 +326,7 @@ def fill_lives(
     folder.mkdir(parents=True, exist_ok=True)
     lives = Lives(folder, seed, count)
     missing = sorted({*range(count), *range(JUDGE, JUDGE + judges)} - {*lives.numbers})
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=CHILDREN) as pool:
         pending = {pool.submit(_live_into, lives.path(n), seed, n): n for n in missing}
         try:
             first = count + judges - len(missing) + 1

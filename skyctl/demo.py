@@ -1,8 +1,6 @@
 """The demonstration: write, switch and erase a skyrmion, unattended, and show what happened."""
 
 import contextlib
-import secrets
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +14,7 @@ from bluesky.utils import RunEngineInterrupted
 from skyctl.agents.seeker import Bracket, PulseMemory
 from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.beamline.practice import Over, practice_beamline
+from skyctl.catalogue import catalogue
 from skyctl.inference.model import MovieClassifier
 from skyctl.interrupts import run_engine
 from skyctl.monitor import Monitor
@@ -125,10 +124,6 @@ def run_demo(
 
     An interrupt aborts the run: the pulser is disarmed, and what was filmed so far is kept.
     """
-    from bluesky_tiled_plugins import TiledWriter
-    from tiled.client import from_uri
-    from tiled.server import SimpleTiledServer
-
     watch = watch or Watch()
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -139,38 +134,25 @@ def run_demo(
         "metrics_port": metrics_port,
     }
     beamline: Beamline[Any]
-    if over:
-        beamline = practice_beamline(over, folder, arguments=("--device", device), **parts)
-    else:
-        beamline = simulated_beamline(folder, parameters=FilmParameters(), device=device, **parts)
-    engine = run_engine(beamline, call_returns_result=True)
-    catalog = folder / "catalog"
-    catalog.mkdir(mode=0o700, exist_ok=True)
-    catalog.chmod(0o700)  # also one of an earlier version: the server's logs and data bases
-    server = SimpleTiledServer(
-        directory=str(catalog), api_key=secrets.token_hex(32), readable_storage=[str(folder)]
-    )
-    # The key goes in a header: in the address, as server.uri has it, it would stand in the log.
-    client = from_uri(server.uri.partition("?")[0], api_key=server.api_key)
-    try:
+    with catalogue(folder) as catalog:
+        if over:
+            beamline = practice_beamline(over, folder, arguments=("--device", device), **parts)
+        else:
+            beamline = simulated_beamline(
+                folder, parameters=FilmParameters(), device=device, **parts
+            )
         with beamline, contextlib.ExitStack() as pages:
+            engine = run_engine(beamline, call_returns_result=True)
             if monitor_port is not None:
-                tiled = server.uri.partition("/api/")[0]
-                page = Monitor(beamline, port=monitor_port, tiled=tiled)
+                page = Monitor(beamline, port=monitor_port, tiled=catalog.address)
                 engine.subscribe(pages.enter_context(page))
                 watch.page(page.links)
-            engine.subscribe(TiledWriter(client))
+            engine.subscribe(catalog.writer)
             engine.subscribe(JSONLinesWriter(str(folder), DOCUMENTS))
             result = _run(engine, beamline, memory, centre, seed, watch)
         if result.run_uid and not result.interrupted:
-            with warnings.catch_warnings():
-                # The embedded server leaves this check to the client, and says so each time.
-                warnings.filterwarnings("ignore", message="Tiled server does not support remote")
-                client[result.run_uid].validate(raise_on_error=True, fix_errors=False)
+            catalog.validate(result.run_uid)
             result.validated = True
-    finally:
-        client.context.close()
-        server.close()
     return result
 
 

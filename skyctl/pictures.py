@@ -1,6 +1,6 @@
 """Pictures: the film strip of a recording or a movie, and standard problem 4."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,11 +28,19 @@ class Strip:
     at_rest: np.ndarray | None = None
 
 
-def recorded_strips(recording: Recording) -> list[Strip]:
-    """The movies of a recording's pulsed shots, each with the look that followed it."""
+def recorded_strips(recording: Recording, only: Collection[int] | None = None) -> list[Strip]:
+    """The movies of a recording's pulsed shots, each with the look that followed it.
+
+    only : the numbers of these shots; None for all
+    """
     labels = {int(row["shot_number"]): bytes(row["label"]).decode() for row in recording.results}
     strips: list[Strip] = []
+    drawn = False
     for number, (start, frames, _) in enumerate(recording.shots()):
+        if start.pulse is not None:
+            drawn = only is None or number in only
+        if not drawn:
+            continue
         movie = list(frames)
         if start.pulse is not None:
             title = f"{start.pulse}\n{labels.get(number, '')}"

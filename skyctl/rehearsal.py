@@ -1,5 +1,6 @@
 """Rehearsal: a plan on simulated twins of the sample first; no real device moves."""
 
+import contextlib
 import copy
 import statistics
 import tempfile
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 from bluesky import RunEngine
-from bluesky.utils import Msg
+from bluesky.utils import Msg, RunEngineInterrupted
 from ophyd.utils import LimitError
 
 from skyctl.agents.characteriser import SampleGuess
@@ -219,11 +220,16 @@ def _run(
 ) -> RehearsedRun:
     # No signal handler: it may run beside the real RunEngine, whose Ctrl-C it is.
     engine = RunEngine({}, call_returns_result=True, context_managers=[])
+    engine.pause_msg = ""  # how to go on: nobody does
     try:
         result: Any = engine(_call(plan, twin, settings))
         reached, outcome = _told(result.plan_result)
     except PulseRefused as error:
         reached, outcome = False, str(error)
+    except (KeyboardInterrupt, RunEngineInterrupted):
+        with contextlib.suppress(RuntimeError):  # it may be past that
+            engine.abort("interrupted")
+        raise KeyboardInterrupt from None
     return RehearsedRun(sample, outcome, reached, twin.pulser.guard.fired)
 
 

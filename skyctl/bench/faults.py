@@ -5,7 +5,6 @@ account is right when every frame that was sent is received, missing, or in the 
 that was killed.
 """
 
-import multiprocessing
 import os
 import queue
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import zmq
 
+from skyctl.children import CHILDREN
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.pulse import FrameSchedule
 from skyctl.stream import wire
@@ -28,7 +28,6 @@ from skyctl.stream.publisher import Publisher
 RUN = "faults"
 _SHAPE = (100, 100)
 _PATIENCE_S = 60.0
-_SPAWN = multiprocessing.get_context("spawn")
 _IMAGE = np.zeros(_SHAPE, np.float32)
 
 
@@ -103,8 +102,8 @@ class Source:
         promised: int = 0,
         jump_s: float = 0,
     ) -> None:
-        self._told = _SPAWN.Queue()
-        self.process = _SPAWN.Process(
+        self._told = CHILDREN.Queue()
+        self.process = CHILDREN.Process(
             target=_publish,
             args=(address, self._told, shot, frames, rate, promised or frames, jump_s),
             daemon=True,
@@ -151,8 +150,8 @@ class Sink:
     """A consumer process; what it says it got."""
 
     def __init__(self, address: str, stall_s: float = _PATIENCE_S) -> None:
-        self._told, self._stop = _SPAWN.Queue(), _SPAWN.Event()
-        self.process = _SPAWN.Process(
+        self._told, self._stop = CHILDREN.Queue(), CHILDREN.Event()
+        self.process = CHILDREN.Process(
             target=_consume, args=(address, self._told, self._stop, stall_s), daemon=True
         )
         self.process.start()

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ import onnxruntime
 import torch
 
 from skyctl.bench.machine import median_rate
+from skyctl.children import CHILDREN
 from skyctl.inference.model import shipped_model
 from skyctl.inference.torque_network import SHIPPED_TORQUE, TorqueNetwork
 from skyctl.models.lives import Movies, live
@@ -40,7 +40,7 @@ def classifier(device: Device = "cuda", lives: int = 24) -> dict[str, Any]:
 
 
 def _simulated(lives: int) -> Movies:
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(mp_context=CHILDREN) as pool:
         made = list(pool.map(partial(live, narrow=True), range(lives)))
     shots = [shot for shots in made for shot in shots]
     return Movies.of(shots, np.arange(len(shots)) // len(made[0]), "simulated for this run")

@@ -1,6 +1,5 @@
 """Benchmark of the loop: receive to verdict at a steady frame rate."""
 
-import multiprocessing
 import queue
 import threading
 import time
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skyctl.bench.machine import machine
+from skyctl.children import CHILDREN
 from skyctl.frame import Frame, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
@@ -32,10 +32,8 @@ def loop_latency(rate: float, frames: int, model: Path | None, provider: str) ->
     are cold between frames. ``overhead_ms`` is what all the rest adds to that call.
     """
     classifier = MovieClassifier(model, provider)
-    publisher_ready: Any = multiprocessing.get_context("spawn").Queue()
-    source = multiprocessing.get_context("spawn").Process(
-        target=_send, args=(publisher_ready, rate, frames), daemon=True
-    )
+    publisher_ready: Any = CHILDREN.Queue()
+    source = CHILDREN.Process(target=_send, args=(publisher_ready, rate, frames), daemon=True)
     source.start()
     hub = Hub(publisher_ready.get(timeout=_TIMEOUT_S))
     latencies: list[float] = []

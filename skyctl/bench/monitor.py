@@ -12,8 +12,9 @@ import numpy as np
 
 from skyctl.bench.machine import ROUNDS, machine
 from skyctl.bench.monitor_browser import painted
-from skyctl.bench.monitor_stand import SPAWN, Viewers, page_of, signed_in, standing, wait
+from skyctl.bench.monitor_stand import Viewers, page_of, signed_in, standing, wait
 from skyctl.bench.soak import memory_mb
+from skyctl.children import CHILDREN
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.pulser import Pulser
 from skyctl.monitor.action_log import ActionLog
@@ -110,8 +111,8 @@ def stop_latency(rate: float = 1000.0, side: int = 100) -> dict[str, Any]:
         log = ActionLog(Path(folder) / "monitor.jsonl")
         controls = Controls(pulser, ApprovalDesk(), log)
         with page_of(stand, controls) as link, Viewers(link, 2):
-            asked, pressed = SPAWN.Queue(), SPAWN.Queue()
-            presser = SPAWN.Process(target=_press, args=(link, asked, pressed), daemon=True)
+            asked, pressed = CHILDREN.Queue(), CHILDREN.Queue()
+            presser = CHILDREN.Process(target=_press, args=(link, asked, pressed), daemon=True)
             presser.start()
             took = [_one_stop(pulser, controls, asked, pressed, disarmed) for _ in range(_STOPS)]
             asked.put(False)

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from skyctl.bench.monitor_stand import BITS, PATIENCE_S, SPAWN, page_of, standing, wait
+from skyctl.bench.monitor_stand import BITS, PATIENCE_S, page_of, standing, wait
+from skyctl.children import CHILDREN
 
 _SECONDS = 12.0
 _SUSPENDED_S = 5.0
@@ -140,8 +141,8 @@ def _empty_page() -> float:
 
 def _watched(link: str, seconds: float, *, stand_still: bool = False) -> _Screen:
     """The screen of a browser in a process of its own; link : "" is the page that only paints."""
-    told, begun = SPAWN.Queue(), SPAWN.Event()
-    browser = SPAWN.Process(target=_browse, args=(link, seconds, told, begun), daemon=True)
+    told, begun = CHILDREN.Queue(), CHILDREN.Event()
+    browser = CHILDREN.Process(target=_browse, args=(link, seconds, told, begun), daemon=True)
     browser.start()
     if stand_still:
         begun.wait(PATIENCE_S)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import multiprocessing
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import httpx
 import numpy as np
 from websockets.asyncio.client import connect
 
+from skyctl.children import CHILDREN
 from skyctl.frame import Frame, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
@@ -23,7 +23,6 @@ from skyctl.stream.hub import Consumer, Hub
 from skyctl.stream.publisher import Publisher
 from skyctl.verdict import ShotResult, Verdict
 
-SPAWN = multiprocessing.get_context("spawn")
 PATIENCE_S = 60.0
 BITS = 16
 """Of the number that each coded frame shows, as 4 × 4 bright and dark squares."""
@@ -91,8 +90,8 @@ class Stand:
 @contextlib.contextmanager
 def standing(rate: float, side: int, pulsed: bool) -> Iterator[Stand]:
     """A stand; ``sent`` is complete once it is closed."""
-    told, over = SPAWN.Queue(), SPAWN.Event()
-    source = SPAWN.Process(target=send_film, args=(told, over, rate, side, pulsed), daemon=True)
+    told, over = CHILDREN.Queue(), CHILDREN.Event()
+    source = CHILDREN.Process(target=send_film, args=(told, over, rate, side, pulsed), daemon=True)
     source.start()
     hub = Hub(told.get(timeout=PATIENCE_S))
     streaming = StreamingClassifier(MovieClassifier())
@@ -137,9 +136,9 @@ class Viewers:
     """
 
     def __init__(self, link: str, count: int, *, still: bool = False) -> None:
-        self._over = SPAWN.Event()
-        self._seen = SPAWN.Array("q", count)
-        self._process = SPAWN.Process(
+        self._over = CHILDREN.Event()
+        self._seen = CHILDREN.Array("q", count)
+        self._process = CHILDREN.Process(
             target=_look, args=(link, count, still, self._seen, self._over), daemon=True
         )
 

@@ -1,7 +1,6 @@
 """Benchmark of the film: site-steps a second, beside Spirit and numpy in the same run."""
 
 import importlib.metadata
-import multiprocessing
 import os
 import statistics
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import numpy as np
 
 from skyctl.bench.cuda import cuda_speed
 from skyctl.bench.machine import ROUNDS, machine, rate
+from skyctl.children import CHILDREN
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators.lattice.film import MAX_STEP_PS, Film, FilmParameters
 from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
@@ -214,7 +214,7 @@ def _numpy_work() -> tuple[Callable[[], None], int]:
 def _in_process(work: Callable[..., Any], *arguments: Any) -> Any:
     """Call in a fresh process on one OpenMP thread; Spirit's settings are the process's."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    with CHILDREN.Pool(1) as pool:
         return pool.apply(work, arguments)
 
 

@@ -1,6 +1,5 @@
 """Soak: the stream at a steady rate for minutes; nothing lost, memory flat, latency flat."""
 
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skyctl.bench.machine import machine
+from skyctl.children import CHILDREN
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.pulse import FrameSchedule
 from skyctl.stream.accounting import LatencyHistogram
@@ -16,7 +16,6 @@ from skyctl.stream.hub import Consumer, Event, Hub
 from skyctl.stream.publisher import Publisher
 
 _MOVIE_FRAMES = 1000
-_SPAWN = multiprocessing.get_context("spawn")
 
 
 def soak(
@@ -31,9 +30,9 @@ def soak(
     from the source to a subscriber.
     """
     shots = max(1, round(minutes * 60 * rate / _MOVIE_FRAMES))
-    told = _SPAWN.Queue()
-    go = _SPAWN.Event()
-    source = _SPAWN.Process(target=_send, args=(told, go, rate, side, shots), daemon=True)
+    told = CHILDREN.Queue()
+    go = CHILDREN.Event()
+    source = CHILDREN.Process(target=_send, args=(told, go, rate, side, shots), daemon=True)
     source.start()
     hub = Hub(told.get(timeout=60))
     listeners = [_Listener(hub, f"soak-{i}") for i in range(2)]

@@ -4,7 +4,6 @@ Source and hub are two processes on one machine. Each ratio is of two measuremen
 in one run, the median of several: whatever else the machine does disturbs both.
 """
 
-import multiprocessing
 import queue
 import statistics
 import tempfile
@@ -19,6 +18,7 @@ import zmq
 
 from skyctl.bench.loop import loop_latency
 from skyctl.bench.machine import ROUNDS, machine
+from skyctl.children import CHILDREN
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
 from skyctl.pulse import FrameSchedule
 from skyctl.stream.hub import Consumer, Event, Hub
@@ -34,7 +34,6 @@ _DISTINCT = 32
 _BYTES_A_ROUND = 400_000_000
 """Several times what may wait: the memory that a stream goes on with is made at its begin."""
 _PATIENCE_S = 120.0
-_SPAWN = multiprocessing.get_context("spawn")
 
 
 def stream_speed(
@@ -83,11 +82,11 @@ def _rate(
     """Frames a second from a process that sends to one that receives."""
     with tempfile.TemporaryDirectory(prefix="skyctl-") as folder:
         address = f"ipc://{folder}/bench" if transport == "ipc" else "tcp://127.0.0.1:*"
-        bound, rate, go = _SPAWN.Queue(), _SPAWN.Queue(), _SPAWN.Event()
-        source = _SPAWN.Process(target=send, args=(bound, go, address, side, frames), daemon=True)
+        bound, rate, go = CHILDREN.Queue(), CHILDREN.Queue(), CHILDREN.Event()
+        source = CHILDREN.Process(target=send, args=(bound, go, address, side, frames), daemon=True)
         source.start()
         address = bound.get(timeout=_PATIENCE_S)
-        sink = _SPAWN.Process(target=receive, args=(rate, go, address, frames), daemon=True)
+        sink = CHILDREN.Process(target=receive, args=(rate, go, address, frames), daemon=True)
         sink.start()
         try:
             return rate.get(timeout=_PATIENCE_S)

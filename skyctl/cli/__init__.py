@@ -1,15 +1,17 @@
-"""The `skyctl` command. Exit status: 0 done, 1 failed, 2 misused.
+"""The `skyctl` command. Exit status: 0 done, 1 failed, 2 misused, 130 interrupted.
 
 A command's file has its name, in a folder where it has two: `skyctl bench cycle` is bench/cycle.py.
 Whatever takes long to import, a command imports when it runs.
 """
 
 import logging
+import sys
 from typing import Annotated
 
 import typer
 
 from skyctl import __version__
+from skyctl.cli import ending
 from skyctl.cli.bench import bench_app
 from skyctl.cli.common import console
 from skyctl.cli.convert import convert
@@ -64,3 +66,21 @@ def _main(
     if version:
         console.print(f"skyctl {__version__}")
         raise typer.Exit
+
+
+def main() -> None:
+    """The command as a process: Ctrl-C ends it as ``ending`` says, and -v may stand anywhere."""
+    with ending.on_interrupt():
+        try:
+            app(args=_verbose_first(sys.argv[1:]))
+        except SystemExit as error:
+            if error.code == ending.STATUS:
+                ending.say()
+            raise
+
+
+def _verbose_first(args: list[str]) -> list[str]:
+    """-v is the option of no command, but of all."""
+    end = args.index("--") if "--" in args else len(args)
+    verbose = [arg for arg in args[:end] if arg in ("-v", "--verbose")]
+    return verbose + [arg for arg in args[:end] if arg not in verbose] + args[end:]

@@ -2,6 +2,7 @@
 
 import contextlib
 import getpass
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from skyctl.cli import ending
 from skyctl.errors import SkyctlError
 from skyctl.strict_json import strict_json
 
@@ -92,14 +94,11 @@ Interval = Annotated[float, typer.Option(help="Between two frames, ps.")]
 
 @contextlib.contextmanager
 def explained(*also: type[Exception]) -> Iterator[None]:
-    """Turn an interrupt or an expected failure (``also`` are too) into one line and status 1."""
+    """Turn an expected failure (``also`` are too) into one line and status 1."""
     try:
         yield
     except (SkyctlError, OSError, MemoryError, *also) as error:
         complain(error)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        complain("interrupted")
         raise typer.Exit(1) from error
 
 
@@ -124,8 +123,8 @@ def extra_train() -> Iterator[None]:
 
 def interrupted(recording: object) -> typer.Exit:
     """To be raised where a run was interrupted, which it says, with what was recorded of it."""
-    complaints.print(f"interrupted; the pulser is disarmed. Recorded so far: {recording}")
-    return typer.Exit(1)
+    ending.say(f"interrupted; the pulser is disarmed. Recorded so far: {recording}")
+    return typer.Exit(ending.STATUS)
 
 
 def who() -> str:
@@ -174,6 +173,12 @@ def write_json(path: Path | None, content: Any) -> None:
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(strict_json(content, indent=2) + "\n", encoding="utf-8")
+
+
+def new_file(path: Path) -> Path:
+    """The path, or the same with a number where there is a file already: none is overwritten."""
+    names = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(name for name in itertools.chain([path], names) if not name.exists())
 
 
 def progress_bar(unit: str) -> Progress:

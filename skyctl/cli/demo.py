@@ -24,6 +24,7 @@ from skyctl.cli.common import (
     console,
     explained,
     interrupted,
+    new_file,
     write_json,
 )
 from skyctl.cli.monitor import tell_links
@@ -43,7 +44,9 @@ def demo(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the recording; left out: runs/demo-TIME.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Other first guesses, another place to write.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Other first guesses, another place to write.", min=0)
+    ] = 0,
     json_file: JsonFile = None,
     model: ModelFile = None,
     provider: Provider = "cpu",
@@ -90,7 +93,7 @@ def demo(
         write_json(json_file, result.as_json())
         if result.interrupted:
             raise interrupted(result.recording)
-        strip = folder / "film-strip.png"
+        strip = new_file(folder / "film-strip.png")
         with Recording(result.recording) as recording:
             film_strip(recorded_strips(recording), strip)
         _tell(result, folder.resolve(), strip.resolve())

@@ -151,7 +151,7 @@ def _replay_verdicts(
         if not report.same_model:
             console.print("[yellow]the recording was made with another model than this one[/]")
         if png:
-            film_strip(recorded_strips(recording), png)
+            film_strip(recorded_strips(recording, numbers), png)
         write_json(json_file, report.as_json())
     _tell(report, recording.killed)
 

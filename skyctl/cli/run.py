@@ -22,6 +22,7 @@ from skyctl.cli.common import (
     console,
     explained,
     interrupted,
+    new_file,
     write_json,
 )
 from skyctl.cli.monitor import watched
@@ -63,7 +64,8 @@ Batch = Annotated[int, typer.Option(help="Pulses one yes is good for.", min=1)]
 Timeout = Annotated[float, typer.Option(help="Seconds to answer in; then it is a no.", min=0.1)]
 
 SampleSeed = Annotated[
-    int | None, typer.Option(help="Draw an unknown sample with this seed; left out: nominal.")
+    int | None,
+    typer.Option(help="Draw an unknown sample with this seed; left out: nominal.", min=0),
 ]
 
 Start = Annotated[Literal["empty", "skyrmion"], typer.Option(help="What is in the film.")]
@@ -141,6 +143,7 @@ def run(
     logging.getLogger("skyctl").setLevel(logging.ERROR)  # what is refused, the report says
     with explained():
         film = str(beamline or _drawn(sample))
+        console.print("starting: compiling kernels, opening the beamline …")
         if beamline:
             opened = _of_file(beamline, mock, out, model, provider, metrics)
         else:
@@ -161,7 +164,8 @@ def run(
         write_json(json_file, {**told, **kept})
         console.print(
             f"booked in all: {kept['shots_booked']} shots, {kept['dose_T2ps']:.0f} T²ps\n"
-            f"recording {kept['recording']}\ndocuments {kept['documents']}",
+            f"recording  {kept['recording']}\n{_picture(kept['recording'], folder)}"
+            f"documents  {kept['documents']}\ncatalogue  {kept['catalogue']}",
             soft_wrap=True,
             highlight=False,
         )
@@ -237,22 +241,26 @@ def _carry_out(
     from bluesky.callbacks.json_writer import JSONLinesWriter
     from bluesky.utils import RunEngineInterrupted
 
+    from skyctl.catalogue import catalogue
     from skyctl.demo import DOCUMENTS
 
     engine = run_engine(line, call_returns_result=True)
     engine.subscribe(JSONLinesWriter(str(folder), DOCUMENTS))
     if page:
         engine.subscribe(page)
-    try:
-        result: Any = engine(plan)
-    except RunEngineInterrupted:
-        engine.abort("interrupted by the user")
-        raise interrupted(line.camera.recording) from None
+    with catalogue(folder) as catalog:
+        engine.subscribe(catalog.writer)
+        try:
+            result: Any = engine(plan)
+        except RunEngineInterrupted:
+            engine.abort("interrupted by the user")
+            raise interrupted(line.camera.recording) from None
     return result.plan_result
 
 
 def _kept(line: "Beamline", folder: Path) -> dict[str, Any]:
     """What was booked of a run, and where it is to be found."""
+    from skyctl.catalogue import FOLDER
     from skyctl.demo import DOCUMENTS
 
     spent = line.pulser.guard.spent
@@ -261,7 +269,20 @@ def _kept(line: "Beamline", folder: Path) -> dict[str, Any]:
         "dose_T2ps": spent.dose_T2ps,
         "recording": str(line.camera.recording),
         "documents": str(folder / DOCUMENTS),
+        "catalogue": str(folder / FOLDER),
     }
+
+
+def _picture(recording: str, folder: Path) -> str:
+    """A strip of each pulse's movie; "" where nothing was fired."""
+    from skyctl.pictures import film_strip, recorded_strips
+    from skyctl.recording.reader import Recording
+
+    with Recording(recording) as opened:
+        if not (strips := recorded_strips(opened)):
+            return ""
+    film_strip(strips, strip := new_file(folder / "film-strip.png"))
+    return f"film strip {strip}\n"
 
 
 def _plan(

@@ -20,7 +20,8 @@ serve_app = typer.Typer(
 )
 Start = Annotated[Literal["empty", "skyrmion"], typer.Option(help="What is in the film.")]
 SampleSeed = Annotated[
-    int | None, typer.Option(help="Draw an unknown sample with this seed; left out: nominal.")
+    int | None,
+    typer.Option(help="Draw an unknown sample with this seed; left out: nominal.", min=0),
 ]
 LogFile = Annotated[
     Path | None, typer.Option("--log", help="A line for each pulse that is really fired.")

@@ -33,6 +33,7 @@ class Recording:
 
     def __init__(self, path: Path | str, *, salvage: bool = False) -> None:
         self.path = Path(path)
+        recover = "" if salvage else ", or see what skyctl recover finds in it"
         if not self.path.is_file():
             raise RecordingError(f"recording {path}: no such file. Give a file written by skyctl.")
         try:
@@ -40,7 +41,7 @@ class Recording:
         except OSError as error:
             raise RecordingError(
                 f"recording {path}: cannot be opened ({error}). The file is truncated or no HDF5; "
-                "copy it again from where it was recorded, or see what skyctl recover finds in it."
+                f"copy it again from where it was recorded{recover}."
             ) from error
         try:
             entry: Any = self._file["/entry"]
@@ -78,7 +79,7 @@ class Recording:
             self._file.close()
             raise RecordingError(
                 f"recording {path}: no recording of skyctl, or damaged ({error}). "
-                "Give a file written by skyctl's recorder, or try skyctl recover."
+                f"Give a file written by skyctl's recorder{recover}."
             ) from error
 
     def _table(self, name: str, salvage: bool) -> np.ndarray:

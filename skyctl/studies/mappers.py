@@ -8,10 +8,10 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from skyctl.children import CHILDREN
 from skyctl.studies.map_scores import Score
 from skyctl.studies.mapper_runs import JUDGED_MAPS, Job, Run
 from skyctl.studies.mappers_table import NOISES, mapper_rows
@@ -45,7 +45,7 @@ def mapping_metrics(
     jobs = _jobs(JUDGED_MAPS[:samples], seeds, seed)
     done = _kept_runs(kept, jobs)
     left = [job for job in jobs if job not in done]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=CHILDREN) as pool:
         pending = {pool.submit(job.run): job for job in left}
         for future in as_completed(pending):
             job = pending[future]

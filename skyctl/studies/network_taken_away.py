@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from skyctl.children import CHILDREN
 from skyctl.inference.model import MovieClassifier
 from skyctl.studies.network_lives import NOISES, VARIANTS, LifeReport, Variant, live
 from skyctl.studies.network_shots import CENTRED, OFF_CENTRE, Judged, shots_at_skyrmions
@@ -54,7 +54,7 @@ def network_metrics(
     reports = {life: done[life] for life in plan if life in done}
     verdicts: dict[str, list[Judged]] = {where: [] for where, _ in blocks}
     total = len(plan) + len(blocks)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=CHILDREN) as pool:
         lived = {pool.submit(live, *life): life for life in plan if life not in reports}
         fired = {pool.submit(shots_at_skyrmions, *block): where for where, block in blocks}
         both: list[Any] = [*lived, *fired]

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -22,6 +21,7 @@ from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.agents.switching_library import SwitchingLibrary
 from skyctl.agents.tasks import Proposal, Task, TaskSeeker, against
 from skyctl.belief import Belief
+from skyctl.children import CHILDREN
 from skyctl.process import OUTCOMES, SWITCHING
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.studies.rig import Conditions, Rig, filmed, run_campaign
@@ -205,7 +205,7 @@ def seeking_metrics(
     plan = [*_planned(seeds, samples, seed, baseline_lives)]
     lives = _kept_lives(kept, plan)
     left = [life for life in plan if life not in lives]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=CHILDREN) as pool:
         pending = {pool.submit(live, *life): life for life in left}
         try:
             for future in as_completed(pending):

@@ -111,7 +111,7 @@ def test_a_signal_ends_a_run_in_order(tmp_path, endless, how):
     child, terminal = endless
     child.send_signal(how)
     shown = read_to_the_end(terminal)
-    assert child.wait(120) == 1
+    assert child.wait(120) == 130
     assert how == signal.SIGHUP or "the pulser is disarmed" in shown
     assert "Traceback" not in shown
     assert_whole(tmp_path)
@@ -124,7 +124,7 @@ def test_a_closed_terminal_ends_a_run_in_order(tmp_path, endless):
     closing = os.dup(terminal)
     os.dup2(os.open(os.devnull, os.O_RDWR), terminal)  # the fixture closes this one
     os.close(closing)
-    assert child.wait(120) == 1
+    assert child.wait(120) == 130
     assert_whole(tmp_path)
 
 

@@ -9,7 +9,7 @@ from skyctl.cli.common import JsonFile, a_bar_each, console, explained, progress
 
 Samples = Annotated[int, typer.Option(help="Samples never seen, at each condition.", min=1)]
 
-Seed = Annotated[int, typer.Option(help="Of the first sample.")]
+Seed = Annotated[int, typer.Option(help="Of the first sample.", min=0)]
 
 
 def bench_characterise(

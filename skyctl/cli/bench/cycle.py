@@ -13,7 +13,7 @@ from skyctl.cli.common import JsonFile, a_bar_each, console, explained, progress
 
 Cycles = Annotated[int, typer.Option(help="Write, switch, erase so often.", min=1)]
 
-Seed = Annotated[int, typer.Option(help="Of the unknown sample.")]
+Seed = Annotated[int, typer.Option(help="Of the unknown sample.", min=0)]
 
 DriftAt = Annotated[
     int | None, typer.Option(help="Cycle before which the damping falls to 0.6 of its value.")

@@ -1,0 +1,86 @@
+"""Ctrl-C, in a terminal where it reaches every process of the command."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from skyctl.cli import _verbose_first
+from skyctl.cli.common import new_file
+
+BUSY = """
+import sys, time
+from skyctl.children import CHILDREN
+from skyctl.cli import app, main
+
+def wait():
+    print("child", flush=True)
+    time.sleep(1000)
+
+@app.command()
+def busy():
+    children = [CHILDREN.Process(target=wait) for _ in range(2)]
+    for child in children:
+        child.start()
+    while True:  # deaf to the first Ctrl-C, as a loop in compiled code is
+        try:
+            children[0].join()
+        except KeyboardInterrupt:
+            continue
+
+if __name__ == "__main__":
+    sys.argv[1:] = ["busy"]
+    main()
+"""
+
+
+def states_in_session(session):
+    """Of the processes of a session; of one that is killed "Z" until somebody asks for it."""
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = status.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                yield fields[0]
+
+
+def test_it_ends_in_one_line_with_status_130_and_no_child(tmp_path):
+    script = tmp_path / "busy.py"
+    script.write_text(BUSY)
+    with subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        assert [process.stdout.readline() for _ in range(2)] == ["child\n"] * 2
+        os.killpg(process.pid, signal.SIGINT)
+        _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert complaints == "interrupted\n"
+    while any(state != "Z" for state in states_in_session(process.pid)):
+        time.sleep(0.05)
+
+
+def test_verbose_may_stand_anywhere():
+    assert _verbose_first(["run", "write", "-v", "--", "-v"]) == ["-v", "run", "write", "--", "-v"]
+    assert _verbose_first(["run", "write"]) == ["run", "write"]
+
+
+def test_a_file_that_is_there_is_not_overwritten(tmp_path):
+    first = new_file(tmp_path / "strip.png")
+    first.touch()
+    second = new_file(tmp_path / "strip.png")
+    second.touch()
+    assert [first.name, second.name] == ["strip.png", "strip-2.png"]
+    assert new_file(tmp_path / "strip.png").name == "strip-3.png"
+
+
+@pytest.mark.parametrize("package", ["skyctl", "skyctl.cli"])
+def test_the_package_is_a_command(package):
+    done = subprocess.run(
+        [sys.executable, "-m", package, "--version"], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("skyctl ")
