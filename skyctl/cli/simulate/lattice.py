@@ -20,6 +20,7 @@ from skyctl.cli.common import (
 )
 from skyctl.cli.simulate.lattice_film import (
     Damping,
+    FilmName,
     FilmOptions,
     FilmSize,
     IntegratorName,
@@ -72,6 +73,7 @@ def simulate_lattice(
     peak: Peak = 40.0,
     spot: LocalSpot = None,
     damping: Damping = None,
+    name: FilmName = "paper",
     size: FilmSize = None,
     settings: Settings = None,
     shape: ShapeOfFilm = None,
@@ -103,6 +105,8 @@ def simulate_lattice(
     Says in the end what the pulse did, once the film has settled: breathing, switching, collapse.
     Example: skyctl simulate lattice --width 40 --theta 50 --png strip.png
     Another: skyctl simulate lattice --resume relaxed.omf --width 8 --save after.ovf
+    A Néel film in a disc: skyctl simulate lattice --set dmi_meV=0 --set interfacial_dmi_meV=0.24
+    --shape disc:45
     """
     from skyctl.pulse import FrameSchedule
     from skyctl.simulators.lattice.states import check_state_target
@@ -110,7 +114,8 @@ def simulate_lattice(
     if resume:
         refuse_options_of_the_file(context, resume)
     options = FilmOptions(
-        size, settings, shape, start, periodic, damping, temperature, pinning, sample_seed, resume,
+        name, size, settings, shape, start, periodic, damping, temperature, pinning, sample_seed,
+        resume,
         layer, precision, integrator, device, threads, seed,
     )  # fmt: skip
     with explained(), values_checked():

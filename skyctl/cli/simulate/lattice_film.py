@@ -18,6 +18,15 @@ Damping = Annotated[
     float | None, typer.Option(help="Damping α of the film; left out: 0.36, or the sample's.")
 ]
 
+FilmName = Annotated[
+    Literal["paper", "fege", "pdfeir", "ptco"],
+    typer.Option(
+        "--film",
+        help="A published film: arXiv:1907.01814's, FeGe, Pd/Fe/Ir(111) or Pt/Co; --size, --set "
+        "and --damping change it.",
+    ),
+]
+
 FilmSize = Annotated[
     str | None, typer.Option("--size", help="Sites along an edge, or ROWSxCOLUMNS: 60x120.")
 ]
@@ -76,7 +85,7 @@ SampleSeed = Annotated[
 
 _IN_FILM_FILES = (
     "damping", "size", "shape", "start", "periodic", "precision", "integrator", "temperature",
-    "pinning", "sample_seed", "settings", "layer",
+    "pinning", "sample_seed", "settings", "layer", "name",
 )  # fmt: skip
 _IN_OVF_FILES = ("size", "shape", "start")
 _DEFAULT_SIZE = "100"
@@ -86,6 +95,7 @@ _DEFAULT_SIZE = "100"
 class FilmOptions:
     """What the options say of a film, unread; the names are the options'."""
 
+    name: str
     size: str | None
     settings: list[str] | None
     shape: str | None
@@ -139,12 +149,11 @@ class FilmOptions:
         return film, sample
 
     def _nominal(self, rows: int, columns: int) -> "FilmParameters":
-        from skyctl.simulators.lattice.film import FilmParameters
+        from skyctl.simulators.lattice.presets import film_named
 
-        plain = FilmParameters(
-            rows, columns, periodic=self.periodic, temperature_K=self.temperature
-        )
-        return replace(plain, **read_settings(self.settings or ()))
+        asked = {"rows": rows, "columns": columns, "periodic": self.periodic}
+        asked |= {"temperature_K": self.temperature, **read_settings(self.settings or ())}
+        return replace(film_named(self.name), **asked)
 
     def _sample(self, nominal: "FilmParameters") -> "DrawnSample":
         """The nominal film, or a sample drawn round it; a damping asked for is not drawn."""
