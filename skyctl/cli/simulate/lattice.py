@@ -52,6 +52,12 @@ from skyctl.cli.simulate.options import (
     camera_of,
     pulse_of,
 )
+from skyctl.cli.simulate.rare_pulse import (
+    CurrentOption,
+    RareOptions,
+    SecondOption,
+    WaveformOption,
+)
 from skyctl.cli.simulate.shot import Shot, fire
 
 if TYPE_CHECKING:
@@ -72,6 +78,9 @@ def simulate_lattice(
     phi: Phi = 0.0,
     peak: Peak = 40.0,
     spot: LocalSpot = None,
+    waveform: WaveformOption = None,
+    current: CurrentOption = None,
+    second: SecondOption = None,
     damping: Damping = None,
     name: FilmName = "paper",
     size: FilmSize = None,
@@ -125,7 +134,9 @@ def simulate_lattice(
             check_state_target(save)
         film, sample = options.film()
         sides = film.parameters.rows, film.parameters.columns
-        shot = Shot(pulse_of(amplitude, width, theta, phi, peak, spot, sides), movie, camera)
+        pulse = pulse_of(amplitude, width, theta, phi, peak, spot, sides)
+        pulse = RareOptions(waveform, current, second).added_to(pulse)
+        shot = Shot(pulse, movie, camera)
         asked = {
             "sample_seed": sample_seed, "pinning": pinning, "shape": shape,
             "start": str(resume or start),
