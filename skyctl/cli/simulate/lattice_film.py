@@ -131,7 +131,7 @@ class FilmOptions:
             return film, DrawnSample(film.parameters)
         rows, columns = read_size(self.size or _DEFAULT_SIZE)
         sample = self._sample(self._nominal(rows, columns))
-        film = self._film(sample, self._sites(rows, columns))
+        film = self._film(sample, shape_of(self.shape, rows, columns))
         if self.start == "skyrmion":
             film.set_skyrmion()
         return film, sample
@@ -182,11 +182,6 @@ class FilmOptions:
             sites=sites,
         )
 
-    def _sites(self, rows: int, columns: int) -> np.ndarray | None:
-        from skyctl.simulators.lattice.shapes import sites_of
-
-        return sites_of(self.shape, rows, columns) if self.shape else None
-
 
 def refuse_options_of_the_file(context: typer.Context, resume: Path) -> None:
     """An option that would change nothing, for the film in a file has its own, is misuse."""
@@ -200,6 +195,21 @@ def refuse_options_of_the_file(context: typer.Context, resume: Path) -> None:
                 f"{option.opts[0]} changes nothing with --resume: the film in the file has its "
                 "own; leave it out"
             )
+
+
+def named_film(name: str, size: str | None, settings: list[str] | None) -> "FilmParameters":
+    """The film of --film, --size and --set. Raises ValueError."""
+    from skyctl.simulators.lattice.presets import film_named
+
+    rows, columns = read_size(size or _DEFAULT_SIZE)
+    return replace(film_named(name), rows=rows, columns=columns, **read_settings(settings or ()))
+
+
+def shape_of(text: str | None, rows: int, columns: int) -> np.ndarray | None:
+    """The sites of --shape, None where it is left out. Raises as ``shapes.sites_of``."""
+    from skyctl.simulators.lattice.shapes import sites_of
+
+    return sites_of(text, rows, columns) if text else None
 
 
 def read_size(text: str) -> tuple[int, int]:
