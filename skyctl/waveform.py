@@ -134,7 +134,8 @@ class Sampled(BaseModel):
 
     def shortest_ps(self, width_ps: float) -> float:
         """What a step in time must not leap over, ps."""
-        return min(width_ps, float(np.diff(self.times_ps).min()))
+        slopes = np.abs(np.diff(self.values)) / np.diff(self.times_ps)
+        return min(width_ps, float(1 / slopes.max()))
 
     def fault(self, width_ps: float) -> str:
         """Why there is no such pulse of this width, or ""."""

@@ -15,10 +15,10 @@ FREE = FilmParameters(rows=1, columns=1, exchange_meV=0, dmi_meV=0, anisotropy_m
 CURRENT = SpinCurrent(density_A_per_m2=1e12)
 
 
-def moved(film, pulse, spins, span_ps=2.0, **options):
+def moved(film, pulse, spins, span_ps=2.0, step_ps=None, **options):
     film = Film(film, **options)
     film.spins = spins
-    film.advance(span_ps, pulse)
+    film.advance(span_ps, pulse, max_step_ps=step_ps)
     return film.spins
 
 
@@ -31,7 +31,8 @@ def test_a_gaussian_that_is_sampled_moves_a_film_as_the_gaussian_does(random_spi
     assert sampled.width_ps == pytest.approx(0.5, rel=1e-3)
     start = random_spins(7, 13)
     plain = plain.model_copy(update={"width_ps": 0.5})
-    ends = [moved(SMALL, pulse, start, integrator=integrator) for pulse in (plain, drawn)]
+    run = {"step_ps": 0.002, "integrator": integrator}
+    ends = [moved(SMALL, pulse, start, **run) for pulse in (plain, drawn)]
     np.testing.assert_allclose(ends[0], ends[1], atol=2e-5)
 
 
