@@ -1,5 +1,6 @@
 """The pulser's guard: what may be fired, how often, and how much in all. It fails closed."""
 
+import json
 import math
 import re
 import threading
@@ -13,12 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from skyctl.devices.ledger import Ledger
 from skyctl.devices.ledger_files import SEGMENT
 from skyctl.devices.ledger_lines import Spent
+from skyctl.devices.rare_pulses import RarePulses, exact_parts, rebuilt
 from skyctl.errors import PulseRefused
 from skyctl.pulse import PRINTABLE, PULSE_NUMBERS, SETTINGS, SPOT_NUMBERS, Pulse, Spot, settings_of
 
 Limits = tuple[float, float]
-Numbers = tuple[tuple[float, ...], tuple[float, ...] | None]
-"""Of a pulse, and of its spot where it has one: exact floats, in the order of their fields."""
+Numbers = tuple[tuple[float, ...], tuple[float, ...] | None, str]
+"""Of a pulse, and of its spot where it has one: exact floats, in the order of their fields; and
+what makes it no single Gaussian field, as JSON, or ""."""
 
 REFUSALS = {
     "type": "no pulse, no number, or no name for the shot",
@@ -71,6 +74,9 @@ class Envelope(BaseModel):
         description="largest part of the time that the field is on, from one shot to the next",
     )
     repeats: int = Field(default=1, ge=1, description="most pulses that one shot may repeat")
+    rare: RarePulses = Field(
+        default=RarePulses(), description="pulses that are no single Gaussian field: none"
+    )
     shots: int = Field(default=1000, description="pulses in all, over the life of the ledger")
     budget_T2ps: float = Field(default=1e6, description="∫B² dt in all, over the same life")
 
@@ -170,7 +176,22 @@ class Guard:
         """
         own = _pulse(_numbers(pulse))
         e = self._envelope
-        for name, value in settings_of(own).items():
+        e.rare.check(own)
+        for each in (own, own.second):
+            if each is not None:
+                self._check_numbers(each)
+        dose = _dose_T2ps(own)
+        if not 0 <= dose <= e.dose_T2ps:  # as that of a negative width, or NaN, is not
+            raise PulseRefused(
+                f"pulse dose = {dose:.0f} T²ps: outside 0 … {e.dose_T2ps:g}. Nothing was "
+                "fired; make it weaker or shorter.",
+                "dose",
+            )
+        return own
+
+    def _check_numbers(self, own: Pulse) -> None:
+        e = self._envelope
+        for name, value in settings_of(own.plain).items():
             low, high = getattr(e, name)
             if not low <= value <= high:  # as NaN is not
                 raise PulseRefused(
@@ -190,14 +211,6 @@ class Guard:
                 f"{e.uniform_amplitude_T:g}. Nothing was fired; use a spot or a weaker pulse.",
                 "range",
             )
-        dose = _dose_T2ps(own)
-        if not 0 <= dose <= e.dose_T2ps:  # as that of a negative width, or NaN, is not
-            raise PulseRefused(
-                f"pulse dose = {dose:.0f} T²ps: outside 0 … {e.dose_T2ps:g}. Nothing was "
-                "fired; make it weaker or shorter.",
-                "dose",
-            )
-        return own
 
     def check_name(self, shot: str) -> None:
         """Raise PulseRefused unless this can be the name of a shot."""
@@ -291,21 +304,20 @@ class Guard:
                 dose_T2ps=spent.dose_T2ps + before.dose_T2ps,
                 amplitude_T=before.amplitude_T,
             )
-            self._rest(self._envelope.width_ps[1] * self._envelope.repeats)
+            longest_ps = math.sqrt(2 * math.pi) * self._envelope.width_ps[1]
+            self._rest(longest_ps * self._envelope.repeats * self._envelope.rare.pulses)
 
     def _count(self, shot: str, pulse: Pulse, repeats: int) -> None:
         self._fired[shot] = _numbers(pulse), repeats
         if self._ledger and len(self._fired) > _REMEMBERED:  # the ledger knows the older ones
             del self._fired[next(iter(self._fired))]
         self._spent = self._spent.and_(pulse, repeats)
-        self._rest(repeats * pulse.width_ps)
+        self._rest(repeats * pulse.on_ps)
 
-    def _rest(self, width_ps: float) -> None:
-        """Count the rest after pulses that last so long in all."""
+    def _rest(self, on_ps: float) -> None:
+        """Count the rest after pulses that are on so long in all."""
         e = self._envelope
-        # ∫B dt / B0 of a Gaussian is what a rectangle of its peak would last
-        on_s = math.sqrt(2 * math.pi) * width_ps * _PS
-        self._rested_s = self._clock() + max(e.rest_s, on_s / e.duty)
+        self._rested_s = self._clock() + max(e.rest_s, on_ps * _PS / e.duty)
 
 
 def _numbers(pulse: Any) -> Numbers:
@@ -320,8 +332,11 @@ def _numbers(pulse: Any) -> Numbers:
     spot = given.pop("spot", None)
     if type(spot) not in (Spot, type(None)):
         raise _no_pulse(f"a {type(spot).__name__} is no Spot")
-    place = None if spot is None else _floats(dict(vars(spot)), SPOT_NUMBERS, "spot_")
-    return _floats(given, PULSE_NUMBERS, ""), place
+    rare = exact_parts(given, spot, _float)
+    sites = {} if spot is None else dict(vars(spot))
+    sites.pop("shape", None)
+    place = None if spot is None else _floats(sites, SPOT_NUMBERS, "spot_")
+    return _floats(given, PULSE_NUMBERS, ""), place, json.dumps(rare) if rare else ""
 
 
 def _floats(given: dict[str, Any], names: tuple[str, ...], prefix: str) -> tuple[float, ...]:
@@ -340,13 +355,14 @@ def _float(name: str, value: Any) -> float:
 
 def _pulse(numbers: Numbers) -> Pulse:
     """The pulse of these numbers, checked or not."""
-    values, place = numbers
+    values, place, rare = numbers
     settings: dict[str, Any] = dict(zip(PULSE_NUMBERS, values, strict=True))
     settings["spot"] = None
     if place is not None:
         of_spot: dict[str, Any] = dict(zip(SPOT_NUMBERS, place, strict=True))
         settings["spot"] = Spot.model_construct(**of_spot)
-    return Pulse.model_construct(**settings)
+    plain = Pulse.model_construct(**settings)
+    return rebuilt(plain, rare) if rare else plain
 
 
 def _dose_T2ps(pulse: Pulse) -> float:

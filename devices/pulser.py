@@ -86,6 +86,9 @@ class Pulser(Device):
     spot_x = Component(LimitedSignal, value=0.0, units="sites")
     spot_y = Component(LimitedSignal, value=0.0, units="sites")
     spot_sigma = Component(LimitedSignal, value=0.0, units="sites", doc="0 is the whole film")
+    rare = Component(
+        StateSignal, value="", dtype_numpy="<U800", doc="all of a pulse of which settings say less"
+    )
     shot = Component(StateSignal, value="", dtype_numpy="<U64", doc="the last shot fired")
     armed = Component(StateSignal, value=0, dtype_numpy="<i8")
     repeats = Component(StateSignal, value=1, dtype_numpy="<i8", doc="pulses of the shot")
@@ -245,8 +248,9 @@ class Pulser(Device):
     def _show_settings(self, pulse: Pulse) -> None:
         self._setting_up = True
         try:
-            for setting, number in settings_of(pulse).items():
+            for setting, number in settings_of(pulse.plain).items():
                 getattr(self, setting).put(number)
+            self.rare.update("" if pulse.is_plain else pulse.model_dump_json())
         finally:
             self._setting_up = False
 

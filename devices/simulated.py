@@ -288,4 +288,5 @@ class SimulatedSample:
 
 def _pulse_end_ps(pulse: Pulse) -> float:
     """Movie time when the pulse has fallen to 3e-4 of its peak, ps."""
-    return pulse.peak_ps + 4 * pulse.width_ps
+    own_ps = pulse.peak_ps + 4 * pulse.width_ps
+    return max(own_ps, _pulse_end_ps(pulse.second)) if pulse.second else own_ps

@@ -3,8 +3,9 @@
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -13,30 +14,81 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
+    model_validator,
 )
+
+from skyctl.waveform import Waveform
 
 PRINTABLE = r"^[!-~][ -~]*$"
 """Names of runs and shots: printable ASCII, which every file format and log keeps as it is."""
 
 
-class Spot(BaseModel):
-    """Gaussian footprint of a local pulse on the film, in sites from the film's corner."""
+class Stripe(BaseModel):
+    """A footprint that is a straight line, as wide as the spot's sigma."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["stripe"] = "stripe"
+    angle_deg: FiniteFloat = Field(default=0.0, description="of the line, from +x")
+
+
+class Ring(BaseModel):
+    """A footprint that is a circle, its line as wide as the spot's sigma."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["ring"] = "ring"
+    radius: FiniteFloat = Field(gt=0, description="sites")
+
+
+class _Lean(BaseModel):
+    """A model whose rarer parts are not written down where there is none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told = handler(self)
+        return {k: v for k, v in told.items() if v is not None or k not in _RARE}
+
+
+_RARE = ("waveform", "current", "second", "shape")
+
+
+class Spot(_Lean):
+    """Gaussian footprint of a local pulse on the film, in sites from the film's corner."""
 
     x: FiniteFloat = Field(description="centre along columns, sites")
     y: FiniteFloat = Field(description="centre along rows, sites")
     sigma: FiniteFloat = Field(gt=0, description="Gaussian radius, sites")
+    shape: Annotated[Stripe | Ring, Field(discriminator="kind")] | None = Field(
+        default=None, description="a line or a circle of that width; None is a round spot"
+    )
 
 
-class Pulse(BaseModel):
+class SpinCurrent(BaseModel):
+    """A current whose spins are polarised along the pulse's direction (Slonczewski's torques).
+
+    The pulse's ``amplitude_T`` is then the strength of the damping-like torque as a field.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    density_A_per_m2: FiniteFloat = Field(gt=0, description="at the peak, A/m²")
+    field_like: FiniteFloat = Field(
+        default=0.0, ge=-1, le=1, description="field-like torque over the damping-like one"
+    )
+
+
+class Pulse(_Lean):
     """A Gaussian magnetic field pulse, B0 exp(-(t-t_p)²/2t_w²) e(θ, φ) (arXiv:1907.01814 eq. 3).
+
+    It may be rarer: of another ``waveform``, a spin ``current``'s, or followed by a ``second`` on
+    the same place, in the same shot. Such a pulse has no SETTINGS: who knows only those refuses it.
 
     Raises pydantic.ValidationError for NaN, infinity, a width that is not positive or a field that
     is not there. What an instrument may fire is the pulser's envelope, not this type's business.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     amplitude_T: FiniteFloat = Field(default=2.0, ge=0, description="peak field B0, T")
     width_ps: FiniteFloat = Field(gt=0, description="Gaussian width t_w (standard deviation), ps")
@@ -44,6 +96,39 @@ class Pulse(BaseModel):
     phi_deg: FiniteFloat = Field(default=0.0, description="azimuth from +x, degrees")
     peak_ps: FiniteFloat = Field(default=40.0, description="time of the peak in the movie, ps")
     spot: Spot | None = Field(default=None, description="local footprint; None is the whole film")
+    waveform: Waveform | None = Field(default=None, description="course in time; None: Gaussian")
+    current: SpinCurrent | None = Field(default=None, description="None: a magnetic field")
+    second: "Pulse | None" = Field(default=None, description="another in the same shot")
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "Pulse":
+        if self.waveform and (fault := self.waveform.fault(self.width_ps)):
+            raise ValueError(f"no such {self.waveform.kind} pulse: {fault}")
+        if self.second and self.second.second:
+            raise ValueError("three pulses in a shot: two are the most")
+        if self.second and self.second.spot != self.spot:
+            raise ValueError("two pulses of a shot on different places: give them one spot")
+        return self
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its SETTINGS say all of it: one Gaussian field on a round spot or everywhere."""
+        rare = self.waveform or self.current or self.second
+        return not (rare or (self.spot and self.spot.shape))
+
+    @property
+    def plain(self) -> "Pulse":
+        """What its SETTINGS say of it."""
+        spot = self.spot.model_copy(update={"shape": None}) if self.spot else None
+        rare = dict.fromkeys(("waveform", "current", "second"))
+        return self.model_copy(update={**rare, "spot": spot})
+
+    def at(self, times_ps: np.ndarray) -> np.ndarray:
+        """Strength of this pulse alone, without a second, at movie times (n,): -1 to 1."""
+        after_ps = np.asarray(times_ps) - self.peak_ps
+        if self.waveform:
+            return self.waveform.at(after_ps, self.width_ps)
+        return np.exp(-((after_ps / self.width_ps) ** 2) / 2)
 
     @property
     def peak_field_T(self) -> tuple[float, float, float]:
@@ -57,27 +142,64 @@ class Pulse(BaseModel):
 
     @property
     def dose_T2ps(self) -> float:
-        """∫B² dt over the whole pulse, T²·ps."""
-        return self.amplitude_T**2 * self.width_ps * math.sqrt(math.pi)
+        """∫B² dt over the whole pulse and a second, T²·ps."""
+        own = self.amplitude_T**2 * self._square_ps
+        return own + (self.second.dose_T2ps if self.second else 0.0)
+
+    @property
+    def dose_A2s_per_m4(self) -> float:
+        """∫j² dt over the whole pulse and a second, A²s/m⁴; 0 without current."""
+        own = self.current.density_A_per_m2**2 * self._square_ps * 1e-12 if self.current else 0.0
+        return own + (self.second.dose_A2s_per_m4 if self.second else 0.0)
+
+    @property
+    def _square_ps(self) -> float:
+        if self.waveform:
+            return self.waveform.square_ps(self.width_ps)
+        return self.width_ps * math.sqrt(math.pi)
+
+    @property
+    def on_ps(self) -> float:
+        """∫|B| dt / B0 of both pulses, or more: what a rectangle of its peak would last, ps."""
+        own = (
+            self.waveform.on_ps(self.width_ps)
+            if self.waveform
+            else math.sqrt(2 * math.pi) * self.width_ps
+        )
+        return own + (self.second.on_ps if self.second else 0.0)
 
     def scaled(self, factor: float) -> "Pulse":
         """The same pulse at ``factor`` times the field, 0 or more."""
-        return self.model_copy(update={"amplitude_T": self.amplitude_T * factor})
+        second = self.second.scaled(factor) if self.second else None
+        return self.model_copy(update={"amplitude_T": self.amplitude_T * factor, "second": second})
 
     def __str__(self) -> str:
-        place = f" spot σ={self.spot.sigma:g}" if self.spot else ""
-        return f"{self.amplitude_T:g} T {self.width_ps:g} ps θ={self.theta_deg:g}°{place}"
+        shape = f" {self.spot.shape.kind}" if self.spot and self.spot.shape else ""
+        place = f" spot σ={self.spot.sigma:g}{shape}" if self.spot else ""
+        kind = f" {self.waveform.kind}" if self.waveform else ""
+        current = f" {self.current.density_A_per_m2:.3g} A/m²" if self.current else ""
+        then = f", then {self.second}" if self.second else ""
+        what = f"{self.amplitude_T:g} T{current} {self.width_ps:g} ps{kind}"
+        return f"{what} θ={self.theta_deg:g}°{place}{then}"
 
 
-PULSE_NUMBERS = tuple(name for name in Pulse.model_fields if name != "spot")
+PULSE_NUMBERS = tuple(name for name in Pulse.model_fields if name not in ("spot", *_RARE))
 """Numbers of a pulse without its spot, in the order in which files and messages have them."""
-SPOT_NUMBERS = tuple(Spot.model_fields)
+SPOT_NUMBERS = tuple(name for name in Spot.model_fields if name not in _RARE)
 SETTINGS = (*PULSE_NUMBERS, *(f"spot_{name}" for name in SPOT_NUMBERS))
 """A pulse as plain numbers: what a pulser calls its settings."""
 
 
 def settings_of(pulse: Pulse) -> dict[str, float]:
-    """A pulse as its SETTINGS; on the whole film those of the spot are 0."""
+    """A pulse as its SETTINGS; on the whole film those of the spot are 0.
+
+    Raises ValueError for one that they do not say all of.
+    """
+    if not pulse.is_plain:
+        raise ValueError(
+            f"pulse {pulse}: it is no single Gaussian field on a round spot or the whole film, and "
+            "only such a pulse has settings"
+        )
     spot = pulse.spot
     place = {f"spot_{name}": getattr(spot, name) if spot else 0.0 for name in SPOT_NUMBERS}
     return {**{name: getattr(pulse, name) for name in PULSE_NUMBERS}, **place}

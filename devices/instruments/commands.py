@@ -114,6 +114,12 @@ class Commands:
 
     def _wanted(self, pulse: Pulse, repeats: int) -> list[tuple[Setting, float]]:
         wanted = []
+        if not pulse.is_plain:
+            raise PulseRefused(
+                f"pulse {pulse}: this instrument sends single Gaussian fields. Nothing was fired; "
+                "give such a pulse.",
+                "range",
+            )
         for name, value in settings_of(pulse).items():
             if setting := self.table.settings.get(name):
                 wanted.append((setting, value * setting.scale))

@@ -59,7 +59,9 @@ def make_engine(
 
 def _terms(span: Span) -> tuple[bool | None, ...]:
     """As ``kernels_cpu.advance`` has them."""
-    return tuple(wanted or None for wanted in span.terms)
+    interfacial, tilted, current = span.terms
+    alone = interfacial and span.coefficients.dmi_T == 0
+    return tuple(wanted or None for wanted in (interfacial, alone, tilted, current))
 
 
 class CpuEngine:

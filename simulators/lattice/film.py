@@ -14,6 +14,7 @@ from skyctl.simulators.lattice.engines import (
 )
 from skyctl.simulators.lattice.shapes import checked_sites
 from skyctl.simulators.physics import llg
+from skyctl.simulators.physics.drive import PulseDrive, drive_of
 from skyctl.simulators.physics.pulsed_film import PulsedFilm
 from skyctl.simulators.physics.schemes import SCHEMES, Integrator
 from skyctl.simulators.physics.span import ALONG_Z, Coefficients
@@ -121,6 +122,8 @@ class Film(PulsedFilm):
 
     Raises ValueError for what cannot be, RuntimeError where there is no CUDA device.
     """
+
+    takes_rare_pulses = True
 
     def __init__(
         self,
@@ -265,14 +268,21 @@ class Film(PulsedFilm):
         Raises ValueError for a step that is not above 0 or not stable (``engines.stable_turn``).
         """
         coefficients = self.coefficients()
-        field = self._bias_T() + (pulse.amplitude_T if pulse else 0.0)
+        field = self._bias_T() + (PulseDrive(pulse).strongest_T if pulse else 0.0)
         fastest = coefficients.fastest_rad_per_ps(field)
         turn = stable_turn(self.integrator, coefficients.damping)
         bound = turn / fastest if fastest else np.inf
+        drive = drive_of(pulse)
+        finest_ps = drive.shortest_ps / 2 if drive else np.inf
         if wanted_ps is None:
-            return min(MAX_STEP_PS, bound)
+            return min(MAX_STEP_PS, bound, finest_ps)
         if not wanted_ps > 0:
             raise ValueError(f"max_step_ps = {wanted_ps}: must be above 0")
+        if wanted_ps > finest_ps:
+            raise ValueError(
+                f"max_step_ps = {wanted_ps:g}: leaps over parts of this pulse. Give "
+                f"{finest_ps:.3g} ps or less."
+            )
         if wanted_ps > bound * (1 + 1e-9):
             raise ValueError(
                 f"max_step_ps = {wanted_ps:g}: the fastest spin wave of this film would turn "

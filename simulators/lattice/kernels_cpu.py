@@ -70,6 +70,7 @@ def _at_interface(wanted, field, sx, sy, sz, left, right, down, up, dmi): ...
 def _along_axis(wanted, field, sx, sy, sz, i, sites, nx, ny, nz, anisotropy, one): ...
 def _under_current(wanted, field, sx, sy, sz, i, px, py, pz, near): ...
 def _drive(g, table, pulse, step, half, time_ps): ...
+def _unless(gone, value, one): ...
 
 
 @overload(_at_interface, inline="always")
@@ -114,6 +115,14 @@ def _overload_under_current(wanted, field, sx, sy, sz, i, px, py, pz, near):
     return add
 
 
+@overload(_unless, inline="always")
+def _overload_unless(gone, value, one):
+    """``value``, or a 0 that the compiler knows to be one: what is times it costs nothing."""
+    if isinstance(gone, types.NoneType):
+        return lambda gone, value, one: value
+    return lambda gone, value, one: one - one
+
+
 @overload(_drive)
 def _overload_drive(g, table, pulse, step, half, time_ps):
     """Put into ``g`` what drives the film now: a row of the table, or a Gaussian's field."""
@@ -140,12 +149,13 @@ def _turning_at(i, width, sx, sy, sz, spot, sites, terms, nx, ny, nz, k):
     field = _field(
         sx[left], sy[left], sz[left], sx[right], sy[right], sz[right],
         sx[down], sy[down], sz[down], sx[up], sy[up], sz[up], z,
-        exchange, dmi, anisotropy * _at(sites, i, one),
+        exchange, _unless(terms[1], dmi, one),
+        _unless(terms[2], anisotropy * _at(sites, i, one), one),
     )  # fmt: skip
     field = _at_interface(terms[0], field, sx, sy, sz, left, right, down, up, interfacial)
-    field = _along_axis(terms[1], field, sx, sy, sz, i, sites, ax, ay, az, along_axis, one)
+    field = _along_axis(terms[2], field, sx, sy, sz, i, sites, ax, ay, az, along_axis, one)
     near = _at(spot, i, one)
-    bx, by, bz = _under_current(terms[2], field, sx, sy, sz, i, px, py, pz, near)
+    bx, by, bz = _under_current(terms[3], field, sx, sy, sz, i, px, py, pz, near)
     bx += bx0 + gx * near + thermal * _at(nx, i, one)
     by += by0 + gy * near + thermal * _at(ny, i, one)
     bz += bz0 + gz * near + thermal * _at(nz, i, one)
@@ -359,8 +369,8 @@ def advance(
     spot : (size,) the pulse's strength over the film, or None for 1 everywhere
     sites : (size,) anisotropy of each site in units of the film's, or None for 1 everywhere
         (both wrapped in a periodic film)
-    terms : (interfacial DMI, tilted easy axis, spin current), each True, or None where the film has
-        none: there is no code for it then
+    terms : (interfacial DMI, and no other, tilted easy axis, spin current), each True, or None
+        where the film has none: there is no code for it then
     c : (19,) coefficients as from ``Coefficients.packed``; bias : (3,) static B'
     pulse : (5,) float64 [B'_x, B'_y, B'_z at the peak, peak time (ps), Gaussian width (ps)]
     table : (steps, 2, 6) for a pulse that is no Gaussian, or None: in each pass of each step its

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skyctl.pulse import Pulse, Spot
+from skyctl.pulse import Pulse, Ring, Spot, Stripe
 from skyctl.simulators.physics import llg
 from skyctl.simulators.physics.span import (
     Coefficients,
@@ -38,6 +38,8 @@ class PulsedFilm(ABC):
     """
 
     parameters: Any
+    takes_rare_pulses = False
+    """Whether it can be driven by more than single Gaussian fields on round spots."""
     anisotropy_map: np.ndarray | None = None
 
     def _start(self, engine: Engine, seed: int) -> None:
@@ -127,6 +129,11 @@ class PulsedFilm(ABC):
         coefficients : None: the film's own
         """
         p = self.parameters
+        if pulse and not (pulse.is_plain or self.takes_rare_pulses):
+            raise ValueError(
+                f"pulse {pulse}: this film takes single Gaussian fields on round spots; give such "
+                "a pulse, or the atomistic film"
+            )
         spot: Any = pulse.spot if pulse else None  # frozen: it can be hashed
         return make_span(
             coefficients or self.coefficients(), p.bias_T, pulse, start_ps, span_ps, step_ps,
@@ -214,13 +221,29 @@ def _spot_profile(
         down -= rows * np.rint(down / rows)
         # On a skew lattice the nearest along either side need not be the nearest.
         images = [
-            squared_distances(right + i * columns, down + j * rows)
+            _squared_from(spot, squared_distances, right + i * columns, down + j * rows)
             for i in (-1, 0, 1)
             for j in (-1, 0, 1)
         ]
         squared = np.min(images, axis=0)
     else:
-        squared = squared_distances(right, down)
+        squared = _squared_from(spot, squared_distances, right, down)
     profile = np.exp(-squared / (2 * spot.sigma**2))
     profile.flags.writeable = False  # shared by all that ask for it
     return profile
+
+
+def _squared_from(
+    spot: Spot,
+    squared_distances: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    right: np.ndarray,
+    down: np.ndarray,
+) -> np.ndarray:
+    """Squared distance from a spot's middle, or from the line or circle that it is."""
+    if isinstance(spot.shape, Stripe):
+        angle = np.radians(spot.shape.angle_deg)
+        return (down * np.cos(angle) - right * np.sin(angle)) ** 2
+    squared = squared_distances(right, down)
+    if isinstance(spot.shape, Ring):
+        return (np.sqrt(squared) - spot.shape.radius) ** 2
+    return squared

@@ -9,6 +9,7 @@ import numpy as np
 
 from skyctl.pulse import Pulse
 from skyctl.simulators.physics import llg
+from skyctl.simulators.physics.drive import PulseDrive, drive_of
 
 _MOST_STEPS = 10**9
 _WORDS = 4
@@ -91,7 +92,7 @@ class Span:
     steps: int
     noise_key: np.ndarray
     first_step: int
-    drive: "Drive | None" = None
+    drive: PulseDrive | None = None
 
     @property
     def terms(self) -> tuple[bool, bool, bool]:
@@ -113,23 +114,11 @@ class Span:
 
     def longest_step_ps(self, time_ps: float) -> float:
         """The longest step from a movie time on that cannot leap over the pulse."""
+        if self.drive:
+            return self.drive.shortest_ps
         until_pulse = self.peak_ps - _REACH * self.width_ps - time_ps
         over = time_ps >= self.peak_ps + _REACH * self.width_ps
         return np.inf if over or not any(self.peak_T) else max(self.width_ps, until_pulse)
-
-
-class Drive(Protocol):
-    """What drives a film: a field, and a spin current.
-
-    has_current : whether there is a damping-like torque at any time
-    """
-
-    has_current: bool
-
-    def fields_T(self, times_ps: np.ndarray) -> np.ndarray:
-        """(n, 6) at times (n,): the field, and the polarisation that a damping-like torque is to,
-        as long as its strength, both T."""
-        ...
 
 
 def make_span(
@@ -170,6 +159,7 @@ def make_span(
         steps=steps,
         noise_key=key,
         first_step=first_step,
+        drive=drive_of(pulse),
     )
 
 

@@ -21,6 +21,7 @@ from skyctl.simulators.proof import (
     one_spin,
     other_programs,
     paper_film,
+    published_films,
     temperature,
     waves,
 )
@@ -248,6 +249,20 @@ CHECKS: tuple[Check, ...] = (
                 full=True,
             ),
         )
+    ),
+    Check(
+        "fege-period", "period of the helices of a FeGe plate",
+        partial(published_films.spiral_period_nm, "fege"), 70, 2, "Sci. Rep. 5, 17137", "nm",
+    ),
+    Check(
+        "pdfeir-period", "period of the cycloids of Pd/Fe/Ir(111), seen as 6 to 7 nm",
+        partial(published_films.spiral_period_nm, "pdfeir"), 6.5, 0.7, "Science 341, 636", "nm",
+        full=True,
+    ),
+    Check(
+        "ptco-free-walls", "D at which walls of Pt/Co cost nothing, 4√(AK)/π",
+        partial(published_films.dmi_of_free_walls_mJ_per_m2, "ptco"), 3.64, 0.04,
+        "Phys. Rev. B 88, 184422", "mJ/m²",
     ),
     Check(
         "curie-point", "peak of the film's susceptibility, 50 … 150 ps",

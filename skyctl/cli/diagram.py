@@ -20,6 +20,16 @@ from skyctl.cli.common import (
     values_checked,
     write_json,
 )
+from skyctl.cli.simulate.lattice_film import (
+    FilmName,
+    FilmSize,
+    Settings,
+    ShapeOfFilm,
+    named_film,
+    shape_of,
+)
+from skyctl.cli.simulate.options import Amplitude
+from skyctl.cli.simulate.rare_pulse import CurrentOption, RareOptions, WaveformOption
 
 if TYPE_CHECKING:
     from skyctl.studies.process_diagram import Diagram
@@ -50,30 +60,42 @@ def diagram(
     alphas: Alphas = "0.04,0.08,0.12,0.20,0.28,0.36,0.44,0.52,0.60",
     duration: Duration = 165.0,
     interval: Interval = 15.0,
+    amplitude: Amplitude = 2.0,
+    waveform: WaveformOption = None,
+    current: CurrentOption = None,
+    name: FilmName = "paper",
+    size: FilmSize = None,
+    settings: Settings = None,
+    shape: ShapeOfFilm = None,
     model: ModelFile = None,
     data: MoviesFile = None,
     scheduler: Scheduler = None,
     json_file: JsonFile = None,
     png: PngFile = None,
 ) -> None:
-    """Map what a 2 T pulse does to a skyrmion over pulse width and damping.
+    """Map what a pulse does to a skyrmion over pulse width and damping.
 
     Each cell is one simulated shot, named twice: by topology (the truth) and by the classifier,
     from S_z frames alone. B breathing, S switching, C collapse; M is mixed (several skyrmions or
     domains are left) in the truth, and no verdict of the classifier, which was not trained on it.
 
     With --data it can be interrupted and gone on with, and be named again by another --model.
+    A Néel film in a disc: skyctl diagram --set dmi_meV=0 --set interfacial_dmi_meV=0.24
+    --shape disc:48
     """
-    from skyctl.pulse import FrameSchedule
+    from skyctl.pulse import FrameSchedule, Pulse
     from skyctl.studies.process_diagram import process_diagram
     from skyctl.studies.process_diagram_figure import draw_diagram
 
     columns, rows = _numbers(widths, "--widths"), _numbers(alphas, "--alphas")
     with values_checked():
         movie = FrameSchedule(duration_ps=duration, interval_ps=interval)
+        pulse = Pulse(amplitude_T=amplitude, width_ps=columns[0], theta_deg=theta)
+        pulse = RareOptions(waveform, current, None).added_to(pulse)
     with explained():
         with values_checked(), progress_bar("cells") as progress:
             bar = progress.add_task("simulating", total=len(columns) * len(rows))
+            film = named_film(name, size, settings)
             result = process_diagram(
                 theta,
                 columns,
@@ -81,6 +103,9 @@ def diagram(
                 movie,
                 model,
                 lambda: progress.advance(bar),
+                pulse=pulse,
+                film=film,
+                sites=shape_of(shape, film.rows, film.columns),
                 data=data,
                 scheduler=scheduler,
             )

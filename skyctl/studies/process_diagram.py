@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -71,10 +71,20 @@ def _classify(images: Iterable[np.ndarray], shot: MovieSpec, model: MovieClassif
     return paper_label(model, last, shown[-1])
 
 
-def filmed_shot(damping: float, pulse: Pulse, movie: FrameSchedule) -> MovieSpec:
-    """A movie of a film with one skyrmion, and a last frame when topology names the process."""
+def filmed_shot(
+    damping: float,
+    pulse: Pulse,
+    movie: FrameSchedule,
+    film: FilmParameters | None = None,
+    sites: np.ndarray | None = None,
+) -> MovieSpec:
+    """A movie of a film with one skyrmion, and a last frame when topology names the process.
+
+    film, sites : whatever its damping; None is the default one, and all of it
+    """
     times = movie.times_ps
-    return MovieSpec(FilmParameters(damping=damping), [*times, max(TRUTH_PS, times[-1])], pulse)
+    own = replace(film or FilmParameters(), damping=damping)
+    return MovieSpec(own, [*times, max(TRUTH_PS, times[-1])], pulse, sites=sites)
 
 
 def process_diagram(
@@ -85,12 +95,16 @@ def process_diagram(
     model: Path | None = None,
     progress: Callable[[], None] = lambda: None,
     *,
+    pulse: Pulse | None = None,
+    film: FilmParameters | None = None,
+    sites: np.ndarray | None = None,
     data: Path | None = None,
     scheduler: str | None = None,
 ) -> Diagram:
     """Simulate the grid and name its cells; ``progress`` is called for each whose movie is there.
 
-    Each cell starts from a relaxed skyrmion and gets a 2 T pulse at polar angle ``theta``.
+    Each cell starts from a relaxed skyrmion and gets a 2 T pulse at polar angle ``theta``, or
+    another ``pulse``, of that angle and the cell's width, at another ``film`` with these ``sites``.
     ``data`` keeps the movies in that file, and takes from it those it has; ``scheduler`` as
     ``scale_out.fill``'s.
 
@@ -100,7 +114,7 @@ def process_diagram(
     filmed = movie or FrameSchedule()
     classifier = MovieClassifier(model)  # a missing model is said before an hour of simulation
     shots = [
-        filmed_shot(alpha, Pulse(width_ps=width, theta_deg=theta), filmed)
+        filmed_shot(alpha, _of_width(pulse, theta, width), filmed, film, sites)
         for alpha in alphas
         for width in widths
     ]
@@ -122,6 +136,11 @@ def process_diagram(
         truth=_rows(truth, len(widths)),
         classifier=_rows(named, len(widths)),
     )
+
+
+def _of_width(pulse: Pulse | None, theta: float, width: float) -> Pulse:
+    told = pulse.model_dump() if pulse else {}
+    return Pulse.model_validate({**told, "width_ps": width, "theta_deg": theta})
 
 
 def _rows(cells: list[str], columns: int) -> list[list[str]]:

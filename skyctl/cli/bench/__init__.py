@@ -7,6 +7,7 @@ from skyctl.cli.bench.characterise import bench_characterise
 from skyctl.cli.bench.classifier import bench_classifier
 from skyctl.cli.bench.cycle import bench_cycle
 from skyctl.cli.bench.faults import bench_faults
+from skyctl.cli.bench.files import bench_files
 from skyctl.cli.bench.instruments import bench_instruments
 from skyctl.cli.bench.loop import bench_loop
 from skyctl.cli.bench.maps import bench_maps
@@ -32,6 +33,7 @@ for name, command in {
     "instruments": bench_instruments,
     "classifier": bench_classifier,
     "simulator": bench_simulator,
+    "files": bench_files,
     "thinfilm": bench_thin_film,
     "maps": bench_maps,
     "torque": bench_torque,

@@ -20,6 +20,7 @@ from skyctl.cli.common import (
 )
 from skyctl.cli.simulate.lattice_film import (
     Damping,
+    FilmName,
     FilmOptions,
     FilmSize,
     IntegratorName,
@@ -51,6 +52,12 @@ from skyctl.cli.simulate.options import (
     camera_of,
     pulse_of,
 )
+from skyctl.cli.simulate.rare_pulse import (
+    CurrentOption,
+    RareOptions,
+    SecondOption,
+    WaveformOption,
+)
 from skyctl.cli.simulate.shot import Shot, fire
 
 if TYPE_CHECKING:
@@ -71,7 +78,11 @@ def simulate_lattice(
     phi: Phi = 0.0,
     peak: Peak = 40.0,
     spot: LocalSpot = None,
+    waveform: WaveformOption = None,
+    current: CurrentOption = None,
+    second: SecondOption = None,
     damping: Damping = None,
+    name: FilmName = "paper",
     size: FilmSize = None,
     settings: Settings = None,
     shape: ShapeOfFilm = None,
@@ -103,6 +114,8 @@ def simulate_lattice(
     Says in the end what the pulse did, once the film has settled: breathing, switching, collapse.
     Example: skyctl simulate lattice --width 40 --theta 50 --png strip.png
     Another: skyctl simulate lattice --resume relaxed.omf --width 8 --save after.ovf
+    A Néel film in a disc: skyctl simulate lattice --set dmi_meV=0 --set interfacial_dmi_meV=0.24
+    --shape disc:45
     """
     from skyctl.pulse import FrameSchedule
     from skyctl.simulators.lattice.states import check_state_target
@@ -110,7 +123,8 @@ def simulate_lattice(
     if resume:
         refuse_options_of_the_file(context, resume)
     options = FilmOptions(
-        size, settings, shape, start, periodic, damping, temperature, pinning, sample_seed, resume,
+        name, size, settings, shape, start, periodic, damping, temperature, pinning, sample_seed,
+        resume,
         layer, precision, integrator, device, threads, seed,
     )  # fmt: skip
     with explained(), values_checked():
@@ -120,7 +134,9 @@ def simulate_lattice(
             check_state_target(save)
         film, sample = options.film()
         sides = film.parameters.rows, film.parameters.columns
-        shot = Shot(pulse_of(amplitude, width, theta, phi, peak, spot, sides), movie, camera)
+        pulse = pulse_of(amplitude, width, theta, phi, peak, spot, sides)
+        pulse = RareOptions(waveform, current, second).added_to(pulse)
+        shot = Shot(pulse, movie, camera)
         asked = {
             "sample_seed": sample_seed, "pinning": pinning, "shape": shape,
             "start": str(resume or start),

@@ -18,6 +18,15 @@ Damping = Annotated[
     float | None, typer.Option(help="Damping α of the film; left out: 0.36, or the sample's.")
 ]
 
+FilmName = Annotated[
+    Literal["paper", "fege", "pdfeir", "ptco"],
+    typer.Option(
+        "--film",
+        help="A published film: arXiv:1907.01814's, FeGe, Pd/Fe/Ir(111) or Pt/Co; --size, --set "
+        "and --damping change it.",
+    ),
+]
+
 FilmSize = Annotated[
     str | None, typer.Option("--size", help="Sites along an edge, or ROWSxCOLUMNS: 60x120.")
 ]
@@ -76,7 +85,7 @@ SampleSeed = Annotated[
 
 _IN_FILM_FILES = (
     "damping", "size", "shape", "start", "periodic", "precision", "integrator", "temperature",
-    "pinning", "sample_seed", "settings", "layer",
+    "pinning", "sample_seed", "settings", "layer", "name",
 )  # fmt: skip
 _IN_OVF_FILES = ("size", "shape", "start")
 _DEFAULT_SIZE = "100"
@@ -86,6 +95,7 @@ _DEFAULT_SIZE = "100"
 class FilmOptions:
     """What the options say of a film, unread; the names are the options'."""
 
+    name: str
     size: str | None
     settings: list[str] | None
     shape: str | None
@@ -121,7 +131,7 @@ class FilmOptions:
             return film, DrawnSample(film.parameters)
         rows, columns = read_size(self.size or _DEFAULT_SIZE)
         sample = self._sample(self._nominal(rows, columns))
-        film = self._film(sample, self._sites(rows, columns))
+        film = self._film(sample, shape_of(self.shape, rows, columns))
         if self.start == "skyrmion":
             film.set_skyrmion()
         return film, sample
@@ -139,12 +149,11 @@ class FilmOptions:
         return film, sample
 
     def _nominal(self, rows: int, columns: int) -> "FilmParameters":
-        from skyctl.simulators.lattice.film import FilmParameters
+        from skyctl.simulators.lattice.presets import film_named
 
-        plain = FilmParameters(
-            rows, columns, periodic=self.periodic, temperature_K=self.temperature
-        )
-        return replace(plain, **read_settings(self.settings or ()))
+        asked = {"rows": rows, "columns": columns, "periodic": self.periodic}
+        asked |= {"temperature_K": self.temperature, **read_settings(self.settings or ())}
+        return replace(film_named(self.name), **asked)
 
     def _sample(self, nominal: "FilmParameters") -> "DrawnSample":
         """The nominal film, or a sample drawn round it; a damping asked for is not drawn."""
@@ -173,11 +182,6 @@ class FilmOptions:
             sites=sites,
         )
 
-    def _sites(self, rows: int, columns: int) -> np.ndarray | None:
-        from skyctl.simulators.lattice.shapes import sites_of
-
-        return sites_of(self.shape, rows, columns) if self.shape else None
-
 
 def refuse_options_of_the_file(context: typer.Context, resume: Path) -> None:
     """An option that would change nothing, for the film in a file has its own, is misuse."""
@@ -191,6 +195,21 @@ def refuse_options_of_the_file(context: typer.Context, resume: Path) -> None:
                 f"{option.opts[0]} changes nothing with --resume: the film in the file has its "
                 "own; leave it out"
             )
+
+
+def named_film(name: str, size: str | None, settings: list[str] | None) -> "FilmParameters":
+    """The film of --film, --size and --set. Raises ValueError."""
+    from skyctl.simulators.lattice.presets import film_named
+
+    rows, columns = read_size(size or _DEFAULT_SIZE)
+    return replace(film_named(name), rows=rows, columns=columns, **read_settings(settings or ()))
+
+
+def shape_of(text: str | None, rows: int, columns: int) -> np.ndarray | None:
+    """The sites of --shape, None where it is left out. Raises as ``shapes.sites_of``."""
+    from skyctl.simulators.lattice.shapes import sites_of
+
+    return sites_of(text, rows, columns) if text else None
 
 
 def read_size(text: str) -> tuple[int, int]:

@@ -17,7 +17,11 @@ Phi = Annotated[float, typer.Option(help="Azimuth of the pulse, degrees.")]
 Peak = Annotated[float, typer.Option(help="Time of the pulse's peak, ps.")]
 
 LocalSpot = Annotated[
-    str | None, typer.Option(help="Local pulse: X,Y,SIGMA in sites; left out: whole film.")
+    str | None,
+    typer.Option(
+        help="Local pulse: X,Y,SIGMA in sites, with ,stripe:ANGLE or ,ring:RADIUS after it for a "
+        "line or a circle; left out: whole film."
+    ),
 ]
 
 Size = Annotated[int, typer.Option(help="Sites along an edge.")]
@@ -74,11 +78,18 @@ def _spot(text: str | None, rows: int, columns: int) -> "Spot | None":
 
     if not text:
         return None
-    parts = text.split(",")
+    *parts, last = text.split(",")
+    shape = None
+    if ":" in last:
+        kind, _, size = last.partition(":")
+        name = {"stripe": "angle_deg", "ring": "radius"}.get(kind, kind)
+        shape = {"kind": kind, name: size}
+    else:
+        parts.append(last)
     if len(parts) != 3:
         raise ValueError(f"--spot {text}: give X,Y,SIGMA, three numbers in sites")
     x, y, sigma = (float(part) for part in parts)
-    place = Spot(x=x, y=y, sigma=sigma)
+    place = Spot.model_validate({"x": x, "y": y, "sigma": sigma, "shape": shape})
     if not (0 <= x < columns and 0 <= y < rows):
         raise ValueError(
             f"--spot {text}: its centre is off the film of {columns} columns and {rows} rows"

@@ -1,0 +1,173 @@
+"""The guard and pulses that are no single Gaussian field: none by default, and those it is told."""
+
+import json
+
+import pytest
+
+from skyctl.devices.guard import Envelope, Guard
+from skyctl.devices.instruments.commands import Commands
+from skyctl.devices.pulser import Pulser
+from skyctl.devices.rare_pulses import RarePulses
+from skyctl.errors import PulseRefused
+from skyctl.pulse import Pulse, Ring, SpinCurrent, Spot, Stripe
+from skyctl.waveform import Burst, Sampled, Square
+
+CURRENT = SpinCurrent(density_A_per_m2=1e12, field_like=0.2)
+SAMPLED = Sampled(times_ps=(-8.0, 0.0, 9.0), values=(0.0, 1.0, -0.25))
+RARE = {
+    "square": Pulse(width_ps=8, waveform=Square(rise_ps=1)),
+    "burst": Pulse(width_ps=8, waveform=Burst(frequency_THz=0.2)),
+    "sampled": Pulse(width_ps=SAMPLED.width_ps, waveform=SAMPLED),
+    "current": Pulse(width_ps=8, current=CURRENT),
+    "second": Pulse(width_ps=8, second=Pulse(width_ps=3, peak_ps=60)),
+    "stripe": Pulse(width_ps=8, spot=Spot(x=5, y=5, sigma=2, shape=Stripe())),
+    "ring": Pulse(width_ps=8, spot=Spot(x=5, y=5, sigma=2, shape=Ring(radius=9))),
+}
+EVERY = RarePulses(
+    waveforms=("square", "burst", "sampled"), footprints=("stripe", "ring"), pulses=2,
+    density_A_per_m2=2e12, dose_A2s_per_m4=1e14,
+)  # fmt: skip
+WIDE = Envelope(rest_s=0, rare=EVERY)
+
+
+class Sent:
+    """A driver that keeps what it was told to send."""
+
+    def __init__(self):
+        self.pulses = []
+
+    def fire(self, shot, pulse):
+        self.pulses.append(pulse)
+
+    def disarm(self):
+        pass
+
+
+@pytest.mark.parametrize("kind", RARE)
+def test_by_default_none_is_fired(kind):
+    with pytest.raises(PulseRefused, match=r"may not be fired|may be|outside"):
+        Guard(Envelope()).check(RARE[kind])
+
+
+@pytest.mark.parametrize("kind", RARE)
+def test_where_it_may_be_it_is_fired_booked_and_known_after_a_restart(kind, tmp_path):
+    pulse, driver = RARE[kind], Sent()
+    guard = Guard(WIDE, tmp_path / "ledger")
+    pulser = Pulser(name="pulser", driver=driver, guard=guard)
+    pulser.set(pulse, shot="one")
+    assert json.loads(pulser.rare.get()) == json.loads(pulse.model_dump_json())
+    pulser.trigger()
+    assert driver.pulses == [pulse]
+    assert driver.pulses[0] is not pulse
+    assert guard.booked("one") == pulse
+    guard.close()
+    again = Guard(WIDE, tmp_path / "ledger")
+    assert again.booked("one") == pulse
+    assert again.spent == guard.spent
+    assert again.spent.dose_T2ps == pytest.approx(pulse.dose_T2ps)
+    assert again.replays("one", pulse)
+    assert not again.replays("one", pulse.plain)
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("pulse", "limits", "kind"),
+    [
+        (RARE["current"], {"density_A_per_m2": 0.9e12}, "range"),
+        (RARE["current"], {"dose_A2s_per_m4": 1e12 * 1e12 * 8e-12 * 1.7}, "dose"),
+        (RARE["second"], {"pulses": 1}, "range"),
+        (RARE["ring"], {"footprints": ("stripe",)}, "range"),
+        (RARE["square"], {"waveforms": ("burst",)}, "range"),
+        (Pulse(width_ps=8, second=Pulse(width_ps=3, amplitude_T=99)), {}, "range"),
+        (Pulse(width_ps=8, second=Pulse(width_ps=61)), {}, "range"),
+        (
+            Pulse(width_ps=8, second=Pulse(width_ps=8, waveform=Square())),
+            {"waveforms": ()},
+            "range",
+        ),
+        (
+            Pulse(width_ps=8, second=Pulse(width_ps=8, current=CURRENT)),
+            {"density_A_per_m2": 0},
+            "range",
+        ),
+    ],
+)
+def test_each_limit_holds_for_both_pulses(pulse, limits, kind):
+    narrow = EVERY.model_copy(update=limits)
+    with pytest.raises(PulseRefused) as refused:
+        Guard(Envelope(rest_s=0, rare=narrow)).check(pulse)
+    assert refused.value.kind == kind
+
+
+def test_dose_and_rest_are_those_of_the_waveform_and_of_both_pulses():
+    now = [0.0]
+    square = Pulse(width_ps=50, amplitude_T=3, waveform=Square())
+    assert Pulse(width_ps=50, amplitude_T=3).dose_T2ps < 850 < square.dose_T2ps
+    with pytest.raises(PulseRefused, match="dose"):
+        Guard(WIDE.model_copy(update={"dose_T2ps": 850.0})).check(square)
+    slow = WIDE.model_copy(update={"duty": 1e-9})
+    both = square.model_copy(update={"second": square})
+    guard = Guard(slow, clock=lambda: now[0])
+    guard.book("one", both)
+    assert guard.rest_left_s == pytest.approx(2 * 100e-12 / 1e-9)
+    with pytest.raises(PulseRefused, match="budget"):
+        Guard(WIDE.model_copy(update={"budget_T2ps": 1700.0})).allow("one", both)
+
+
+class Lying(Square):
+    """A square that says it has no dose."""
+
+    def square_ps(self, width_ps):
+        return 0.0
+
+
+class Smaller(float):
+    """A number that is below everything."""
+
+    def __le__(self, other):
+        return True
+
+
+def forged(pulse, **parts):
+    """A pulse whose parts nobody validated."""
+    return pulse.model_copy(update=parts)
+
+
+@pytest.mark.parametrize(
+    "pulse",
+    [
+        forged(RARE["square"], waveform=Lying()),
+        forged(RARE["square"], waveform={"kind": "square"}),
+        forged(RARE["square"], waveform=Square.model_construct(rise_ps=Smaller(1), fall_ps=0.0)),
+        forged(RARE["square"], waveform=Square.model_construct(rise_ps=-1e9, fall_ps=0.0)),
+        forged(RARE["burst"], waveform=Burst.model_construct(frequency_THz=float("nan"))),
+        forged(RARE["sampled"], waveform=SAMPLED.model_copy(update={"values": (0.0, 50.0, 0.0)})),
+        forged(RARE["sampled"], waveform=SAMPLED.model_copy(update={"values": [0.0, 1.0, 0.0]})),
+        forged(RARE["sampled"], width_ps=2.0),
+        forged(RARE["current"], current=CURRENT.model_copy(update={"density_A_per_m2": -1.0})),
+        forged(RARE["second"], second=RARE["second"]),
+        forged(RARE["second"], second="another"),
+        forged(RARE["second"], second=forged(Pulse(width_ps=3), amplitude_T=Smaller(99))),
+        forged(RARE["second"], second=forged(Pulse(width_ps=3), spot=Spot(x=1, y=1, sigma=1))),
+        forged(RARE["ring"], spot=RARE["ring"].spot.model_copy(update={"shape": "ring"})),
+        forged(RARE["ring"], waveform=RARE["ring"].spot.shape),
+    ],
+)
+def test_what_is_not_exactly_a_pulse_is_refused(pulse):
+    with pytest.raises(PulseRefused):
+        Guard(WIDE).check(pulse)
+
+
+def test_a_waveform_that_cannot_be_written_down_is_refused():
+    times = tuple(float(n) for n in range(300))
+    long = Sampled(times_ps=times, values=(1.0,) * 300)
+    wide = WIDE.model_copy(update={"width_ps": (1.0, 1e4)})
+    with pytest.raises(PulseRefused, match="can be written down"):
+        Guard(wide).check(Pulse(amplitude_T=0.1, width_ps=long.width_ps, waveform=long))
+
+
+def test_an_instrument_that_knows_settings_alone_refuses_them():
+    commands = Commands.__new__(Commands)  # it asks before it looks at anything of its own
+    for pulse in RARE.values():
+        with pytest.raises(PulseRefused, match="sends single Gaussian fields"):
+            commands._wanted(pulse, 1)
