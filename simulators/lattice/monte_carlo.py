@@ -24,6 +24,7 @@ TOGETHER = 32
 _BEYOND = 1.9
 """How far downhill steps go: 1 is straight along the field, 2 never arrives."""
 _LOOK_EVERY = 50
+_CUDA_BLOCK = 128
 
 
 class MonteCarlo:
@@ -61,7 +62,7 @@ class MonteCarlo:
             )
         if replicas < 1 or threads < 1 or seed < 0:
             raise ValueError(
-                f"replicas = {replicas}, threads = {threads}, seed = {seed}: give 1, 1 and 0 or more"
+                f"replicas = {replicas}, threads = {threads}, seed = {seed}: give at least 1, 1, 0"
             )
         if rule not in RULES:
             raise ValueError(f"rule {rule!r}: choose one of {', '.join(RULES)}")
@@ -73,7 +74,12 @@ class MonteCarlo:
         self.sweeps_taken = 0
         self._seed = seed
         film = _FilmArrays.of(p, self.sites, anisotropy_map)
-        self._engine = _CpuEngine(film, replicas, threads, noise_key(seed))
+        key = noise_key(seed)
+        self._engine: _CpuEngine | _CudaEngine = (
+            _CpuEngine(film, replicas, threads, key)
+            if device == "cpu"
+            else _CudaEngine(film, replicas, key)
+        )
         self.set_random()
 
     @property
@@ -261,6 +267,49 @@ class _CpuEngine:
         work()
         for thread in others:
             thread.join()
+
+
+class _CudaEngine:
+    """All replicas in one array on the current CUDA device."""
+
+    def __init__(self, film: _FilmArrays, replicas: int, key: np.ndarray) -> None:
+        from numba import cuda
+
+        from skyctl.simulators.physics.cuda import require_device
+
+        require_device()
+        self.replicas, self._film = replicas, film
+        self._there = cuda.to_device(film.there)
+        self._anisotropies = cuda.to_device(film.anisotropies.astype(np.float32))
+        self._constants = cuda.to_device(film.constants.astype(np.float32))
+        self._key = cuda.to_device(key)
+        self._spins: Any = None
+
+    def read(self) -> np.ndarray:
+        return self._film.unpack(self._spins.copy_to_host())
+
+    def write(self, spins: np.ndarray) -> None:
+        from numba import cuda
+
+        self._spins = cuda.to_device(self._film.pack(spins, np.float32))
+
+    def sweep(self, rule: Rule, reach: float, betas: np.ndarray, taken: int, sweeps: int) -> None:
+        """As ``_CpuEngine.sweep``."""
+        from numba import cuda
+
+        from skyctl.simulators.lattice.kernels_monte_carlo_cuda import HALF_SWEEPS
+
+        rows, columns, _ = self._film.shape
+        blocks = -(-rows * ((columns + 1) // 2) * self.replicas // _CUDA_BLOCK)
+        half_sweep, own = HALF_SWEEPS[rule][blocks, _CUDA_BLOCK], betas.astype(np.float32)
+        on_device = cuda.to_device(own)
+        for step in range(taken, taken + sweeps):
+            for colour in range(2):
+                half_sweep(
+                    self._spins, self._film.shape, colour, self._there, self._anisotropies,
+                    self._constants, on_device, np.float32(reach), self._key, step,
+                    self._film.parameters.periodic,
+                )  # fmt: skip
 
 
 def relaxed(

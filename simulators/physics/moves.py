@@ -3,9 +3,10 @@
 A spin S sees B = h + (2K/μ)(S·n̂) n̂: its neighbours' and the outer field h, which do not depend on
 it, and the anisotropy, which does. ``beta`` is μ/k_BT, 1/T, so that beta·h is a number.
 
-Each move keeps Boltzmann's distribution: ``heat_bath`` draws S anew from exp(beta S·h) (Y. Miyatake et al., J. Phys. C 19, 2539 (1986)) and takes the anisotropy in by
-accepting or not, ``metropolis`` turns S a little, ``over_relax`` reflects it at h, which costs no
-energy but the anisotropy's (M. Creutz, Phys. Rev. D 36, 515 (1987)).
+Each move keeps Boltzmann's distribution: ``heat_bath`` draws S anew from exp(beta S·h) (Y. Miyatake
+et al., J. Phys. C 19, 2539 (1986)) and takes the anisotropy in by accepting or not, ``metropolis``
+turns S a little, ``over_relax`` reflects it at h, which costs no energy but the anisotropy's
+(M. Creutz, Phys. Rev. D 36, 515 (1987)).
 """
 
 from collections.abc import Callable
@@ -59,7 +60,7 @@ def compile_moves(compiled: Callable[[Callable[..., Any]], Any], log: Any, exp: 
         return _HALF * anisotropy * (new * new - old * old)
 
     @compiled
-    def heat_bath(sx, sy, sz, hx, hy, hz, nx, ny, nz, anisotropy, beta, reach, u, v, w):
+    def heat_bath(sx, sy, sz, hx, hy, hz, nx, ny, nz, anisotropy, beta, _reach, u, v, w):
         hz += _NO_FIELD  # that a spin which sees none has a direction too
         length = sqrt(hx * hx + hy * hy + hz * hz)
         strength, scale = max(beta * length, _WEAKEST), _ONE / length
@@ -81,7 +82,7 @@ def compile_moves(compiled: Callable[[Callable[..., Any]], Any], log: Any, exp: 
         return (x if taken else sx), (y if taken else sy), (z if taken else sz)
 
     @compiled
-    def over_relax(sx, sy, sz, hx, hy, hz, nx, ny, nz, anisotropy, beta, reach, u, v, w):
+    def over_relax(sx, sy, sz, hx, hy, hz, nx, ny, nz, anisotropy, beta, _reach, _u, _v, w):
         along = _TWO * (sx * hx + sy * hy + sz * hz) / (hx * hx + hy * hy + hz * hz + _NO_LENGTH)
         x, y, z = along * hx - sx, along * hy - sy, along * hz - sz
         x, y, z = unit(x, y, z, _ONE, _NO_LENGTH)

@@ -80,7 +80,13 @@ def mean_square_along_axis_exact() -> float:
 
 CHAIN_K = 6.0
 _PAIR = FilmParameters(
-    rows=1, columns=2, exchange_meV=1.0, dmi_meV=0, anisotropy_meV=0, damping=1, temperature_K=CHAIN_K
+    rows=1,
+    columns=2,
+    exchange_meV=1.0,
+    dmi_meV=0,
+    anisotropy_meV=0,
+    damping=1,
+    temperature_K=CHAIN_K,
 )
 _PAIR_X = 1.0 / (llg.K_B_MEV_PER_K * CHAIN_K)
 CHAIN = replace(_PAIR, columns=4001)
