@@ -73,7 +73,7 @@ class MonteCarlo:
         self.anisotropy_map = anisotropy_map
         self.sweeps_taken = 0
         self._seed = seed
-        film = _FilmArrays.of(p, self.sites, anisotropy_map)
+        film = FilmArrays.of(p, self.sites, anisotropy_map)
         key = noise_key(seed)
         self._engine: _CpuEngine | _CudaEngine = (
             _CpuEngine(film, replicas, threads, key)
@@ -159,7 +159,7 @@ class MonteCarlo:
 
         Raises RuntimeError where that is not reached.
         """
-        film = _FilmArrays.of(self.parameters, self.sites, self.anisotropy_map)
+        film = FilmArrays.of(self.parameters, self.sites, self.anisotropy_map)
         return relaxed(film, self.spins, tolerance_T, most_sweeps)
 
     def energies_meV(self) -> np.ndarray:
@@ -177,7 +177,7 @@ def falling(high_K: float, low_K: float, steps: int) -> np.ndarray:
     return np.geomspace(high_K, low_K, steps)
 
 
-class _FilmArrays(NamedTuple):
+class FilmArrays(NamedTuple):
     """A film as the kernels take it, in double precision. See ``kernels_monte_carlo.SWEEPS``."""
 
     parameters: FilmParameters
@@ -190,7 +190,7 @@ class _FilmArrays(NamedTuple):
     @classmethod
     def of(
         cls, p: FilmParameters, sites: np.ndarray | None, anisotropy_map: np.ndarray | None
-    ) -> "_FilmArrays":
+    ) -> "FilmArrays":
         layout, mu = Layout(p.rows, p.columns), p.moment_meV_per_T
         shape = (p.rows, p.columns)
         there = layout.flat(np.ones(shape, bool) if sites is None else sites, bool)
@@ -229,7 +229,7 @@ class _FilmArrays(NamedTuple):
 class _CpuEngine:
     """The replicas in groups of ``TOGETHER``, which threads share among them."""
 
-    def __init__(self, film: _FilmArrays, replicas: int, threads: int, key: np.ndarray) -> None:
+    def __init__(self, film: FilmArrays, replicas: int, threads: int, key: np.ndarray) -> None:
         self.replicas, self._film, self._threads, self._key = replicas, film, threads, key
         self._firsts = range(0, replicas, TOGETHER)
         self._groups: list[np.ndarray] = []
@@ -272,7 +272,7 @@ class _CpuEngine:
 class _CudaEngine:
     """All replicas in one array on the current CUDA device."""
 
-    def __init__(self, film: _FilmArrays, replicas: int, key: np.ndarray) -> None:
+    def __init__(self, film: FilmArrays, replicas: int, key: np.ndarray) -> None:
         from numba import cuda
 
         from skyctl.simulators.physics.cuda import require_device
@@ -313,7 +313,7 @@ class _CudaEngine:
 
 
 def relaxed(
-    film: _FilmArrays, spins: np.ndarray, tolerance_T: float, most_sweeps: int
+    film: FilmArrays, spins: np.ndarray, tolerance_T: float, most_sweeps: int
 ) -> np.ndarray:
     """The nearest minima of spins (replicas, 3, rows, columns); see ``MonteCarlo.relax``."""
     from skyctl.simulators.lattice.kernels_monte_carlo import descend
