@@ -1,4 +1,4 @@
-"""Ground states of a film: the lowest of the minima below many starts, and how often each was found.
+"""Ground states of a film: the lowest of the minima below many starts, and how often it was found.
 
 Three kinds of start: lattices of skyrmions and helices that fit a periodic film, one by one; random
 fields with the helix's period; annealed films. None proves that there is nothing lower.
@@ -66,6 +66,7 @@ def ground_state(
     seed: int = 0,
     threads: int = 1,
     sites: np.ndarray | None = None,
+    anisotropy_map: np.ndarray | None = None,
     on_step: Callable[[float], object] = lambda share: None,
 ) -> GroundState:
     """The lowest minimum of a film below lattices that fit it, random fields and annealed films.
@@ -76,22 +77,44 @@ def ground_state(
     Raises ValueError for a film without exchange, or one too small for its helix's period.
     """
     _require_a_period(parameters)
-    film = FilmArrays.of(parameters, sites, None)
+    film = FilmArrays.of(parameters, sites, anisotropy_map)
     there = np.ones((parameters.rows, parameters.columns), bool) if sites is None else sites
-    starts = [*uniform(parameters), *fitting(parameters)]
+    starts: list[Start] = [*uniform(parameters), *fitting(parameters)]
     rng = np.random.default_rng(seed)
     starts += [random_field(parameters, rng, k) for k in range(random_fields)]
-    for start in _annealed(parameters, anneals, seed, threads, sites, on_step):
-        starts.append(start)
+    starts += _annealed(film, anneals, seed, threads, sites, on_step)
     states = _minima(film, [start.spins * there for start in starts], on_step)
     # Some of what looks like a minimum is a saddle: a nudge tells.
     nudged = states + _NUDGE * rng.standard_normal(states.shape) * there
     states = _minima(film, list(nudged / _lengths(nudged)), on_step)
-    return _lowest(parameters, starts, states)
+    return _lowest(film, starts, states)
 
 
-def _lowest(parameters: FilmParameters, starts: list[Start], states: np.ndarray) -> GroundState:
-    energies = energies_meV(parameters, states)
+def annealed(
+    parameters: FilmParameters,
+    *,
+    seed: int = 0,
+    sites: np.ndarray | None = None,
+    anisotropy_map: np.ndarray | None = None,
+) -> np.ndarray:
+    """A film cooled down from disorder and relaxed, (3, rows, columns): skyrmions, or stripes.
+
+    Raises ValueError for a periodic film with an odd side.
+    """
+    film = FilmArrays.of(parameters, sites, anisotropy_map)
+    starts = _annealed(film, 1, seed, 1, sites, lambda share: None)
+    if not starts:
+        raise ValueError(
+            f"annealing a periodic film of {parameters.rows} x {parameters.columns} sites: give "
+            "even sides, or open edges"
+        )
+    (start,) = starts
+    return _minima(film, [start.spins], lambda share: None)[0]
+
+
+def _lowest(film: FilmArrays, starts: list[Start], states: np.ndarray) -> GroundState:
+    parameters = film.parameters
+    energies = energies_meV(parameters, states, film.anisotropy_map)
     order, count = np.argsort(energies, kind="stable"), parameters.rows * parameters.columns
     best = order[0]
     same = energies <= energies[best] + SAME_MEV * count
@@ -207,24 +230,26 @@ def random_field(parameters: FilmParameters, rng: np.random.Generator, number: i
 
 
 def _annealed(
-    parameters: FilmParameters,
+    film: FilmArrays,
     count: int,
     seed: int,
     threads: int,
     sites: np.ndarray | None,
     on_step: Callable[[float], object],
-) -> Iterator[Start]:
-    if not count or (parameters.periodic and (parameters.rows % 2 or parameters.columns % 2)):
-        return  # without a checkerboard the other starts have to do
-    films = MonteCarlo(parameters, count, seed=seed, threads=threads, sites=sites)
-    scale = abs(parameters.exchange_meV) / llg.K_B_MEV_PER_K
+) -> list[Start]:
+    p = film.parameters
+    if not count or (p.periodic and (p.rows % 2 or p.columns % 2)):
+        return []  # without a checkerboard the other starts have to do
+    films = MonteCarlo(
+        p, count, seed=seed, threads=threads, sites=sites, anisotropy_map=film.anisotropy_map
+    )
+    scale = abs(p.exchange_meV) / llg.K_B_MEV_PER_K
     done = iter(range(1, _SWEEPS + 1))
     films.anneal(
         falling(_HOT * scale, _COLD * scale, _SWEEPS),
         on_step=lambda: on_step(0.5 * next(done) / _SWEEPS),
     )
-    for k, spins in enumerate(films.spins):
-        yield Start("annealed", f"annealing {k}", spins)
+    return [Start("annealed", f"annealing {k}", spins) for k, spins in enumerate(films.spins)]
 
 
 def _minima(

@@ -1,4 +1,4 @@
-"""Monte Carlo: what it samples, that it is the LLG's film, and that nothing but the seed decides."""
+"""Monte Carlo: what it samples, that it is the LLG's film, and that the seed alone decides."""
 
 import os
 import subprocess
@@ -75,7 +75,9 @@ def test_many_films_have_the_field_and_the_energy_of_one(periodic):
         # -μ B is what the energy changes by when a spin does
         nudge = np.zeros_like(state)
         nudge[1, 2, 3] = 1e-4
-        slope = np.subtract(*energies_meV(film.parameters, np.stack([state + nudge, state - nudge])))
+        slope = np.subtract(
+            *energies_meV(film.parameters, np.stack([state + nudge, state - nudge]))
+        )
         moment = film.parameters.moment_meV_per_T
         assert slope / 2e-4 == pytest.approx(-moment * field[1, 2, 3], rel=1e-6)
 
