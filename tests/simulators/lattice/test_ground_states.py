@@ -108,7 +108,7 @@ def test_films_without_an_answer_are_refused(change, fault):
 
 
 def test_a_film_begins_with_what_it_is_told(tmp_path):
-    film = Film(replace(FILM, rows=16, columns=16, periodic=False))
+    film = Film(replace(FILM, rows=24, columns=24, periodic=False))
     begin(film, "empty")
     assert topological_charge(film.spins) == 0
     begin(film, "annealed", seed=1)
