@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from bluesky import RunEngine
@@ -150,7 +150,7 @@ def rehearse(
     beamline: AnyBeamline,
     samples: Sequence[DrawnSample],
     *,
-    start: Literal["empty", "skyrmion"] = "empty",
+    start: str = "empty",
     seed: int = 0,
     model: MovieClassifier | None = None,
     progress: Callable[[RehearsedRun], None] = lambda run: None,

@@ -218,25 +218,7 @@ class Film(PulsedFilm):
 
     def field_T(self) -> np.ndarray:
         """Effective field without pulse, -(1/μ) ∂E/∂S, (3, rows, columns), T."""
-        p = self.parameters
-        s = self.spins.astype(np.float64)
-        mode: Any = "wrap" if p.periodic else "constant"
-        g = np.pad(s, ((0, 0), (1, 1), (1, 1)), mode=mode)
-        left, right = g[:, 1:-1, :-2], g[:, 1:-1, 2:]
-        down, up = g[:, :-2, 1:-1], g[:, 2:, 1:-1]
-        c = self.coefficients()
-        k = 1.0 if self.anisotropy_map is None else self.anisotropy_map
-        interfacial, tilted = c.more_terms
-        couplings = (c.exchange_T, c.dmi_T, 0.0 if tilted else c.anisotropy_T * k)
-        arguments: tuple[Any, ...] = (*left, *right, *down, *up, s[2], *couplings)
-        b = np.stack(llg.interaction_field(*arguments))
-        if interfacial:
-            arguments = (*left[::2], *right[::2], *down[1:], *up[1:], c.interfacial_dmi_T)
-            b += np.stack(llg.interfacial_dmi_field(*arguments))
-        if tilted:
-            arguments = (*s, *c.easy_axis, c.anisotropy_T * k)
-            b += np.stack(llg.axis_field(*arguments))
-        return b + np.asarray(p.bias_T)[:, None, None]
+        return effective_field_T(self.parameters, self.spins, self.anisotropy_map)
 
     def max_torque_T(self) -> float:
         """Largest |S × B| over the film, T."""
@@ -244,10 +226,7 @@ class Film(PulsedFilm):
 
     def energy_meV(self) -> float:
         """Energy without pulse, meV: the interactions are quadratic in S, so half of -μ S·B."""
-        p = self.parameters
-        bias = np.asarray(p.bias_T)[:, None, None]
-        interactions = (self.spins * (self.field_T() - bias)).sum() / 2
-        return float(-p.moment_meV_per_T * (interactions + (self.spins * bias).sum()))
+        return float(energies_meV(self.parameters, self.spins, self.anisotropy_map))
 
     def coefficients(self) -> Coefficients:
         """As ``PulsedFilm.coefficients``, with the film's couplings."""
@@ -301,6 +280,41 @@ class Film(PulsedFilm):
     def squared_distances(right: np.ndarray, down: np.ndarray) -> np.ndarray:
         """On the square lattice."""
         return right**2 + down**2
+
+
+def effective_field_T(
+    parameters: FilmParameters, spins: np.ndarray, anisotropy_map: np.ndarray | None = None
+) -> np.ndarray:
+    """-(1/μ) ∂E/∂S of one film or of many, spins (…, 3, rows, columns): as many fields, T."""
+    p, mu = parameters, parameters.moment_meV_per_T
+    s = np.asarray(spins, np.float64)
+    mode: Any = "wrap" if p.periodic else "constant"
+    g = np.moveaxis(np.pad(s, [(0, 0)] * (s.ndim - 2) + [(1, 1)] * 2, mode=mode), -3, 0)
+    left, right = g[..., 1:-1, :-2], g[..., 1:-1, 2:]
+    down, up = g[..., :-2, 1:-1], g[..., 2:, 1:-1]
+    anisotropy_T = 2 * p.anisotropy_meV / mu * (1.0 if anisotropy_map is None else anisotropy_map)
+    tilted = p.easy_axis != ALONG_Z
+    couplings = (p.exchange_meV / mu, p.dmi_meV / mu, 0.0 if tilted else anisotropy_T)
+    arguments: tuple[Any, ...] = (*left, *right, *down, *up, s[..., 2, :, :], *couplings)
+    b = np.stack(llg.interaction_field(*arguments), axis=-3)
+    if p.interfacial_dmi_meV:
+        arguments = (*left[::2], *right[::2], *down[1:], *up[1:], p.interfacial_dmi_meV / mu)
+        b += np.stack(llg.interfacial_dmi_field(*arguments), axis=-3)
+    if tilted:
+        arguments = (*np.moveaxis(s, -3, 0), *p.easy_axis, anisotropy_T)
+        b += np.stack(llg.axis_field(*arguments), axis=-3)
+    return b + np.asarray(p.bias_T)[:, None, None]
+
+
+def energies_meV(
+    parameters: FilmParameters, spins: np.ndarray, anisotropy_map: np.ndarray | None = None
+) -> np.ndarray:
+    """(…) energies without pulse of films (…, 3, rows, columns), meV: the interactions are
+    quadratic in S, so half of -μ S·B."""
+    bias = np.asarray(parameters.bias_T)[:, None, None]
+    field = effective_field_T(parameters, spins, anisotropy_map)
+    along = spins * ((field - bias) / 2 + bias)
+    return -parameters.moment_meV_per_T * along.sum(axis=(-3, -2, -1))
 
 
 def _checked_map(values: np.ndarray | None, parameters: FilmParameters) -> np.ndarray | None:

@@ -77,19 +77,43 @@ def compile_threefry(compiled: Callable[[Callable[..., Any]], Any]) -> Any:
     return threefry
 
 
-def compile_normal_pair(compiled: Callable[[Callable[..., Any]], Any], log: Any) -> Any:
-    """Two normal numbers from two random words, for one target; ``log`` is its logarithm."""
+def compile_half_turn(compiled: Callable[[Callable[..., Any]], Any]) -> Any:
+    """Half of a random angle, for one target."""
 
     @compiled
-    def normal_pair(u, v):
-        """Two independent standard normal float32, at most 6.6, by Box and Muller."""
-        radius = sqrt(-_TWO * log(_f4(np.int32(u >> u32(1))) * _UNIT_31 + _UNIT_32))
-        t = _f4(np.int32(v)) * _UNIT_31  # the angle is π t: from half of it, by doubling
+    def half_turn(word):
+        """sin and cos of half of the angle that a random word draws: the half is in ±π/2."""
+        t = _f4(np.int32(word)) * _UNIT_31
         q = t * t
         sine = _SIN[3] + q * (_SIN[4] + q * _SIN[5])
         sine = t * (_SIN[0] + q * (_SIN[1] + q * (_SIN[2] + q * sine)))
         cosine = _COS[4] + q * (_COS[5] + q * _COS[6])
         cosine = _COS[0] + q * (_COS[1] + q * (_COS[2] + q * (_COS[3] + q * cosine)))
+        return sine, cosine
+
+    return half_turn
+
+
+def compile_uniform(compiled: Callable[[Callable[..., Any]], Any]) -> Any:
+    """A uniform number, for one target."""
+
+    @compiled
+    def uniform(word):
+        """A float32 above 0 and up to 1, from a random word."""
+        return _f4(np.int32(word >> u32(1))) * _UNIT_31 + _UNIT_32
+
+    return uniform
+
+
+def compile_normal_pair(compiled: Callable[[Callable[..., Any]], Any], log: Any) -> Any:
+    """Two normal numbers from two random words, for one target; ``log`` is its logarithm."""
+    half_turn, uniform = compile_half_turn(compiled), compile_uniform(compiled)
+
+    @compiled
+    def normal_pair(u, v):
+        """Two independent standard normal float32, at most 6.6, by Box and Muller."""
+        radius = sqrt(-_TWO * log(uniform(u)))
+        sine, cosine = half_turn(v)
         return radius * (_ONE - _TWO * sine * sine), radius * _TWO * sine * cosine
 
     return normal_pair

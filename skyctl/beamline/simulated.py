@@ -13,6 +13,7 @@ from skyctl.inference.model import MovieClassifier
 from skyctl.pulse import Pulse, Spot
 from skyctl.recording.files import Storage
 from skyctl.simulators.instrument.imaging import Imaging
+from skyctl.simulators.lattice.begin import begin
 from skyctl.simulators.lattice.film import Film, FilmParameters
 from skyctl.simulators.physics.pulsed_film import SETTLED_T, PulsedFilm
 from skyctl.stream.publisher import Publisher
@@ -25,7 +26,7 @@ def simulated_beamline(
     folder: Path | str,
     *,
     parameters: FilmParameters | None = None,
-    start: Literal["empty", "skyrmion"] = "empty",
+    start: str = "empty",
     model: MovieClassifier | None = None,
     envelope: Envelope | None = None,
     ledger: Path | None = None,
@@ -46,8 +47,8 @@ def simulated_beamline(
     """Build a beamline around a simulated film; recordings go to ``folder``.
 
     ``film`` is a film of one's own (a ``TorqueFilm``, say), as it stands; left out, a ``Film`` is
-    made of ``parameters``, ``start``, ``device``, ``anisotropy_map`` and ``seed``. The sample's
-    are ``component`` and ``settle_ps``.
+    made of ``parameters``, ``start`` (as `begin` has it), ``device``, ``anisotropy_map`` and
+    ``seed``. The sample's are ``component`` and ``settle_ps``.
     ``imaging`` and ``field_calibration`` are the sample's, as in SimulatedSample; a DrawnSample
     of skyctl.simulators.instrument.spread has parameters and calibration. ``anisotropy_map``
     (pinning defects) and ``seed`` (thermal noise) are the film's. ``spent`` is what was fired
@@ -90,7 +91,7 @@ def simulated_sample(
     frames: FrameSink,
     parameters: FilmParameters,
     *,
-    start: Literal["empty", "skyrmion"] = "empty",
+    start: str = "empty",
     device: Literal["cpu", "cuda"] = "cpu",
     field_calibration: float = 1.0,
     seed: int = 0,
@@ -102,7 +103,7 @@ def simulated_sample(
 
 def _film(
     parameters: FilmParameters,
-    start: Literal["empty", "skyrmion"],
+    start: str,
     device: Literal["cpu", "cuda"],
     anisotropy_map: np.ndarray | None,
     seed: int,
@@ -119,9 +120,8 @@ def _film(
         seed=seed,
         anisotropy_map=anisotropy_map,
     )
-    if start == "skyrmion":
-        film.set_skyrmion()
-    else:
+    begin(film, start, seed=seed)
+    if start != "skyrmion":
         film.relax(torque_T=SETTLED_T)  # the DMI tilts its edges
     return film
 

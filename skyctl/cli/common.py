@@ -83,6 +83,15 @@ AllowedFiles = Annotated[
     typer.Option("--allow", help="NAME.key of a client that may connect; several times for more."),
 ]
 
+FilmStart = Annotated[
+    str,
+    typer.Option(
+        "--start",
+        help="What the film holds before: empty, skyrmion, ground-state, annealed (many skyrmions "
+        "or stripes), or a file of spins (.ovf, .omf, .h5).",
+    ),
+]
+
 Theta = Annotated[
     float, typer.Option(help="Polar angle of the pulse, degrees.", callback=lambda a: _angle(a))
 ]

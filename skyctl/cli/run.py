@@ -13,6 +13,7 @@ from rich.table import Table
 from skyctl.cli.approval import ask_at_terminal
 from skyctl.cli.common import (
     Device,
+    FilmStart,
     JsonFile,
     MetricsPort,
     ModelFile,
@@ -68,8 +69,6 @@ SampleSeed = Annotated[
     typer.Option(help="Draw an unknown sample with this seed; left out: nominal.", min=0),
 ]
 
-Start = Annotated[Literal["empty", "skyrmion"], typer.Option(help="What is in the film.")]
-
 Rehearse = Annotated[int, typer.Option(help="Rehearse on so many simulated twins first.", min=0)]
 
 OutFolder = Annotated[
@@ -96,7 +95,7 @@ def run(
     batch: Batch = 5,
     timeout: Timeout = 600.0,
     sample: SampleSeed = None,
-    start: Start = "empty",
+    start: FilmStart = "empty",
     rehearse: Rehearse = 0,
     out: OutFolder = None,
     model: ModelFile = None,
@@ -176,7 +175,7 @@ def run(
 def _simulated(
     out: Path | None,
     film: "DrawnSample",
-    start: Start,
+    start: FilmStart,
     model: Path | None,
     provider: Provider,
     device: Device,
@@ -310,7 +309,7 @@ def _rehearse(
     arguments: dict[str, Any],
     line: "Beamline",
     twins: int,
-    start: Start,
+    start: FilmStart,
 ) -> None:
     """Say what to expect. A plan that its limits forbid ends the command with status 1."""
     from skyctl.rehearsal import guesses, rehearse

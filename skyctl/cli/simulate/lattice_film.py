@@ -99,7 +99,7 @@ class FilmOptions:
     size: str | None
     settings: list[str] | None
     shape: str | None
-    start: Literal["skyrmion", "empty"]
+    start: str
     periodic: bool
     damping: float | None
     temperature: float
@@ -119,6 +119,7 @@ class FilmOptions:
         Raises ValueError for what cannot be, and as the readers of its files.
         """
         from skyctl.simulators.instrument.spread import DrawnSample
+        from skyctl.simulators.lattice.begin import begin
         from skyctl.simulators.lattice.files import load_film
         from skyctl.simulators.lattice.states import is_ovf
 
@@ -132,8 +133,7 @@ class FilmOptions:
         rows, columns = read_size(self.size or _DEFAULT_SIZE)
         sample = self._sample(self._nominal(rows, columns))
         film = self._film(sample, shape_of(self.shape, rows, columns))
-        if self.start == "skyrmion":
-            film.set_skyrmion()
+        begin(film, self.start, seed=self.seed)
         return film, sample
 
     def _film_of_spins(self, path: Path) -> tuple["Film", "DrawnSample"]:
