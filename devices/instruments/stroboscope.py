@@ -80,7 +80,8 @@ class Stroboscope(InstrumentSample):
         super().__init__(pulser, camera, facts, triggers)
         transport, self.table = delays
         self._delays = Commands(transport, pulser.table, {}, None, camera.timeout_s)
-        self._book, self._repeats, self._order = triggers, repeats, order
+        self._book, self._repeats = triggers, repeats
+        self._order: Order = order
         self._movie = FrameSchedule()
 
     def describe(self) -> dict[str, Any]:

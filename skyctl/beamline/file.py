@@ -153,15 +153,13 @@ class FramesEntry(Strict):
 
     def open(self, triggers: Triggers, scaling: ToSz) -> Source:
         """Connect. Raises StreamError, InstrumentError."""
-        by = {"triggers": triggers if self.trigger_attribute else None}
-        named = {"trigger_attribute": self.trigger_attribute}
+        by: dict[str, Any] = {"trigger_attribute": self.trigger_attribute}
+        by["triggers"] = triggers if self.trigger_attribute else None
         match self.source:
             case "ntndarray":
-                return Source(PvaTransport(self.address), NtndArrayParser(scaling, **by, **named))
+                return Source(PvaTransport(self.address), NtndArrayParser(scaling, **by))
             case "scpi":
-                return Source(
-                    ScpiTransport(self.address), NtndArrayParser(scaling, "scpi", **by, **named)
-                )
+                return Source(ScpiTransport(self.address), NtndArrayParser(scaling, "scpi", **by))
             case "dectris":
                 return Source(ZmqTransport(self.address), DectrisParser(scaling))
         return Source(ZmqTransport(self.address, "sub"), Array10Parser(scaling))

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -178,7 +178,11 @@ class Pipeline:
     stages: tuple[Stage, ...]
     gaps: tuple[float, ...] | None = None
     masked: float = 0.0
-    keeps_counts: ClassVar[bool] = True
+
+    @property
+    def keeps_counts(self) -> bool:
+        """Another calibration would make another S_z of them."""
+        return True
 
     def apply(self, counts: np.ndarray) -> np.ndarray:
         """S_z of an image of counts, float32 and read-only."""
@@ -226,9 +230,8 @@ def registered(image: np.ndarray, reference: np.ndarray) -> Shift:
         ) from error
     moving, fixed = (_relative(counts) for counts in (image, reference))
     # With its default normalisation it finds no shift at 5 % contrast.
-    shift, *_ = phase_cross_correlation(
-        fixed, moving, upsample_factor=_SUBPIXELS, normalization=None
-    )
+    options: dict[str, Any] = {"upsample_factor": _SUBPIXELS, "normalization": None}
+    shift, *_ = phase_cross_correlation(fixed, moving, **options)
     return _refined(np.asarray(shift, np.float64), image, reference)
 
 
@@ -237,7 +240,7 @@ def _refined(shift: np.ndarray, image: np.ndarray, reference: np.ndarray) -> Shi
     Kanade). Correlation is off by a tenth, which at 5 % contrast is 0.2 of S_z."""
     for _ in range(_REFINEMENTS):
         moved = _relative(Shift(*shift).apply(image))
-        slope = np.stack(np.gradient(moved))
+        slope = np.stack([np.gradient(moved, axis=0), np.gradient(moved, axis=1)])
         inside = np.isfinite(Shift(*shift).apply(np.where(np.isfinite(reference), image, np.nan)))
         inside[:_EDGE] = inside[-_EDGE:] = inside[:, :_EDGE] = inside[:, -_EDGE:] = False
         left = (_relative(reference) - moved)[inside]
@@ -346,11 +349,13 @@ class Calibration:
         """Write it, with its provenance; an existing file is never overwritten."""
         if path.exists():
             raise RecordingError(f"calibration {path}: is there already. Choose another name.")
-        flat = {} if self.flat is None else {"flat": self.flat}
-        told = self.provenance.model_dump_json()
+        kept: dict[str, Any] = {"dark": self.dark, "up": self.up, "down": self.down}
+        kept["provenance"] = self.provenance.model_dump_json()
+        if self.flat is not None:
+            kept["flat"] = self.flat
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
-            np.savez(file, dark=self.dark, up=self.up, down=self.down, provenance=told, **flat)
+            np.savez(file, **kept)
 
     @classmethod
     def load(cls, path: Path, camera: str, shape: tuple[int, int]) -> "Calibration":

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -50,7 +50,6 @@ class Scaling:
     scale: float
     masked: float = 0.0
     gaps: tuple[float, ...] | None = None
-    keeps_counts: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.offset) and math.isfinite(self.scale) and self.scale):
@@ -58,6 +57,11 @@ class Scaling:
                 f"scaling: offset {self.offset}, scale {self.scale}: give finite numbers and a "
                 "scale that is not 0"
             )
+
+    @property
+    def keeps_counts(self) -> bool:
+        """A scaling can be undone: S_z says what the counts were."""
+        return False
 
     def describe(self) -> list[dict[str, Any]]:
         """Its one stage, for a recording's header."""
