@@ -32,26 +32,24 @@ class PulseDriver(Protocol):
 
 @runtime_checkable
 class Instrument(PulseDriver, Protocol):
-    """A driver that takes its time, and may fail: see `skyctl.devices.instruments`.
-
-    Nothing of it blocks; what it needs the instrument for, it does in a thread of its own.
+    """A driver that takes its time, and may fail: see `skyctl.devices.instruments`. Nothing of it
+    blocks; what it needs the instrument for, it does in a thread of its own.
     """
 
     def ready(self, shot: str, pulse: Pulse, repeats: int) -> Status:
         """Set the instrument up for this shot and arm it; done once that was read back."""
-        ...
+
+    def not_sent(self, shot: str, why: str) -> None:
+        """A shot was booked, and will never be fired."""
 
     def disarm(self) -> None:
         """Switch the output off as soon as the instrument listens."""
-        ...
 
     def hold_reason(self) -> str:
         """Interlock: why nothing may be fired, as far as the instrument knows."""
-        ...
 
     def attach(self, guard: Guard, disarm: Callable[[str], object]) -> None:
         """Know what was booked, and whom to tell that the instrument is not well."""
-        ...
 
 
 class Pulser(Device):
@@ -285,14 +283,25 @@ class Pulser(Device):
         self.dose_T2ps.update(repeats * pulse.dose_T2ps)
         self._show_spent()
         booked = self.guard.booked(shot)
-        if booked != pulse:
-            raise PulseRefused(
-                f"{self.name}: shot {shot} was armed with {pulse} and is booked as {booked}. "
-                "Nothing was fired; the shot is spent.",
-                "unarmed",
-            )
-        self._refuse_if_disarmed_since(mark, shot)
+        with self._told_where_not_sent(shot):
+            if booked != pulse:
+                raise PulseRefused(
+                    f"{self.name}: shot {shot} was armed with {pulse} and is booked as {booked}. "
+                    "Nothing was fired; the shot is spent.",
+                    "unarmed",
+                )
+            self._refuse_if_disarmed_since(mark, shot)
         return self._driver.fire(shot, booked)
+
+    @contextlib.contextmanager
+    def _told_where_not_sent(self, shot: str) -> Iterator[None]:
+        """A booked shot that never comes to the instrument is known not to be fired."""
+        try:
+            yield
+        except PulseRefused as error:
+            if self._instrument:
+                self._instrument.not_sent(shot, str(error))
+            raise
 
     def _refuse_if_disarmed_since(self, mark: int, shot: str) -> None:
         """Others may have disarmed while this waited, for the disk say."""

@@ -121,11 +121,8 @@ class PulseInstrument:
 
     def describe(self) -> dict[str, Any]:
         """Facts for a recording's header."""
-        return {
-            "instrument": self.table.name,
-            "address": self.transport.address,
-            "fixed": self.commands.fixed,
-        }
+        told = {"instrument": self.table.name, "address": self.transport.address}
+        return {**told, "fixed": self.commands.fixed}
 
     def hold_reason(self) -> str:
         """Interlock: why nothing may be fired, or ""."""
@@ -156,6 +153,10 @@ class PulseInstrument:
             end
         """
         return self.do(lambda: self._send(shot, parts))
+
+    def not_sent(self, shot: str, why: str) -> None:
+        """Write down that a booked shot is not fired: it never came here."""
+        self.do(lambda: self.account.note(shot, "not fired", why=why))
 
     def disarm(self) -> None:
         """Switch the output off; at once where the instrument listens."""

@@ -92,6 +92,10 @@ class InstrumentSample:
         """Pulser: as PulseInstrument."""
         return self.pulser.ready(shot, pulse, repeats)
 
+    def not_sent(self, shot: str, why: str) -> None:
+        """Pulser: as PulseInstrument."""
+        self.pulser.not_sent(shot, why)
+
     def disarm(self) -> None:
         """Pulser: as PulseInstrument."""
         self.pulser.disarm()

@@ -175,6 +175,28 @@ def test_a_name_that_is_not_there_is_named_and_nothing_is_fired(bench, wrong):
     assert bench.ask("FIRED") == before
 
 
+def test_a_shot_that_a_stop_meets_while_it_is_booked_is_known_not_to_be_fired(
+    bench, tmp_path, monkeypatch
+):
+    before, guard = bench.ask("FIRED"), Guard(WIDE, tmp_path / "ledger.jsonl")
+    pulser, driver = bench.anew(guard)
+    try:
+        until(lambda: pulser.hold_reason() == "")
+        book = guard.book
+        monkeypatch.setattr(guard, "book", lambda *what: (book(*what), pulser.stop()))
+        pulser.set(PULSE, shot="a").wait(PATIENCE_S)
+        with pytest.raises(PulseRefused, match="disarmed while shot a"):
+            pulser.trigger()
+        monkeypatch.setattr(guard, "book", book)
+        shoot(pulser, "b")
+        kept = Outcomes(outcomes_beside(guard.ledger_path))
+        assert (kept.of("a").became, kept.of("b").became) == ("not fired", "fired")
+        assert bench.ask("FIRED") == before + 1
+    finally:
+        driver.close()
+        guard.close()
+
+
 def test_a_crash_between_ledger_and_counter_holds_fire_after_the_restart(bench, tmp_path):
     ledger = tmp_path / "ledger.jsonl"
     with contextlib.closing(Guard(Envelope(rest_s=0), ledger)) as guard:
