@@ -16,7 +16,8 @@ import pytest
 from skyctl.simulators.instrument.loopback import epics_on_loopback, free_ports
 
 # EPICS reads these once, when ophyd is imported: servers and clients of tests see each other alone.
-os.environ.update(epics_on_loopback(free_ports()))
+SECOND_IOC = free_ports()
+os.environ.update(epics_on_loopback(free_ports(), SECOND_IOC))
 
 SENDERS = Path(__file__).parent / "stream" / "sources" / "senders.py"
 PATIENCE_S = 20
@@ -48,6 +49,12 @@ def levels():
     yield
     for logger, level in zip(loggers, before, strict=True):
         logger.setLevel(level)
+
+
+@pytest.fixture
+def second_ioc():
+    """First port of an IOC beside the one that all tests share."""
+    return SECOND_IOC
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ PORTS = 6
 """So many ports, from the first on, belong to one IOC."""
 
 
-def epics_on_loopback(port: int) -> dict[str, str]:
+def epics_on_loopback(port: int, *others: int) -> dict[str, str]:
     """EPICS_… settings for an IOC with its ports from ``port`` on, and for its clients.
 
-    An IOC needs ports of its own: of two at one Channel Access port only one is found.
+    An IOC needs ports of its own: of two at one Channel Access port only one is found. Clients of
+    several name the ``others`` as well.
     """
     return {
-        "EPICS_CA_ADDR_LIST": _HERE,
+        "EPICS_CA_ADDR_LIST": " ".join([_HERE, *(f"{_HERE}:{other}" for other in others)]),
         "EPICS_CA_AUTO_ADDR_LIST": "NO",
         "EPICS_CA_SERVER_PORT": str(port),
         "EPICS_CA_REPEATER_PORT": str(port + 1),
@@ -22,7 +23,7 @@ def epics_on_loopback(port: int) -> dict[str, str]:
         "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
         "EPICS_CAS_BEACON_ADDR_LIST": _HERE,
         "EPICS_CAS_BEACON_PORT": str(port + 1),
-        "EPICS_PVA_ADDR_LIST": _HERE,
+        "EPICS_PVA_ADDR_LIST": " ".join([_HERE, *(f"{_HERE}:{other + 3}" for other in others)]),
         "EPICS_PVA_AUTO_ADDR_LIST": "NO",
         "EPICS_PVA_SERVER_PORT": str(port + 2),
         "EPICS_PVA_BROADCAST_PORT": str(port + 3),

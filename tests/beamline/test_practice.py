@@ -38,9 +38,12 @@ def in_process(tmp_path_factory):
 
 
 @pytest.mark.parametrize("over", ["scpi", "epics"])
-def test_a_movie_over_a_protocol_is_the_film_s_bit_for_bit(over, in_process, tmp_path):
+def test_a_movie_over_a_protocol_is_the_film_s_bit_for_bit(over, in_process, tmp_path, second_ioc):
     needs(over)
-    with practice_beamline(over, tmp_path, ledger=tmp_path / "ledger.jsonl") as line:
+    ports = ("--port", str(second_ioc if over == "epics" else 0))
+    with practice_beamline(
+        over, tmp_path, arguments=ports, ledger=tmp_path / "ledger.jsonl"
+    ) as line:
         assert line.pulser.hold_reason() != ""  # no recording is open yet
         label, frames = filmed(line)
         assert line.sample.charge() == pytest.approx(0.94, abs=0.1)
