@@ -12,6 +12,8 @@ from skyctl.pulse import Pulse
 from skyctl.verdict import ShotResult, Verdict
 
 _SHOTS = 200
+_TOLD = 60
+"""Of the last shots, in each state."""
 _CURVE = 256
 _PULSES = 512
 
@@ -118,7 +120,7 @@ class Account:
         return curve
 
     def _result(self, result: ShotResult) -> None:
-        if result.verdict is None and not result.problem:
+        if result.verdict is None and not (result.problem and self._pulses.get(result.shot)):
             if self._history and result.state:  # a look at the film that the last shot left
                 self._history[-1]["film"] = str(result.state)
             return
@@ -190,13 +192,14 @@ class Account:
                 "decision": self._decision,
                 "map": dict(self._map) if self._map else None,
                 "curve": curve.as_json(self._pulses.get(curve.shot)) if curve else None,
+                "shots": self._shots,
                 "history": [
                     {
                         **item,
-                        "pulse": self._pulses.get(item["shot"]),
+                        "pulse": (self._pulses.get(item["shot"]) or {}).get("text", ""),
                         "task": self._tasks.get(item["shot"], ""),
                     }
-                    for item in self._history
+                    for item in list(self._history)[-_TOLD:]
                 ],
             }
 

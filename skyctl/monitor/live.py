@@ -36,6 +36,7 @@ class Watch:
     """
 
     controls: Controls | None = None
+    still = False
 
     def __init__(
         self, hub: Hub, streaming: StreamingClassifier, kind: Kind = "live", title: str = ""

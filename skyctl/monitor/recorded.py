@@ -23,6 +23,7 @@ class RecordedView:
     """
 
     controls: Controls | None = None
+    still = True
 
     def __init__(self, path: Path) -> None:
         with Recording(path) as recording:
@@ -68,6 +69,7 @@ class RecordedView:
             "model": self._model,
             "stamp": time.monotonic(),
             "time": time.time(),
+            "shots": len(self._history),
             "history": self._history,
         }
 
@@ -127,7 +129,7 @@ class RecordedView:
                     "missing": int(end["missing"]) if end is not None else 0,
                     "film": "",
                     "time": 0.0,
-                    "pulse": plain_pulse(start.pulse),
+                    "pulse": str(start.pulse),
                 }
             )
         return shots

@@ -20,6 +20,11 @@ class View(Protocol):
         ...
 
     @property
+    def still(self) -> bool:
+        """Whether the state never changes, so that it is told once."""
+        ...
+
+    @property
     def newest(self) -> Newest[tuple[Frame, Movie]]:
         """The newest frame; none ever comes of a recording."""
         ...

@@ -181,7 +181,7 @@ def test_a_recording_is_shown_with_nothing_to_act_on(recording):
     state = view.state()
     (shot,) = state["history"]
     assert (state["kind"], view.controls) == ("recording", None)
-    assert shot["pulse"]["text"] == str(WEAK)
+    assert shot["pulse"] == str(WEAK)
     assert shot["frames"] == 5
     curve = view.curve(shot["shot"])
     with Recording(recording) as read:

@@ -26,6 +26,7 @@ class Stub(LiveFilm):
     """A view that shows frames that it is given, and nothing to act on."""
 
     controls = None
+    still = False
 
     def __init__(self):
         super().__init__()
@@ -310,3 +311,15 @@ def test_with_tls_it_may_be_called_by_another_name(view, tmp_path, cleanup):
                 f"https://127.0.0.1:{port}/api/stop", headers={**said, "Origin": origin}
             )
             assert answer.status_code == status  # 409: this view has nothing to stop
+
+
+def test_what_never_changes_is_told_once_to_each(view, ada, look, server):
+    view.still = True
+    ada.open()
+    assert ada.state()["number"] == 1
+    grace = look(server.links["Grace"])
+    grace.open()
+    assert grace.state()["number"] == 1
+    with pytest.raises(TimeoutError):
+        ada.socket.recv(0.6)
+    assert view.states == 1
