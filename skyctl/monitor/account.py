@@ -71,7 +71,7 @@ class Curve:
         return {
             "shot": self.shot,
             "classes": self.classes,
-            "points": self.points,
+            "points": list(self.points),
             "early_ps": self.early_ps,
             "label": self.label,
             "novelty": self.novelty,

@@ -8,12 +8,12 @@ from typing import Any
 from skyctl.beamline import Beamline
 from skyctl.belief import STATES
 from skyctl.errors import PulseRefused
-from skyctl.frame import COUNTS, Frame
+from skyctl.frame import COUNTS
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.monitor.account import Account, finite, plain_pulse
 from skyctl.monitor.action_log import ActionLog
 from skyctl.monitor.controls import Controls
-from skyctl.monitor.film import LiveFilm, Movie, pack_movie
+from skyctl.monitor.film import LiveFilm, LiveFrame, pack_movie
 from skyctl.monitor.newest import Newest
 from skyctl.monitor.people import People
 from skyctl.monitor.recorded import recorded_movie
@@ -61,13 +61,9 @@ class Watch:
             self._account.start_of(event)
 
     @property
-    def newest(self) -> Newest[tuple[Frame, Movie]]:
+    def newest(self) -> Newest[LiveFrame]:
         """The newest frame."""
         return self._film.newest
-
-    def packed(self, frame: Frame, movie: Movie) -> bytes:
-        """A frame as the page reads it."""
-        return self._film.packed(frame, movie)
 
     def movie(self, shot: str, frames: int, side: int) -> bytes | None:
         """Of a movie that is kept in memory."""
@@ -175,7 +171,11 @@ class Monitor(Watch):
         self.controls = Controls(beamline.pulser, self.desk, self.log)
         super().__init__(beamline.hub, beamline.streaming)
         self.desk.subscribe(self._asked)
-        self._server.start()
+        try:
+            self._server.start()
+        except BaseException:
+            self.close()
+            raise
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Take a document of the RunEngine."""

@@ -8,7 +8,7 @@ const UNTRUSTED = 0.98;
 const KINDS = { empty: "empty", one: "one skyrmion", other: "anything else" };
 
 export function showBelief(belief) {
-  const cells = [span("head", ""), span("head", "background −z"), span("", ""), span("head", "background +z"), span("", "")];
+  const cells = [span("head", ""), span("head", "in −z"), span("", ""), span("head", "in +z"), span("", "")];
   for (const [kind, words] of Object.entries(KINDS)) {
     cells.push(span("", words));
     for (const sign of [-1, 1]) {
@@ -38,10 +38,9 @@ export function showProposal(state) {
   by("reason").textContent = `${shown.agent}: ${shown.reason}. The film: ${request ? shown.film : shown.from_state}.`;
   fill(by("dose"), pulse.dose_T2ps / pulser.dose_each_T2ps);
   by("dose-text").textContent = `${round(pulse.dose_T2ps)} of ${round(pulser.dose_each_T2ps)} T²ps`;
-  by("guard").textContent = shown.guard;
+  by("guard").textContent = request ? shown.guard : `${shown.guard} · ${decision.approval}`;
   by("guard").classList.toggle("no", shown.guard !== "allowed");
   showCandidates(shown, request);
-  if (!request) by("reason").textContent += ` ${decision.approval}.`;
 }
 
 function showCandidates(shown, request) {
