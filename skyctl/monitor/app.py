@@ -45,7 +45,7 @@ _HEADERS = [
     (b"cache-control", b"no-store"),
 ]
 _NOT_SIGNED_IN = (
-    "Not signed in. Open the link that skyctl printed when it began to serve this page; it has a "
+    "Not signed in. Paste the link that skyctl printed when it began to serve this page; it has a "
     "token. A cookie from before is of another run.\n"
 )
 

@@ -276,10 +276,15 @@ def test_on_a_phone_stop_is_always_there_and_nothing_is_cut_off(monitor, beamlin
     page.wait_for_selector("#stopped:not([hidden])")
 
 
-def test_everything_fits_a_laptop(monitor, visit):
+def test_everything_fits_a_laptop(monitor, beamline, run, visit):
     page = visit(monitor.url)
+    run(classify_shot(beamline, WEAK))()
+    ended = run(switch(beamline, oversight=approving(monitor)))
+    page.wait_for_selector(MAY_APPROVE)
     assert page.evaluate("document.documentElement.scrollWidth") <= WIDE["width"]
     assert page.evaluate("document.documentElement.scrollHeight") <= WIDE["height"]
+    page.click("#deny")
+    ended()
 
 
 def test_a_shot_is_played_again_and_the_live_film_comes_back(monitor, beamline, run, visit):
