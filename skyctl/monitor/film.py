@@ -132,8 +132,6 @@ class LiveFilm:
     def __init__(self) -> None:
         self.newest: Newest[LiveFrame] = Newest()
         self.playing: Movie | None = None
-        self.seen_ns = 0
-        """Monotonic clock, when the last frame left its source; 0 before the first."""
         self._movies: OrderedDict[str, Movie] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -160,7 +158,6 @@ class LiveFilm:
         movie = self.playing
         if movie is None or movie.start.shot != frame.shot:
             return
-        self.seen_ns = frame.left_source_ns
         self._arrivals.append(time.monotonic())
         with self._lock:
             self._bytes += movie.add(frame)

@@ -90,24 +90,15 @@ class Watch:
             "belief": self._belief(),
             "model": f"{card.name} {card.version}",
             "novelty_limit": finite(rules.novelty) if rules else None,
-            "latency": {
-                "verdict": _quantiles(self._streaming.latency),
-                "age": _quantiles(self._streaming.age),
-                "transit": _quantiles(self._hub.transit),
-            },
+            "latency": _quantiles(self._streaming.latency),
             **self._account.as_json(),
         }
 
     def _film_state(self) -> dict[str, Any]:
         playing, totals = self._film.playing, self._hub.accounting()
-        seen = self._film.seen_ns
         return {
             "shot": playing.start.shot if playing else "",
-            "pulsed": bool(playing and playing.start.pulse),
-            "expected": playing.start.expected_frames if playing else 0,
-            "age_s": (time.monotonic_ns() - seen) / 1e9 if seen else None,
             "rate": self._film.rate,
-            "alive": self._hub.alive,
             "pixel_sites": self._streaming.pixel_sites or 1.0,
             "counts": {name: totals[name] for name in (*COUNTS, "missing_shots", "clock_faults")},
         }
@@ -120,7 +111,6 @@ class Watch:
                 for (kind, sign), p in zip(STATES, belief.states, strict=True)
             ],
             "unsound": belief.unsound,
-            "told": belief.told._asdict(),
             "text": str(belief),
         }
 
@@ -273,7 +263,6 @@ class Monitor(Watch):
             "dose_most_T2ps": envelope.budget_T2ps,
             "dose_each_T2ps": envelope.dose_T2ps,
             "refused": int(refused),
-            "rest_s": finite(guard.rest_left_s) or 0.0,
         }
 
     def _holds(self) -> list[dict[str, str]]:
@@ -281,10 +270,9 @@ class Monitor(Watch):
         return [{"who": who, "why": why} for who, why in self._beamline.pulser.hold_reasons()]
 
 
-def _quantiles(histogram: LatencyHistogram) -> dict[str, float | int | None]:
+def _quantiles(histogram: LatencyHistogram) -> dict[str, float | None]:
     p50, p99 = histogram.quantile(0.5), histogram.quantile(0.99)
     return {
         "p50": None if math.isnan(p50) else round(p50, 3),
         "p99": None if math.isnan(p99) else round(p99, 3),
-        "count": histogram.total,
     }

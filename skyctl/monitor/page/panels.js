@@ -85,10 +85,10 @@ function meter(id, used, most, unit) {
 }
 
 function showFacts(state) {
-  const { verdict } = state.latency, { counts } = state.film;
+  const { p50, p99 } = state.latency, { counts } = state.film;
   const lost = Object.entries(counts).filter(([name, count]) => count && name !== "received" && name !== "stale");
   const facts = [
-    ["latency", verdict.p50 === null ? "–" : `${verdict.p50.toFixed(1)} ms to a verdict, p99 ${verdict.p99.toFixed(1)} ms`],
+    ["latency", p50 === null ? "–" : `${p50.toFixed(1)} ms to a verdict, p99 ${p99.toFixed(1)} ms`],
     ["frames", `${counts.received} received, ${lost.length ? lost.map(([name, count]) => `${count} ${name.replace("_", " ")}`).join(", ") : "no gaps"}`, lost.length > 0],
   ];
   if (state.pulser.refused) facts.push(["refused", `${state.pulser.refused} pulses by the guard`]);
@@ -126,7 +126,7 @@ export function showRun(state) {
   by("kind").textContent = "▶ REPLAY";
   by("kind").className = "chip play";
   if (!run) {
-    by("run").textContent = state.title || "no run yet";
+    by("run").textContent = (state.title || "no run yet") + (state.killed ? " · the run was killed" : "");
     return;
   }
   const spent = spell(Math.max(0, (run.ended ?? state.time) - run.began));
