@@ -7,6 +7,8 @@ import time
 from collections import OrderedDict, deque
 from typing import Any
 
+import numpy as np
+
 from skyctl.frame import ShotStart
 from skyctl.pulse import Pulse
 from skyctl.verdict import ShotResult, Verdict
@@ -16,20 +18,26 @@ _TOLD = 60
 """Of the last shots, in each state."""
 _CURVE = 256
 _PULSES = 512
+_COURSE = 81
+"""Points of a pulse's course."""
 
 
 def plain_pulse(pulse: Pulse) -> dict[str, Any]:
     """A pulse for the page."""
-    spot = pulse.spot
     return {
         "text": str(pulse),
-        "amplitude_T": pulse.amplitude_T,
-        "width_ps": pulse.width_ps,
-        "theta_deg": pulse.theta_deg,
-        "peak_ps": pulse.peak_ps,
-        "spot": {"x": spot.x, "y": spot.y, "sigma": spot.sigma} if spot else None,
+        "spot": pulse.spot.model_dump() if pulse.spot else None,
         "dose_T2ps": pulse.dose_T2ps,
     }
+
+
+def filmed_pulse(pulse: Pulse) -> dict[str, Any]:
+    """A pulse for the page, with its course over the movie: (time in ps, strength from 0 to 1)."""
+    parts = [pulse, *([pulse.second] if pulse.second else [])]
+    times = np.linspace(0, max(2 * part.peak_ps or 4 * part.width_ps for part in parts), _COURSE)
+    strength = np.abs(sum(part.amplitude_T * part.at(times) for part in parts))
+    course = strength / max(float(np.max(strength)), np.finfo(float).tiny)
+    return {**plain_pulse(pulse), "course": np.stack([times, course], 1).round(3).tolist()}
 
 
 def finite(value: float) -> float | None:
@@ -99,7 +107,7 @@ class Account:
     def start_of(self, start: ShotStart) -> None:
         """A movie begins."""
         with self._lock:
-            self._pulses[start.shot] = plain_pulse(start.pulse) if start.pulse else None
+            self._pulses[start.shot] = filmed_pulse(start.pulse) if start.pulse else None
             while len(self._pulses) > _PULSES:
                 self._pulses.popitem(last=False)
 

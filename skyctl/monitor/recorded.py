@@ -8,7 +8,7 @@ import numpy as np
 
 from skyctl.errors import RecordingError
 from skyctl.frame import ShotStart
-from skyctl.monitor.account import plain_pulse
+from skyctl.monitor.account import filmed_pulse
 from skyctl.monitor.controls import Controls
 from skyctl.monitor.film import MOST_FRAMES, LiveFrame, Picture, pack_movie, picture
 from skyctl.monitor.newest import Newest
@@ -98,7 +98,7 @@ class RecordedView:
             "label": label or None,
             "novelty": None,
             "outside": "",
-            "pulse": plain_pulse(start.pulse) if start.pulse else None,
+            "pulse": filmed_pulse(start.pulse) if start.pulse else None,
         }
 
     def _shots(self) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Frames as bytes for a page: levels, holes, sizes, and that memory stays bounded."""
 
+import json
 import struct
 import warnings
 
@@ -8,6 +9,7 @@ import pytest
 
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.monitor import film as module
+from skyctl.monitor.account import filmed_pulse
 from skyctl.monitor.film import MISSING, MOST_FRAMES, LiveFilm, pack_movie, picture
 from skyctl.pulse import FrameSchedule, Pulse
 
@@ -109,3 +111,20 @@ def test_a_movie_is_packed_with_no_more_than_was_asked():
     assert len(packed) == 3 * size
     assert [struct.unpack_from("<I", packed, k * size + 12)[0] for k in range(3)] == [0, 4, 8]
     assert pack_movie("a", [], 9, 3, 4) == b""
+
+
+@pytest.mark.parametrize(
+    ("pulse", "peaks"),
+    [
+        (Pulse(width_ps=10.0), [40.0]),
+        (Pulse(width_ps=5.0, peak_ps=0.0), [0.0]),
+        (Pulse(width_ps=5.0, second=Pulse(width_ps=5.0, peak_ps=90.0)), [40.0, 90.0]),
+        (Pulse(width_ps=5.0, amplitude_T=0.0), []),
+    ],
+)
+def test_a_pulse_is_shown_by_its_course(pulse, peaks):
+    course = np.array(filmed_pulse(pulse)["course"])
+    assert course[:, 1].max() == (1.0 if peaks else 0.0)
+    for peak in peaks:
+        assert np.interp(peak, *course.T) > 0.9
+    json.dumps(filmed_pulse(pulse), allow_nan=False)
