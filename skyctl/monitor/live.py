@@ -126,7 +126,7 @@ class Monitor(Watch):
         key) files, and ``names``, under which browsers know this machine
     people : who may see and act; left out, whoever runs this program is the one operator
     desk : the approver that the page answers for; one of its own unless given
-    tiled : address of the Tiled server that the run is in, for a link
+    tiled : address of a Tiled server that the run is in and people can open, for a link
 
     `url` opens it, signed in as the first person; `links` has everybody's. STOP holds the pulser
     through an interlock that stays, see Controls; what people do is written to ``monitor.jsonl``
