@@ -81,7 +81,8 @@ ATTACKED := $(addprefix tests/,test_interrupts.py cli/test_run.py cli/test_appro
 	devices/test_camera.py plans/test_modes.py plans/test_provenance.py queueserver \
 	recording/test_writer.py recording/test_reader.py recording/test_recover.py \
 	recording/test_replay.py recording/test_commands.py inference/test_model.py \
-	inference/test_torque_network.py stream/test_keys.py stream/test_faults.py)
+	inference/test_torque_network.py stream/test_keys.py stream/test_faults.py \
+	monitor/test_controls.py monitor/test_server.py)
 
 attack: .venv/.test
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal \

@@ -144,7 +144,7 @@ def run_demo(
         with beamline, contextlib.ExitStack() as pages:
             engine = run_engine(beamline, call_returns_result=True)
             if monitor_port is not None:
-                page = Monitor(beamline, port=monitor_port, tiled=catalog.address)
+                page = Monitor(beamline, port=monitor_port)
                 engine.subscribe(pages.enter_context(page))
                 watch.page(page.links)
             engine.subscribe(catalog.writer)

@@ -173,7 +173,7 @@ def still_viewers(rate: float = 100.0, side: int = 100) -> dict[str, Any]:
     }
 
 
-def memory(minutes: float, say: Say, rate: float = 1000.0, side: int = 100) -> dict[str, Any]:
+def memory(minutes: float, say: Say, rate: float = 100.0, side: int = 100) -> dict[str, Any]:
     """Memory of the server's process by the minute, hub and classifier in it, two viewers fed."""
     rows: list[dict[str, float]] = []
     steps = max(4, round(minutes))

@@ -8,6 +8,7 @@ numbers is measured beside it: no page paints more on this machine.
 
 import asyncio
 import base64
+import contextlib
 import io
 import os
 import shutil
@@ -168,7 +169,7 @@ def _browse(link: str, seconds: float, told: Any, begun: Any) -> None:
 
 
 async def _screencast(link: str, seconds: float, begun: Any) -> _Screen:
-    from playwright.async_api import async_playwright
+    from playwright.async_api import Error, async_playwright
 
     screen = _Screen()
     async with async_playwright() as playwright:
@@ -192,7 +193,8 @@ async def _screencast(link: str, seconds: float, begun: Any) -> _Screen:
             screen.pictures.append(
                 (event["metadata"]["timestamp"], base64.b64decode(event["data"]))
             )
-            await session.send("Page.screencastFrameAck", {"sessionId": event["sessionId"]})
+            with contextlib.suppress(Error):  # the browser is closed already
+                await session.send("Page.screencastFrameAck", {"sessionId": event["sessionId"]})
 
         session.on("Page.screencastFrame", took)
         await session.send(

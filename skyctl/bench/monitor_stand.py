@@ -89,7 +89,11 @@ class Stand:
 
 @contextlib.contextmanager
 def standing(rate: float, side: int, pulsed: bool) -> Iterator[Stand]:
-    """A stand; ``sent`` is complete once it is closed."""
+    """A stand; ``sent`` is complete once it is closed.
+
+    pulsed : as `send_film` has it; only then the classifier is asked, as of no frame without a
+        pulse it says anything: it would but hold the source back
+    """
     told, over = CHILDREN.Queue(), CHILDREN.Event()
     source = CHILDREN.Process(target=send_film, args=(told, over, rate, side, pulsed), daemon=True)
     source.start()
@@ -103,7 +107,8 @@ def standing(rate: float, side: int, pulsed: bool) -> Iterator[Stand]:
 
     streaming.subscribe(timed)
     classifier = Consumer("classifier", streaming.handle)
-    hub.subscribe(classifier)
+    if pulsed:
+        hub.subscribe(classifier)
     try:
         yield stand
     finally:

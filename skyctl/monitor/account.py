@@ -7,27 +7,37 @@ import time
 from collections import OrderedDict, deque
 from typing import Any
 
+import numpy as np
+
 from skyctl.frame import ShotStart
 from skyctl.pulse import Pulse
 from skyctl.verdict import ShotResult, Verdict
 
 _SHOTS = 200
+_TOLD = 60
+"""Of the last shots, in each state."""
 _CURVE = 256
 _PULSES = 512
+_COURSE = 81
+"""Points of a pulse's course."""
 
 
 def plain_pulse(pulse: Pulse) -> dict[str, Any]:
     """A pulse for the page."""
-    spot = pulse.spot
     return {
         "text": str(pulse),
-        "amplitude_T": pulse.amplitude_T,
-        "width_ps": pulse.width_ps,
-        "theta_deg": pulse.theta_deg,
-        "peak_ps": pulse.peak_ps,
-        "spot": {"x": spot.x, "y": spot.y, "sigma": spot.sigma} if spot else None,
+        "spot": pulse.spot.model_dump() if pulse.spot else None,
         "dose_T2ps": pulse.dose_T2ps,
     }
+
+
+def filmed_pulse(pulse: Pulse) -> dict[str, Any]:
+    """A pulse for the page, with its course over the movie: (time in ps, strength from 0 to 1)."""
+    parts = [pulse, *([pulse.second] if pulse.second else [])]
+    times = np.linspace(0, max(2 * part.peak_ps or 4 * part.width_ps for part in parts), _COURSE)
+    strength = np.abs(sum(part.amplitude_T * part.at(times) for part in parts))
+    course = strength / max(float(np.max(strength)), np.finfo(float).tiny)
+    return {**plain_pulse(pulse), "course": np.stack([times, course], 1).round(3).tolist()}
 
 
 def finite(value: float) -> float | None:
@@ -69,7 +79,7 @@ class Curve:
         return {
             "shot": self.shot,
             "classes": self.classes,
-            "points": self.points,
+            "points": list(self.points),
             "early_ps": self.early_ps,
             "label": self.label,
             "novelty": self.novelty,
@@ -97,7 +107,7 @@ class Account:
     def start_of(self, start: ShotStart) -> None:
         """A movie begins."""
         with self._lock:
-            self._pulses[start.shot] = plain_pulse(start.pulse) if start.pulse else None
+            self._pulses[start.shot] = filmed_pulse(start.pulse) if start.pulse else None
             while len(self._pulses) > _PULSES:
                 self._pulses.popitem(last=False)
 
@@ -118,7 +128,7 @@ class Account:
         return curve
 
     def _result(self, result: ShotResult) -> None:
-        if result.verdict is None and not result.problem:
+        if result.verdict is None and not (result.problem and self._pulses.get(result.shot)):
             if self._history and result.state:  # a look at the film that the last shot left
                 self._history[-1]["film"] = str(result.state)
             return
@@ -190,13 +200,14 @@ class Account:
                 "decision": self._decision,
                 "map": dict(self._map) if self._map else None,
                 "curve": curve.as_json(self._pulses.get(curve.shot)) if curve else None,
+                "shots": self._shots,
                 "history": [
                     {
                         **item,
-                        "pulse": self._pulses.get(item["shot"]),
+                        "pulse": (self._pulses.get(item["shot"]) or {}).get("text", ""),
                         "task": self._tasks.get(item["shot"], ""),
                     }
-                    for item in self._history
+                    for item in list(self._history)[-_TOLD:]
                 ],
             }
 

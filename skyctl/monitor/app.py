@@ -45,7 +45,7 @@ _HEADERS = [
     (b"cache-control", b"no-store"),
 ]
 _NOT_SIGNED_IN = (
-    "Not signed in. Open the link that skyctl printed when it began to serve this page; it has a "
+    "Not signed in. Paste the link that skyctl printed when it began to serve this page; it has a "
     "token. A cookie from before is of another run.\n"
 )
 
@@ -288,8 +288,8 @@ class _Page:
         while True:
             await self._drawn["frame"].wait()
             self._drawn["frame"].clear()
-            (frame, movie), number = await self._site.view.newest.after(number)
-            await self._websocket.send_bytes(self._site.view.packed(frame, movie))
+            frame, number = await self._site.view.newest.after(number)
+            await self._websocket.send_bytes(frame.packed())
             now = time.monotonic()
             due = max(due + every_s, now)  # a frame that was waited for delays not the next as well
             await asyncio.sleep(due - now)

@@ -55,15 +55,20 @@ class Picture:
         return Picture(mean, self.index, self.movie_time_ps, self.step * block)
 
 
-def picture(frame: Frame) -> Picture:
-    """A frame's S_z as bytes."""
-    step = -(-max(frame.sz.shape) // _LARGEST_SIDE)
-    levels = frame.sz[::step, ::step] * np.float32(127) + np.float32(127.5)
+def picture(data: np.ndarray, index: int, movie_time_ps: float) -> Picture:
+    """A frame's S_z as bytes. data : S_z (H, W) or spins (3, H, W)"""
+    sz = data if data.ndim == 2 else data[2]
+    step = -(-max(sz.shape) // _LARGEST_SIDE)
+    levels = sz[::step, ::step] * np.float32(127) + np.float32(127.5)
     np.clip(levels, 0, 254.5, out=levels)  # which keeps NaN
     holes = np.isnan(levels)
     if holes.any():
         levels[holes] = MISSING
-    return Picture(levels.astype(np.uint8), frame.index, frame.movie_time_ps, step)
+    return Picture(levels.astype(np.uint8), index, movie_time_ps, step)
+
+
+def _picture_of(frame: Frame) -> Picture:
+    return picture(frame.data, frame.index, frame.movie_time_ps)
 
 
 @dataclass
@@ -79,7 +84,7 @@ class Movie:
         if frame.index % self._stride:
             return 0
         before = self.size
-        self.pictures.append(picture(frame))
+        self.pictures.append(_picture_of(frame))
         if len(self.pictures) > MOST_FRAMES:
             self._stride *= 2
             self.pictures = [kept for kept in self.pictures if not kept.index % self._stride]
@@ -102,23 +107,35 @@ def pack_movie(
     return b"".join(pictures[i].smaller(side).packed(shot, expected) for i in chosen)
 
 
+class LiveFrame:
+    """A frame of a movie under way, in a film that knows its rate."""
+
+    def __init__(self, frame: Frame, movie: Movie, film: "LiveFilm") -> None:
+        self.frame, self.movie, self._film = frame, movie, film
+        self._picture: Picture | None = None
+
+    def packed(self) -> bytes:
+        """As the page reads it; its pixels are made once however many look at it."""
+        self._picture = self._picture or _picture_of(self.frame)
+        age_s = (time.monotonic_ns() - self.frame.left_source_ns) / 1e9
+        expected = self.movie.start.expected_frames
+        return self._picture.packed(self.frame.shot, expected, age_s, self._film.rate)
+
+
 class LiveFilm:
     """Takes the hub's events (`handle`, of a consumer that may skip) and keeps what a page shows.
 
-    newest : the newest frame, with the movie that it belongs to
+    newest : the newest frame
     playing : the movie under way, None between movies
     """
 
     def __init__(self) -> None:
-        self.newest: Newest[tuple[Frame, Movie]] = Newest()
+        self.newest: Newest[LiveFrame] = Newest()
         self.playing: Movie | None = None
-        self.seen_ns = 0
-        """Monotonic clock, when the last frame left its source; 0 before the first."""
         self._movies: OrderedDict[str, Movie] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
         self._arrivals: deque[float] = deque(maxlen=128)
-        self._last: tuple[Frame | None, Picture | None] = (None, None)
 
     def handle(self, event: ShotStart | Frame | ShotEnd) -> None:
         """Take one event of the stream."""
@@ -141,11 +158,10 @@ class LiveFilm:
         movie = self.playing
         if movie is None or movie.start.shot != frame.shot:
             return
-        self.seen_ns = frame.left_source_ns
         self._arrivals.append(time.monotonic())
         with self._lock:
             self._bytes += movie.add(frame)
-        self.newest.put((frame, movie))
+        self.newest.put(LiveFrame(frame, movie, self))
 
     @property
     def rate(self) -> float:
@@ -153,15 +169,6 @@ class LiveFilm:
         now = time.monotonic()
         recent = [at for at in tuple(self._arrivals) if now - at < 1]
         return (len(recent) - 1) / (now - recent[0]) if len(recent) > 1 else 0.0
-
-    def packed(self, frame: Frame, movie: Movie) -> bytes:
-        """A frame as the page reads it; made once however many look at it."""
-        known, made = self._last
-        if known is not frame or made is None:
-            made = picture(frame)
-            self._last = frame, made
-        age_s = (time.monotonic_ns() - frame.left_source_ns) / 1e9
-        return made.packed(frame.shot, movie.start.expected_frames, age_s, self.rate)
 
     def movie(self, shot: str) -> Movie | None:
         """A movie that is still kept."""

@@ -8,12 +8,12 @@ from typing import Any
 from skyctl.beamline import Beamline
 from skyctl.belief import STATES
 from skyctl.errors import PulseRefused
-from skyctl.frame import COUNTS, Frame
+from skyctl.frame import COUNTS
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.monitor.account import Account, finite, plain_pulse
 from skyctl.monitor.action_log import ActionLog
 from skyctl.monitor.controls import Controls
-from skyctl.monitor.film import LiveFilm, Movie, pack_movie
+from skyctl.monitor.film import LiveFilm, LiveFrame, pack_movie
 from skyctl.monitor.newest import Newest
 from skyctl.monitor.people import People
 from skyctl.monitor.recorded import recorded_movie
@@ -36,6 +36,7 @@ class Watch:
     """
 
     controls: Controls | None = None
+    still = False
 
     def __init__(
         self, hub: Hub, streaming: StreamingClassifier, kind: Kind = "live", title: str = ""
@@ -60,13 +61,9 @@ class Watch:
             self._account.start_of(event)
 
     @property
-    def newest(self) -> Newest[tuple[Frame, Movie]]:
+    def newest(self) -> Newest[LiveFrame]:
         """The newest frame."""
         return self._film.newest
-
-    def packed(self, frame: Frame, movie: Movie) -> bytes:
-        """A frame as the page reads it."""
-        return self._film.packed(frame, movie)
 
     def movie(self, shot: str, frames: int, side: int) -> bytes | None:
         """Of a movie that is kept in memory."""
@@ -93,24 +90,15 @@ class Watch:
             "belief": self._belief(),
             "model": f"{card.name} {card.version}",
             "novelty_limit": finite(rules.novelty) if rules else None,
-            "latency": {
-                "verdict": _quantiles(self._streaming.latency),
-                "age": _quantiles(self._streaming.age),
-                "transit": _quantiles(self._hub.transit),
-            },
+            "latency": _quantiles(self._streaming.latency),
             **self._account.as_json(),
         }
 
     def _film_state(self) -> dict[str, Any]:
         playing, totals = self._film.playing, self._hub.accounting()
-        seen = self._film.seen_ns
         return {
             "shot": playing.start.shot if playing else "",
-            "pulsed": bool(playing and playing.start.pulse),
-            "expected": playing.start.expected_frames if playing else 0,
-            "age_s": (time.monotonic_ns() - seen) / 1e9 if seen else None,
             "rate": self._film.rate,
-            "alive": self._hub.alive,
             "pixel_sites": self._streaming.pixel_sites or 1.0,
             "counts": {name: totals[name] for name in (*COUNTS, "missing_shots", "clock_faults")},
         }
@@ -123,7 +111,6 @@ class Watch:
                 for (kind, sign), p in zip(STATES, belief.states, strict=True)
             ],
             "unsound": belief.unsound,
-            "told": belief.told._asdict(),
             "text": str(belief),
         }
 
@@ -139,7 +126,7 @@ class Monitor(Watch):
         key) files, and ``names``, under which browsers know this machine
     people : who may see and act; left out, whoever runs this program is the one operator
     desk : the approver that the page answers for; one of its own unless given
-    tiled : address of the Tiled server that the run is in, for a link
+    tiled : address of a Tiled server that the run is in and people can open, for a link
 
     `url` opens it, signed in as the first person; `links` has everybody's. STOP holds the pulser
     through an interlock that stays, see Controls; what people do is written to ``monitor.jsonl``
@@ -174,7 +161,11 @@ class Monitor(Watch):
         self.controls = Controls(beamline.pulser, self.desk, self.log)
         super().__init__(beamline.hub, beamline.streaming)
         self.desk.subscribe(self._asked)
-        self._server.start()
+        try:
+            self._server.start()
+        except BaseException:
+            self.close()
+            raise
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Take a document of the RunEngine."""
@@ -272,7 +263,6 @@ class Monitor(Watch):
             "dose_most_T2ps": envelope.budget_T2ps,
             "dose_each_T2ps": envelope.dose_T2ps,
             "refused": int(refused),
-            "rest_s": finite(guard.rest_left_s) or 0.0,
         }
 
     def _holds(self) -> list[dict[str, str]]:
@@ -280,10 +270,9 @@ class Monitor(Watch):
         return [{"who": who, "why": why} for who, why in self._beamline.pulser.hold_reasons()]
 
 
-def _quantiles(histogram: LatencyHistogram) -> dict[str, float | int | None]:
+def _quantiles(histogram: LatencyHistogram) -> dict[str, float | None]:
     p50, p99 = histogram.quantile(0.5), histogram.quantile(0.99)
     return {
         "p50": None if math.isnan(p50) else round(p50, 3),
         "p99": None if math.isnan(p99) else round(p99, 3),
-        "count": histogram.total,
     }

@@ -19,6 +19,8 @@ Role = Literal["viewer", "operator"]
 """A viewer sees everything and may STOP; an operator also answers and releases."""
 ROLES: tuple[Role, ...] = get_args(Role)
 _TOKEN_BYTES = 24
+_LONGEST_NAME = 32
+"""The documents have room for a name and a comment."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Person:
 
     def __post_init__(self) -> None:
         Answer(True, self.name)  # what a yes is signed with
+        if len(self.name) > _LONGEST_NAME:
+            raise ValueError(f"name {self.name!r}: give at most {_LONGEST_NAME} characters")
         if self.role not in ROLES:
             raise ValueError(f"role {self.role!r} of {self.name}: choose {' or '.join(ROLES)}")
 
@@ -57,7 +61,7 @@ class People:
     @classmethod
     def only_me(cls) -> "People":
         """Whoever runs this program, as an operator."""
-        return cls({getpass.getuser(): "operator"})
+        return cls({_my_name(): "operator"})
 
     @classmethod
     def load_or_me(cls, path: Path) -> "People":
@@ -66,7 +70,7 @@ class People:
         Raises MonitorError.
         """
         if not path.exists():
-            invite(path, getpass.getuser(), "operator")
+            invite(path, _my_name(), "operator")
         return cls.load(path)
 
     @classmethod
@@ -120,6 +124,13 @@ def invite(path: Path, name: str, role: Role) -> str:
         file.write(json.dumps(content, indent=2) + "\n")
     beside.replace(path)
     return token
+
+
+def _my_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have none
+        return f"user {os.getuid()}"
 
 
 def _new_token() -> str:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from skyctl.errors import RecordingError
-from skyctl.frame import Frame, ShotStart
-from skyctl.monitor.account import plain_pulse
+from skyctl.frame import ShotStart
+from skyctl.monitor.account import filmed_pulse
 from skyctl.monitor.controls import Controls
-from skyctl.monitor.film import MOST_FRAMES, Movie, pack_movie, picture
+from skyctl.monitor.film import MOST_FRAMES, LiveFrame, Picture, pack_movie, picture
 from skyctl.monitor.newest import Newest
 from skyctl.recording.reader import Recording
 from skyctl.verdict import SEEN, UNSURE, FilmState
@@ -23,6 +23,7 @@ class RecordedView:
     """
 
     controls: Controls | None = None
+    still = True
 
     def __init__(self, path: Path) -> None:
         with Recording(path) as recording:
@@ -46,17 +47,13 @@ class RecordedView:
                 strict=True,
             )
         }
-        self._newest: Newest[tuple[Frame, Movie]] = Newest()
+        self._newest: Newest[LiveFrame] = Newest()
         self._history = self._shots()
 
     @property
-    def newest(self) -> Newest[tuple[Frame, Movie]]:
+    def newest(self) -> Newest[LiveFrame]:
         """Nothing ever: no frame is live."""
         return self._newest
-
-    def packed(self, frame: Frame, movie: Movie) -> bytes:
-        """Not asked for: no frame is live."""
-        return picture(frame).packed(frame.shot, movie.start.expected_frames)
 
     def state(self) -> dict[str, Any]:
         """What is shown besides the film."""
@@ -68,6 +65,7 @@ class RecordedView:
             "model": self._model,
             "stamp": time.monotonic(),
             "time": time.time(),
+            "shots": len(self._history),
             "history": self._history,
         }
 
@@ -100,7 +98,7 @@ class RecordedView:
             "label": label or None,
             "novelty": None,
             "outside": "",
-            "pulse": plain_pulse(start.pulse) if start.pulse else None,
+            "pulse": filmed_pulse(start.pulse) if start.pulse else None,
         }
 
     def _shots(self) -> list[dict[str, Any]]:
@@ -127,7 +125,7 @@ class RecordedView:
                     "missing": int(end["missing"]) if end is not None else 0,
                     "film": "",
                     "time": 0.0,
-                    "pulse": plain_pulse(start.pulse),
+                    "pulse": str(start.pulse),
                 }
             )
         return shots
@@ -148,19 +146,26 @@ def recorded_movie(path: Path, shot: str, frames: int, side: int) -> bytes | Non
     not there, or the file cannot be read while it is written."""
     try:
         with Recording(path) as recording:
-            for number, row in enumerate(recording.starts):
+            for row in recording.starts:
                 if bytes(row["shot"]).decode() == shot:
-                    return _packed(recording, number, min(frames, MOST_FRAMES), side)
+                    number, expected = int(row["shot_number"]), int(row["expected_frames"])
+                    pictures = _pictures(recording, number, min(frames, MOST_FRAMES))
+                    return pack_movie(shot, pictures, expected, frames, side)
     except (RecordingError, OSError):
         return None
     return None
 
 
-def _packed(recording: Recording, number: int, frames: int, side: int) -> bytes:
-    for place, (start, movie, _) in enumerate(recording.shots()):
-        if place == number:
-            whole = list(movie)
-            kept = np.linspace(0, len(whole) - 1, min(frames, len(whole))).round().astype(int)
-            pictures = [picture(whole[i]) for i in kept]
-            return pack_movie(start.shot, pictures, start.expected_frames, frames, side)
-    return b""
+def _pictures(recording: Recording, number: int, most: int) -> list[Picture]:
+    """At most so many of a shot, evenly spread; the others are not read."""
+    columns = recording.columns()
+    rows = np.flatnonzero(columns["shot_number"] == number)
+    kept = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)]
+    return [
+        picture(
+            recording.images(row, row + 1)[0],
+            int(columns["frame_index"][row]),
+            float(columns["movie_time_ps"][row]),
+        )
+        for row in kept
+    ]

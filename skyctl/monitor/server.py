@@ -135,7 +135,8 @@ class PageServer:
         """Make the state while somebody looks. What fails is logged; pages then see it age."""
         while True:
             over = self._over.is_set()
-            if over or self._site.watching:
+            told = self._view.still and self._states.value is not None
+            if over or (self._site.watching and not told):
                 try:
                     state = {**self._view.state(), "over": over, "watching": self._site.watching}
                     self._states.put(json.dumps(state, default=_plain, allow_nan=False))

@@ -2,9 +2,8 @@
 
 from typing import Any, Literal, Protocol
 
-from skyctl.frame import Frame
 from skyctl.monitor.controls import Controls
-from skyctl.monitor.film import Movie
+from skyctl.monitor.film import LiveFrame
 from skyctl.monitor.newest import Newest
 
 Kind = Literal["live", "replay", "recording"]
@@ -12,7 +11,7 @@ Kind = Literal["live", "replay", "recording"]
 
 
 class View(Protocol):
-    """What is shown. All but `packed` may take their time, and are called in threads."""
+    """What is shown. Its methods may take their time: they are called in threads."""
 
     @property
     def controls(self) -> Controls | None:
@@ -20,12 +19,13 @@ class View(Protocol):
         ...
 
     @property
-    def newest(self) -> Newest[tuple[Frame, Movie]]:
-        """The newest frame; none ever comes of a recording."""
+    def still(self) -> bool:
+        """Whether the state never changes, so that it is told once."""
         ...
 
-    def packed(self, frame: Frame, movie: Movie) -> bytes:
-        """A frame as the page reads it."""
+    @property
+    def newest(self) -> Newest[LiveFrame]:
+        """The newest frame; none ever comes of a recording."""
         ...
 
     def state(self) -> dict[str, Any]:

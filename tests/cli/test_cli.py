@@ -32,7 +32,8 @@ def skyctl(*args, cwd, **kwargs):
 @pytest.fixture(scope="module")
 def demonstration(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    done = skyctl("demo", "--out", "run", "--seed", "4", "--json", "demo.json", cwd=folder)
+    options = ("--seed", "4", "--json", "demo.json", "--monitor", "0")
+    done = skyctl("demo", "--out", "run", *options, cwd=folder)
     return folder, done
 
 

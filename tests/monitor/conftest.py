@@ -15,6 +15,7 @@ from skyctl.monitor import Monitor, People
 
 CREW = {"Ada": "operator", "Eve": "operator", "Grace": "viewer"}
 PATIENCE_S = 20
+TILED = "http://127.0.0.1:1"
 
 
 class Looker:
@@ -94,7 +95,7 @@ def beamline(tmp_path):
 
 @pytest.fixture
 def monitor(beamline):
-    with Monitor(beamline, people=People(CREW)) as page:
+    with Monitor(beamline, people=People(CREW), tiled=TILED) as page:
         yield page
 
 

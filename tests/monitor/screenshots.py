@@ -70,8 +70,10 @@ def a_cycle(folder):
             for shot in range(5):
                 page.wait_for_selector("#ask:not([hidden])")
                 page.wait_for_selector('#approve[aria-disabled="false"]')
-                if shot == 3:
+                if shot == 4:
+                    page.wait_for_timeout(1500)
                     page.screenshot(path=FIGURES / "monitor-ask.png")
+                if shot == 3:
                     page.set_viewport_size(PHONE)
                     page.wait_for_timeout(400)
                     page.screenshot(path=FIGURES / "monitor-phone.png")

@@ -122,8 +122,8 @@ def test_a_stop_meets_a_pulse_that_is_being_written_down(controls, pulser, drive
     pulser.set(PULSE, shot="a")
     book = pulser.guard.book
 
-    def slow(shot, pulse):
-        book(shot, pulse)
+    def slow(*booked):
+        book(*booked)
         controls.stop(ADA)
 
     monkeypatch.setattr(pulser.guard, "book", slow)

@@ -1,5 +1,6 @@
 """Frames as bytes for a page: levels, holes, sizes, and that memory stays bounded."""
 
+import json
 import struct
 import warnings
 
@@ -8,6 +9,7 @@ import pytest
 
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.monitor import film as module
+from skyctl.monitor.account import filmed_pulse
 from skyctl.monitor.film import MISSING, MOST_FRAMES, LiveFilm, pack_movie, picture
 from skyctl.pulse import FrameSchedule, Pulse
 
@@ -18,6 +20,10 @@ def frame(data, index=0, shot="a"):
     return Frame("run", shot, index, 5.0 * index, 0, np.asarray(data, np.float32))
 
 
+def shown(data, index=0):
+    return picture(np.asarray(data, np.float32), index, 5.0 * index)
+
+
 def start(shot="a", shape=(4, 4), frames=8):
     return ShotStart("run", shot, Pulse(width_ps=5.0), MOVIE, frames, shape)
 
@@ -25,19 +31,19 @@ def start(shot="a", shape=(4, 4), frames=8):
 def test_levels_run_from_minus_one_to_plus_one_and_a_hole_is_told():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        image = picture(frame([[-1, 0, 1], [-7, 9, np.nan], [np.inf, -np.inf, 0.5]])).image
+        image = shown([[-1, 0, 1], [-7, 9, np.nan], [np.inf, -np.inf, 0.5]]).image
     assert image.tolist() == [[0, 127, 254], [0, 254, MISSING], [254, 0, 191]]
 
 
 def test_of_spins_the_third_is_shown():
     spins = np.zeros((3, 2, 2))
     spins[2] = 1
-    assert (picture(frame(spins)).image == 254).all()
+    assert (shown(spins).image == 254).all()
 
 
 def test_a_packed_picture_reads_back():
     image = np.linspace(-1, 1, 12).reshape(3, 4)
-    packed = picture(frame(image, index=3)).packed("shot é", 34, age_s=0.25, rate=12.0)
+    packed = shown(image, index=3).packed("shot é", 34, age_s=0.25, rate=12.0)
     magic, rows, columns, step, named, index, expected, time_ps, age_s, rate = struct.unpack(
         "<4sHHHHIIddd", packed[:44]
     )
@@ -49,7 +55,7 @@ def test_a_packed_picture_reads_back():
 
 
 def test_a_large_frame_is_thinned_out_and_says_so():
-    large = picture(frame(np.full((1500, 3000), 0.5)))
+    large = shown(np.full((1500, 3000), 0.5))
     assert max(large.image.shape) <= 1024
     assert large.step == 3
     small = large.smaller(100)
@@ -93,14 +99,32 @@ def test_the_newest_frame_is_of_the_movie_under_way():
     live.handle(start())
     live.handle(frame(np.ones((4, 4)), 1))
     live.handle(frame(np.ones((4, 4)), 2, "another"))
-    shown, movie = live.newest.value
-    assert (shown.index, movie.start.shot) == (1, "a")
+    newest = live.newest.value
+    assert (newest.frame.index, newest.movie.start.shot) == (1, "a")
+    assert newest.packed()[44:45] == b"a"
 
 
 def test_a_movie_is_packed_with_no_more_than_was_asked():
-    pictures = [picture(frame(np.full((8, 8), 0.1 * k), k)) for k in range(9)]
+    pictures = [shown(np.full((8, 8), 0.1 * k), k) for k in range(9)]
     packed = pack_movie("a", pictures, 9, 3, 4)
     size = 44 + 1 + 16
     assert len(packed) == 3 * size
     assert [struct.unpack_from("<I", packed, k * size + 12)[0] for k in range(3)] == [0, 4, 8]
     assert pack_movie("a", [], 9, 3, 4) == b""
+
+
+@pytest.mark.parametrize(
+    ("pulse", "peaks"),
+    [
+        (Pulse(width_ps=10.0), [40.0]),
+        (Pulse(width_ps=5.0, peak_ps=0.0), [0.0]),
+        (Pulse(width_ps=5.0, second=Pulse(width_ps=5.0, peak_ps=90.0)), [40.0, 90.0]),
+        (Pulse(width_ps=5.0, amplitude_T=0.0), []),
+    ],
+)
+def test_a_pulse_is_shown_by_its_course(pulse, peaks):
+    course = np.array(filmed_pulse(pulse)["course"])
+    assert course[:, 1].max() == (1.0 if peaks else 0.0)
+    for peak in peaks:
+        assert np.interp(peak, *course.T) > 0.9
+    json.dumps(filmed_pulse(pulse), allow_nan=False)

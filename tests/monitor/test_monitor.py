@@ -61,6 +61,7 @@ def test_a_pulse_is_approved_on_the_page_and_another_denied(monitor, beamline, r
     assert [line["action"] for line in logged(monitor)] == ["approve", "deny"]
     state = ada.state(lambda state: state["run"]["ended"])
     assert (state["run"]["plan"], state["run"]["exit"]) == ("switch", "success")
+    assert state["tiled"] == f"http://127.0.0.1:1/ui/browse/{state['run']['uid']}"
     assert state["request"] is None
 
 
@@ -181,7 +182,7 @@ def test_a_recording_is_shown_with_nothing_to_act_on(recording):
     state = view.state()
     (shot,) = state["history"]
     assert (state["kind"], view.controls) == ("recording", None)
-    assert shot["pulse"]["text"] == str(WEAK)
+    assert shot["pulse"] == str(WEAK)
     assert shot["frames"] == 5
     curve = view.curve(shot["shot"])
     with Recording(recording) as read:

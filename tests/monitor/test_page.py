@@ -41,10 +41,11 @@ def visit(chromium):
     """Opens a link in a browser of its own. No page may fail, or ask anybody but its server."""
     contexts, faults = [], []
 
-    def opened(link, size=WIDE):
+    def opened(link, size=WIDE, before=""):
         address = link.partition("/?")[0]
         context = chromium.new_context(viewport=size)
         contexts.append(context)
+        context.add_init_script(before)
         page = context.new_page()
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -139,6 +140,34 @@ def test_stop_in_the_movie_then_release_which_is_confirmed(
     page.click("#confirm-yes")
     page.wait_for_selector("#stopped", state="hidden")
     assert monitor.controls.stopped is None
+
+
+def test_a_browser_whose_clock_is_wrong_answers_all_the_same(monitor, beamline, run, visit):
+    page = visit(monitor.url, before="Date.now = () => 0; performance.timeOrigin = 1e15;")
+    ended = run(write(beamline, oversight=approving(monitor)))
+    page.wait_for_selector(MAY_APPROVE)
+    page.click("#deny")
+    assert "not approved by Ada" in ended().reason
+
+
+def test_a_renderer_that_stood_still_may_not_answer_what_it_shows(monitor, beamline, run, visit):
+    page = visit(monitor.url)
+    ended = run(write(beamline, oversight=approving(monitor, timeout_s=8)))
+    page.wait_for_selector(MAY_APPROVE)
+    # States come no more: as from a server that hangs, or over a network that does.
+    page.evaluate("WebSocket.prototype.send = () => 0")
+    page.wait_for_selector("#connection.bad")
+    assert page.text_content("#film-state").startswith("⚠ STALE")
+    assert page.get_attribute("#approve", "aria-disabled") == "true"
+    page.click("#approve", force=True)
+    page.wait_for_selector("#answered:text('old')")
+    page.click("#stop")  # needs no state
+    for _ in range(100):
+        if monitor.controls.stopped:
+            break
+        page.wait_for_timeout(50)
+    assert monitor.controls.stopped.who == "Ada"
+    assert "no answer within" in ended().reason
 
 
 def test_an_answer_that_comes_late_is_said_to(monitor, beamline, run, visit):
@@ -247,10 +276,15 @@ def test_on_a_phone_stop_is_always_there_and_nothing_is_cut_off(monitor, beamlin
     page.wait_for_selector("#stopped:not([hidden])")
 
 
-def test_everything_fits_a_laptop(monitor, visit):
+def test_everything_fits_a_laptop(monitor, beamline, run, visit):
     page = visit(monitor.url)
+    run(classify_shot(beamline, WEAK))()
+    ended = run(switch(beamline, oversight=approving(monitor)))
+    page.wait_for_selector(MAY_APPROVE)
     assert page.evaluate("document.documentElement.scrollWidth") <= WIDE["width"]
     assert page.evaluate("document.documentElement.scrollHeight") <= WIDE["height"]
+    page.click("#deny")
+    ended()
 
 
 def test_a_shot_is_played_again_and_the_live_film_comes_back(monitor, beamline, run, visit):

@@ -30,7 +30,7 @@ def test_who_is_invited_is_in_a_file_that_only_its_owner_reads(tmp_path):
     assert people.who(grace).name == "Grace"
 
 
-@pytest.mark.parametrize("name", ["", " Ada", "a\nb", "--"])
+@pytest.mark.parametrize("name", ["", " Ada", "a\nb", "--", "x" * 33])
 def test_a_name_that_cannot_sign_is_none(name):
     with pytest.raises(ValueError, match="name"):
         People({name: "operator"})

@@ -1,7 +1,10 @@
 """The server on loopback: who is let in, what is refused, and that nobody slows another."""
 
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 
@@ -23,6 +26,7 @@ class Stub(LiveFilm):
     """A view that shows frames that it is given, and nothing to act on."""
 
     controls = None
+    still = False
 
     def __init__(self):
         super().__init__()
@@ -272,3 +276,50 @@ def test_too_long_or_deep_a_request_is_refused(ada, view):
         {"shot": "a", "approved": True, "comment": "", "stamp": True},
     ):
         assert ada.post("answer", **said).status_code == 400, json.dumps(said)
+
+
+def test_with_tls_it_may_be_called_by_another_name(view, tmp_path, cleanup):
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+         "-subj", "/CN=hutch.example", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    server = PageServer(
+        view,
+        People({"Ada": "operator"}),
+        tls=(certificate, key),
+        names=("hutch.example",),
+    )
+    server.start()
+    cleanup.callback(server.close)
+    address, _, token = server.links["Ada"].partition("/?token=")
+    assert address.startswith("https://hutch.example:")
+    port = address.rpartition(":")[2]
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    trusted.check_hostname = False
+    with httpx.Client(verify=trusted, trust_env=False, headers={"Host": address[8:]}) as http:
+        answer = http.get(f"https://127.0.0.1:{port}/?token={token}")
+        cookie = answer.headers["set-cookie"]
+        assert "secure" in cookie.lower()
+        said = {"Cookie": cookie.partition(";")[0], "content-type": "application/json"}
+        for origin, status in ((address, 409), (address.replace("https", "http"), 403)):
+            answer = http.post(
+                f"https://127.0.0.1:{port}/api/stop", headers={**said, "Origin": origin}
+            )
+            assert answer.status_code == status  # 409: this view has nothing to stop
+
+
+def test_what_never_changes_is_told_once_to_each(view, ada, look, server):
+    view.still = True
+    ada.open()
+    assert ada.state()["number"] == 1
+    grace = look(server.links["Grace"])
+    grace.open()
+    assert grace.state()["number"] == 1
+    with pytest.raises(TimeoutError):
+        ada.socket.recv(0.6)
+    assert view.states == 1

@@ -67,10 +67,10 @@ export class Curves {
     const [context, width, height] = prepared(by("curves"));
     this.context = context;
     const points = this.curve?.points ?? [];
-    const last = Math.max(this.curve?.pulse ? 40 : 100, ...points.map((point) => point[0]), 2 * (this.curve?.pulse?.peak_ps ?? 0));
+    const last = Math.max(this.curve?.pulse ? 40 : 100, ...points.map((point) => point[0]), this.curve?.pulse?.course.at(-1)[0] ?? 0);
     this.x = (ps) => LEFT + (ps / last) * (width - LEFT - RIGHT);
     this.y = (p) => height - BOTTOM - p * (height - TOP - BOTTOM);
-    this.pulse(last);
+    this.pulse();
     this.axes(last, width);
     if (!points.length) return;
     this.early(height);
@@ -96,19 +96,17 @@ export class Curves {
     this.write("ps", width - 4, this.y(0) + 15, "right");
   }
 
-  pulse(last) {
+  pulse() {
     const pulse = this.curve?.pulse, { context } = this;
     if (!pulse) return;
     context.fillStyle = "#1f2a36";
     context.beginPath();
     context.moveTo(this.x(0), this.y(0));
-    for (let k = 0; k <= 80; k++) {
-      const ps = (k / 80) * last;
-      context.lineTo(this.x(ps), this.y(0.9 * Math.exp(-((ps - pulse.peak_ps) ** 2) / (2 * pulse.width_ps ** 2))));
-    }
-    context.lineTo(this.x(last), this.y(0));
+    for (const [ps, strength] of pulse.course) context.lineTo(this.x(ps), this.y(0.9 * strength));
+    context.lineTo(this.x(pulse.course.at(-1)[0]), this.y(0));
     context.fill();
-    this.write("pulse", this.x(pulse.peak_ps), this.y(0.9) - 4, "center");
+    const [peak] = pulse.course.reduce((most, point) => (point[1] > most[1] ? point : most));
+    this.write("pulse", this.x(peak), this.y(0.9) - 4, "center");
   }
 
   early(height) {

@@ -70,7 +70,7 @@ export class Film {
   }
 
   drawSpot(context) {
-    if (!this.spot || this.playing) return;
+    if (!this.spot || this.playing || this.spot.shape?.kind === "stripe") return;
     const site = this.box.w / (this.shown.columns * this.shown.step * this.sitesAPixel);
     const x = this.box.left + (this.spot.x + 0.5) * site;
     const y = this.box.top + this.box.h - (this.spot.y + 0.5) * site;
@@ -79,7 +79,7 @@ export class Film {
       context.strokeStyle = colour;
       context.lineWidth = 2;
       context.beginPath();
-      context.arc(x, y, this.spot.sigma * site, 0, 2 * Math.PI);
+      context.arc(x, y, (this.spot.shape?.radius ?? this.spot.sigma) * site, 0, 2 * Math.PI);
       context.stroke();
     }
     context.setLineDash([]);

@@ -4,7 +4,7 @@ import { lookOf, painted } from "./colours.js";
 import { span } from "./curves.js";
 import { fetchMovie } from "./pictures.js";
 
-const SHOWN = 60, PICTURES = 6, SIDE = 40;
+const SHOWN = 60, SHOWN_OF_A_RECORDING = 2000, PICTURES = 6, SIDE = 40;
 const by = (id) => document.getElementById(id);
 
 export class History {
@@ -12,20 +12,31 @@ export class History {
     this.onChoose = onChoose;
     this.cards = new Map();     // by shot
     this.items = new Map();
+    // Pictures are fetched of the cards that are seen.
+    this.seen = new IntersectionObserver((entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (!isIntersecting) continue;
+        this.seen.unobserve(target);
+        this.strip(target.querySelector("canvas"), target.dataset.shot);
+      }
+    });
   }
 
-  show(items) {
-    by("history-count").textContent = items.length ? `${items.length}, newest first; choose one to play it again` : "none yet";
-    for (const item of items.slice(-SHOWN)) {
+  // `all` : of a recording, whose shots are all told at once
+  show(items, count, all) {
+    const most = all ? SHOWN_OF_A_RECORDING : SHOWN;
+    by("history-count").textContent = count ? `${count}, newest first; choose one to play it again` : "none yet";
+    for (const item of items.slice(-most)) {
       const before = this.items.get(item.shot);
       this.items.set(item.shot, item);
       if (!before) this.add(item);
       else if (JSON.stringify(before) !== JSON.stringify(item)) this.fillIn(this.cards.get(item.shot), item);
     }
-    while (this.cards.size > SHOWN) {
+    while (this.cards.size > most) {
       const [oldest, card] = this.cards.entries().next().value;
       card.parentElement.remove();
       this.cards.delete(oldest);
+      this.items.delete(oldest);
     }
   }
 
@@ -40,7 +51,8 @@ export class History {
     by("history").prepend(entry);
     this.cards.set(item.shot, card);
     this.fillIn(card, item);
-    this.strip(card.querySelector("canvas"), item.shot);
+    card.dataset.shot = item.shot;
+    this.seen.observe(card);
   }
 
   fillIn(card, item) {
@@ -48,7 +60,7 @@ export class History {
     letter.style.background = look.colour;
     const chance = item.confidence === null ? "" : item.confidence.toFixed(2);
     card.firstElementChild.replaceChildren(span("dim", `${item.number}`), letter, span("", item.label || "no verdict"), span("dim", chance));
-    const words = [item.pulse?.text, item.film ? `left ${item.film}` : ""].filter(Boolean).join(" · ");
+    const words = [item.pulse, item.film ? `left ${item.film}` : ""].filter(Boolean).join(" · ");
     const below = [span("dim", words)];
     if (item.problem || item.missing) below.push(span("dim problem", item.problem || `${item.missing} frames missing`));
     card.lastElementChild.replaceChildren(...below);

@@ -38,7 +38,7 @@ function show(next) {
   document.body.classList.toggle("recording", state.kind === "recording");
   document.body.classList.toggle("replay", state.kind === "replay");
   showRun(state);
-  history.show(state.history);
+  history.show(state.history, state.shots, state.kind === "recording");
   if (state.belief) showBelief(state.belief);
   if (state.curve && !film.playing) curves.show(state.curve, state.novelty_limit, "");
   if (state.pulser) {
@@ -50,7 +50,7 @@ function show(next) {
     diagram.show(state.map);
   }
   if (first && state.kind === "recording" && state.history.length) {
-    replay(state.history[0].shot, state.history[0].number);
+    replay(state.history.at(-1).shot, state.history.at(-1).number);
   }
 }
 
@@ -61,7 +61,7 @@ function tick() {
   const chip = by("connection");
   if (state?.over) set(chip, "ended", "");
   else if (socket?.readyState !== WebSocket.OPEN) set(chip, "⚠ no connection", "bad");
-  else if (age > 2) set(chip, "⚠ stale", "bad");
+  else if (age > 2 && state?.kind !== "recording") set(chip, "⚠ stale", "bad");
   else set(chip, state.watching > 1 ? `connected, ${state.watching} look` : "connected", "good");
 }
 

@@ -8,7 +8,7 @@ const UNTRUSTED = 0.98;
 const KINDS = { empty: "empty", one: "one skyrmion", other: "anything else" };
 
 export function showBelief(belief) {
-  const cells = [span("head", ""), span("head", "background −z"), span("", ""), span("head", "background +z"), span("", "")];
+  const cells = [span("head", ""), span("head", "in −z"), span("", ""), span("head", "in +z"), span("", "")];
   for (const [kind, words] of Object.entries(KINDS)) {
     cells.push(span("", words));
     for (const sign of [-1, 1]) {
@@ -38,10 +38,9 @@ export function showProposal(state) {
   by("reason").textContent = `${shown.agent}: ${shown.reason}. The film: ${request ? shown.film : shown.from_state}.`;
   fill(by("dose"), pulse.dose_T2ps / pulser.dose_each_T2ps);
   by("dose-text").textContent = `${round(pulse.dose_T2ps)} of ${round(pulser.dose_each_T2ps)} T²ps`;
-  by("guard").textContent = shown.guard;
+  by("guard").textContent = request ? shown.guard : `${shown.guard} · ${decision.approval}`;
   by("guard").classList.toggle("no", shown.guard !== "allowed");
   showCandidates(shown, request);
-  if (!request) by("reason").textContent += ` ${decision.approval}.`;
 }
 
 function showCandidates(shown, request) {
@@ -86,10 +85,10 @@ function meter(id, used, most, unit) {
 }
 
 function showFacts(state) {
-  const { verdict } = state.latency, { counts } = state.film;
+  const { p50, p99 } = state.latency, { counts } = state.film;
   const lost = Object.entries(counts).filter(([name, count]) => count && name !== "received" && name !== "stale");
   const facts = [
-    ["latency", verdict.p50 === null ? "–" : `${verdict.p50.toFixed(1)} ms to a verdict, p99 ${verdict.p99.toFixed(1)} ms`],
+    ["latency", p50 === null ? "–" : `${p50.toFixed(1)} ms to a verdict, p99 ${p99.toFixed(1)} ms`],
     ["frames", `${counts.received} received, ${lost.length ? lost.map(([name, count]) => `${count} ${name.replace("_", " ")}`).join(", ") : "no gaps"}`, lost.length > 0],
   ];
   if (state.pulser.refused) facts.push(["refused", `${state.pulser.refused} pulses by the guard`]);
@@ -127,7 +126,7 @@ export function showRun(state) {
   by("kind").textContent = "▶ REPLAY";
   by("kind").className = "chip play";
   if (!run) {
-    by("run").textContent = state.title || "no run yet";
+    by("run").textContent = (state.title || "no run yet") + (state.killed ? " · the run was killed" : "");
     return;
   }
   const spent = spell(Math.max(0, (run.ended ?? state.time) - run.began));
