@@ -32,6 +32,12 @@ llg_damping {p.damping}
 llg_temperature {p.temperature_K}
 llg_n_iterations 100000000
 llg_n_iterations_log 100000000
+mc_temperature {p.temperature_K}
+mc_n_iterations 100000000
+mc_n_iterations_log 100000000
+mc_metropolis_use_cone 1
+mc_metropolis_cone_adaptive 0
+mc_metropolis_cone_angle 60
 output_file_tag <none>
 log_to_console 0
 log_to_file 0
@@ -50,7 +56,7 @@ def spirit_film(parameters: FilmParameters, step_ps: float, integrator: str) -> 
 
     integrator : "heun", "depondt", "midpoint" (Spirit's SIB) or "rk4"
     """
-    from spirit import simulation, state  # pyright: ignore[reportMissingImports]
+    from spirit import simulation  # pyright: ignore[reportMissingImports]
 
     solvers = {
         "heun": simulation.SOLVER_HEUN,
@@ -58,6 +64,27 @@ def spirit_film(parameters: FilmParameters, step_ps: float, integrator: str) -> 
         "midpoint": simulation.SOLVER_SIB,
         "rk4": simulation.SOLVER_RK4,
     }
+    with _state(parameters, step_ps) as film:
+        simulation.start(film, simulation.METHOD_LLG, solvers[integrator], single_shot=True)
+        yield film
+        simulation.stop(film)
+
+
+@contextlib.contextmanager
+def spirit_monte_carlo(parameters: FilmParameters) -> Iterator[Any]:
+    """Spirit's state of a film with Metropolis' trials at work: a sweep is a shot."""
+    from spirit import simulation  # pyright: ignore[reportMissingImports]
+
+    with _state(parameters, step_ps=0.01) as film:
+        simulation.start(film, simulation.METHOD_MC, single_shot=True)
+        yield film
+        simulation.stop(film)
+
+
+@contextlib.contextmanager
+def _state(parameters: FilmParameters, step_ps: float) -> Iterator[Any]:
+    from spirit import state  # pyright: ignore[reportMissingImports]
+
     p, field_T = parameters, float(np.linalg.norm(parameters.bias_T))
     with tempfile.TemporaryDirectory() as folder, _nothing_printed():
         settings = Path(folder) / "film.cfg"
@@ -65,9 +92,7 @@ def spirit_film(parameters: FilmParameters, step_ps: float, integrator: str) -> 
             _SPIRIT_SETTINGS.format(p=p, wrap=int(p.periodic), field_T=field_T, step_ps=step_ps)
         )
         with state.State(str(settings), quiet=True) as film:
-            simulation.start(film, simulation.METHOD_LLG, solvers[integrator], single_shot=True)
             yield film
-            simulation.stop(film)
 
 
 @contextlib.contextmanager

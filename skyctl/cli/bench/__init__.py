@@ -12,6 +12,7 @@ from skyctl.cli.bench.instruments import bench_instruments
 from skyctl.cli.bench.loop import bench_loop
 from skyctl.cli.bench.maps import bench_maps
 from skyctl.cli.bench.monitor import bench_monitor
+from skyctl.cli.bench.monte_carlo import bench_monte_carlo
 from skyctl.cli.bench.reader import bench_reader
 from skyctl.cli.bench.recording import bench_recording
 from skyctl.cli.bench.simulator import bench_simulator
@@ -33,6 +34,7 @@ for name, command in {
     "instruments": bench_instruments,
     "classifier": bench_classifier,
     "simulator": bench_simulator,
+    "monte-carlo": bench_monte_carlo,
     "files": bench_files,
     "thinfilm": bench_thin_film,
     "maps": bench_maps,
