@@ -162,7 +162,7 @@ def fitting(parameters: FilmParameters) -> list[Start]:
     helices: list[tuple[float, Start]] = []
     for m, n in _whole(sides, wanted):
         q = 2 * np.pi * np.array([m, n]) / sides
-        off = abs(np.linalg.norm(q) / wanted - 1)
+        off = float(abs(np.linalg.norm(q) / wanted - 1))
         state = texture(parameters, [q], 0.0)
         helices.append((off, Start("helix", f"helix of wave vector ({m}, {n})", state)))
         for m2, n2 in _whole(sides, wanted):

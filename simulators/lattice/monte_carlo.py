@@ -68,7 +68,8 @@ class MonteCarlo:
             raise ValueError(f"rule {rule!r}: choose one of {', '.join(RULES)}")
         if not 0 < reach <= 2:
             raise ValueError(f"reach = {reach}: 1 - cos θ of a trial is above 0 and at most 2")
-        self.parameters, self.rule, self.reach = p, rule, reach
+        self.parameters, self.reach = p, reach
+        self.rule: Rule = rule
         self.sites = None if sites is None else checked_sites(sites, p.rows, p.columns, p.periodic)
         self.anisotropy_map = anisotropy_map
         self.sweeps_taken = 0
