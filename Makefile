@@ -63,6 +63,7 @@ slow: .venv/.test
 
 bench: .venv/.test
 	$(BIN)/skyctl bench simulator --json benchmarks/simulator.json
+	$(BIN)/skyctl bench monte-carlo --json benchmarks/monte_carlo.json
 	$(BIN)/skyctl bench thinfilm --json benchmarks/thin_film.json
 	$(BIN)/skyctl bench reader --json benchmarks/reader.json
 	$(BIN)/skyctl bench loop --json benchmarks/loop.json

@@ -17,6 +17,7 @@ from skyctl.simulators.physics.schemes import SCHEMES, Integrator
 from skyctl.simulators.proof import (
     again,
     integrators,
+    monte_carlo,
     noise,
     one_spin,
     other_programs,
@@ -43,6 +44,7 @@ _DRIFTS: dict[Integrator, float] = {
     "dormand-prince": 5e-8,
 }
 """meV/ps: three times and more what was measured."""
+_RULES: tuple[Literal["heat-bath", "metropolis"], ...] = ("heat-bath", "metropolis")
 _ALONG: tuple[Literal["x", "z"], ...] = ("x", "z")
 _ROUNDING: dict[Precision, float] = {"f8": 1e-15, "f4": 3e-7}
 _FIELD_CASES: tuple[tuple[Integrator, float], ...] = (
@@ -194,6 +196,28 @@ CHECKS: tuple[Check, ...] = (
             partial(temperature.chain_temperature_K, name), 6.0, 0.3, "Fisher 1964", "K",
         )
         for name in _NOISY
+    ),
+    *(
+        Check(
+            f"monte-carlo-field-{t:g}K-{rule}", f"{rule}: ⟨S_z⟩ of free spins in 20 T at {t:g} K",
+            partial(monte_carlo.mean_along_field, t, rule), temperature.mean_along_field_exact(t),
+            0.005, "Langevin",
+        )
+        for rule in _RULES
+        for t in (4.0, 100.0)
+    ),
+    *(
+        Check(
+            f"monte-carlo-anisotropy-{rule}", f"{rule}: ⟨S_z²⟩ of free spins, K = 1 meV at 5 K",
+            partial(monte_carlo.mean_square_along_axis, rule),
+            temperature.mean_square_along_axis_exact(), 0.005, _EXACT,
+        )
+        for rule in _RULES
+    ),
+    Check(
+        "monte-carlo-chain", "heat-bath: ⟨S_i·S_i+1⟩ of a chain, J = 1 meV at 6 K",
+        partial(monte_carlo.chain_product, "heat-bath"), temperature.pair_product_exact(), 0.01,
+        "Fisher 1964",
     ),
     Check(
         "same-movie-threads", "numbers that 2 or 5 threads, or a batch, change",

@@ -23,6 +23,7 @@ from skyctl.cli.simulate.lattice_film import (
     Threads,
     read_settings,
     read_size,
+    shape_of,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ def ground_state(
     """
     from skyctl.simulators.lattice import ground_states
     from skyctl.simulators.lattice.film import Film, FilmParameters
-    from skyctl.simulators.lattice.shapes import sites_of
     from skyctl.simulators.lattice.states import check_state_target, save_state
 
     with explained(), values_checked():
@@ -73,7 +73,7 @@ def ground_state(
             check_state_target(save)
         rows, columns = read_size(size or "64")
         p = FilmParameters(rows, columns, periodic=periodic, **read_settings(settings or ()))
-        sites = sites_of(shape, rows, columns) if shape else None
+        sites = shape_of(shape, rows, columns)
         with progress_bar("%") as bars:
             bar = bars.add_task("relaxing", total=_PARTS)
             found = ground_states.ground_state(
