@@ -15,7 +15,8 @@ class CameraTable(Strict):
     schedule : settings by name: duration_ps, interval_ps, quiet_ps; frames, how many; delay_ps, of
         a movie of one image at a delay, -1 for one that is filmed as it happens
     pulsed, at_once : what is put for a movie that waits for the pulse, and for one that does not
-    start, stop : what is put to begin and to end; triggers : counts the movies that were started
+    start, stop : what is put to begin and to end; start_at_once : also for one without a pulse
+    triggers : counts the movies that were started
     """
 
     name: Name
@@ -28,6 +29,7 @@ class CameraTable(Strict):
     pulsed: dict[Name, Value]
     at_once: dict[Name, Value]
     start: dict[Name, Value]
+    start_at_once: dict[Name, Value] = Field(default={})
     stop: dict[Name, Value]
     triggers: str = ""
 
@@ -68,20 +70,21 @@ class InstrumentCamera:
 
         Raises InstrumentError where it cannot film like this, or does not answer.
         """
-        self._set_up(movie)
+        self._set_up(movie, len(movie.times_ps) if pulsed else 1)
         self._order(self.table.pulsed if pulsed else self.table.at_once)
         self._order(self.table.start)
+        if not pulsed:
+            self._order(self.table.start_at_once)
 
     def stop(self) -> None:
         """Film no more. Raises InstrumentError."""
         self._order(self.table.stop)
 
-    def _set_up(self, movie: FrameSchedule) -> None:
-        times = movie.times_ps
+    def _set_up(self, movie: FrameSchedule, frames: int) -> None:
         wanted: dict[str, float] = {
             **movie.model_dump(exclude={"delays_ps"}),
-            "frames": len(times),
-            "delay_ps": times[0] if movie.delays_ps else -1.0,
+            "frames": frames,
+            "delay_ps": movie.delays_ps[0] if movie.delays_ps else -1.0,
         }
         settings = self.table.schedule
         puts = {setting.put: wanted[name] * setting.scale for name, setting in settings.items()}

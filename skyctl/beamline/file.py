@@ -23,6 +23,7 @@ from skyctl.devices.instruments.pulse_instrument import PulseInstrument
 from skyctl.devices.instruments.pv_access import PvAccess
 from skyctl.devices.instruments.sample import InstrumentSample
 from skyctl.devices.instruments.scpi import Scpi
+from skyctl.devices.instruments.simplon import Simplon
 from skyctl.devices.instruments.stroboscope import DelayTable, Stroboscope
 from skyctl.devices.instruments.table import (
     DriverTable,
@@ -55,12 +56,12 @@ _FIRST_LOOK_S = 10.0
 
 
 class Address(Strict):
-    """Where an instrument is: "HOST:PORT" for scpi, the PVs' prefix for ca and pva.
+    """Where an instrument is: "HOST:PORT" for scpi and simplon, the PVs' prefix for ca and pva.
 
     error_query : of scpi, what is answered with 0 where nothing is wrong
     """
 
-    transport: Literal["scpi", "ca", "pva"]
+    transport: Literal["scpi", "ca", "pva", "simplon"]
     address: Name
     error_query: str = "SYST:ERR?"
 
@@ -70,6 +71,7 @@ class Address(Strict):
             "scpi": partial(Scpi, error_query=self.error_query),
             "ca": ChannelAccess,
             "pva": PvAccess,
+            "simplon": Simplon,
         }  # fmt: skip
         try:
             return kinds[self.transport](self.address)
