@@ -38,6 +38,7 @@ class Instrument(PulseDriver, Protocol):
 
     def ready(self, shot: str, pulse: Pulse, repeats: int) -> Status:
         """Set the instrument up for this shot and arm it; done once that was read back."""
+        ...
 
     def not_sent(self, shot: str, why: str) -> None:
         """A shot was booked, and will never be fired."""
@@ -47,6 +48,7 @@ class Instrument(PulseDriver, Protocol):
 
     def hold_reason(self) -> str:
         """Interlock: why nothing may be fired, as far as the instrument knows."""
+        ...
 
     def attach(self, guard: Guard, disarm: Callable[[str], object]) -> None:
         """Know what was booked, and whom to tell that the instrument is not well."""
@@ -141,10 +143,8 @@ class Pulser(Device):
 
     def describe_guard(self) -> dict[str, Any]:
         """What may be fired and what was, plain values for a start document."""
-        return {
-            "envelope": self.guard.envelope.model_dump(),
-            "spent": self.guard.spent.model_dump(),
-        }
+        guard = self.guard
+        return {"envelope": guard.envelope.model_dump(), "spent": guard.spent.model_dump()}
 
     @property
     def pulse(self) -> Pulse:
