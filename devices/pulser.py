@@ -69,10 +69,9 @@ class Pulser(Device):
     A stop waits for nothing: neither for the disk that a shot is written to, nor for a driver that
     is firing. A shot that a stop meets while it is written down is not fired, and is spent.
 
-    A driver that is an `Instrument` is set up and armed by ``set``, whose status is done when the
-    instrument has said so; whatever disarms the pulser disarms the instrument. The status of
-    ``trigger`` is then done when the instrument's own counter has proved the shot, and fails with
-    NotFired or FireUnknown.
+    An `Instrument` is set up and armed by ``set``, whose status is done when it has said so; what
+    disarms the pulser disarms it. The status of ``trigger`` is done when its own counter has proved
+    the shot, and fails with NotFired or FireUnknown.
 
     driver : what sends the pulse
     guard : the envelope and the ledger; None is the default envelope without a ledger
@@ -182,7 +181,7 @@ class Pulser(Device):
 
     @contextlib.contextmanager
     def _output_off_where_refused(self) -> Iterator[None]:
-        """An instrument disarms for its next pulse; of one that is refused it never hears."""
+        """An instrument disarms for its next pulse; of a refused one it never hears."""
         try:
             yield
         except BaseException:
@@ -217,29 +216,27 @@ class Pulser(Device):
                     self.repeats.update(repeats)
                     if self._instrument:
                         return self._ready(self._instrument, (pulse, shot, repeats), mark)
-                    self._arm((pulse, shot, repeats))
+                    self._request = (pulse, shot, repeats)
+                    self.armed.update(1)
         return _finished(self)
-
-    def _arm(self, request: tuple[Pulse, str, int]) -> None:
-        self._request = request
-        self.armed.update(1)
 
     def _ready(self, instrument: Instrument, request: tuple[Pulse, str, int], mark: int) -> Status:
         """Armed once the instrument is, unless something disarmed meanwhile."""
-        pulse, shot, repeats = request
         armed = Status(self)
 
         def told(ready: Status) -> None:
             try:
                 with self._refusals_counted(), self._lock:
                     ready.wait(0)  # raises what it failed with
-                    self._refuse_if_disarmed_since(mark, shot)
-                    self._arm(request)
+                    self._refuse_if_disarmed_since(mark, request[1])
+                    self._request = request
+                    self.armed.update(1)
             except Exception as error:  # noqa: BLE001 - whoever waits for the status gets it
                 armed.set_exception(error)
             else:
                 armed.set_finished()
 
+        pulse, shot, repeats = request
         instrument.ready(shot, pulse, repeats).add_callback(told)
         return armed
 

@@ -62,6 +62,10 @@ class ShotAccount:
             self._fault = str(error)
             raise
 
+    def became(self, shot: str) -> Became:
+        """What became of a booked shot."""
+        return self._outcomes.of(shot).became
+
     def compare(self, count: int) -> None:
         """Whether the counter says what was booked; it may begin anew when the instrument does."""
         if self.open:
@@ -81,10 +85,11 @@ class ShotAccount:
         self._outcomes.say(self.open.shot, became, who, why)
 
     def _look_up(self, shot: Outcome, count: int) -> None:
-        """Close the open shot if the counter proves it, or a person said so meanwhile."""
+        """Close the open shot if the counter proves it, whatever is said; or if a person said."""
         self._outcomes.refresh()
         known = self._outcomes.of(shot.shot)
-        if known.is_open and shot.before is not None and count == shot.before + shot.repeats:
+        proved = shot.before is not None and count == shot.before + shot.repeats
+        if proved and known.became != "fired":
             known = shot.model_copy(update={"became": "fired", "after": count, "who": self.name})
             self._outcomes.note(known)
         if not known.is_open:

@@ -10,7 +10,7 @@ import numpy as np
 from skyctl.errors import StreamError
 from skyctl.frame import Frame
 from skyctl.stream.hub import Consumer, Event, Hub
-from skyctl.stream.sources.contrast import Calibration, Provenance
+from skyctl.stream.sources.calibration import Calibration, Provenance
 
 STATES = ("dark", "flat", "up", "down")
 """No light; no sample; the film saturated one way and the other."""

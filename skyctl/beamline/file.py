@@ -42,7 +42,7 @@ from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
 from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.stream.sources.array10 import Array10Parser
-from skyctl.stream.sources.contrast import Calibration
+from skyctl.stream.sources.calibration import Calibration
 from skyctl.stream.sources.dectris import DectrisParser
 from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport
 from skyctl.stream.sources.pixels import Scaling, ToSz

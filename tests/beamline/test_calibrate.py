@@ -15,7 +15,7 @@ from skyctl.plans.plans import in_one_run
 from skyctl.plans.stubs import look
 from skyctl.recording.counts import counts_beside, recorded_counts
 from skyctl.recording.reader import Recording
-from skyctl.stream.sources.contrast import Calibration
+from skyctl.stream.sources.calibration import Calibration
 from skyctl.stream.sources.ntndarray import NtndArrayParser
 from skyctl.stream.sources.pixels import Scaling
 from skyctl.stream.sources.source import Source

@@ -1,20 +1,15 @@
-"""Counts → S_z: a pipeline of named stages, and the calibration that they are made of.
+"""Counts → S_z: a pipeline of named stages. What they are made of is a `Calibration`.
 
 Detector first, sample next: dark, gain of each pixel, mask; then where the image has drifted to;
 then what the sample is without its magnetism (reference), and how much a saturated film changes
 the counts (contrast). The order is that of the light, backwards.
 """
 
-import datetime
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
 from skyctl.errors import RecordingError
@@ -29,8 +24,25 @@ _WHOLE = 0.99
 """A shifted pixel says something where less than a hundredth of it comes from one that does not."""
 
 
+class Affine(Protocol):
+    """A step that multiplies each pixel and adds to it: several are done in one go.
+
+    name : in recordings; parameters : plain facts, what made it what it is
+    affine : (factor, summand), numbers or images
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def parameters(self) -> dict[str, Any]: ...
+
+    @property
+    def affine(self) -> tuple[Any, Any]: ...
+
+
 class Stage(Protocol):
-    """One step. NaN is a pixel that says nothing, through all of them.
+    """Any other step. NaN is a pixel that says nothing, through all of them.
 
     name : in recordings; parameters : plain facts, what made it what it is
     """
@@ -57,8 +69,9 @@ class Dark:
     def parameters(self) -> dict[str, Any]:
         return {"mean": float(np.nanmean(self.image))}
 
-    def apply(self, image: np.ndarray) -> np.ndarray:
-        return image - self.image
+    @property
+    def affine(self) -> tuple[Any, Any]:
+        return 1.0, -self.image
 
 
 @dataclass(frozen=True)
@@ -72,9 +85,9 @@ class Flat:
     def parameters(self) -> dict[str, Any]:
         return {"smallest": float(np.nanmin(self.gain)), "largest": float(np.nanmax(self.gain))}
 
-    def apply(self, image: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return image / self.gain
+    @property
+    def affine(self) -> tuple[Any, Any]:
+        return 1.0 / _or_nan(self.gain), 0.0
 
 
 @dataclass(frozen=True)
@@ -88,8 +101,9 @@ class Mask:
     def parameters(self) -> dict[str, Any]:
         return {"pixels": int(self.bad.sum())}
 
-    def apply(self, image: np.ndarray) -> np.ndarray:
-        return np.where(self.bad, np.float32(np.nan), image)
+    @property
+    def affine(self) -> tuple[Any, Any]:
+        return np.where(self.bad, np.nan, 1.0), 0.0
 
 
 @dataclass(frozen=True)
@@ -126,9 +140,9 @@ class Reference:
     def parameters(self) -> dict[str, Any]:
         return {"mean": float(np.nanmean(self.image))}
 
-    def apply(self, image: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return image / self.image - 1
+    @property
+    def affine(self) -> tuple[Any, Any]:
+        return 1.0 / _or_nan(self.image), -1.0
 
 
 @dataclass(frozen=True)
@@ -142,8 +156,9 @@ class Contrast:
     def parameters(self) -> dict[str, Any]:
         return {"contrast": self.contrast}
 
-    def apply(self, image: np.ndarray) -> np.ndarray:
-        return image / np.float32(self.contrast)
+    @property
+    def affine(self) -> tuple[Any, Any]:
+        return 1.0 / self.contrast, 0.0
 
 
 @dataclass(frozen=True)
@@ -167,7 +182,6 @@ class Bin:
         return np.where(count, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
-@dataclass(frozen=True)
 class Pipeline:
     """Stages one after the other; it stands where a `Scaling` does.
 
@@ -175,9 +189,26 @@ class Pipeline:
         Scaling; masked : S_z of pixels that say nothing. Exactly 0 is a gap to the classifier
     """
 
-    stages: tuple[Stage, ...]
-    gaps: tuple[float, ...] | None = None
-    masked: float = 0.0
+    def __init__(
+        self,
+        stages: tuple[Affine | Stage, ...],
+        gaps: tuple[float, ...] | None = None,
+        masked: float = 0.0,
+    ) -> None:
+        self.stages, self._masked = stages, masked
+        self._marks = Scaling(0.0, 1.0, masked=np.nan, gaps=gaps)
+        self._steps: list[Callable[[np.ndarray], np.ndarray]] = []
+        together: tuple[Any, Any] | None = None
+        for stage in stages:
+            if hasattr(stage, "affine"):
+                factor, summand = cast(Affine, stage).affine
+                before = together or (1.0, 0.0)
+                together = before[0] * factor, before[1] * factor + summand
+                continue
+            self._steps += [_affine_step(together)] if together else []
+            self._steps.append(cast(Stage, stage).apply)
+            together = None
+        self._steps += [_affine_step(together)] if together else []
 
     @property
     def keeps_counts(self) -> bool:
@@ -186,10 +217,10 @@ class Pipeline:
 
     def apply(self, counts: np.ndarray) -> np.ndarray:
         """S_z of an image of counts, float32 and read-only."""
-        image = Scaling(0.0, 1.0, masked=np.nan, gaps=self.gaps).apply(counts)
-        for stage in self.stages:
-            image = stage.apply(image)
-        image = np.where(np.isfinite(image), image, np.float32(self.masked)).astype(np.float32)
+        image = self._marks.apply(counts)
+        for step in self._steps:
+            image = step(image)
+        image = np.where(np.isfinite(image), image, np.float32(self._masked))
         image.flags.writeable = False
         return image
 
@@ -205,6 +236,20 @@ def _filled(image: np.ndarray, good: np.ndarray) -> np.ndarray:
     weight = ndimage.gaussian_filter(good.astype(np.float64), _AROUND)
     around = ndimage.gaussian_filter(np.where(good, image, 0).astype(np.float64), _AROUND)
     return np.where(good, image, around / np.maximum(weight, 1e-12))
+
+
+def _or_nan(image: np.ndarray) -> np.ndarray:
+    """The image, with NaN where it is 0: nothing is divided by that."""
+    return np.where(image == 0, np.nan, image).astype(np.float64)
+
+
+def _affine_step(together: tuple[Any, Any]) -> Callable[[np.ndarray], np.ndarray]:
+    factor, summand = (np.asarray(part, np.float32) for part in together)
+
+    def step(image: np.ndarray) -> np.ndarray:
+        return (image * factor + summand).astype(np.float32, copy=False)
+
+    return step
 
 
 def asymmetry(plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
@@ -253,133 +298,3 @@ def _relative(counts: np.ndarray) -> np.ndarray:
     """Counts around their mean, which pixels that say nothing have as well, float64."""
     mean = np.nanmean(counts, dtype=np.float64)
     return np.where(np.isfinite(counts), counts / mean - 1, 0.0)
-
-
-class Provenance(BaseModel):
-    """Where a calibration comes from.
-
-    camera : its name, as the beamline's file has it; images : of each kind, how many were averaged
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    camera: str = Field(min_length=1)
-    author: str = Field(min_length=1)
-    measured: datetime.datetime
-    images: dict[str, int]
-    run: str = ""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What one camera counts: in the dark, of each saturation, and with the sample out.
-
-    dark, up, down : mean counts, (H, W); flat : mean counts without a sample, None where it was not
-        measured: then uneven light is in up and down, which serves while nothing drifts
-    bad : pixels that say nothing, found from these images
-
-    Raises ValueError for images that do not fit each other, or no contrast between up and down.
-    """
-
-    dark: np.ndarray
-    up: np.ndarray
-    down: np.ndarray
-    provenance: Provenance
-    flat: np.ndarray | None = None
-    bad: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        images = [self.dark, self.up, self.down, *([] if self.flat is None else [self.flat])]
-        if len({image.shape for image in images}) != 1:
-            raise ValueError(f"calibration images of {[i.shape for i in images]}: give one shape")
-        light = (self.up + self.down) / 2 - self.dark
-        bad = ~np.isfinite(light) | (light < 0.05 * np.nanmedian(light))
-        if self.flat is not None:
-            gain = self.flat - self.dark
-            bad |= ~np.isfinite(gain) | (gain < 0.05 * np.nanmedian(gain))
-        object.__setattr__(self, "bad", bad)
-        if not 1e-4 < abs(self.contrast) < 1:
-            raise ValueError(
-                f"contrast {self.contrast:.2g} between both saturations: they were not reached, or "
-                "the light has none. Saturate the film, and see the photon energy and polarisation"
-            )
-
-    @property
-    def contrast(self) -> float:
-        """(I↑ − I↓) / (I↑ + I↓) of the saturated film, the median over pixels."""
-        total = self.up + self.down - 2 * self.dark
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.where(self.bad, np.nan, (self.up - self.down) / total)
-        return float(np.nanmedian(ratio))
-
-    def pipeline(
-        self, shift: Shift | None = None, binned: int = 1, gaps: tuple[float, ...] | None = None
-    ) -> Pipeline:
-        """Stages that make S_z of this camera's counts.
-
-        shift : where the image has drifted to, from `drift`; binned : pixels a side
-        """
-        detector = self._detector
-        reference = (self.up + self.down) / 2
-        for stage in detector:
-            reference = stage.apply(reference)
-        stages: list[Stage] = [*detector, *([shift] if shift else [])]
-        stages += [Reference(reference.astype(np.float32)), Contrast(self.contrast)]
-        if binned > 1:
-            stages.append(Bin(binned))
-        return Pipeline(tuple(stages), gaps)
-
-    def drift(self, counts: np.ndarray) -> Shift:
-        """Where the sample has drifted to in an average of counts, from where it was calibrated."""
-        image, reference = counts, (self.up + self.down) / 2
-        for stage in self._detector:
-            image, reference = stage.apply(image), stage.apply(reference)
-        return registered(image, reference)
-
-    @property
-    def _detector(self) -> list[Stage]:
-        """Stages that know the detector and its light, and no sample."""
-        stages: list[Stage] = [Dark(self.dark)]
-        if self.flat is not None:
-            gain = self.flat - self.dark
-            stages.append(Flat(gain / np.nanmean(gain[~self.bad])))
-        return [*stages, Mask(self.bad)]
-
-    def save(self, path: Path) -> None:
-        """Write it, with its provenance; an existing file is never overwritten."""
-        if path.exists():
-            raise RecordingError(f"calibration {path}: is there already. Choose another name.")
-        kept: dict[str, Any] = {"dark": self.dark, "up": self.up, "down": self.down}
-        kept["provenance"] = self.provenance.model_dump_json()
-        if self.flat is not None:
-            kept["flat"] = self.flat
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            np.savez(file, **kept)
-
-    @classmethod
-    def load(cls, path: Path, camera: str, shape: tuple[int, int]) -> "Calibration":
-        """Read one, of this camera. Raises RecordingError for another's, or what is none."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                images: Mapping[str, np.ndarray] = {
-                    name: file[name] for name in ("dark", "up", "down", "flat") if name in file
-                }
-                told = Provenance.model_validate(json.loads(str(file["provenance"])))
-            loaded = cls(provenance=told, **images)
-        except (OSError, KeyError, ValueError, TypeError) as error:
-            raise RecordingError(f"calibration {path}: cannot be read ({error})") from error
-        if told.camera != camera or loaded.dark.shape != shape:
-            raise RecordingError(
-                f"calibration {path}: of camera {told.camera}, {loaded.dark.shape}; the beamline "
-                f"has {camera}, {shape}. Calibrate this one (the plan calibrate_contrast)."
-            )
-        return loaded
-
-    def sha256(self) -> str:
-        """Of its images, for a recording's header."""
-        digest = hashlib.sha256()
-        for image in (self.dark, self.up, self.down, self.flat):
-            if image is not None:
-                digest.update(np.ascontiguousarray(image).tobytes())
-        return digest.hexdigest()

@@ -5,6 +5,7 @@ import contextlib
 import pytest
 
 from skyctl.devices.guard import Envelope, Guard
+from skyctl.devices.instruments.account import ShotAccount
 from skyctl.devices.instruments.outcomes import Outcomes, outcomes_beside
 from skyctl.errors import FireUnknown, InstrumentError, NotFired, PulseRefused
 from skyctl.pulse import Pulse
@@ -214,3 +215,13 @@ def test_a_crash_between_ledger_and_counter_holds_fire_after_the_restart(bench, 
     finally:
         driver.close()
         guard.close()
+
+
+def test_the_counter_knows_better_than_a_person(tmp_path):
+    account = ShotAccount("pulser")
+    account.note("a", "unknown", before=4, repeats=1)
+    account.say("not fired", "Ada", "it looked so")
+    account.compare(5)  # it fired when it woke
+    assert account.hold_reason() == ""
+    assert account.counted == 5
+    assert account.became("a") == "fired"

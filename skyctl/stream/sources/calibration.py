@@ -1,0 +1,160 @@
+"""Calibration: what one camera counts in the dark and of a saturated film, in a file."""
+
+import datetime
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from skyctl.errors import RecordingError
+from skyctl.stream.sources.contrast import (
+    Affine,
+    Bin,
+    Contrast,
+    Dark,
+    Flat,
+    Mask,
+    Pipeline,
+    Reference,
+    Shift,
+    Stage,
+    registered,
+)
+
+
+class Provenance(BaseModel):
+    """Where a calibration comes from.
+
+    camera : its name, as the beamline's file has it; images : of each kind, how many were averaged
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    camera: str = Field(min_length=1)
+    author: str = Field(min_length=1)
+    measured: datetime.datetime
+    images: dict[str, int]
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What one camera counts: in the dark, of each saturation, and with the sample out.
+
+    dark, up, down : mean counts, (H, W); flat : mean counts without a sample, None where it was not
+        measured: then uneven light is in up and down, which serves while nothing drifts
+    bad : pixels that say nothing, found from these images
+
+    Raises ValueError for images that do not fit each other, or no contrast between up and down.
+    """
+
+    dark: np.ndarray
+    up: np.ndarray
+    down: np.ndarray
+    provenance: Provenance
+    flat: np.ndarray | None = None
+    bad: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        images = [self.dark, self.up, self.down, *([] if self.flat is None else [self.flat])]
+        if len({image.shape for image in images}) != 1:
+            raise ValueError(f"calibration images of {[i.shape for i in images]}: give one shape")
+        light = (self.up + self.down) / 2 - self.dark
+        bad = ~np.isfinite(light) | (light < 0.05 * np.nanmedian(light))
+        if self.flat is not None:
+            gain = self.flat - self.dark
+            bad |= ~np.isfinite(gain) | (gain < 0.05 * np.nanmedian(gain))
+        object.__setattr__(self, "bad", bad)
+        if not 1e-4 < abs(self.contrast) < 1:
+            raise ValueError(
+                f"contrast {self.contrast:.2g} between both saturations: they were not reached, or "
+                "the light has none. Saturate the film, and see the photon energy and polarisation"
+            )
+
+    @property
+    def contrast(self) -> float:
+        """(I↑ − I↓) / (I↑ + I↓) of the saturated film, the median over pixels."""
+        total = self.up + self.down - 2 * self.dark
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.where(self.bad, np.nan, (self.up - self.down) / total)
+        return float(np.nanmedian(ratio))
+
+    def pipeline(
+        self, shift: Shift | None = None, binned: int = 1, gaps: tuple[float, ...] | None = None
+    ) -> Pipeline:
+        """Stages that make S_z of this camera's counts.
+
+        shift : where the image has drifted to, from `drift`; binned : pixels a side
+        """
+        detector = self._detector
+        reference = self._seen((self.up + self.down) / 2)
+        stages: list[Affine | Stage] = [*detector, *([shift] if shift else [])]
+        stages += [Reference(reference.astype(np.float32)), Contrast(self.contrast)]
+        if binned > 1:
+            stages.append(Bin(binned))
+        return Pipeline(tuple(stages), gaps)
+
+    def drift(self, counts: np.ndarray) -> Shift:
+        """Where the sample has drifted to in an average of counts, from where it was calibrated."""
+        return registered(self._seen(counts), self._seen((self.up + self.down) / 2))
+
+    def _seen(self, counts: np.ndarray) -> np.ndarray:
+        """What the detector saw, whatever its gain, light and dark counts."""
+        image = counts.astype(np.float64)
+        for stage in self._detector:
+            factor, summand = stage.affine
+            image = image * factor + summand
+        return image
+
+    @property
+    def _detector(self) -> list[Affine]:
+        """Stages that know the detector and its light, and no sample."""
+        stages: list[Affine] = [Dark(self.dark)]
+        if self.flat is not None:
+            gain = self.flat - self.dark
+            stages.append(Flat(gain / np.nanmean(gain[~self.bad])))
+        return [*stages, Mask(self.bad)]
+
+    def save(self, path: Path) -> None:
+        """Write it, with its provenance; an existing file is never overwritten."""
+        if path.exists():
+            raise RecordingError(f"calibration {path}: is there already. Choose another name.")
+        kept: dict[str, Any] = {"dark": self.dark, "up": self.up, "down": self.down}
+        kept["provenance"] = self.provenance.model_dump_json()
+        if self.flat is not None:
+            kept["flat"] = self.flat
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            np.savez(file, **kept)
+
+    @classmethod
+    def load(cls, path: Path, camera: str, shape: tuple[int, int]) -> "Calibration":
+        """Read one, of this camera. Raises RecordingError for another's, or what is none."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                images: Mapping[str, np.ndarray] = {
+                    name: file[name] for name in ("dark", "up", "down", "flat") if name in file
+                }
+                told = Provenance.model_validate(json.loads(str(file["provenance"])))
+            loaded = cls(provenance=told, **images)
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise RecordingError(f"calibration {path}: cannot be read ({error})") from error
+        if told.camera != camera or loaded.dark.shape != shape:
+            raise RecordingError(
+                f"calibration {path}: of camera {told.camera}, {loaded.dark.shape}; the beamline "
+                f"has {camera}, {shape}. Calibrate this one (the plan calibrate_contrast)."
+            )
+        return loaded
+
+    def sha256(self) -> str:
+        """Of its images, for a recording's header."""
+        digest = hashlib.sha256()
+        for image in (self.dark, self.up, self.down, self.flat):
+            if image is not None:
+                digest.update(np.ascontiguousarray(image).tobytes())
+        return digest.hexdigest()
