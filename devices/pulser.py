@@ -32,9 +32,7 @@ class PulseDriver(Protocol):
 
 @runtime_checkable
 class Instrument(PulseDriver, Protocol):
-    """A driver that takes its time, and may fail: see `skyctl.devices.instruments`. Nothing of it
-    blocks; what it needs the instrument for, it does in a thread of its own.
-    """
+    """A driver that takes its time and may fail: see devices/instruments. None of it blocks."""
 
     def ready(self, shot: str, pulse: Pulse, repeats: int) -> Status:
         """Set the instrument up for this shot and arm it; done once that was read back."""
