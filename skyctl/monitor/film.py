@@ -17,9 +17,12 @@ MISSING = 255
 MOST_FRAMES = 64
 """Of a movie, kept to replay it; a longer one is thinned out evenly."""
 _KEPT_BYTES = 48 * 2**20
-_HEADER = struct.Struct("<4sHHHHIIddd")
+_HEADER = struct.Struct("<4sHHHHIIdd")
 _MAGIC = b"SKY1"
 _LARGEST_SIDE = 1024
+_FAST = (128, 0.9)
+"""So many frames within so many seconds, and a source is fast."""
+_PAUSE_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -31,16 +34,16 @@ class Picture:
     movie_time_ps: float
     step: int = 1
 
-    def packed(self, shot: str, expected: int, age_s: float = 0.0, rate: float = 0.0) -> bytes:
+    def packed(self, shot: str, expected: int, age_s: float = 0.0) -> bytes:
         """As the page reads it: header, name of the shot, pixels row by row.
 
-        age_s : since it left its source; rate : frames a second of the source
+        age_s : since it left its source
         """
         rows, columns = self.image.shape
         name = shot.encode()
         header = _HEADER.pack(
             _MAGIC, rows, columns, self.step, len(name), self.index, expected,
-            self.movie_time_ps, age_s, rate,
+            self.movie_time_ps, age_s,
         )  # fmt: skip
         return header + name + self.image.tobytes()
 
@@ -108,10 +111,10 @@ def pack_movie(
 
 
 class LiveFrame:
-    """A frame of a movie under way, in a film that knows its rate."""
+    """A frame of a movie under way."""
 
-    def __init__(self, frame: Frame, movie: Movie, film: "LiveFilm") -> None:
-        self.frame, self.movie, self._film = frame, movie, film
+    def __init__(self, frame: Frame, movie: Movie) -> None:
+        self.frame, self.movie = frame, movie
         self._picture: Picture | None = None
 
     def packed(self) -> bytes:
@@ -119,7 +122,7 @@ class LiveFrame:
         self._picture = self._picture or _picture_of(self.frame)
         age_s = (time.monotonic_ns() - self.frame.left_source_ns) / 1e9
         expected = self.movie.start.expected_frames
-        return self._picture.packed(self.frame.shot, expected, age_s, self._film.rate)
+        return self._picture.packed(self.frame.shot, expected, age_s)
 
 
 class LiveFilm:
@@ -135,7 +138,7 @@ class LiveFilm:
         self._movies: OrderedDict[str, Movie] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
-        self._arrivals: deque[float] = deque(maxlen=128)
+        self._arrivals: deque[float] = deque(maxlen=_FAST[0])
 
     def handle(self, event: ShotStart | Frame | ShotEnd) -> None:
         """Take one event of the stream."""
@@ -158,17 +161,18 @@ class LiveFilm:
         movie = self.playing
         if movie is None or movie.start.shot != frame.shot:
             return
-        self._arrivals.append(time.monotonic())
         with self._lock:
             self._bytes += movie.add(frame)
-        self.newest.put(LiveFrame(frame, movie, self))
+        self.newest.put(LiveFrame(frame, movie))
+        self._spare_the_source()
 
-    @property
-    def rate(self) -> float:
-        """Frames a second that came here, over the last ones of the last second."""
+    def _spare_the_source(self) -> None:
+        """Pass over frames of a fast source: waking up for each takes its hub's time, and a page
+        shows thirty a second."""
         now = time.monotonic()
-        recent = [at for at in tuple(self._arrivals) if now - at < 1]
-        return (len(recent) - 1) / (now - recent[0]) if len(recent) > 1 else 0.0
+        self._arrivals.append(now)
+        if len(self._arrivals) == _FAST[0] and now - self._arrivals[0] < _FAST[1]:
+            time.sleep(_PAUSE_S)
 
     def movie(self, shot: str) -> Movie | None:
         """A movie that is still kept."""

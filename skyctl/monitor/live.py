@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ LOG = "monitor.jsonl"
 """File of what people did on the page, beside the ledger."""
 _OLDEST_S = 1.0
 _RECORDINGS = 20
+_RATE_OVER = 5
+"""States, over which frames a second are counted."""
 
 
 class Watch:
@@ -44,6 +47,7 @@ class Watch:
         self._hub, self._streaming = hub, streaming
         self._kind, self._title = kind, title
         self._film = LiveFilm()
+        self._counted: deque[tuple[float, int]] = deque(maxlen=_RATE_OVER)
         self._account = Account()
         self._consumer = Consumer("monitor", self._take, policy="newest", max_age_s=_OLDEST_S)
         streaming.subscribe(self._account.news)
@@ -96,9 +100,11 @@ class Watch:
 
     def _film_state(self) -> dict[str, Any]:
         playing, totals = self._film.playing, self._hub.accounting()
+        self._counted.append((time.monotonic(), totals["received"]))
+        (began, before), (now, received) = self._counted[0], self._counted[-1]
         return {
             "shot": playing.start.shot if playing else "",
-            "rate": self._film.rate,
+            "rate": (received - before) / (now - began) if now > began else 0.0,
             "pixel_sites": self._streaming.pixel_sites or 1.0,
             "counts": {name: totals[name] for name in (*COUNTS, "missing_shots", "clock_faults")},
         }

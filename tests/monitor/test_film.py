@@ -43,14 +43,14 @@ def test_of_spins_the_third_is_shown():
 
 def test_a_packed_picture_reads_back():
     image = np.linspace(-1, 1, 12).reshape(3, 4)
-    packed = shown(image, index=3).packed("shot é", 34, age_s=0.25, rate=12.0)
-    magic, rows, columns, step, named, index, expected, time_ps, age_s, rate = struct.unpack(
-        "<4sHHHHIIddd", packed[:44]
+    packed = shown(image, index=3).packed("shot é", 34, age_s=0.25)
+    magic, rows, columns, step, named, index, expected, time_ps, age_s = struct.unpack(
+        "<4sHHHHIIdd", packed[:36]
     )
     assert (magic, rows, columns, step, index, expected) == (b"SKY1", 3, 4, 1, 3, 34)
-    assert (time_ps, age_s, rate) == (15.0, 0.25, 12.0)
-    assert packed[44 : 44 + named].decode() == "shot é"
-    levels = np.frombuffer(packed[44 + named :], np.uint8).reshape(3, 4)
+    assert (time_ps, age_s) == (15.0, 0.25)
+    assert packed[36 : 36 + named].decode() == "shot é"
+    levels = np.frombuffer(packed[36 + named :], np.uint8).reshape(3, 4)
     assert np.abs((levels - 127.0) / 127 - image).max() < 1 / 127
 
 
@@ -101,13 +101,13 @@ def test_the_newest_frame_is_of_the_movie_under_way():
     live.handle(frame(np.ones((4, 4)), 2, "another"))
     newest = live.newest.value
     assert (newest.frame.index, newest.movie.start.shot) == (1, "a")
-    assert newest.packed()[44:45] == b"a"
+    assert newest.packed()[36:37] == b"a"
 
 
 def test_a_movie_is_packed_with_no_more_than_was_asked():
     pictures = [shown(np.full((8, 8), 0.1 * k), k) for k in range(9)]
     packed = pack_movie("a", pictures, 9, 3, 4)
-    size = 44 + 1 + 16
+    size = 36 + 1 + 16
     assert len(packed) == 3 * size
     assert [struct.unpack_from("<I", packed, k * size + 12)[0] for k in range(3)] == [0, 4, 8]
     assert pack_movie("a", [], 9, 3, 4) == b""
@@ -128,3 +128,15 @@ def test_a_pulse_is_shown_by_its_course(pulse, peaks):
     for peak in peaks:
         assert np.interp(peak, *course.T) > 0.9
     json.dumps(filmed_pulse(pulse), allow_nan=False)
+
+
+@pytest.mark.parametrize(("frames", "spared"), [(100, False), (300, True)])
+def test_of_a_fast_source_frames_are_passed_over(monkeypatch, frames, spared):
+    pauses = []
+    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    live = LiveFilm()
+    live.handle(start())
+    for index in range(frames):
+        live.handle(frame(np.zeros((4, 4)), index))
+    assert bool(pauses) == spared
+    assert live.newest.value.frame.index == frames - 1

@@ -1,6 +1,6 @@
 // Pictures as the server packs them: see film.py, Picture.packed.
 
-const HEADER = 44;
+const HEADER = 36;
 
 // All pictures in a buffer, one after the other.
 export function unpack(buffer) {
@@ -18,7 +18,6 @@ export function unpack(buffer) {
       expected: view.getUint32(at + 16, true),
       time_ps: view.getFloat64(at + 20, true),
       age_s: view.getFloat64(at + 28, true),
-      rate: view.getFloat64(at + 36, true),
       shot: new TextDecoder().decode(new Uint8Array(buffer, at + HEADER, named)),
       image: new Uint8Array(buffer, body, rows * columns),
     });
