@@ -7,6 +7,7 @@ import math
 import struct
 import zlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
@@ -24,7 +25,11 @@ from skyctl.pulse import Pulse
 _FILE = "switching.npz"
 PULSE_COLUMNS = ("amplitude_T", "theta_deg", "width_ps")
 """Numbers of a pulse that the library varies: the columns of ``pulses``."""
+_OF_SAMPLES = ("damping", "moment_muB", "anisotropy_meV", "dmi_meV")
+"""What the first columns of ``samples`` are called in a film's facts."""
+_ALONG_Z = (0.0, 0.0, 1.0)
 _SWITCHING = OUTCOMES.index(SWITCHING)
+_MARGIN = 0.1
 _SURPRISE = 0.1
 """Share of shots that do something else than the library has it, whatever that is."""
 _FLIP_BLUR_PS = 1.0
@@ -87,6 +92,37 @@ class SwitchingLibrary:
             for row in self.pulses.tolist()
         )
 
+    @property
+    def made_for(self) -> str:
+        """The films of its samples, in words."""
+        low, high = self.samples.min(axis=0), self.samples.max(axis=0)
+        ranges = ", ".join(
+            f"{name} {a:.3g} … {b:.3g}" for name, a, b in zip(_OF_SAMPLES, low, high, strict=False)
+        )
+        return f"films with open edges, bulk DMI and their easy axis along z, of {ranges}"
+
+    def outside(self, film: Mapping[str, Any]) -> str:
+        """Why a film is none that this was made for, or ""; it may still learn it, from more shots.
+
+        film : its plain facts, as a start document has them: ``damping``, ``dmi_meV``, …
+        """
+        faults = [
+            f"{name} is {film[name]:.3g}"
+            for name, low, high in zip(
+                _OF_SAMPLES, self.samples.min(axis=0), self.samples.max(axis=0), strict=False
+            )
+            if name in film and not _near(film[name], low, high)
+        ]
+        if film.get("interfacial_dmi_meV"):
+            faults.append(f"interfacial_dmi_meV is {film['interfacial_dmi_meV']:.3g}")
+        if tuple(film.get("easy_axis", _ALONG_Z)) != _ALONG_Z:
+            faults.append("its easy axis is not z")
+        if film.get("periodic"):
+            faults.append("it is periodic")
+        if not faults:
+            return ""
+        return f"the switching library is of {self.made_for}; of this one {', '.join(faults)}"
+
     @cached_property
     def alike(self) -> np.ndarray:
         """(pulses, pulses), 1 for the same pulse and 0 for pulses that are nothing alike."""
@@ -95,6 +131,12 @@ class SwitchingLibrary:
         ) / np.array(_ALIKE)
         square = ((scaled[:, None] - scaled[None]) ** 2).sum(-1)
         return np.exp(-square / 2)
+
+
+def _near(value: float, low: float, high: float) -> bool:
+    """Whether a number is among those of samples: they were drawn, and hardly at their limits."""
+    margin = _MARGIN * (high - low)
+    return low - margin <= value <= high + margin
 
 
 @lru_cache(maxsize=1)

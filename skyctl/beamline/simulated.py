@@ -1,11 +1,13 @@
 """A beamline around a simulated film."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from skyctl.agents.switching_library import SwitchingLibrary
 from skyctl.beamline.beamline import Beamline, assemble
 from skyctl.devices.guard import Envelope, Spent
 from skyctl.devices.simulated import FrameSink, SimulatedSample
@@ -18,6 +20,7 @@ from skyctl.simulators.lattice.film import Film, FilmParameters
 from skyctl.simulators.physics.pulsed_film import SETTLED_T, PulsedFilm
 from skyctl.stream.publisher import Publisher
 
+_log = logging.getLogger(__name__)
 _SMALL = 8
 """Sites along each side of the film that only compiles the kernels."""
 
@@ -60,6 +63,8 @@ def simulated_beamline(
     model = model or MovieClassifier()
     if film is None:
         film = _film(parameters or FilmParameters(), start, device, anisotropy_map, seed)
+    if parameters and (fault := SwitchingLibrary.load().outside(parameters.as_dict())):
+        _log.warning("%s: an agent that seeks a target there begins with what is not known", fault)
     publisher = Publisher(address)
     try:
         sample = SimulatedSample(

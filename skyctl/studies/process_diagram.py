@@ -65,8 +65,13 @@ def classify_movie(
 
 
 def _classify(images: Iterable[np.ndarray], shot: MovieSpec, model: MovieClassifier) -> str | None:
-    """The classifier's label at the end of a movie; images of S_z, (H, W)."""
+    """The classifier's label at the end of a movie; images of S_z, (H, W).
+
+    Where there are no sites it is shown what most of the film is: it knows films without holes.
+    """
     shown = list(images)
+    if (there := shot.sites) is not None:
+        shown = [np.where(there, image, np.median(image[there])) for image in shown]
     *_, last = model.watch(shown, shot.times_ps, shot.pulse)
     return paper_label(model, last, shown[-1])
 

@@ -122,3 +122,30 @@ def test_a_library_with_flipped_bytes_or_none_is_a_library_error(tmp_path):
             SwitchingLibrary.load(path)
     with pytest.raises(LibraryError, match="skyctl train seeker"):
         SwitchingLibrary.load(tmp_path / "none.npz")
+
+
+FILM = {"damping": 0.3, "moment_muB": 0.6, "anisotropy_meV": 0.1, "dmi_meV": 0.24}
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({}, ""),
+        ({"easy_axis": [0.0, 0.0, 1.0], "interfacial_dmi_meV": 0.0, "periodic": False}, ""),
+        (
+            {"dmi_meV": 0.0, "interfacial_dmi_meV": 0.24},
+            "dmi_meV is 0, interfacial_dmi_meV is 0.24",
+        ),
+        ({"damping": 0.9}, "damping is 0.9"),
+        ({"easy_axis": (0.6, 0.0, 0.8)}, "its easy axis is not z"),
+        ({"periodic": True}, "it is periodic"),
+    ],
+)
+def test_the_shipped_library_says_for_which_films_it_was_made(change, fault):
+    library = SwitchingLibrary.load()
+    assert "bulk DMI" in library.made_for
+    found = library.outside({**FILM, **change})
+    assert found.endswith(fault)
+    assert bool(found) == bool(fault)
+    if found:
+        assert library.made_for in found
