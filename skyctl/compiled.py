@@ -7,9 +7,11 @@ lies and whenever it was written. The folder may be deleted at any time.
 """
 
 import ast
+import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -30,6 +32,8 @@ except (ImportError, AttributeError):  # another numba: its own cache has to do
     pass
 
 _PACKAGE = "skyctl."
+_DAY_S = 86_400
+_KEPT_DAYS = 30
 
 
 def cache_folder() -> Path:
@@ -45,9 +49,28 @@ def _can_keep() -> bool:
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=cache_folder()).close()
+        prune(cache_folder(), time.time())
     except (OSError, RuntimeError):  # RuntimeError: whoever this runs for has no home
         return False
     return True
+
+
+def prune(folder: Path, now_s: float) -> None:
+    """Remove kernels that nobody loaded for a month; looked after once a day.
+
+    Every change of a source leaves those of before behind. By the time of the last access, which
+    file systems note once a day; where they do not, a kernel in use is compiled anew once a month.
+    """
+    marker = folder / "pruned"
+    with contextlib.suppress(OSError):  # others may prune at the same time
+        if marker.exists() and now_s - marker.stat().st_mtime < _DAY_S:
+            return
+        marker.touch()
+        os.utime(marker, (now_s, now_s))
+        for kernel in folder.glob("*.nb[ci]"):
+            state = kernel.stat()
+            if now_s - max(state.st_atime, state.st_mtime) > _KEPT_DAYS * _DAY_S:
+                kernel.unlink(missing_ok=True)
 
 
 def sources_digest(module: str) -> str:

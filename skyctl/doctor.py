@@ -18,7 +18,7 @@ from skyctl.beamline.file import BeamlineFile, open_camera, open_pulser, read_be
 from skyctl.devices.instruments.camera import CameraTable
 from skyctl.devices.instruments.table import load_table
 from skyctl.devices.ledger_accept import inspect
-from skyctl.errors import SkyctlError, StreamError
+from skyctl.errors import SkyctlError, StreamError, install
 from skyctl.frame import COUNTS, Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
@@ -182,7 +182,7 @@ def _runtime() -> Finding:
     if there:
         found = "onnxruntime and onnxruntime-gpu together: uninstall both, install one"
     else:
-        found = "not there: install skyctl with its extra 'cpu' or 'gpu'"
+        found = f"not there: {install('cpu')}, or 'gpu'"
     return Finding("ONNX Runtime", found, well=False)
 
 

@@ -1,6 +1,11 @@
 """Errors a user can meet. Each message names the thing, the fault and the remedy."""
 
 
+def install(extra: str) -> str:
+    """What installs an extra, for messages: the name `skyctl` on the package index is another's."""
+    return f"pip install 'bluesky-skyctl[{extra}]' (in a checkout: pip install '.[{extra}]')"
+
+
 class SkyctlError(Exception):
     """Base of all errors that skyctl raises on purpose."""
 

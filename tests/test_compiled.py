@@ -102,3 +102,19 @@ def test_a_kernel_is_compiled_of_all_that_it_imports_and_what_that_imports(
     without = f"skyctl.{module}"
     monkeypatch.setattr(compiled, "_source", lambda name: b"" if name == without else source(name))
     assert (compiled.sources_digest(kernels) != digest) == counts
+
+
+def test_kernels_that_nobody_loads_are_removed_after_a_month(tmp_path):
+    day, now = 86_400, 1_800_000_000
+    for name, days in {"new.nbc": 1, "old.nbc": 40, "old.nbi": 40, "other.txt": 40}.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (now - days * day,) * 2)
+    compiled.prune(tmp_path, now)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"new.nbc", "other.txt", "pruned"}
+    (tmp_path / "older.nbc").touch()
+    os.utime(tmp_path / "older.nbc", (now - 99 * day,) * 2)
+    compiled.prune(tmp_path, now + 3600)  # looked after once a day
+    assert (tmp_path / "older.nbc").exists()
+    compiled.prune(tmp_path, now + 2 * day)
+    assert not (tmp_path / "older.nbc").exists()

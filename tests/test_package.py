@@ -1,6 +1,7 @@
 """The package as a whole: what an import costs, and what it must not bring."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -54,3 +55,17 @@ def test_every_dependency_is_pinned_in_the_constraints():
     names = {w.split(">")[0].split("[")[0].lower() for w in wanted}
     assert names <= pinned
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()
+
+
+def test_what_messages_say_to_install_is_there():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    said = set()
+    for folder in ("skyctl", "devices", "models", "simulators"):
+        for source in (ROOT / folder).rglob("*.py"):
+            text = source.read_text()
+            said |= set(re.findall(r"install\('(\w+)'\)", text))
+            assert not re.findall(r"[^-]skyctl\[", text), source
+    assert said >= {"cpu", "gpu", "train", "epics"}
+    assert said <= set(extras)

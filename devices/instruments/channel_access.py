@@ -8,7 +8,7 @@ from typing import Any
 from ophyd import EpicsSignal
 
 from skyctl.devices.instruments.transport import Puts, Reading
-from skyctl.errors import InstrumentError, InstrumentSilent
+from skyctl.errors import InstrumentError, InstrumentSilent, install
 
 
 class ChannelAccess:
@@ -27,8 +27,7 @@ class ChannelAccess:
 
         if ophyd.cl.name == "dummy":
             raise InstrumentError(
-                f"PVs {prefix}…: neither pyepics nor caproto is installed. Install them: pip "
-                "install 'skyctl[epics]'"
+                f"PVs {prefix}…: neither pyepics nor caproto is installed: {install('epics')}"
             )
         self.address = f"ca://{prefix}"
         self.connections = 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from skyctl.devices.instruments.transport import Puts, Reading
-from skyctl.errors import InstrumentError, InstrumentSilent
+from skyctl.errors import InstrumentError, InstrumentSilent, install
 
 _COMPLETED = "record[block=true]field(value)"
 _SEVERITIES = ("", "MINOR", "MAJOR", "INVALID")
@@ -26,7 +26,7 @@ class PvAccess:
             from p4p.client.thread import Context
         except ImportError as error:
             raise InstrumentError(
-                f"PVs {prefix}…: p4p is not installed. Install it: pip install 'skyctl[epics]'"
+                f"PVs {prefix}…: p4p is not installed: {install('epics')}"
             ) from error
         self.address = f"pva://{prefix}"
         self.connections = 1

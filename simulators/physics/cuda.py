@@ -6,7 +6,7 @@ from typing import Any
 from numba import cuda
 from numba.cuda.core.errors import NumbaPerformanceWarning  # pyright: ignore[reportMissingImports]
 
-from skyctl.errors import DeviceMissing
+from skyctl.errors import DeviceMissing, install
 
 
 def require_device() -> None:
@@ -14,8 +14,7 @@ def require_device() -> None:
     if not cuda.is_available():
         raise DeviceMissing(
             "device cuda: numba finds no CUDA GPU, or not the CUDA libraries it needs. Use "
-            "device='cpu', or install skyctl with its extra 'gpu' on a machine with an "
-            "NVIDIA GPU."
+            f"device='cpu', or, on a machine with an NVIDIA GPU, {install('gpu')}."
         )
 
 

@@ -121,7 +121,7 @@ class FramesEntry(Strict):
     source : ntndarray (a PV's name), scpi (HOST:PORT), dectris or array10 (tcp://HOST:PORT)
     trigger_attribute : of an ntndarray or scpi image, the number of its hardware trigger, by which
         it is then matched to the shot; left out, by arrival
-    offset, scale, masked : S_z of counts, as Scaling has them; or instead
+    offset, scale, masked, gaps : S_z of counts, as Scaling has them; or instead
     calibration : a file that the plan calibrate_contrast wrote, and binned : pixels a side. Raw
         counts are then recorded beside S_z
     """
@@ -132,6 +132,7 @@ class FramesEntry(Strict):
     offset: float | None = None
     scale: float | None = None
     masked: float = 0.0
+    gaps: tuple[float, ...] | None = None
     calibration: Path | None = None
     binned: int = Field(default=1, ge=1, le=64)
 
@@ -151,7 +152,7 @@ class FramesEntry(Strict):
         if self.calibration:
             loaded = Calibration.load(here / self.calibration, camera, shape)
             return loaded.pipeline(binned=self.binned)
-        return Scaling(self.offset or 0.0, self.scale or 1.0, self.masked)
+        return Scaling(self.offset or 0.0, self.scale or 1.0, self.masked, self.gaps)
 
     def open(self, triggers: Triggers, scaling: ToSz) -> Source:
         """Connect. Raises StreamError, InstrumentError."""

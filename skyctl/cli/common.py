@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from skyctl.cli import ending
-from skyctl.errors import SkyctlError
+from skyctl.errors import SkyctlError, install
 from skyctl.strict_json import strict_json
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def extra_train() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        complain(f"{error}: install skyctl with its extra 'train' (in a checkout: make test)")
+        complain(f"{error}: {install('train')}")
         raise typer.Exit(1) from error
 
 

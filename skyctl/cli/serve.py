@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from skyctl.cli.common import Device, complain, console, explained
+from skyctl.errors import install
 
 if TYPE_CHECKING:
     from skyctl.simulators.instrument.practice import Images, PracticeInstrument
@@ -94,7 +95,7 @@ def serve_ioc(
     try:
         from skyctl.simulators.instrument.ioc import PracticeIoc
     except ImportError as error:
-        complain(f"{error}: install skyctl with its extra 'epics'")
+        complain(f"{error}: {install('epics')}")
         raise typer.Exit(1) from error
     with explained():
         instrument, images = _instrument(start, sample, log, no_film, device)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skyctl.errors import ModelError
+from skyctl.errors import ModelError, install
 
 _PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
     "cpu": ("CPUExecutionProvider", {}),
@@ -67,9 +67,8 @@ def open_session(
     wanted, settings = _PROVIDERS[provider]
     if provider == "cuda" and wanted not in onnxruntime.get_available_providers():
         raise ModelError(
-            "provider cuda: this onnxruntime has no CUDA. Uninstall onnxruntime and install "
-            "skyctl with its extra 'gpu' (both at once remove CUDA silently), or use "
-            "--provider cpu."
+            "provider cuda: this onnxruntime has no CUDA. Uninstall onnxruntime (both at once "
+            f"remove CUDA silently) and {install('gpu')}, or use --provider cpu."
         )
     options = _options(onnxruntime, provider, sizes or {})
     try:
@@ -97,8 +96,8 @@ def _onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise ModelError(
-            "onnxruntime is not installed: install skyctl with its extra 'cpu', or 'gpu' on a "
-            "machine with an NVIDIA GPU"
+            f"onnxruntime is not installed: {install('cpu')}; on a machine with an NVIDIA GPU "
+            "'gpu' instead of 'cpu'"
         ) from error
     _bound_memory()
     return onnxruntime

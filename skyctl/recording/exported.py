@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skyctl.errors import FormatError
+from skyctl.errors import FormatError, install
 from skyctl.formats.ovf import VectorField
 from skyctl.formats.ovf_writer import write_ovf
 from skyctl.formats.spin_states import SpinState, field_of
@@ -179,8 +179,8 @@ def _mp4(shots: list[RecordedShot], target: Path, frames_per_s: float, progress:
         import imageio_ffmpeg  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise FormatError(
-            f"export {target}: MP4 needs ffmpeg. Install skyctl with its extra 'mp4', or give a "
-            "name that ends in .gif."
+            f"export {target}: MP4 needs ffmpeg: {install('mp4')}, or give a name that ends in "
+            ".gif."
         ) from error
     pictures = _pictures(shots, progress)
     first = next(pictures)

@@ -174,7 +174,7 @@ def test_cuda_is_not_replaced_by_the_cpu_silently():
         pytest.skip("this onnxruntime has CUDA")
     message = refusal(None, "cuda")
     assert "no CUDA" in message
-    assert "extra 'gpu'" in message
+    assert "bluesky-skyctl[gpu]" in message
     assert "--provider cpu" in message
 
 

@@ -17,6 +17,7 @@ from skyctl.cli.common import (
     show_rows,
     write_json,
 )
+from skyctl.errors import install
 
 
 class Over(StrEnum):
@@ -50,7 +51,7 @@ def bench_instruments(
         import softioc  # noqa: F401
     except ImportError as error:
         if over != [Over.SCPI]:
-            complain(f"{error}: install skyctl with its extra 'epics', or give --over scpi")
+            complain(f"{error}: {install('epics')}, or give --over scpi")
             raise typer.Exit(1) from error
     from skyctl.bench.instruments import broken, latency
 

@@ -47,7 +47,8 @@ def reproduce_classifier(
     """The movie classifier of arXiv:1907.01814: training set, network, diagram and tests.
 
     Interrupt it, and the same command goes on: movies that are simulated are kept. Needs torch:
-    install skyctl with its extra "train".
+    pip install
+    'bluesky-skyctl[train]'.
     """
     with extra_train():
         import torch  # noqa: F401

@@ -33,8 +33,8 @@ def reproduce_torque(
 ) -> None:
     """Torque networks of Phys. Rev. Research 5, 033188 (2023): training, films beside the truth.
 
-    Interrupt it, and the same command keeps the states that are labelled. Needs torch: install
-    skyctl with its extra "train".
+    Interrupt it, and the same command keeps the states that are labelled. Needs torch: pip install
+    'bluesky-skyctl[train]'.
     """
     with extra_train():
         from skyctl.studies.torque_paper import PRESETS

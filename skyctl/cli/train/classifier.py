@@ -50,7 +50,8 @@ def train_classifier(
     """Simulate lives, train the movie classifier, calibrate and test it, write it with its card.
 
     An hour and a half on two quiet cores. Interrupted, the same command goes on where it was, and
-    ends with the same model. Needs torch: install skyctl with its extra "train".
+    ends with the same model. Needs torch: pip install
+    'bluesky-skyctl[train]'.
     """
     with extra_train():
         from skyctl.models import recipe

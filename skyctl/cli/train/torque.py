@@ -60,8 +60,8 @@ def train_torque(
 ) -> None:
     """Label states of the s–d magnet by diagonalisation, train a torque network, export it.
 
-    Interrupt it, and the same command keeps the states that are labelled. Needs torch: install
-    skyctl with its extra "train".
+    Interrupt it, and the same command keeps the states that are labelled. Needs torch: pip install
+    'bluesky-skyctl[train]'.
     """
     with extra_train():
         from skyctl.models.torque_data import TorquePlan

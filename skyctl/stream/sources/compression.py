@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import lz4.block
 import numpy as np
 
-from skyctl.errors import UndecodableMessage
+from skyctl.errors import UndecodableMessage, install
 from skyctl.stream.sources.kernels_bitshuffle import unshuffle
 
 _LZ4_MOST_BYTES = 255
@@ -100,9 +100,7 @@ def blosc(data: memoryview, size: int) -> bytes:
     try:
         from numcodecs.blosc import decompress
     except ImportError as error:
-        raise UndecodableMessage(
-            "blosc: numcodecs is not there. Install it: pip install 'skyctl[epics]'"
-        ) from error
+        raise UndecodableMessage(f"blosc: numcodecs is not there: {install('epics')}") from error
     if len(data) < _BLOSC_HEADER_BYTES:
         raise UndecodableMessage("blosc: no header")
     announced = int.from_bytes(data[4:8], "little")

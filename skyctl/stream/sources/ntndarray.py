@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from skyctl.errors import ForeignMessage, StreamError, UndecodableMessage
+from skyctl.errors import ForeignMessage, StreamError, UndecodableMessage, install
 from skyctl.frame import ShotStart
 from skyctl.stream import wire
 from skyctl.stream.sources import compression
@@ -222,9 +222,7 @@ class PvaTransport:
             from p4p.client.thread import Context
             from p4p.util import WorkQueue
         except ImportError as error:
-            raise StreamError(
-                f"PV {pv}: p4p is not installed. Install it: pip install 'skyctl[epics]'"
-            ) from error
+            raise StreamError(f"PV {pv}: p4p is not installed: {install('epics')}") from error
         self.address = f"pva://{pv}"
         self._updates: queue.Queue[Any] = queue.Queue(queued_updates)
         self._closed, self._connected = threading.Event(), threading.Event()

@@ -458,4 +458,4 @@ def test_without_a_gpu_the_error_says_what_to_do():
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("skyctl.errors.DeviceMissing: device cuda: numba finds no CUDA GPU")
     assert "device='cpu'" in last
-    assert "extra 'gpu'" in last
+    assert "bluesky-skyctl[gpu]" in last

@@ -1,10 +1,12 @@
 """What counts mean: S_z, or that nothing was measured."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from skyctl.beamline.file import FramesEntry
 from skyctl.frame import Frame
 from skyctl.stream.sources.array10 import Array10Parser
 from skyctl.stream.sources.dectris import DectrisParser
@@ -70,3 +72,10 @@ def test_every_source_masks_alike(senders):
 def test_a_scaling_that_is_none_is_refused(numbers):
     with pytest.raises(ValueError, match="give finite numbers"):
         Scaling(*numbers)
+
+
+def test_a_beamline_file_declares_them():
+    said = {"source": "dectris", "address": "tcp://127.0.0.1:1", "offset": 0, "scale": 1}
+    entry = FramesEntry.model_validate({**said, "gaps": [-9]})
+    scaling = entry.to_sz("camera", SHAPE, Path())
+    assert scaling.apply(np.array([[-9, -1]], "i4")).tolist() == [[0, -1]]
