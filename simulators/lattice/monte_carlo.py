@@ -302,8 +302,9 @@ class _CudaEngine:
 
         rows, columns, _ = self._film.shape
         blocks = -(-rows * ((columns + 1) // 2) * self.replicas // _CUDA_BLOCK)
-        half_sweep, own = HALF_SWEEPS[rule][blocks, _CUDA_BLOCK], betas.astype(np.float32)
-        on_device = cuda.to_device(own)
+        kernel: Any = HALF_SWEEPS[rule]
+        half_sweep = kernel[blocks, _CUDA_BLOCK]
+        on_device = cuda.to_device(betas.astype(np.float32))
         for step in range(taken, taken + sweeps):
             for colour in range(2):
                 half_sweep(
@@ -322,6 +323,7 @@ def relaxed(
     f8, p = np.float64, film.parameters
     done = np.empty(spins.shape)
     left, state = np.arange(len(spins)), film.pack(spins, f8)
+    torque = np.full(len(spins), np.inf)
     for _ in range(0, most_sweeps, _LOOK_EVERY):
         for _ in range(_LOOK_EVERY):
             descend(

@@ -50,7 +50,7 @@ def painted(say: Callable[[str], None]) -> dict[str, Any]:
     if not shutil.which("chromium"):
         return {"skipped": "no Chromium: make test-browser"}
     try:
-        import playwright  # noqa: F401
+        import playwright  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError:
         return {"skipped": "no playwright: make test-browser"}
     say("a page that only paints")
@@ -169,7 +169,10 @@ def _browse(link: str, seconds: float, told: Any, begun: Any) -> None:
 
 
 async def _screencast(link: str, seconds: float, begun: Any) -> _Screen:
-    from playwright.async_api import Error, async_playwright
+    from playwright.async_api import (  # pyright: ignore[reportMissingImports]
+        Error,
+        async_playwright,
+    )
 
     screen = _Screen()
     async with async_playwright() as playwright:
