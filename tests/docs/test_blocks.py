@@ -37,6 +37,8 @@ def check_shell(example):
 def check_command(words):
     while words and "=" in words[0]:  # of the environment
         words = words[1:]
+    if words[0] == "eval":  # of what a command prints: "$(skyctl …)"
+        words = shlex.split(words[1].removeprefix("$(").removesuffix(")"))
     if words[0] == "skyctl":
         check_options(typer.main.get_command(app), words[1:], None)
     elif words[0] == "make":
