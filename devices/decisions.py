@@ -39,6 +39,9 @@ class DecisionLog(Device):
         super().__init__(prefix, name=name, **kwargs)
         self.calibration.update(json.dumps(model or {}, sort_keys=True, default=list))
 
+    def __repr__(self) -> str:
+        return f"DecisionLog({self.name}: {self.task.get() or 'no decision yet'})"
+
     def set(self, value: Decision) -> Status:
         """Show a decision."""
         for name, reading in value.readings().items():
