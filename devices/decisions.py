@@ -40,7 +40,8 @@ class DecisionLog(Device):
         self.calibration.update(json.dumps(model or {}, sort_keys=True, default=list))
 
     def __repr__(self) -> str:
-        return f"DecisionLog({self.name}: {self.task.get() or 'no decision yet'})"
+        reading: Any = self.read()
+        return f"DecisionLog({self.name}: {reading[f'{self.name}_task']['value'] or 'none yet'})"
 
     def set(self, value: Decision) -> Status:
         """Show a decision."""
