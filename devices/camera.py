@@ -131,6 +131,12 @@ class FilmCamera(Device):
         """Whom to tell of a look that the camera takes by itself: ``ClassifierDevice.prepare``."""
         self._tell_look = listener
 
+    def __repr__(self) -> str:
+        shape = " × ".join(str(n) for n in self._driver.shape)
+        movie = f"{self.duration_ps.get():g} ps every {self.interval_ps.get():g}"
+        state = f"recording {self.recording}" if self._consumer else "not staged"
+        return f"FilmCamera({self.name}: {shape}, {movie}, {state})"
+
     @property
     def movie(self) -> FrameSchedule:
         """What is filmed after a pulse."""

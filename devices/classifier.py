@@ -106,6 +106,12 @@ class ClassifierDevice(Device):
         streaming.subscribe(self._take)
         hub.subscribe(self._consumer)
 
+    def __repr__(self) -> str:
+        card = self._streaming.model.card
+        said = f"{self.label.get()} of shot {str(self.shot.get())[:8]}"
+        verdict = said if self.label.get() else "no verdict yet"
+        return f"ClassifierDevice({self.name}: {card.name} {card.version}, {verdict})"
+
     def film_with(self, look: Callable[[str], Exposure | None]) -> None:
         """Whom to ask for a look, ``FilmCamera.look_unless_new``."""
         self._look = look

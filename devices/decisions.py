@@ -39,6 +39,10 @@ class DecisionLog(Device):
         super().__init__(prefix, name=name, **kwargs)
         self.calibration.update(json.dumps(model or {}, sort_keys=True, default=list))
 
+    def __repr__(self) -> str:
+        reading: Any = self.read()
+        return f"DecisionLog({self.name}: {reading[f'{self.name}_task']['value'] or 'none yet'})"
+
     def set(self, value: Decision) -> Status:
         """Show a decision."""
         for name, reading in value.readings().items():

@@ -122,6 +122,10 @@ class Pulser(Device):
             self._instrument.attach(self.guard, self.disarm)
             self.add_interlock(self._instrument.hold_reason)
 
+    def __repr__(self) -> str:
+        state = "armed" if self.armed.get() else "not armed"
+        return f"Pulser({self.name}: {self.pulse}, {state}, {self.shots_fired.get()} shots fired)"
+
     @property
     def guard(self) -> Guard:
         """The envelope and the ledger."""

@@ -7,6 +7,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import skyctl
 
 ROOT = Path(__file__).parents[1]
@@ -69,3 +71,27 @@ def test_what_messages_say_to_install_is_there():
             assert not re.findall(r"[^-]skyctl\[", text), source
     assert said >= {"cpu", "gpu", "train", "epics"}
     assert said <= set(extras)
+
+
+def test_the_constraints_of_cuda_12_are_the_others_without_the_bindings_of_13():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    there = (ROOT / "constraints-cuda12.txt").read_text().splitlines()
+    assert [line for line in there if "==" in line] == [
+        line for line in lines if "==" in line and not line.startswith("cuda-")
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("extra", "constraints"),
+    [
+        ("cpu", "constraints.txt"),
+        ("gpu", "constraints.txt"),
+        ("gpu-cuda12", "constraints-cuda12.txt"),
+    ],
+)
+def test_an_extra_resolves_under_its_constraints(extra, constraints):
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "-q"]
+    command += ["-c", constraints, f".[{extra}]"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr

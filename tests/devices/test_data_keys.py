@@ -113,3 +113,11 @@ def test_readings_are_numbers_that_json_has(beamline):
     for name in ("pulser", "camera", "classifier", "decisions"):
         device = getattr(beamline, name)
         json.dumps([device.read(), device.read_configuration()], allow_nan=False)
+
+
+def test_a_device_says_what_it_is_in_one_line(beamline):
+    for name in ("pulser", "camera", "classifier", "decisions"):
+        shown = repr(getattr(beamline, name))
+        assert shown.startswith(f"{type(getattr(beamline, name)).__name__}({name}: ")
+        assert len(shown) < 140
+        assert "read_attrs" not in shown

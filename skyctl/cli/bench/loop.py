@@ -4,7 +4,15 @@ from typing import Annotated
 
 import typer
 
-from skyctl.cli.common import JsonFile, ModelFile, Provider, explained, show_rows, write_json
+from skyctl.cli.common import (
+    JsonFile,
+    ModelFile,
+    Provider,
+    complaints,
+    explained,
+    show_rows,
+    write_json,
+)
 
 
 def bench_loop(
@@ -18,6 +26,7 @@ def bench_loop(
     from skyctl.bench.loop import loop_latency
 
     with explained():
-        result = loop_latency(rate, frames, model, provider)
+        with complaints.status("streaming, classifying …"):
+            result = loop_latency(rate, frames, model, provider)
         show_rows(result["results"])
         write_json(json_file, result)

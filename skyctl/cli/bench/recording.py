@@ -1,6 +1,6 @@
 """`skyctl bench recording`: frames a second on disk."""
 
-from skyctl.cli.common import JsonFile, explained, show_rows, write_json
+from skyctl.cli.common import JsonFile, complaints, explained, show_rows, write_json
 
 
 def bench_recording(json_file: JsonFile = None) -> None:
@@ -9,7 +9,8 @@ def bench_recording(json_file: JsonFile = None) -> None:
     from skyctl.bench.recording import bench_recording as measure
 
     with explained():
-        rows = measure()
+        with complaints.status("writing, reading …"):
+            rows = measure()
         shown = ("what", "compression", "frames_per_s", "ratio", "lost", "behind", "handle_ms")
         show_rows([{k: row.get(k, "") for k in shown} for row in rows])
         write_json(json_file, {"machine": machine(), "results": rows})

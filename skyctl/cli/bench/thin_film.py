@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from skyctl.cli.common import JsonFile, console, explained, show_rows, write_json
+from skyctl.cli.common import JsonFile, complaints, console, explained, show_rows, write_json
 
 
 def bench_thin_film(
@@ -17,7 +17,8 @@ def bench_thin_film(
     from skyctl.bench.thin_film import thin_film_speed
 
     with explained():
-        result = thin_film_speed(peer_ps)
+        with complaints.status("integrating the film, then its peer …"):
+            result = thin_film_speed(peer_ps)
         show_rows(result["results"])
         console.print(f"magnum.np: {result['peer']}")
         write_json(json_file, result)

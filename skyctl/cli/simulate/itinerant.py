@@ -13,6 +13,7 @@ from skyctl.cli.common import (
     JsonFile,
     PngFile,
     Theta,
+    complaints,
     explained,
     values_checked,
     write_json,
@@ -96,8 +97,9 @@ def simulate_itinerant(
         parameters = _parameters(size, temperature, damping)
         film = TorqueFilm(network, parameters, seed=seed, device=device)
         if start == "skyrmion":
-            film.set_skyrmion_lattice()
-            film.relax(max_ps=5.0)
+            with complaints.status("relaxing a lattice of skyrmions …"):
+                film.set_skyrmion_lattice()
+                film.relax(max_ps=5.0)
         filmed = fire(film, shot, shot.pulse, f"{shot.pulse} on an itinerant film")
         facts = {"film": parameters.as_dict(), "torque": asdict(network.card), "seed": seed}
         write_json(json_file, {**facts, **filmed.as_json()})
