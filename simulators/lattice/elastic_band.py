@@ -73,7 +73,7 @@ def least_energy_path(
     stiffest_T = _stiffest_T(parameters)
     step = _STEP / np.sqrt(stiffest_T)
     velocity = np.zeros_like(spins[1:-1])
-    climbing = False
+    climbing, torque = False, np.inf
     for taken in range(most_steps):
         energies = energies_meV(parameters, spins, anisotropy_map)
         tangent, stretch = _tangents(spins, energies)

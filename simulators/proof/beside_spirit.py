@@ -12,6 +12,8 @@ import numpy as np
 
 from skyctl.simulators.lattice.film import FilmParameters
 
+_BLOCH, _NEEL = 1, 2
+"""Spirit's names for how DMI vectors lie: along the bond, or across it."""
 _SPIRIT_SETTINGS = """
 bravais_lattice sc
 n_basis_cells {p.columns} {p.rows} 1
@@ -21,10 +23,10 @@ hamiltonian heisenberg_neighbours
 n_shells_exchange 1
 jij {p.exchange_meV}
 n_shells_dmi 1
-dij {p.dmi_meV}
-dm_chirality 1
+dij {dmi}
+dm_chirality {chirality}
 anisotropy_magnitude {p.anisotropy_meV}
-anisotropy_normal 0 0 1
+anisotropy_normal {p.easy_axis[0]} {p.easy_axis[1]} {p.easy_axis[2]}
 external_field_magnitude {field_T}
 external_field_normal {p.bias_T[0]} {p.bias_T[1]} {p.bias_T[2]}
 llg_dt {step_ps}
@@ -86,10 +88,20 @@ def _state(parameters: FilmParameters, step_ps: float) -> Iterator[Any]:
     from spirit import state  # pyright: ignore[reportMissingImports]
 
     p, field_T = parameters, float(np.linalg.norm(parameters.bias_T))
+    if p.dmi_meV and p.interfacial_dmi_meV:
+        raise ValueError("Spirit takes one DMI for a shell of neighbours: bulk or interfacial")
+    dmi, chirality = (p.dmi_meV, _BLOCH) if p.dmi_meV else (p.interfacial_dmi_meV, _NEEL)
     with tempfile.TemporaryDirectory() as folder, _nothing_printed():
         settings = Path(folder) / "film.cfg"
         settings.write_text(
-            _SPIRIT_SETTINGS.format(p=p, wrap=int(p.periodic), field_T=field_T, step_ps=step_ps)
+            _SPIRIT_SETTINGS.format(
+                p=p,
+                wrap=int(p.periodic),
+                field_T=field_T,
+                step_ps=step_ps,
+                dmi=dmi,
+                chirality=chirality,
+            )
         )
         with state.State(str(settings), quiet=True) as film:
             yield film

@@ -1,5 +1,6 @@
 """Our films beside those of other programs, and of another device."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -60,8 +61,23 @@ def reference_mean_difference(integrator: Integrator, step_ps: float = 1e-3) -> 
     return float(np.abs(end - reference_film()[2].mean((1, 2))).max())
 
 
-def spirit_difference(integrator: Integrator, periodic: bool = False) -> float:
+NEEL_FILM = FilmParameters(
+    rows=20,
+    columns=30,
+    dmi_meV=0.0,
+    interfacial_dmi_meV=0.24,
+    easy_axis=(0.4, -0.2, 1.0),
+    bias_T=(0.5, -1.0, 2.0),
+)
+"""Interfacial DMI and a tilted axis."""
+
+
+def spirit_difference(
+    integrator: Integrator, periodic: bool = False, film: FilmParameters | None = None
+) -> float:
     """Largest difference of a spin from Spirit's, after 100 steps of 1 fs from the same start.
+
+    film : left out, one with bulk DMI and the axis along z
 
     Spirit: G. P. Müller et al., Phys. Rev. B 99, 224414 (2019); its SIB is our midpoint. Raises
     Missing where it is not installed.
@@ -70,17 +86,18 @@ def spirit_difference(integrator: Integrator, periodic: bool = False) -> float:
         raise Missing("not installed: pip install spirit")
     from spirit import simulation, system  # pyright: ignore[reportMissingImports]
 
-    p = FilmParameters(rows=20, columns=30, periodic=periodic, bias_T=(0.5, -1.0, 2.0))
+    plain = FilmParameters(rows=20, columns=30, bias_T=(0.5, -1.0, 2.0))
+    p = replace(film or plain, periodic=periodic)
     start = random_spins(p.rows, p.columns)
     with spirit_film(p, 1e-3, integrator) as theirs:
         spins = system.get_spin_directions(theirs)  # a view, x fastest
         spins[:] = start.transpose(1, 2, 0).reshape(-1, 3)
         simulation.n_shot(theirs, 100)
         end = np.array(system.get_spin_directions(theirs))
-    film = Film(p, integrator=integrator)
-    film.spins = start
-    film.advance(0.1, max_step_ps=1e-3)
-    return float(np.abs(film.spins - end.reshape(p.rows, p.columns, 3).transpose(2, 0, 1)).max())
+    ours = Film(p, integrator=integrator)
+    ours.spins = start
+    ours.advance(0.1, max_step_ps=1e-3)
+    return float(np.abs(ours.spins - end.reshape(p.rows, p.columns, 3).transpose(2, 0, 1)).max())
 
 
 def cuda_difference(precision: Precision, temperature_K: float = 0.0) -> float:

@@ -241,6 +241,11 @@ CHECKS: tuple[Check, ...] = (
             ("mean", "⟨S⟩ of the reference film", other_programs.reference_mean_difference, 3e-8),
         )
     ),
+    Check(
+        "spirit-neel", "depondt: the same with interfacial DMI and a tilted axis",
+        partial(other_programs.spirit_difference, "depondt", film=other_programs.NEEL_FILM), 0,
+        1e-6, "Spirit, run here",
+    ),
     *(
         Check(
             f"spirit-{name}", f"{name}: worst spin beside Spirit's, 100 steps of 1 fs",
