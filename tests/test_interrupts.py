@@ -154,10 +154,13 @@ def test_nothing_fires_between_the_signal_and_the_end_of_the_plan():
     hold = pulser.hold
     pulser.hold = lambda reason: (hold(reason), held.set())
 
+    camera = SimpleNamespace(pulses_per_shot=1)
+    line = SimpleNamespace(pulser=pulser, camera=camera, is_open=True)
+
     def plan():
-        yield from fire(SimpleNamespace(pulser=pulser, is_open=True), PULSE)
+        yield from fire(line, PULSE)
         assert held.wait(30)
-        yield from fire(SimpleNamespace(pulser=pulser, is_open=True), PULSE)
+        yield from fire(line, PULSE)
 
     with pytest.raises((RunEngineInterrupted, PulseRefused)):
         engine(plan())

@@ -122,7 +122,8 @@ def _interrupted(engine: RunEngine, pulser: _Noting, driver: _Driver, after_s: f
 
 
 def _firing(pulser: Pulser, over: threading.Event) -> Plan[None]:
-    beamline: Any = SimpleNamespace(pulser=pulser, is_open=True)
+    camera = SimpleNamespace(pulses_per_shot=1)
+    beamline: Any = SimpleNamespace(pulser=pulser, camera=camera, is_open=True)
     while not over.is_set():
         yield from fire(beamline, _PULSE)
 

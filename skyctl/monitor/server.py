@@ -13,8 +13,10 @@ import threading
 import time
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from skyctl.errors import MonitorError
 from skyctl.monitor.app import Site, page_app
@@ -32,6 +34,21 @@ _GOODBYE_S = 0.3
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _MOST_UPLOAD = 4096
 _log = logging.getLogger(__name__)
+
+
+class _QuietConfig(uvicorn.Config):
+    """Leaves the process's loggers alone: uvicorn's are also those of a Tiled server in it."""
+
+    def configure_logging(self) -> None:
+        """Nothing is set up."""
+
+
+class _QuietProtocol(H11Protocol):
+    """Writes no access log: it would go to the other server's file."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.access_log = False
 
 
 class PageServer:
@@ -73,17 +90,15 @@ class PageServer:
             refresh=self.refresh,
         )
         self._site = site
-        config = uvicorn.Config(
+        config = _QuietConfig(
             page_app(site),
             loop="asyncio",
-            http="h11",
+            http=_QuietProtocol,
             ws="websockets-sansio",
             ws_per_message_deflate=False,
             ws_max_size=_MOST_UPLOAD,
             timeout_graceful_shutdown=1,
             lifespan="off",
-            access_log=False,
-            log_config=None,
             server_header=False,
             ssl_certfile=str(tls[0]) if tls else None,
             ssl_keyfile=str(tls[1]) if tls else None,
