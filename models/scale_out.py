@@ -197,12 +197,13 @@ def open_cluster(scheduler: str, workers: int | None) -> Iterator[Any]:
                 preload=[_IGNORE_INTERRUPTS],
                 silence_logs=logging.ERROR,
             ) as cluster,
-            Client(cluster) as client,
+            Client(cluster, set_as_default=False) as client,
         ):
             yield client
         return
     try:
-        client = Client(scheduler, timeout=_CONNECT_S)
+        # As the default, one that finds no scheduler would leave Dask without any.
+        client = Client(scheduler, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ScaleOutError(
             f"scheduler {scheduler!r}: no answer ({error}). Give 'local', 'threads' or the address "

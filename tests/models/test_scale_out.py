@@ -203,6 +203,7 @@ def test_a_scheduler_that_is_not_there_is_named(tmp_path, monkeypatch):
         for scheduler in ("tcp://127.0.0.1:9", "no address at all"):
             with pytest.raises(ScaleOutError, match=f"scheduler '{scheduler}': no answer"):
                 fill(movies, scheduler=scheduler)
+    assert dask.config.get("scheduler", None) is None  # or arrays would ask for one that is gone
 
 
 def test_a_cluster_without_workers_is_not_waited_for(tmp_path, monkeypatch):
