@@ -258,7 +258,9 @@ def _minima(
     minima = []
     for first in range(0, len(spins), TOGETHER):
         some = np.stack(spins[first : first + TOGETHER])
-        minima.append(relaxed(film, some, _TOLERANCE_T, most_sweeps=20_000))
+        # One that slides on and on is taken as far down as it came.
+        states, _ = relaxed(film, some, _TOLERANCE_T, most_sweeps=20_000)
+        minima.append(states)
         on_step(0.5 + 0.5 * min(1.0, (first + TOGETHER) / len(spins)))
     return np.concatenate(minima)
 

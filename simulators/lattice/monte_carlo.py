@@ -161,7 +161,15 @@ class MonteCarlo:
         Raises RuntimeError where that is not reached.
         """
         film = FilmArrays.of(self.parameters, self.sites, self.anisotropy_map)
-        return relaxed(film, self.spins, tolerance_T, most_sweeps)
+        states, torques = relaxed(film, self.spins, tolerance_T, most_sweeps)
+        if (late := torques >= tolerance_T).any():
+            p = self.parameters
+            raise RuntimeError(
+                f"film of {p.rows} x {p.columns} sites: {late.sum()} of {len(states)} states still "
+                f"turned by up to {torques.max():.1e} T after {most_sweeps} sweeps downhill; give "
+                f"a tolerance above {tolerance_T:g} T, or more sweeps"
+            )
+        return states
 
     def energies_meV(self) -> np.ndarray:
         """(replicas,) energy of each film."""
@@ -316,14 +324,15 @@ class _CudaEngine:
 
 def relaxed(
     film: FilmArrays, spins: np.ndarray, tolerance_T: float, most_sweeps: int
-) -> np.ndarray:
-    """The nearest minima of spins (replicas, 3, rows, columns); see ``MonteCarlo.relax``."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest minima of spins (replicas, 3, rows, columns), and the largest torque in each, T:
+    above ``tolerance_T`` where ``most_sweeps`` downhill did not lead there."""
     from skyctl.simulators.lattice.kernels_monte_carlo import descend
 
     f8, p = np.float64, film.parameters
     done = np.empty(spins.shape)
     left, state = np.arange(len(spins)), film.pack(spins, f8)
-    torque = np.full(len(spins), np.inf)
+    torques = np.full(len(spins), np.inf)
     for _ in range(0, most_sweeps, _LOOK_EVERY):
         for _ in range(_LOOK_EVERY):
             descend(
@@ -333,14 +342,10 @@ def relaxed(
         now = film.unpack(state)
         field = effective_field_T(p, now, film.anisotropy_map)
         torque = np.linalg.norm(np.cross(now, field, axis=1), axis=1).max(axis=(1, 2))
+        done[left], torques[left] = now, torque
         arrived = torque < tolerance_T
-        done[left[arrived]] = now[arrived]
         if arrived.all():
-            return done
+            break
         if arrived.any():
             left, state = left[~arrived], film.pack(now[~arrived], f8)
-    raise RuntimeError(
-        f"film of {p.rows} x {p.columns} sites: {len(left)} of {len(spins)} states still turned by "
-        f"up to {torque.max():.1e} T after {most_sweeps} sweeps downhill; give a tolerance above "
-        f"{tolerance_T:g} T, or more sweeps"
-    )
+    return done, torques

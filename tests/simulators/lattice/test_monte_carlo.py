@@ -115,6 +115,12 @@ def test_annealed_and_relaxed_the_film_finds_its_ground_state():
     assert np.median(energies) < -2.2220
 
 
+def test_what_is_not_down_after_so_many_sweeps_is_an_error():
+    films = MonteCarlo(REDUCED, 2)
+    with pytest.raises(RuntimeError, match="2 of 2 states still turned by up to"):
+        films.relax(most_sweeps=50)
+
+
 def test_what_is_not_there_stays_empty():
     sites = np.ones((6, 8), bool)
     sites[2, 3] = sites[0, 0] = False
