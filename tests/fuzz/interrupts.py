@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import logging
+import signal
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,7 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--json", type=Path)
     given = options.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup has it ignored
     for name in ("skyctl", "bluesky"):  # each refusal is a warning, each abort an error
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     begun = time.monotonic()
