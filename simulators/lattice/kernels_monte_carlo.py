@@ -78,9 +78,6 @@ def _half_sweep(move):
     return half_sweep
 
 
-_heat_bath, _metropolis, _over_relax = map(_half_sweep, _MOVES)
-
-
 @njit(**OPTIONS)
 def wrap(spins, rows, columns, width):
     """Copy the edges of a periodic film beyond the opposite ones."""
@@ -93,43 +90,42 @@ def wrap(spins, rows, columns, width):
         spins[last + width + k] = spins[first + k]
 
 
-@njit(**OPTIONS)
-def heat_bath(spins, shape, there, anisotropies, c, betas, reach, key, step, first, periodic):
-    """One sweep; see ``sweep``."""
-    words, moved = np.empty(spins.shape[1:], np.uint32), np.empty(spins.shape[1:], np.float32)
-    for colour in range(2):
-        _heat_bath(
-            spins, shape, colour, there, anisotropies, c, betas, reach, key, step, first,
-            words, moved,
-        )  # fmt: skip
-        if periodic:
-            wrap(spins, shape[0], shape[1], shape[2])
+def _sweep(half_sweep):
+    """A kernel that moves the sites of one colour, then those of the other."""
+
+    @njit(**NOT_KEPT)
+    def sweep(spins, shape, there, anisotropies, c, betas, reach, key, step, first, periodic):
+        words, moved = np.empty(spins.shape[1:], np.uint32), np.empty(spins.shape[1:], np.float32)
+        for colour in range(2):
+            half_sweep(
+                spins, shape, colour, there, anisotropies, c, betas, reach, key, step, first,
+                words, moved,
+            )  # fmt: skip
+            if periodic:
+                wrap(spins, shape[0], shape[1], shape[2])
+
+    return sweep
+
+
+_heat_bath, _metropolis, _over_relax = (_sweep(_half_sweep(move)) for move in _MOVES)
 
 
 @njit(**OPTIONS)
-def metropolis(spins, shape, there, anisotropies, c, betas, reach, key, step, first, periodic):
-    """One sweep; see ``sweep``."""
-    words, moved = np.empty(spins.shape[1:], np.uint32), np.empty(spins.shape[1:], np.float32)
-    for colour in range(2):
-        _metropolis(
-            spins, shape, colour, there, anisotropies, c, betas, reach, key, step, first,
-            words, moved,
-        )  # fmt: skip
-        if periodic:
-            wrap(spins, shape[0], shape[1], shape[2])
+def heat_bath(*arguments):
+    """One sweep; see ``SWEEPS``."""
+    _heat_bath(*arguments)
 
 
 @njit(**OPTIONS)
-def over_relax(spins, shape, there, anisotropies, c, betas, reach, key, step, first, periodic):
-    """One sweep; see ``sweep``."""
-    words, moved = np.empty(spins.shape[1:], np.uint32), np.empty(spins.shape[1:], np.float32)
-    for colour in range(2):
-        _over_relax(
-            spins, shape, colour, there, anisotropies, c, betas, reach, key, step, first,
-            words, moved,
-        )  # fmt: skip
-        if periodic:
-            wrap(spins, shape[0], shape[1], shape[2])
+def metropolis(*arguments):
+    """One sweep; see ``SWEEPS``."""
+    _metropolis(*arguments)
+
+
+@njit(**OPTIONS)
+def over_relax(*arguments):
+    """One sweep; see ``SWEEPS``."""
+    _over_relax(*arguments)
 
 
 SWEEPS = {"heat-bath": heat_bath, "metropolis": metropolis, "over-relax": over_relax}
