@@ -108,7 +108,7 @@ def _stay_on_loopback() -> None:
     try:
         import softioc  # noqa: F401
     except ImportError as error:
-        complain(f"{error}: --over epics needs skyctl's extra 'epics'")
+        complain(f"{error}: pip install 'bluesky-skyctl[epics]'")
         raise typer.Exit(1) from error
     os.environ.update(epics_on_loopback(free_ports()))
 

@@ -279,7 +279,7 @@ def registered(image: np.ndarray, reference: np.ndarray) -> Shift:
         from skimage.registration import phase_cross_correlation
     except ImportError as error:
         raise RecordingError(
-            f"{error}: registration needs scikit-image. Install skyctl's extra 'counts'."
+            f"{error}: registration needs it. pip install 'bluesky-skyctl[counts]'"
         ) from error
     moving, fixed = (_relative(counts) for counts in (image, reference))
     # With its default normalisation it finds no shift at 5 % contrast.
