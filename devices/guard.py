@@ -1,27 +1,24 @@
 """The pulser's guard: what may be fired, how often, and how much in all. It fails closed."""
 
-import json
 import math
 import re
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from skyctl.devices.exact_pulse import Numbers, exact_copy, numbers_of, pulse_of_numbers
 from skyctl.devices.ledger import Ledger
 from skyctl.devices.ledger_files import SEGMENT
 from skyctl.devices.ledger_lines import Spent
-from skyctl.devices.rare_pulses import RarePulses, exact_parts, rebuilt
+from skyctl.devices.ledger_samples import SampleFiles
+from skyctl.devices.rare_pulses import RarePulses
 from skyctl.errors import PulseRefused
-from skyctl.pulse import PRINTABLE, PULSE_NUMBERS, SETTINGS, SPOT_NUMBERS, Pulse, Spot, settings_of
+from skyctl.pulse import PRINTABLE, SETTINGS, Pulse, settings_of
 
 Limits = tuple[float, float]
-Numbers = tuple[tuple[float, ...], tuple[float, ...] | None, str]
-"""Of a pulse, and of its spot where it has one: exact floats, in the order of their fields; and
-what makes it no single Gaussian field, as JSON, or ""."""
 
 REFUSALS = {
     "type": "no pulse, no number, or no name for the shot",
@@ -41,7 +38,6 @@ REFUSALS = {
 _NAME_LENGTH = 64
 _PS = 1e-12
 _REMEMBERED = 2 * SEGMENT
-_EXACT = 2**53  # beyond it an integer is no float
 
 
 class Envelope(BaseModel):
@@ -115,6 +111,7 @@ class Guard:
         self._fired: dict[str, tuple[Numbers, int]] = {}
         self._rested_s = clock()
         self._ledger = Ledger(ledger) if ledger else None
+        self._samples = self._ledger.samples if self._ledger else SampleFiles(None)
         if self._ledger:  # a restart is no way round budgets, rest and slew
             self._add(self._ledger.before)
             for entry in self._ledger.entries:
@@ -144,11 +141,14 @@ class Guard:
     @property
     def fired(self) -> tuple[Pulse, ...]:
         """What was fired last, in order, as far as this guard or its ledger's file knows."""
-        return tuple(_pulse(numbers) for numbers, _ in self._fired.values())
+        return tuple(pulse_of_numbers(each, self._samples) for each, _ in self._fired.values())
 
     def booked(self, shot: str) -> Pulse:
-        """What was booked under this name, in an object made for the caller. Raises KeyError."""
-        return _pulse(self._fired[shot][0])
+        """What was booked under this name, in an object made for the caller.
+
+        Raises KeyError, and PulseRefused where samples of its waveform are gone or changed.
+        """
+        return pulse_of_numbers(self._fired[shot][0], self._samples)
 
     @property
     def last_shot(self) -> str:
@@ -161,7 +161,7 @@ class Guard:
 
     def replays(self, shot: str, pulse: Pulse, repeats: int = 1) -> bool:
         """Whether exactly this was fired before; the name with another pulse is no replay."""
-        return self._fired.get(shot) == (_numbers(pulse), repeats)
+        return self._fired.get(shot) == (numbers_of(exact_copy(pulse)), repeats)
 
     @property
     def rest_left_s(self) -> float:
@@ -174,7 +174,7 @@ class Guard:
         The copy holds exact floats, each read once from what was given. Who asked goes on with the
         copy alone: the other may still be changed, by whoever has it.
         """
-        own = _pulse(_numbers(pulse))
+        own = exact_copy(pulse)
         e = self._envelope
         e.rare.check(own)
         for each in (own, own.second):
@@ -288,6 +288,8 @@ class Guard:
                 )
             if self._ledger:
                 self._ledger.append(shot, own, repeats)
+            else:
+                self._samples.keep(own)
             self._count(shot, own, repeats)
 
     def close(self) -> None:
@@ -308,7 +310,7 @@ class Guard:
             self._rest(longest_ps * self._envelope.repeats * self._envelope.rare.pulses)
 
     def _count(self, shot: str, pulse: Pulse, repeats: int) -> None:
-        self._fired[shot] = _numbers(pulse), repeats
+        self._fired[shot] = numbers_of(pulse), repeats
         if self._ledger and len(self._fired) > _REMEMBERED:  # the ledger knows the older ones
             del self._fired[next(iter(self._fired))]
         self._spent = self._spent.and_(pulse, repeats)
@@ -320,57 +322,8 @@ class Guard:
         self._rested_s = self._clock() + max(e.rest_s, on_ps * _PS / e.duty)
 
 
-def _numbers(pulse: Any) -> Numbers:
-    """The numbers of what claims to be a pulse, each read once: nobody can change them any more.
-
-    Raises PulseRefused for any type but the exact ones. A subclass could tell another dose, or
-    answer the guard's comparisons itself.
-    """
-    if type(pulse) is not Pulse:
-        raise _no_pulse(f"a {type(pulse).__name__} is no Pulse")
-    given = dict(vars(pulse))
-    spot = given.pop("spot", None)
-    if type(spot) not in (Spot, type(None)):
-        raise _no_pulse(f"a {type(spot).__name__} is no Spot")
-    rare = exact_parts(given, spot, _float)
-    sites = {} if spot is None else dict(vars(spot))
-    sites.pop("shape", None)
-    place = None if spot is None else _floats(sites, SPOT_NUMBERS, "spot_")
-    return _floats(given, PULSE_NUMBERS, ""), place, json.dumps(rare) if rare else ""
-
-
-def _floats(given: dict[str, Any], names: tuple[str, ...], prefix: str) -> tuple[float, ...]:
-    if set(given) != set(names):
-        raise _no_pulse(f"no Pulse: it has not the settings {', '.join(names)}")
-    return tuple(_float(prefix + name, given[name]) for name in names)
-
-
-def _float(name: str, value: Any) -> float:
-    if type(value) is float:
-        return value
-    if type(value) is int and abs(value) < _EXACT:
-        return float(value)
-    raise _no_pulse(f"pulse {name}: a {type(value).__name__} that is no number of this kind")
-
-
-def _pulse(numbers: Numbers) -> Pulse:
-    """The pulse of these numbers, checked or not."""
-    values, place, rare = numbers
-    settings: dict[str, Any] = dict(zip(PULSE_NUMBERS, values, strict=True))
-    settings["spot"] = None
-    if place is not None:
-        of_spot: dict[str, Any] = dict(zip(SPOT_NUMBERS, place, strict=True))
-        settings["spot"] = Spot.model_construct(**of_spot)
-    plain = Pulse.model_construct(**settings)
-    return rebuilt(plain, rare) if rare else plain
-
-
 def _dose_T2ps(pulse: Pulse) -> float:
     try:
         return pulse.dose_T2ps
     except OverflowError:
         return math.inf
-
-
-def _no_pulse(fault: str) -> PulseRefused:
-    return PulseRefused(f"{fault}. Nothing was fired; give a skyctl.pulse.Pulse of floats.", "type")

@@ -5,6 +5,7 @@ shots opens as fast as one of a few thousand. Beside ``PATH`` stand
 
 - ``PATH.key``: the key of the chain, and how far it has come;
 - ``PATH.names``: a hash of each shot's name in the segments that were put away;
+- ``PATH.samples``: a folder, where a pulse had a waveform of samples: they, by their hash;
 - ``PATH.1``, ``PATH.2`` …: those segments, which are read no more.
 
 The first line of every segment but the first is a checkpoint: what was spent before it. Lines are
@@ -39,6 +40,7 @@ from skyctl.devices.ledger_lines import (
     line_of,
 )
 from skyctl.devices.ledger_names import Names
+from skyctl.devices.ledger_samples import samples_beside
 from skyctl.errors import PulseRefused
 from skyctl.pulse import Pulse
 
@@ -60,6 +62,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.samples = samples_beside(path)
         self._fault = ""
         self._file = open_ledger(path)
         try:
@@ -83,7 +86,7 @@ class Ledger:
         self._number, self._after = checkpoint["segment"], checkpoint["after"]
         self._lines_before = checkpoint["lines"]
         self.before = self.spent = Spent(**checkpoint["spent"])
-        self.entries = [entry_of(line) for line in lines[bool(self._number) :]]
+        self.entries = self._entries(lines)
         for entry in self.entries:
             self.spent = self.spent.and_(entry.pulse, entry.repeats)
         self._chain = chains[-1] if chains else ""
@@ -91,6 +94,15 @@ class Ledger:
         self._names = Names(beside(self.path, "names"), self._key, checkpoint["names"])
         self._live = [self._key.number(entry.shot) for entry in self.entries]
         self._content, self._size = self._key.hasher(content), len(content)
+
+    def _entries(self, lines: list[bytes]) -> list[Entry]:
+        first, entries = 1 + bool(self._number), []
+        for number, line in enumerate(lines[first - 1 :], first):
+            try:
+                entries.append(entry_of(line, self.samples))
+            except ValueError as error:
+                raise untrusted(self.path, f"line {number} cannot be read: {error}") from error
+        return entries
 
     def knows(self, shot: str) -> bool:
         """Whether it stands in a segment that was put away before."""
@@ -109,6 +121,7 @@ class Ledger:
         try:
             if len(self._live) >= SEGMENT:
                 self._put_away()
+            self.samples.keep(pulse)
             self._write(line_of(Entry(shot, pulse, repeats), time.time()))
             self._live.append(self._key.number(shot))
             self.spent = self.spent.and_(pulse, repeats)

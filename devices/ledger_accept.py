@@ -9,8 +9,9 @@ from pathlib import Path
 from skyctl.devices.chain import Key, Tip
 from skyctl.devices.ledger import Ledger
 from skyctl.devices.ledger_files import beside, hold, new_segment, open_ledger, refused, segments_of
-from skyctl.devices.ledger_lines import Spent, checkpoint_of, entry_of, whole_lines
+from skyctl.devices.ledger_lines import Spent, checkpoint_of, entry_of, shot_in, whole_lines
 from skyctl.devices.ledger_names import Names
+from skyctl.devices.ledger_samples import samples_beside
 from skyctl.errors import PulseRefused
 
 
@@ -48,14 +49,14 @@ def inspect(path: Path) -> Found:
 
 
 def _found(path: Path, fault: str, tip: Tip) -> Found:
-    spent, unreadable = Spent(), []
+    spent, unreadable, samples = Spent(), [], samples_beside(path)
     for number, line in whole_lines(path):
         try:
             checkpoint = checkpoint_of(line) if number == 1 else None
             if checkpoint:
                 spent = Spent(**checkpoint["spent"])
             else:
-                entry = entry_of(line)
+                entry = entry_of(line, samples)
                 spent = spent.and_(entry.pulse, entry.repeats)
         except (ValueError, KeyError, TypeError):
             unreadable.append(number)
@@ -121,4 +122,4 @@ def _shots_in(files: list[Path]) -> Iterator[str]:
     for file in files:
         for _, line in whole_lines(file):
             with contextlib.suppress(ValueError):
-                yield entry_of(line).shot
+                yield shot_in(line)

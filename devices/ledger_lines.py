@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from skyctl.pulse import Pulse
+from skyctl.samples import Samples, brief, whole
 
 LONGEST_LINE = 4096
 """Bytes."""
@@ -61,17 +62,28 @@ def checkpoint_of(first: bytes) -> dict[str, Any] | None:
 def line_of(entry: Entry, time_s: float) -> dict[str, Any]:
     """The content of an entry's line; a single pulse does not say that it is one."""
     several = {} if entry.repeats == 1 else {"repeats": entry.repeats}
-    return {"shot": entry.shot, "time": time_s, "pulse": entry.pulse.model_dump(), **several}
+    return {"shot": entry.shot, "time": time_s, "pulse": brief(entry.pulse), **several}
 
 
-def entry_of(line: bytes) -> Entry:
-    """The shot of a line. Raises ValueError, whatever the line is."""
+def shot_in(line: bytes) -> str:
+    """The name of a line's shot. Raises ValueError, whatever the line is."""
     try:
-        told = _loaded(line)
-        shot, pulse = told["shot"], Pulse.model_validate(told["pulse"])
+        shot = _loaded(line)["shot"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(repr(error)) from error
+    if type(shot) is not str:
+        raise ValueError("a shot without a name")
+    return shot
+
+
+def entry_of(line: bytes, samples: Samples) -> Entry:
+    """The shot of a line. Raises ValueError, whatever the line is, and where samples are gone."""
+    try:
+        told, shot = _loaded(line), shot_in(line)
+        pulse = whole(told["pulse"], samples)
         repeats = told.get("repeats", 1)
-        if type(shot) is not str or not math.isfinite(pulse.dose_T2ps):
-            raise ValueError("a shot without a name, or a dose without end")
+        if not math.isfinite(pulse.dose_T2ps):
+            raise ValueError("a dose without end")
         if type(repeats) is not int or repeats < 1:
             raise ValueError(f"a pulse sent {repeats!r} times")
     except (KeyError, TypeError, OverflowError, AttributeError) as error:

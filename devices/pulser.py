@@ -14,6 +14,7 @@ from skyctl.devices.guard import REFUSALS, Envelope, Guard
 from skyctl.devices.signals import LimitedSignal, StateSignal, counters
 from skyctl.errors import PulseRefused
 from skyctl.pulse import SETTINGS, Pulse, pulse_of, settings_of
+from skyctl.samples import brief_text
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class Pulser(Device):
     spot_y = Component(LimitedSignal, value=0.0, units="sites")
     spot_sigma = Component(LimitedSignal, value=0.0, units="sites", doc="0 is the whole film")
     rare = Component(
-        StateSignal, value="", dtype_numpy="<U800", doc="all of a pulse of which settings say less"
+        StateSignal, value="", dtype_numpy="<U2000", doc="all of a pulse of which settings say less"
     )
     shot = Component(StateSignal, value="", dtype_numpy="<U64", doc="the last shot fired")
     armed = Component(StateSignal, value=0, dtype_numpy="<i8")
@@ -247,7 +248,7 @@ class Pulser(Device):
         try:
             for setting, number in settings_of(pulse.plain).items():
                 getattr(self, setting).put(number)
-            self.rare.update("" if pulse.is_plain else pulse.model_dump_json())
+            self.rare.update("" if pulse.is_plain else brief_text(pulse))
         finally:
             self._setting_up = False
 
@@ -281,8 +282,8 @@ class Pulser(Device):
         self.shot.update(shot)
         self.dose_T2ps.update(repeats * pulse.dose_T2ps)
         self._show_spent()
-        booked = self.guard.booked(shot)
         with self._told_where_not_sent(shot):
+            booked = self.guard.booked(shot)
             if booked != pulse:
                 raise PulseRefused(
                     f"{self.name}: shot {shot} was armed with {pulse} and is booked as {booked}. "

@@ -12,6 +12,7 @@ from skyctl.frame import ShotStart
 from skyctl.pulse import Exposure, FrameSchedule, Pulse
 from skyctl.recording.playback import Clock, Pace, RecordedShot, recorded_shots
 from skyctl.recording.reader import Recording
+from skyctl.samples import brief_text
 from skyctl.stream.publisher import Publisher
 
 _log = logging.getLogger(__name__)
@@ -182,5 +183,5 @@ def _words(pulse: Pulse | None, movie: FrameSchedule | None) -> str:
     if pulse is None:
         return "a look"
     # every digit: two pulses that print alike would make a riddle of the message
-    settings = pulse.model_dump_json(exclude_none=True)
+    settings = brief_text(pulse)
     return f"pulse {settings}" + (f", movie {movie.model_dump_json()}" if movie else "")

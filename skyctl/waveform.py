@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 _SQRT_PI = math.sqrt(math.pi)
-MOST_SAMPLES = 1_000_000
+MOST_SAMPLES = 20_000
+"""A start message with so many is of 400 kB."""
 
 
 class Square(BaseModel):
@@ -117,6 +118,16 @@ class Sampled(BaseModel):
         if not any(self.values):
             raise ValueError("every value is 0: no pulse")
         return self
+
+    def as_bytes(self) -> bytes:
+        """All times, then all values, doubles, little-endian."""
+        return np.array([self.times_ps, self.values], "<f8").tobytes()
+
+    @classmethod
+    def of_bytes(cls, content: bytes) -> "Sampled":
+        """What ``as_bytes`` gave. Raises ValueError for anything else."""
+        times_ps, values = np.frombuffer(content, "<f8").reshape(2, -1).tolist()
+        return cls(times_ps=tuple(times_ps), values=tuple(values))
 
     def at(self, after_ps: np.ndarray, width_ps: float) -> np.ndarray:
         """Strength at times (n,) after the pulse's middle."""

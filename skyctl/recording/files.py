@@ -17,6 +17,8 @@ from skyctl.recording import layout
 
 _CHUNK_CACHE_BYTES = 128 * 2**10
 """Of each dataset: HDF5's own is 1 MB, which a long run fills for every column and table."""
+_CHUNK_ROWS = {"starts": 16, "samples": 1024}
+"""Of tables whose rows are long, or come by the thousand; of others 64."""
 _METADATA_CACHE_BYTES = 4 * 2**20
 _FRAME_BY_FRAME = 4096
 """Frames of a recording whose view names each: NeXpy takes a part of a view for one frame. 0.2 ms
@@ -122,10 +124,12 @@ class RunFile:
             "ends": layout.ENDS,
             "verdicts": layout.verdicts(classes),
             "results": layout.RESULTS,
+            "waveforms": layout.WAVEFORMS,
+            "samples": layout.SAMPLES,
         }
         for name, dtype in tables.items():
             self._tables[name] = shots.create_dataset(
-                name, (0,), dtype, maxshape=(None,), chunks=(64,)
+                name, (0,), dtype, maxshape=(None,), chunks=(_CHUNK_ROWS.get(name, 64),)
             )
 
     def _create_images(self, group: h5py.Group, rows: int, most: int | None) -> Any:
@@ -186,6 +190,15 @@ class RunFile:
         old = len(table)
         table.resize(old + len(rows), axis=0)
         table[old:] = np.asarray(rows, table.dtype)
+
+    def add_samples(self, digest: str, content: bytes) -> None:
+        """Add a waveform's samples, as skyctl.samples has them."""
+        times_ps, values = np.frombuffer(content, "<f8").reshape(2, -1)
+        rows = np.empty(len(values), layout.SAMPLES)
+        rows["time_ps"], rows["value"] = times_ps, values
+        place = (digest.encode(), len(self._tables["samples"]), len(rows))
+        self.add_rows("samples", rows)
+        self.add_rows("waveforms", [place])
 
     def row(self, name: str) -> np.dtype:
         """What a row of a table is made of."""

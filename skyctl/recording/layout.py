@@ -4,6 +4,7 @@
 /entry/instrument/camera       NXdetector; one row a frame: data, movie_time_ps, shot_number, …
 /entry/data                    NXdata; the same frames with their axes, for viewers
 /entry/shots/{starts,ends,verdicts,results}   NXcollection; tables, joined by shot_number
+/entry/shots/{waveforms,samples}              waveforms of pulses, by the hash in their header
 
 A long run may keep its frames in data files beside that file, the *master*: RUN.data-0.h5,
 RUN.data-1.h5 …, each with ``frames_per_file`` frames in /entry/data/data. The master's ``data`` is
@@ -47,9 +48,12 @@ STARTS = np.dtype(
         ("shot", "S64"),
         ("expected_frames", "i4"),
         *((name, "f8") for name in PULSE_NUMBERS),
-        ("header", "S1024"),  # the whole start message, JSON
+        ("header", "S4096"),  # the whole start message, JSON; a waveform's samples by their hash
     ]
 )
+WAVEFORMS = np.dtype([("sha256", "S64"), ("first", "i8"), ("count", "i8")])
+"""Which rows of ``samples`` are whose; see skyctl.samples."""
+SAMPLES = np.dtype([("time_ps", "f8"), ("value", "f8")])
 ENDS = np.dtype(
     [
         ("shot_number", "i4"),

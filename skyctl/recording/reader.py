@@ -16,6 +16,8 @@ from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.recording import layout
 from skyctl.recording.files import Storage
 from skyctl.recording.salvage import Health, Padded, health
+from skyctl.samples import Samples, whole
+from skyctl.waveform import MOST_SAMPLES
 
 
 class Recording:
@@ -51,11 +53,12 @@ class Recording:
             self.killed = self.health.being_written or "recovered_from" in entry.attrs
             self._camera: Any = self._file[layout.CAMERA]
             self._tables: Any = self._file[layout.SHOTS]
+            newer = [name for name in _NEWER_TABLES if name in self._tables]
             # A kill between two columns leaves them of different length.
             columns = [self._camera[n] for n in layout.FRAME_COLUMNS]
             # Before any of it is read: a few bytes can declare more than a machine holds.
             whole = self.path.stat().st_size + self.health.missing_bytes
-            for rows in (*columns, *(self._tables[n] for n in _TABLES)):
+            for rows in (*columns, *(self._tables[n] for n in (*_TABLES, *newer))):
                 _refuse_absurd(rows, min(whole, _LARGEST_TABLE))
             length = min(map(len, columns))
             self._images = _Images(self.path, self._camera, salvage)
@@ -71,6 +74,7 @@ class Recording:
             self.ends = self._table("ends", salvage)
             self.verdicts = self._table("verdicts", salvage)
             self.results = self._table("results", salvage)
+            self.waveforms = self._table("waveforms", salvage)
         except RecordingError:
             self._file.close()
             raise
@@ -82,7 +86,18 @@ class Recording:
                 f"Give a file written by skyctl's recorder{recover}."
             ) from error
 
+    def samples(self, digest: str) -> bytes:
+        """A waveform's samples, as skyctl.samples has them. Raises LookupError for none."""
+        for row in self.waveforms[self.waveforms["sha256"] == digest.encode()]:
+            with contextlib.suppress(OSError, RuntimeError, ValueError):
+                last = row["first"] + min(row["count"], MOST_SAMPLES)
+                there = self._tables["samples"][row["first"] : last]
+                return np.array([there["time_ps"], there["value"]], "<f8").tobytes()
+        raise LookupError(digest)
+
     def _table(self, name: str, salvage: bool) -> np.ndarray:
+        if name not in self._tables:  # an older file
+            return np.empty(0, layout.WAVEFORMS)
         table = self._tables[name]
         return _rows(table, np.flatnonzero(_present(table, self.path))) if salvage else table[()]
 
@@ -151,7 +166,7 @@ class Recording:
 
     def _start(self, row: np.void) -> ShotStart:
         try:
-            pulse, movie, shape, may_end_early = parse_header(bytes(row["header"]))
+            pulse, movie, shape, may_end_early = parse_header(bytes(row["header"]), self.samples)
             shot = bytes(row["shot"]).decode()
         except (RecordingError, UnicodeDecodeError) as error:
             raise RecordingError(
@@ -186,9 +201,13 @@ def _end(start: ShotStart, row: np.void | None) -> ShotEnd:
     return ShotEnd(start.run, start.shot, None if sent < 0 else sent, ended_early=ended_early)
 
 
-def parse_header(text: bytes) -> tuple[Pulse | None, FrameSchedule, tuple[int, ...], bool]:
+def parse_header(
+    text: bytes, samples: Samples
+) -> tuple[Pulse | None, FrameSchedule, tuple[int, ...], bool]:
     """A shot's pulse, movie and frame shape, and whether it may end early, from the JSON in its
     row; in older recordings none may.
+
+    samples : has those of its pulse's waveform
 
     Raises RecordingError for what no recorder wrote.
     """
@@ -202,7 +221,7 @@ def parse_header(text: bytes) -> tuple[Pulse | None, FrameSchedule, tuple[int, .
         if type(may_end_early) is not bool:
             raise ValueError(f"may_end_early {str(may_end_early)[:32]}")
         return (
-            Pulse.model_validate(pulse) if pulse else None,
+            whole(pulse, samples) if pulse else None,
             FrameSchedule.model_validate(header["movie"]),
             shape,
             may_end_early,
@@ -223,6 +242,7 @@ def _open(path: Path, salvage: bool) -> tuple[h5py.File, Health]:
 
 
 _TABLES = ("starts", "ends", "verdicts", "results")
+_NEWER_TABLES = ("waveforms", "samples")
 _LARGEST_TABLE = 2**30
 _LARGEST_FRAME = 2**28
 _MOST_FRAMES_CUT = 1_000_000

@@ -1,5 +1,6 @@
 """Recovery: a plain recording from one whose writer was killed, or of which a part is missing."""
 
+import contextlib
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -118,6 +119,9 @@ def _copy(recording: Recording, out: Path) -> None:
             last = min(first + _BLOCK_FRAMES, recording.frame_count)
             block = {name: column[first:last] for name, column in columns.items()}
             file.append(recording.images(first, last), block)
+        for digest in map(bytes.decode, recording.waveforms["sha256"]):
+            with contextlib.suppress(LookupError):  # its shots then say that they are missing
+                file.add_samples(digest, recording.samples(digest))
         for name in ("starts", "ends", "verdicts", "results"):
             rows = getattr(recording, name)
             file.add_rows(name, require_fields(rows, file.row(name)))  # an older file has fewer

@@ -19,6 +19,7 @@ from skyctl.pulse import PULSE_NUMBERS
 from skyctl.recording import layout
 from skyctl.recording.counts import CountsFile, counts_beside
 from skyctl.recording.files import RunFile, Storage
+from skyctl.samples import brief, samples_of
 from skyctl.verdict import ShotResult, Verdict
 
 FLUSH_FRAMES = 10
@@ -69,6 +70,8 @@ class Recorder:
         self._frames: list[tuple[np.ndarray, tuple[Any, ...]]] = []
         self._counted_frames: list[Frame] = []
         self._counts = CountsFile(counts_beside(path))
+        self._samples: dict[str, bytes] = {}
+        self._samples_written: set[str] = set()
         self._rows: dict[str, list[Any]] = {"starts": [], "ends": [], "verdicts": [], "results": []}
         self._last_flush = time.monotonic()
         self._lock = threading.Lock()
@@ -150,6 +153,7 @@ class Recorder:
                 del self._numbers[next(iter(self._numbers))]
             self._shots += 1
             self._recorded[event.shot] = 0
+            self._samples |= samples_of(event.pulse) if event.pulse else {}
             self._rows["starts"].append(_start_row(self._numbers[event.shot], event))
             return
         number = self._numbers.get(event.shot)
@@ -188,6 +192,10 @@ class Recorder:
                 self._counted_frames.clear()
                 self.frames_written += len(images)
                 self._frames.clear()
+            for digest in self._samples.keys() - self._samples_written:
+                self._file.add_samples(digest, self._samples[digest])
+                self._samples_written.add(digest)
+            self._samples.clear()
             for name, rows in self._rows.items():
                 if rows:
                     self._file.add_rows(name, rows)
@@ -199,7 +207,7 @@ class Recorder:
 def _start_row(number: int, start: ShotStart) -> tuple[Any, ...]:
     pulse = start.pulse
     header = {
-        "pulse": pulse.model_dump() if pulse else None,
+        "pulse": brief(pulse) if pulse else None,
         "movie": start.movie.model_dump(),
         "shape": start.shape,
         "may_end_early": start.may_end_early,

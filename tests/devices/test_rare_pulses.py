@@ -1,15 +1,18 @@
 """The guard and pulses that are no single Gaussian field: none by default, and those it is told."""
 
 import json
+import math
 
 import pytest
 
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.instruments.commands import Commands
+from skyctl.devices.ledger_accept import accept
 from skyctl.devices.pulser import Pulser
 from skyctl.devices.rare_pulses import RarePulses
 from skyctl.errors import PulseRefused
 from skyctl.pulse import Pulse, Ring, SpinCurrent, Spot, Stripe
+from skyctl.samples import brief_text
 from skyctl.waveform import Burst, Sampled, Square
 
 CURRENT = SpinCurrent(density_A_per_m2=1e12, field_like=0.2)
@@ -55,7 +58,7 @@ def test_where_it_may_be_it_is_fired_booked_and_known_after_a_restart(kind, tmp_
     guard = Guard(WIDE, tmp_path / "ledger")
     pulser = Pulser(name="pulser", driver=driver, guard=guard)
     pulser.set(pulse, shot="one")
-    assert json.loads(pulser.rare.get()) == json.loads(pulse.model_dump_json())
+    assert json.loads(pulser.rare.get()) == json.loads(brief_text(pulse))
     pulser.trigger()
     assert driver.pulses == [pulse]
     assert driver.pulses[0] is not pulse
@@ -158,12 +161,75 @@ def test_what_is_not_exactly_a_pulse_is_refused(pulse):
         Guard(WIDE).check(pulse)
 
 
-def test_a_waveform_that_cannot_be_written_down_is_refused():
-    times = tuple(float(n) for n in range(300))
-    long = Sampled(times_ps=times, values=(1.0,) * 300)
-    wide = WIDE.model_copy(update={"width_ps": (1.0, 1e4)})
-    with pytest.raises(PulseRefused, match="can be written down"):
-        Guard(wide).check(Pulse(amplitude_T=0.1, width_ps=long.width_ps, waveform=long))
+def long_waveform(count=5000):
+    """A pulse of that many samples, 0.01 ps apart."""
+    wave = Sampled(
+        times_ps=tuple(0.01 * n for n in range(count)),
+        values=tuple(math.sin(0.01 * n) for n in range(count)),
+    )
+    return Pulse(amplitude_T=1.5, width_ps=wave.width_ps, waveform=wave)
+
+
+def test_thousands_of_samples_are_booked_once_and_known_after_a_restart(tmp_path):
+    pulse, driver = long_waveform(), Sent()
+    guard = Guard(WIDE, tmp_path / "ledger")
+    pulser = Pulser(name="pulser", driver=driver, guard=guard)
+    for shot in ("one", "two"):
+        pulser.set(pulse, shot=shot)
+        pulser.trigger()
+    assert driver.pulses == [pulse, pulse]
+    assert max(map(len, (tmp_path / "ledger").read_text().splitlines())) < 1000
+    assert len(list((tmp_path / "ledger.samples").iterdir())) == 1
+    guard.close()
+    again = Guard(WIDE, tmp_path / "ledger")
+    assert again.fired == (pulse, pulse)
+    assert again.spent.dose_T2ps == pytest.approx(2 * pulse.dose_T2ps)
+    assert again.replays("two", pulse)
+    assert not again.replays("two", long_waveform(4999))
+    again.close()
+
+
+def test_the_guard_works_on_the_samples_themselves():
+    pulse = long_waveform()
+    with pytest.raises(PulseRefused, match="dose"):
+        Guard(WIDE.model_copy(update={"dose_T2ps": 0.99 * pulse.dose_T2ps})).check(pulse)
+    unlike = pulse.waveform.model_copy(update={"values": (*pulse.waveform.values[:-1], 40.0)})
+    with pytest.raises(PulseRefused, match="less than or equal to 1"):
+        Guard(WIDE).check(forged(pulse, waveform=unlike))
+
+
+@pytest.mark.parametrize("fault", ["gone", "changed"])
+def test_without_its_very_samples_a_booked_pulse_is_neither_sent_nor_forgotten(fault, tmp_path):
+    """Whatever happens to the file between the booking and the sending, and before a restart."""
+    ledger, driver = tmp_path / "ledger", Sent()
+    guard = Guard(WIDE, ledger)
+    pulser = Pulser(name="pulser", driver=driver, guard=guard)
+    append = guard._ledger.append
+
+    def spoil(*entry):
+        append(*entry)
+        (samples,) = (tmp_path / "ledger.samples").iterdir()
+        if fault == "gone":
+            samples.unlink()
+        else:
+            samples.write_bytes(samples.read_bytes()[::-1])
+
+    guard._ledger.append = spoil
+    pulser.set(long_waveform(), shot="one")
+    with pytest.raises(PulseRefused, match=r"samples .* of its waveform are .* Nothing was fired"):
+        pulser.trigger()
+    assert driver.pulses == []
+    assert guard.shots_fired == 1  # booked, and spent
+    guard.close()
+    with pytest.raises(PulseRefused, match="line 1 cannot be read: the samples"):
+        Guard(WIDE, ledger)
+    with pytest.raises(ValueError, match="Give the dose in all"):
+        accept(ledger, "me", "its samples are lost")
+    accept(ledger, "me", "its samples are lost", dose_T2ps=40.0)
+    after = Guard(WIDE, ledger)
+    assert after.has_fired("one")
+    assert after.spent.shots == 1
+    after.close()
 
 
 def test_an_instrument_that_knows_settings_alone_refuses_them():

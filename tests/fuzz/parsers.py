@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,12 +244,19 @@ def _compressed() -> Target:
 def _recording() -> Target:
     from skyctl.errors import RecordingError
     from skyctl.recording.reader import parse_header
+    from skyctl.samples import hash_of
+    from skyctl.waveform import Sampled
 
+    sampled = Sampled(times_ps=(0.0, 1.0, 5.0), values=(0.0, 1.0, 0.5))
     pulse = {"amplitude_T": 0.1, "width_ps": 8, "spot": {"x": 1, "y": 2, "sigma": 3}}
     header = {"pulse": pulse, "movie": {"duration_ps": 165, "interval_ps": 5}, "shape": [3, 4, 5]}
     headers = (header, {**header, "pulse": None}, {**header, "may_end_early": True})
     seeds = [json.dumps(each).encode() for each in headers]
-    return Target(parse_header, (RecordingError,), seeds, 0.15)
+    wave = {"kind": "sampled", "sha256": hash_of(content := sampled.as_bytes())}
+    waved = {"width_ps": sampled.width_ps, "waveform": wave}
+    seeds.append(json.dumps({**header, "pulse": waved}).encode())
+    parse = partial(parse_header, samples={wave["sha256"]: content}.__getitem__)
+    return Target(parse, (RecordingError,), seeds, 0.15)
 
 
 TARGETS: dict[str, Callable[[], Target]] = {
