@@ -69,13 +69,14 @@ class Tip:
     """How far a chain has come.
 
     lines : of its whole life; chain : of the last one
-    shots, dose_T2ps : what they sum up to
+    shots, dose_T2ps, dose_A2s_per_m4 : what they sum up to
     """
 
     lines: int = 0
     chain: str = ""
     shots: int = 0
     dose_T2ps: float = 0.0
+    dose_A2s_per_m4: float = 0.0
 
 
 class Key:

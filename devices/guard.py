@@ -267,6 +267,7 @@ class Guard:
                 "envelope or start a new ledger.",
                 "budget",
             )
+        e.rare.check_budget(spent.dose_A2s_per_m4, repeats * own.dose_A2s_per_m4)
         last = spent.amplitude_T
         if last is not None and not abs(own.amplitude_T - last) <= e.slew_T:
             raise PulseRefused(
@@ -304,6 +305,7 @@ class Guard:
             self._spent = Spent(
                 shots=spent.shots + before.shots,
                 dose_T2ps=spent.dose_T2ps + before.dose_T2ps,
+                dose_A2s_per_m4=spent.dose_A2s_per_m4 + before.dose_A2s_per_m4,
                 amplitude_T=before.amplitude_T,
             )
             longest_ps = math.sqrt(2 * math.pi) * self._envelope.width_ps[1]

@@ -150,7 +150,7 @@ class Ledger:
     def _note_tip(self, *, sync: bool = False) -> None:
         tip = Tip(
             self._lines_before + len(self._live), self._chain, self.spent.shots,
-            self.spent.dose_T2ps,
+            self.spent.dose_T2ps, self.spent.dose_A2s_per_m4,
         )  # fmt: skip
         self._key.note(tip, sync=sync)
 

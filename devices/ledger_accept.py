@@ -63,18 +63,25 @@ def _found(path: Path, fault: str, tip: Tip) -> Found:
     shots = spent.shots + len(unreadable)
     total = Spent(
         shots=max(shots, tip.shots), dose_T2ps=max(spent.dose_T2ps, tip.dose_T2ps),
+        dose_A2s_per_m4=max(spent.dose_A2s_per_m4, tip.dose_A2s_per_m4),
         amplitude_T=spent.amplitude_T,
     )  # fmt: skip
     return Found(fault, total, tuple(unreadable), max(0, tip.shots - shots))
 
 
 def accept(
-    path: Path, who: str, why: str, *, shots: int | None = None, dose_T2ps: float | None = None
+    path: Path,
+    who: str,
+    why: str,
+    *,
+    shots: int | None = None,
+    dose_T2ps: float | None = None,
+    dose_A2s_per_m4: float | None = None,
 ) -> Spent:
     """Have a ledger go on that is not as it was written: a person says what was spent.
 
     who, why : stand in the new segment's first line. The old one is kept beside it
-    shots, dose_T2ps : spent so far; None takes what `inspect` finds
+    shots, dose_T2ps, dose_A2s_per_m4 : spent so far; None takes what `inspect` finds
 
     Names of shots are gathered anew from all segments. Raises PulseRefused when it is held, and
     ValueError without a reason or a dose that the lines do not tell.
@@ -87,15 +94,22 @@ def accept(
             f"ledger {path}: lines {found.unreadable[:5]} cannot be read, so their dose is "
             "unknown. Give the dose in all."
         )
+    if found.unreadable and found.spent.dose_A2s_per_m4 and dose_A2s_per_m4 is None:
+        raise ValueError(
+            f"ledger {path}: lines {found.unreadable[:5]} cannot be read, and currents were "
+            "fired. Give their dose in all as well."
+        )
     spent = Spent(
         shots=found.spent.shots if shots is None else shots,
         dose_T2ps=found.spent.dose_T2ps if dose_T2ps is None else dose_T2ps,
+        dose_A2s_per_m4=(
+            found.spent.dose_A2s_per_m4 if dose_A2s_per_m4 is None else dose_A2s_per_m4
+        ),
         amplitude_T=found.spent.amplitude_T,
     )
-    if spent.shots < 0 or not 0 <= spent.dose_T2ps < math.inf:
-        raise ValueError(
-            f"ledger {path}: {spent.shots} shots, {spent.dose_T2ps:g} T²ps: not below 0"
-        )
+    doses = spent.dose_T2ps, spent.dose_A2s_per_m4
+    if spent.shots < 0 or not all(0 <= dose < math.inf for dose in doses):
+        raise ValueError(f"ledger {path}: {spent.shots} shots, {spent}: not below 0")
     segments = segments_of(path)
     with open_ledger(path) as file:
         hold(path, file)
@@ -113,7 +127,7 @@ def accept(
                 path, key, number, "", spent.shots, spent, names,
                 {"by": who, "why": why, "fault": found.fault},
             )  # fmt: skip
-            key.note(Tip(spent.shots, chain, spent.shots, spent.dose_T2ps), sync=True)
+            key.note(Tip(spent.shots, chain, spent.shots, *doses), sync=True)
             new.close()
     return spent
 

@@ -23,6 +23,7 @@ NOTHING_BEFORE: dict[str, Any] = {
 class Spent(BaseModel):
     """What a pulser has fired so far.
 
+    dose_T2ps : ∫B² dt of it; dose_A2s_per_m4 : ∫j² dt of its currents
     amplitude_T : of the last shot, None before the first
     """
 
@@ -30,6 +31,7 @@ class Spent(BaseModel):
 
     shots: int = 0
     dose_T2ps: float = 0.0
+    dose_A2s_per_m4: float = 0.0
     amplitude_T: float | None = None
 
     def and_(self, pulse: Pulse, repeats: int = 1) -> "Spent":
@@ -37,8 +39,13 @@ class Spent(BaseModel):
         return Spent(
             shots=self.shots + repeats,
             dose_T2ps=self.dose_T2ps + repeats * pulse.dose_T2ps,
+            dose_A2s_per_m4=self.dose_A2s_per_m4 + repeats * pulse.dose_A2s_per_m4,
             amplitude_T=pulse.amplitude_T,
         )
+
+    def __str__(self) -> str:
+        current = f", {self.dose_A2s_per_m4:.3g} A²s/m⁴" if self.dose_A2s_per_m4 else ""
+        return f"{self.dose_T2ps:.0f} T²ps{current}"
 
 
 class Entry(NamedTuple):
@@ -82,7 +89,7 @@ def entry_of(line: bytes, samples: Samples) -> Entry:
         told, shot = _loaded(line), shot_in(line)
         pulse = whole(told["pulse"], samples)
         repeats = told.get("repeats", 1)
-        if not math.isfinite(pulse.dose_T2ps):
+        if not math.isfinite(pulse.dose_T2ps + pulse.dose_A2s_per_m4):
             raise ValueError("a dose without end")
         if type(repeats) is not int or repeats < 1:
             raise ValueError(f"a pulse sent {repeats!r} times")

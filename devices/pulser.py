@@ -11,16 +11,13 @@ from ophyd import Component, Device, Kind
 from ophyd.status import Status
 
 from skyctl.devices.guard import REFUSALS, Envelope, Guard
+from skyctl.devices.interlocks import Interlock, reason_of
 from skyctl.devices.signals import LimitedSignal, StateSignal, counters
 from skyctl.errors import PulseRefused
 from skyctl.pulse import SETTINGS, Pulse, pulse_of, settings_of
 from skyctl.samples import brief_text
 
 _log = logging.getLogger(__name__)
-
-Interlock = Callable[[], str]
-"""Says why nothing may be fired now, or "" when it may. Any other answer, None and False among
-them, and an interlock that fails hold fire."""
 
 
 class PulseDriver(Protocol):
@@ -93,6 +90,8 @@ class Pulser(Device):
     dose_T2ps = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="T2 ps")
     shots_fired = Component(StateSignal, value=0, dtype_numpy="<i8", kind=Kind.normal)
     dose_fired_T2ps = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="T2 ps")
+    dose_A2s_per_m4 = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="A2 s/m4")
+    dose_fired_A2s_per_m4 = Component(StateSignal, value=0.0, dtype_numpy="<f8", units="A2 s/m4")
     refused = Component(StateSignal, value=0, dtype_numpy="<i8", doc="in all, since the start")
     vars().update(counters({f"refused_{kind}": doc for kind, doc in REFUSALS.items()}))
 
@@ -281,6 +280,7 @@ class Pulser(Device):
         self.guard.book(shot, pulse, repeats)
         self.shot.update(shot)
         self.dose_T2ps.update(repeats * pulse.dose_T2ps)
+        self.dose_A2s_per_m4.update(repeats * pulse.dose_A2s_per_m4)
         self._show_spent()
         with self._told_where_not_sent(shot):
             booked = self.guard.booked(shot)
@@ -317,6 +317,7 @@ class Pulser(Device):
         spent = self.guard.spent
         self.shots_fired.update(spent.shots)
         self.dose_fired_T2ps.update(spent.dose_T2ps)
+        self.dose_fired_A2s_per_m4.update(spent.dose_A2s_per_m4)
 
     def disarm(self, reason: str = "asked to") -> int:
         """Forget the armed shot; nothing fires until a pulse is set again. How often it did so."""
@@ -371,7 +372,7 @@ class Pulser(Device):
 
     def hold_reason(self) -> str:
         """The reason of a `hold`, or what the first interlock that holds fire says, or ""."""
-        return self._held or next(filter(None, map(_reason, self._interlocks)), "")
+        return self._held or next(filter(None, map(reason_of, self._interlocks)), "")
 
     def hold_reasons(self) -> list[tuple[str, str]]:
         """Everything that holds fire, in the order in which it is asked: (device or "pulser",
@@ -379,23 +380,12 @@ class Pulser(Device):
         said = [("pulser", self._held)]
         for interlock in self._interlocks:
             device = getattr(interlock, "__self__", None)
-            said.append((getattr(device, "name", "interlock"), _reason(interlock)))
+            said.append((getattr(device, "name", "interlock"), reason_of(interlock)))
         return [(who, why) for who, why in said if why]
 
     def _ask_interlocks(self) -> None:
         if reason := self.hold_reason():
             raise PulseRefused(f"{self.name}: held, {reason}. Nothing was fired.", "interlock")
-
-
-def _reason(interlock: Interlock) -> str:
-    try:
-        said: Any = interlock()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever its fault, it says no yes
-        _log.exception("an interlock failed")
-        return f"an interlock failed ({error!r})"
-    if type(said) is str:
-        return said
-    return f"an interlock answered {type(said).__name__} instead of a reason or an empty string"
 
 
 def _finished(device: Device) -> Status:

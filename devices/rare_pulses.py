@@ -20,7 +20,10 @@ class RarePulses(BaseModel):
     footprints: tuple[Literal["stripe", "ring"], ...] = ()
     pulses: int = Field(default=1, ge=1, le=2, description="most in one shot")
     density_A_per_m2: float = Field(default=0.0, ge=0, description="highest; 0: no current")
-    dose_A2s_per_m4: float = Field(default=0.0, ge=0, description="highest ∫j² dt of one shot")
+    dose_A2s_per_m4: float = Field(default=0.0, ge=0, description="highest ∫j² dt of one pulse")
+    budget_A2s_per_m4: float = Field(
+        default=0.0, ge=0, description="∫j² dt in all, over the life of the ledger"
+    )
 
     def check(self, pulse: Pulse) -> None:
         """Raise PulseRefused for a pulse, read exactly, that is none of these."""
@@ -43,6 +46,16 @@ class RarePulses(BaseModel):
                 f"current dose = {pulse.dose_A2s_per_m4:.3g} A²s/m⁴: outside 0 … "
                 f"{self.dose_A2s_per_m4:g}",
                 "dose",
+            )
+
+    def check_budget(self, spent_A2s_per_m4: float, dose_A2s_per_m4: float) -> None:
+        """Raise PulseRefused for a current that would go over the budget."""
+        if dose_A2s_per_m4 and not spent_A2s_per_m4 + dose_A2s_per_m4 <= self.budget_A2s_per_m4:
+            raise PulseRefused(
+                f"current budget of {self.budget_A2s_per_m4:g} A²s/m⁴: {spent_A2s_per_m4:.3g} is "
+                f"used up, and the shot has {dose_A2s_per_m4:.3g}. Nothing was fired; raise it in "
+                "the envelope or start a new ledger.",
+                "budget",
             )
 
 

@@ -169,7 +169,7 @@ def _ask_ledger(file: BeamlineFile) -> list[Finding]:
     if not ledger.exists():
         return [Finding("ledger", f"{ledger}: new, nothing was fired")]
     found = inspect(ledger)
-    spent = f"{ledger}: {found.spent.shots} pulses, {found.spent.dose_T2ps:.0f} T²ps"
+    spent = f"{ledger}: {found.spent.shots} pulses, {found.spent}"
     return [Finding("ledger", found.fault or spent, well=not found.fault)]
 
 

@@ -23,7 +23,7 @@ def check_ledger(ledger: LedgerFile) -> None:
     with explained():
         found = inspect(ledger)
     console.print(
-        f"{found.spent.shots} shots, {found.spent.dose_T2ps:.0f} T²ps; unreadable lines: "
+        f"{found.spent.shots} shots, {found.spent}; unreadable lines: "
         f"{len(found.unreadable)}; shots noted and gone: {found.missing}",
         highlight=False,
     )
@@ -85,6 +85,9 @@ def accept_ledger(
     dose: Annotated[
         float | None, typer.Option(help="T²ps spent so far; left out: what `check` says.", min=0)
     ] = None,
+    current_dose: Annotated[
+        float | None, typer.Option(help="A²s/m⁴ of currents; left out: what `check` says.", min=0)
+    ] = None,
 ) -> None:
     """Let a ledger go on that is not as it was written. You say what was spent.
 
@@ -97,7 +100,7 @@ def accept_ledger(
     from skyctl.devices.ledger_accept import accept
 
     with explained(), values_checked():
-        spent = accept(ledger, who(), why, shots=shots, dose_T2ps=dose)
-    console.print(
-        f"accepted: {spent.shots} shots and {spent.dose_T2ps:.0f} T²ps are spent", highlight=False
-    )
+        spent = accept(
+            ledger, who(), why, shots=shots, dose_T2ps=dose, dose_A2s_per_m4=current_dose
+        )
+    console.print(f"accepted: {spent.shots} shots and {spent} are spent", highlight=False)

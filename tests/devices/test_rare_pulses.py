@@ -4,10 +4,13 @@ import json
 import math
 
 import pytest
+from typer.testing import CliRunner
 
+from skyctl.cli import app
+from skyctl.devices import ledger as ledger_module
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.instruments.commands import Commands
-from skyctl.devices.ledger_accept import accept
+from skyctl.devices.ledger_accept import accept, inspect
 from skyctl.devices.pulser import Pulser
 from skyctl.devices.rare_pulses import RarePulses
 from skyctl.errors import PulseRefused
@@ -28,7 +31,7 @@ RARE = {
 }
 EVERY = RarePulses(
     waveforms=("square", "burst", "sampled"), footprints=("stripe", "ring"), pulses=2,
-    density_A_per_m2=2e12, dose_A2s_per_m4=1e14,
+    density_A_per_m2=2e12, dose_A2s_per_m4=1e14, budget_A2s_per_m4=1e15,
 )  # fmt: skip
 WIDE = Envelope(rest_s=0, rare=EVERY)
 
@@ -230,6 +233,62 @@ def test_without_its_very_samples_a_booked_pulse_is_neither_sent_nor_forgotten(f
     assert after.has_fired("one")
     assert after.spent.shots == 1
     after.close()
+
+
+def test_the_budget_of_currents_outlives_restarts_and_segments(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger_module, "SEGMENT", 2)
+    pulse, path = RARE["current"], tmp_path / "ledger"
+    each = pulse.dose_A2s_per_m4
+    assert each == pytest.approx(1e24 * 8e-12 * math.sqrt(math.pi))
+    budget = EVERY.model_copy(update={"budget_A2s_per_m4": 5.5 * each})
+    for shot in range(5):
+        guard = Guard(Envelope(rest_s=0, rare=budget), path)
+        guard.book(f"s{shot}", pulse)
+        assert guard.spent.dose_A2s_per_m4 == pytest.approx((shot + 1) * each)
+        guard.close()
+    guard = Guard(Envelope(rest_s=0, rare=budget), path)
+    with pytest.raises(PulseRefused, match="current budget of") as refused:
+        guard.allow("s5", pulse)
+    assert refused.value.kind == "budget"
+    guard.book("s5", Pulse(width_ps=8))  # a field is no current
+    guard.close()
+    assert inspect(path).spent.dose_A2s_per_m4 == pytest.approx(5 * each)
+
+
+def test_currents_without_a_budget_are_refused():
+    none = EVERY.model_copy(update={"budget_A2s_per_m4": 0.0})
+    with pytest.raises(PulseRefused, match="current budget of 0"):
+        Guard(Envelope(rare=none)).allow("one", RARE["current"])
+
+
+def test_where_a_line_of_currents_is_lost_a_person_says_their_dose(tmp_path):
+    path = tmp_path / "ledger"
+    guard = Guard(WIDE, path)
+    for shot in "abc":
+        guard.book(shot, RARE["current"])
+    guard.close()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], b"lost\n", lines[2]]))
+    with pytest.raises(ValueError, match="currents were fired"):
+        accept(path, "me", "why", dose_T2ps=100.0)
+    accept(path, "me", "why", dose_T2ps=100.0, dose_A2s_per_m4=7e13)
+    after = Guard(WIDE, path)
+    assert after.spent.dose_A2s_per_m4 == 7e13
+    after.close()
+
+
+def test_the_ledgers_command_and_the_readings_show_currents(tmp_path):
+    guard = Guard(WIDE, tmp_path / "ledger")
+    pulser = Pulser(name="pulser", driver=Sent(), guard=guard)
+    for shot in "ab":
+        pulser.set(RARE["current"], shot=shot)
+        pulser.trigger()
+    each = RARE["current"].dose_A2s_per_m4
+    assert pulser.read()["pulser_dose_fired_A2s_per_m4"]["value"] == pytest.approx(2 * each)
+    assert pulser.dose_A2s_per_m4.get() == pytest.approx(each)
+    guard.close()
+    shown = CliRunner().invoke(app, ["ledger", "check", str(tmp_path / "ledger")])
+    assert f"2 shots, 113 T²ps, {2 * each:.3g} A²s/m⁴" in shown.output
 
 
 def test_an_instrument_that_knows_settings_alone_refuses_them():
