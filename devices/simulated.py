@@ -37,6 +37,9 @@ class FilmUnderPulse(Protocol):
 
     parameters: Any
 
+    sites: np.ndarray | None
+    """(rows, columns), where there is a spin; None is everywhere."""
+
     @property
     def spins(self) -> np.ndarray:
         """A copy of the spins, (3, rows, columns)."""
@@ -148,8 +151,10 @@ class SimulatedSample:
 
     def describe(self) -> dict[str, Any]:
         """Facts for a recording's header."""
+        sites = self._film.sites
         return {
             "sample": self._film.parameters.as_dict(),
+            **({} if sites is None else {"sites": int(sites.sum())}),
             "simulator": f"skyctl {__version__}",
             "imaging": self._imaging.model_dump() if self._imaging else None,
             "pixel_sites": self._film.parameters.rows / self.shape[-2],

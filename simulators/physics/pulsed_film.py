@@ -32,7 +32,7 @@ class PulsedFilm(ABC):
         moment_meV_per_T and ``as_dict``
     seed : of the thermal noise, 0 or more
     steps_taken : numbers the steps in that noise
-    anisotropy_map : (rows, columns), of a film that has one
+    anisotropy_map, sites : (rows, columns), of a film that has them
 
     A kind of film hands over its engine in ``_start``, and says the rest in the abstract methods.
     """
@@ -41,6 +41,7 @@ class PulsedFilm(ABC):
     takes_rare_pulses = False
     """Whether it can be driven by more than single Gaussian fields on round spots."""
     anisotropy_map: np.ndarray | None = None
+    sites: np.ndarray | None = None
 
     def _start(self, engine: Engine, seed: int) -> None:
         self.seed, self.steps_taken = seed, 0

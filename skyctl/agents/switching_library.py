@@ -99,12 +99,16 @@ class SwitchingLibrary:
         ranges = ", ".join(
             f"{name} {a:.3g} … {b:.3g}" for name, a, b in zip(_OF_SAMPLES, low, high, strict=False)
         )
-        return f"films with open edges, bulk DMI and their easy axis along z, of {ranges}"
+        return (
+            "whole films without a steady field, with open edges, bulk DMI and their easy axis "
+            f"along z, of {ranges}"
+        )
 
-    def outside(self, film: Mapping[str, Any]) -> str:
+    def outside(self, film: Mapping[str, Any], sites: np.ndarray | None = None) -> str:
         """Why a film is none that this was made for, or ""; it may still learn it, from more shots.
 
         film : its plain facts, as a start document has them: ``damping``, ``dmi_meV``, …
+        sites : where it has a spin, (rows, columns); None is everywhere
         """
         faults = [
             f"{name} is {film[name]:.3g}"
@@ -119,6 +123,10 @@ class SwitchingLibrary:
             faults.append("its easy axis is not z")
         if film.get("periodic"):
             faults.append("it is periodic")
+        if np.any(film.get("bias_T", 0.0)):
+            faults.append("it is in a field")
+        if sites is not None:
+            faults.append(f"{(~sites).mean():.0%} of its sites are missing")
         if not faults:
             return ""
         return f"the switching library is of {self.made_for}; of this one {', '.join(faults)}"

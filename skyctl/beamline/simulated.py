@@ -12,6 +12,7 @@ from skyctl.beamline.beamline import Beamline, assemble
 from skyctl.devices.guard import Envelope, Spent
 from skyctl.devices.simulated import FrameSink, SimulatedSample
 from skyctl.inference.model import MovieClassifier
+from skyctl.inference.pixels import MOST_GAPS
 from skyctl.pulse import Pulse, Spot
 from skyctl.recording.files import Storage
 from skyctl.simulators.instrument.imaging import Imaging
@@ -39,6 +40,7 @@ def simulated_beamline(
     imaging: Imaging | None = None,
     field_calibration: float = 1.0,
     anisotropy_map: np.ndarray | None = None,
+    sites: np.ndarray | None = None,
     seed: int = 0,
     film: PulsedFilm | None = None,
     component: Literal["sz", "spins"] = "sz",
@@ -50,21 +52,26 @@ def simulated_beamline(
     """Build a beamline around a simulated film; recordings go to ``folder``.
 
     ``film`` is a film of one's own (a ``TorqueFilm``, say), as it stands; left out, a ``Film`` is
-    made of ``parameters``, ``start`` (as `begin` has it), ``device``, ``anisotropy_map`` and
-    ``seed``. The sample's are ``component`` and ``settle_ps``.
-    ``imaging`` and ``field_calibration`` are the sample's, as in SimulatedSample; a DrawnSample
-    of skyctl.simulators.instrument.spread has parameters and calibration. ``anisotropy_map``
-    (pinning defects) and ``seed`` (thermal noise) are the film's. ``spent`` is what was fired
+    made of ``parameters``, ``start`` (as `begin` has it), ``device``, ``anisotropy_map`` (pinning
+    defects), ``sites`` (where there is a spin) and ``seed`` (thermal noise). The sample's are
+    ``component``, ``settle_ps``, ``imaging`` and ``field_calibration``, as in SimulatedSample; a
+    DrawnSample of skyctl.simulators.instrument.spread has parameters and calibration. A film that
+    the agents' library is not of is named in the log. ``spent`` is what was fired
     before, besides what the ledger says. The rest is as in `assemble`.
 
     Raises StreamError (port in use), ModelError (no such model), PulseRefused (bad ledger) or
-    ValueError (a calibration that is not positive).
+    ValueError (a calibration that is not positive, a film that cannot be).
     """
     model = model or MovieClassifier()
     if film is None:
-        film = _film(parameters or FilmParameters(), start, device, anisotropy_map, seed)
-    if parameters and (fault := SwitchingLibrary.load().outside(parameters.as_dict())):
+        film = _film(parameters or FilmParameters(), start, device, anisotropy_map, sites, seed)
+    if fault := SwitchingLibrary.load().outside(film.parameters.as_dict(), film.sites):
         _log.warning("%s: an agent that seeks a target there begins with what is not known", fault)
+    if film.sites is not None and (missing := float((~film.sites).mean())) > MOST_GAPS:
+        raise ValueError(
+            f"sites: {missing:.0%} of the film are missing, and of an image that holds nothing in "
+            f"more than {MOST_GAPS:.0%} neither reader nor network can tell. Choose a larger shape"
+        )
     publisher = Publisher(address)
     try:
         sample = SimulatedSample(
@@ -102,7 +109,7 @@ def simulated_sample(
     seed: int = 0,
 ) -> SimulatedSample:
     """A simulated film alone, for whoever puts another protocol before it; ``frames`` go there."""
-    film = _film(parameters, start, device, None, seed)
+    film = _film(parameters, start, device, None, None, seed)
     return SimulatedSample(film, frames, field_calibration=field_calibration)
 
 
@@ -111,6 +118,7 @@ def _film(
     start: str,
     device: Literal["cpu", "cuda"],
     anisotropy_map: np.ndarray | None,
+    sites: np.ndarray | None,
     seed: int,
 ) -> Film:
     small = Film(
@@ -124,6 +132,7 @@ def _film(
         threads=2,
         seed=seed,
         anisotropy_map=anisotropy_map,
+        sites=sites,
     )
     begin(film, start, seed=seed)
     if start != "skyrmion":

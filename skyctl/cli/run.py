@@ -24,9 +24,12 @@ from skyctl.cli.common import (
     explained,
     interrupted,
     new_file,
+    values_checked,
     write_json,
 )
 from skyctl.cli.monitor import watched
+from skyctl.cli.run_film import RunFilm
+from skyctl.cli.simulate.lattice_film import FilmName, FilmSize, Settings, ShapeOfFilm
 from skyctl.interrupts import run_engine
 
 if TYPE_CHECKING:
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
     from skyctl.plans.mapping import MapReport
     from skyctl.plans.reports import CycleReport
     from skyctl.plans.stubs import Plan
-    from skyctl.simulators.instrument.spread import DrawnSample
 
     Report = TaskReport | CycleReport | CharacteriseReport | MapReport
 
@@ -95,6 +97,10 @@ def run(
     batch: Batch = 5,
     timeout: Timeout = 600.0,
     sample: SampleSeed = None,
+    name: FilmName = "paper",
+    size: FilmSize = None,
+    settings: Settings = None,
+    shape: ShapeOfFilm = None,
     start: FilmStart = "empty",
     rehearse: Rehearse = 0,
     out: OutFolder = None,
@@ -125,41 +131,52 @@ def run(
     Decide pulse by pulse:      skyctl run switch --start skyrmion
     Decide on the page:         skyctl run switch --start skyrmion --monitor 8010
     Leave it alone for a while: skyctl run cycle --cycles 50 --mode autonomous --sample 7
+    At another film:            skyctl run write --film pdfeir --set bias_T=0,0,-3
     At a beamline, on its twin: skyctl run switch --beamline beamline.toml --mock
     Check it afterwards:        skyctl replay RUN.h5 --documents documents.jsonl
     """
     from skyctl.plans.modes import Oversight
 
-    if beamline and (sample is not None or start != "empty" or device != "cpu"):
+    film = RunFilm(name, size, settings, shape, sample, start)
+    if beamline and (film != RunFilm() or device != "cpu"):
         raise typer.BadParameter(
-            "--sample, --start and --device are of the simulated sample: with "
-            "--beamline its file says them, under [twin]"
+            "--film, --size, --set, --shape, --sample, --start and --device are of the simulated "
+            "sample: with --beamline its file says them, under [twin]"
         )
+    if fault := "" if beamline else film.forbids(plan, rehearse):
+        raise typer.BadParameter(fault)
     if mock and not beamline:
         raise typer.BadParameter("--mock is for a --beamline file; without one all is simulated")
 
     logging.getLogger("bluesky").setLevel(logging.CRITICAL)
     logging.getLogger("skyctl").setLevel(logging.ERROR)  # what is refused, the report says
     with explained():
-        film = str(beamline or _drawn(sample))
+        if outside := "" if beamline else film.outside_library:
+            console.print(f"[yellow]{escape(outside)}: the agent learns it from more shots[/]")
         console.print("starting: compiling kernels, opening the beamline …")
         if beamline:
             opened = _of_file(beamline, mock, out, model, provider, metrics)
         else:
-            opened = _simulated(out, _drawn(sample), start, model, provider, device, metrics)
+            opened = _simulated(out, film, model, provider, device, metrics)
         folder = opened.folder
         with opened as line, watched(line, monitor, people) as page:
             ask = page.desk if page else ask_at_terminal
             oversight = Oversight(mode, ask, batch=batch, timeout_s=timeout)
             call, arguments = _plan(plan, shots, cycles)
             if rehearse:
-                _rehearse(call, arguments, line, rehearse, start)
+                _rehearse(call, arguments, line, rehearse, film)
             md = {"purpose": "skyctl run"}
             plan_of_it = call(line, oversight=oversight, **arguments, md=md)
             report = _carry_out(line, plan_of_it, folder, page)
             kept = _kept(line, folder)
         _show(report)
-        told = {"plan": plan, "mode": mode, "sample": film, **report.as_json()}
+        told = {
+            "plan": plan,
+            "mode": mode,
+            "sample": str(beamline or film.sample),
+            "outside_library": outside,
+            **report.as_json(),
+        }
         write_json(json_file, {**told, **kept})
         console.print(
             f"booked in all: {kept['shots_booked']} shots, {kept['dose_T2ps']:.0f} T²ps\n"
@@ -174,8 +191,7 @@ def run(
 
 def _simulated(
     out: Path | None,
-    film: "DrawnSample",
-    start: FilmStart,
+    film: RunFilm,
     model: Path | None,
     provider: Provider,
     device: Device,
@@ -185,16 +201,19 @@ def _simulated(
     from skyctl.inference.model import MovieClassifier
 
     folder = _new_folder(out)
-    return simulated_beamline(
-        folder,
-        parameters=film.parameters,
-        field_calibration=film.field_calibration,
-        start=start,
-        model=MovieClassifier(model, provider),
-        device=device,
-        ledger=folder / "ledger.jsonl",
-        metrics_port=metrics,
-    )
+    with values_checked():
+        return simulated_beamline(
+            folder,
+            parameters=film.sample.parameters,
+            sites=film.sites,
+            field_calibration=film.sample.field_calibration,
+            start=film.start,
+            model=MovieClassifier(model, provider),
+            envelope=film.envelope,
+            device=device,
+            ledger=folder / "ledger.jsonl",
+            metrics_port=metrics,
+        )
 
 
 def _of_file(
@@ -221,13 +240,6 @@ def _new_folder(out: Path | None) -> Path:
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _drawn(sample: int | None) -> "DrawnSample":
-    from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
-    from skyctl.simulators.lattice.film import FilmParameters
-
-    return DrawnSample(FilmParameters()) if sample is None else SampleSpread().draw(sample)
 
 
 def _carry_out(
@@ -309,13 +321,14 @@ def _rehearse(
     arguments: dict[str, Any],
     line: "Beamline",
     twins: int,
-    start: FilmStart,
+    film: RunFilm,
 ) -> None:
     """Say what to expect. A plan that its limits forbid ends the command with status 1."""
     from skyctl.rehearsal import guesses, rehearse
 
     with console.status(f"rehearsing on {twins} simulated twins …"):
-        report = rehearse(call, arguments, line, guesses(twins), start=start)
+        twins_of_it = guesses(twins, film=film.nominal)
+        report = rehearse(call, arguments, line, twins_of_it, start=film.start)
     console.print(f"rehearsed: {escape(str(report))}", highlight=False)
     if report.refused:
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from skyctl.errors import FilmUnreadable
 
 _SMALLEST_SIDE = 8
 _MOST_MISSING = 0.5
-_MOST_ZEROS = 0.25
+MOST_GAPS = 0.25
 """Share of pixels. More of exactly 0 are no gaps between modules, but what the image shows."""
 
 
@@ -21,7 +21,7 @@ def gaps(image: np.ndarray) -> np.ndarray:
     measured 0, in the middle of a wall, is as well told by its neighbours.
     """
     zeros = image == 0
-    return zeros if zeros.mean() <= _MOST_ZEROS else np.zeros_like(zeros)
+    return zeros if zeros.mean() <= MOST_GAPS else np.zeros_like(zeros)
 
 
 def nearest_good(missing: np.ndarray) -> tuple[np.ndarray, ...]:

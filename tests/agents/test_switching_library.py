@@ -139,6 +139,7 @@ FILM = {"damping": 0.3, "moment_muB": 0.6, "anisotropy_meV": 0.1, "dmi_meV": 0.2
         ({"damping": 0.9}, "damping is 0.9"),
         ({"easy_axis": (0.6, 0.0, 0.8)}, "its easy axis is not z"),
         ({"periodic": True}, "it is periodic"),
+        ({"bias_T": (0.0, 0.0, -1.0)}, "it is in a field"),
     ],
 )
 def test_the_shipped_library_says_for_which_films_it_was_made(change, fault):
@@ -149,3 +150,5 @@ def test_the_shipped_library_says_for_which_films_it_was_made(change, fault):
     assert bool(found) == bool(fault)
     if found:
         assert library.made_for in found
+    holed = np.arange(100).reshape(10, 10) > 6
+    assert library.outside({**FILM, **change}, holed).endswith("7% of its sites are missing")

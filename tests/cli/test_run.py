@@ -53,6 +53,52 @@ def test_autonomous_does_it_and_what_it_left_can_be_replayed(tmp_path):
     assert "1 decisions, all as recorded" in again.output
 
 
+def test_a_skyrmion_is_written_into_another_film_and_the_library_says_it_is_not_of_it(tmp_path):
+    film = ["--film", "pdfeir", "--set", "bias_T=0,0,-3", "--size", "60"]
+    done, told = invoke(tmp_path, "write", "--mode", "autonomous", *film)
+    assert done.exit_code == 0, done.output
+    assert told["reached"] is True
+    assert "interfacial_dmi_meV is 2.64, it is in a field" in told["outside_library"]
+    assert "the agent learns it from more shots" in done.output
+    with Recording(told["recording"]) as recording:
+        assert recording.header["sample"]["lattice_nm"] == 0.271
+        assert recording.shape == (60, 60)
+
+
+def test_a_disc_begins_with_its_skyrmion(tmp_path):
+    disc = ["--size", "60", "--shape", "disc:29.5", "--start", "skyrmion"]
+    done, told = invoke(tmp_path, "erase", "--mode", "dry-run", *disc)
+    assert done.exit_code == 0, done.output
+    assert "% of its sites are missing" in told["outside_library"]
+    with Recording(told["recording"]) as recording:
+        (look,) = recording.results
+        assert (look["discs"], look["domains"]) == (1, 0)
+        assert recording.header["sites"] == pytest.approx(29.5**2 * 3.1416, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (["characterise", "--film", "fege"], "would find wrong numbers"),
+        (
+            ["write", "--rehearse", "1", "--shape", "disc:45"],
+            "its twins are drawn from the library",
+        ),
+        (["write", "--shape", "ring:45,20"], "are missing, and of an image"),
+        (["write", "--set", "dmi=1"], "--set dmi=1: give one of"),
+        (["write", "--beamline", "b.toml", "--film", "fege"], "are of the simulated sample"),
+        (
+            ["switch", "--film", "ptco", "--size", "9", "--start", "skyrmion"],
+            "no skyrmion is stable",
+        ),
+    ],
+)
+def test_a_film_that_cannot_be_is_refused_with_the_remedy(tmp_path, options, fault):
+    done, told = invoke(tmp_path, *options)
+    assert (done.exit_code, told) == (2, None)
+    assert fault in " ".join(done.output.replace("│", "").split())
+
+
 def test_what_cannot_be_is_misuse(tmp_path):
     for options in (["fly"], ["write", "--mode", "yolo"], ["write", "--shots", "0"]):
         done, _ = invoke(tmp_path, *options)
