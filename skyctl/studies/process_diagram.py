@@ -10,6 +10,7 @@ import numpy as np
 
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.paper_label import paper_label
+from skyctl.inference.pixels import nearest_good
 from skyctl.models.movie_set import MovieSet
 from skyctl.models.scale_out import fill
 from skyctl.process import LETTERS, MIXED, letter_of
@@ -67,11 +68,12 @@ def classify_movie(
 def _classify(images: Iterable[np.ndarray], shot: MovieSpec, model: MovieClassifier) -> str | None:
     """The classifier's label at the end of a movie; images of S_z, (H, W).
 
-    Where there are no sites it is shown what most of the film is: it knows films without holes.
+    Where there are no sites it is shown the nearest, as of the pixels that a camera lacks.
     """
     shown = list(images)
-    if (there := shot.sites) is not None:
-        shown = [np.where(there, image, np.median(image[there])) for image in shown]
+    if shot.sites is not None:
+        nearest = nearest_good(~shot.sites)
+        shown = [image[nearest] for image in shown]
     *_, last = model.watch(shown, shot.times_ps, shot.pulse)
     return paper_label(model, last, shown[-1])
 
