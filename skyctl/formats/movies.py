@@ -14,8 +14,8 @@ from skyctl.formats.spin_states import spins_of
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 HDF5_SUFFIXES = (".h5", ".hdf5", ".nxs", ".hdf")
-BLOCK_BYTES = 8 * 2**20
-"""How much of a movie is in memory at a time, about."""
+BLOCK_BYTES = 2 * 2**20
+"""How much of a movie is read at a time, about: little enough to stay in the processor's cache."""
 MOST_PIXELS = 2**26
 """Of a frame: some 8000 x 8000."""
 

@@ -5,7 +5,7 @@ import datetime
 import os
 import resource
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,8 @@ from skyctl.recording import layout
 
 _CHUNK_CACHE_BYTES = 128 * 2**10
 """Of each dataset: HDF5's own is 1 MB, which a long run fills for every column and table."""
+_LARGE_FRAME = 2**18
+"""Bytes; a call of h5py's for each frame of that size takes no time beside its bytes."""
 _CHUNK_ROWS = {"starts": 16, "samples": 1024}
 """Of tables whose rows are long, or come by the thousand; of others 64."""
 _METADATA_CACHE_BYTES = 4 * 2**20
@@ -162,8 +164,8 @@ class RunFile:
         self._rows = plot.create_dataset(layout.ROW, data=rows, maxshape=(per_file,), chunks=True)
         file.swmr_mode = True
 
-    def append(self, images: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
-        """Add frames: images (n, *shape), and each of ``layout.FRAME_COLUMNS`` (n,)."""
+    def append(self, images: Sequence[np.ndarray], columns: Mapping[str, np.ndarray]) -> None:
+        """Add frames: n images of ``shape``, and each of ``layout.FRAME_COLUMNS`` (n,)."""
         first, count = self.frames, len(images)
         per_file = self._storage.frames_per_file
         while len(images):
@@ -175,7 +177,7 @@ class RunFile:
                     self._next_data_file()
                 row = self.frames % per_file
                 fits = min(len(images), per_file - row)
-            self._images[row : row + fits] = images[:fits]
+            self._put(row, images[:fits])
             self.frames += fits
             images = images[fits:]
             self._files[-1].flush()
@@ -183,6 +185,13 @@ class RunFile:
             self.add_rows(layout.ROW, np.arange(first, first + count))
         for name in layout.FRAME_COLUMNS:
             self.add_rows(name, columns[name])
+
+    def _put(self, row: int, images: Sequence[np.ndarray]) -> None:
+        if images[0].nbytes < _LARGE_FRAME:  # one call for all of them
+            self._images[row : row + len(images)] = np.stack(images)
+            return
+        for place, image in enumerate(images, row):  # no copy of them all
+            self._images[place] = image
 
     def add_rows(self, name: str, rows: Any) -> None:
         """Add rows to a column of the frames or a table of the shots."""

@@ -187,7 +187,7 @@ class Recorder:
                 images, rows = zip(*self._frames, strict=True)
                 values = map(np.asarray, zip(*rows, strict=True))
                 columns = dict(zip(layout.FRAME_COLUMNS, values, strict=True))
-                self._file.append(np.stack(images), columns)
+                self._file.append(images, columns)
                 self._counts.append(self._counted_frames)
                 self._counted_frames.clear()
                 self.frames_written += len(images)

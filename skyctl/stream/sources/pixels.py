@@ -76,10 +76,14 @@ class Scaling:
             values -= exact(self.offset)
             values *= exact(self.scale)
             image = values.astype(np.float32, copy=False)
-        for gap in _GAPS[counts.dtype.kind](counts) if self.gaps is None else self.gaps:
-            image[counts == gap] = self.masked
+        gaps = _GAPS[counts.dtype.kind](counts) if self.gaps is None else self.gaps
         if counts.dtype.kind == "f":
             image[~np.isfinite(counts)] = self.masked
+        elif gaps and counts.size:  # most images have none: two quick looks instead of a comparison
+            low, high = counts.min(), counts.max()
+            gaps = tuple(gap for gap in gaps if low <= gap <= high)
+        for gap in gaps:
+            image[counts == gap] = self.masked
         image.flags.writeable = False
         return image
 
