@@ -5,6 +5,10 @@ is, on square cells of side a: J = 2At, D_bond = Dta, K_site = Kta², μ = Mta²
 -J S·S, its gradient J/2 |∇S|²). Thinner than its exchange length it is magnetised alike through t;
 the stray field, which is not computed, is in the effective anisotropy where a paper gives that.
 `skyctl verify` measures on each a number that was published for it (``proof.published_films``).
+
+Read again elsewhere: A, D and M of FeGe in its authors' own data for the DMI standard problem (D.
+Cortés-Ortuño et al., New J. Phys. 20, 113015, third problem; 10.5281/zenodo.1174311), M and D of
+Pd/Fe/Ir(111) in Fidimag's scripts of the paper. Its A and K, and all of Pt/Co, were not read again.
 """
 
 from dataclasses import dataclass
