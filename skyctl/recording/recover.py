@@ -118,7 +118,7 @@ def _copy(recording: Recording, out: Path) -> None:
             file.check()
             last = min(first + _BLOCK_FRAMES, recording.frame_count)
             block = {name: column[first:last] for name, column in columns.items()}
-            file.append(recording.images(first, last), block)
+            file.append(list(recording.images(first, last)), block)
         for digest in map(bytes.decode, recording.waveforms["sha256"]):
             with contextlib.suppress(LookupError):  # its shots then say that they are missing
                 file.add_samples(digest, recording.samples(digest))
