@@ -18,7 +18,7 @@ env: .venv/.run
 .venv/.run: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "skyctl needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) -e '.[$(RUNTIME)]'
+	$(PIP) -e '.[$(RUNTIME),catalogue]'
 	touch $@
 
 .venv/.test: .venv/.run

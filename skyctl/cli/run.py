@@ -27,6 +27,7 @@ from skyctl.cli.common import (
     write_json,
 )
 from skyctl.cli.monitor import watched
+from skyctl.errors import install
 from skyctl.interrupts import run_engine
 
 if TYPE_CHECKING:
@@ -164,8 +165,10 @@ def run(
         console.print(
             f"booked in all: {kept['shots_booked']} shots, {kept['dose_T2ps']:.0f} T²ps\n"
             f"recording  {kept['recording']}\n{_picture(kept['recording'], folder)}"
-            f"documents  {kept['documents']}\ncatalogue  {kept['catalogue']}",
+            f"documents  {kept['documents']}\n"
+            f"catalogue  {kept['catalogue'] or 'none: ' + install('catalogue')}",
             soft_wrap=True,
+            markup=False,
             highlight=False,
         )
     if not told["reached"] and mode not in ("dry-run", "shadow"):
@@ -240,15 +243,16 @@ def _carry_out(
     from bluesky.callbacks.json_writer import JSONLinesWriter
     from bluesky.utils import RunEngineInterrupted
 
-    from skyctl.catalogue import catalogue
+    from skyctl.catalogue import catalogue_if_installed
     from skyctl.demo import DOCUMENTS
 
     engine = run_engine(line, call_returns_result=True)
     engine.subscribe(JSONLinesWriter(str(folder), DOCUMENTS))
     if page:
         engine.subscribe(page)
-    with catalogue(folder) as catalog:
-        engine.subscribe(catalog.writer)
+    with catalogue_if_installed(folder) as catalog:
+        if catalog:
+            engine.subscribe(catalog.writer)
         try:
             result: Any = engine(plan)
         except RunEngineInterrupted:
@@ -262,13 +266,13 @@ def _kept(line: "Beamline", folder: Path) -> dict[str, Any]:
     from skyctl.catalogue import FOLDER
     from skyctl.demo import DOCUMENTS
 
-    spent = line.pulser.guard.spent
+    spent, catalogue = line.pulser.guard.spent, folder / FOLDER
     return {
         "shots_booked": spent.shots,
         "dose_T2ps": spent.dose_T2ps,
         "recording": str(line.camera.recording),
         "documents": str(folder / DOCUMENTS),
-        "catalogue": str(folder / FOLDER),
+        "catalogue": str(catalogue) if catalogue.exists() else "",
     }
 
 
