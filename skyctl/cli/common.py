@@ -37,7 +37,11 @@ PngFile = Annotated[
 ]
 
 ModelFile = Annotated[
-    Path | None, typer.Option("--model", help="Classifier (.onnx); left out: the shipped one.")
+    Path | None,
+    typer.Option(
+        "--model",
+        help="Classifier: a file (.onnx), or another package's by its name; left out: the shipped.",
+    ),
 ]
 
 Provider = Annotated[

@@ -78,6 +78,15 @@ OutFolder = Annotated[
 ]
 
 
+AgentName = Annotated[
+    str | None,
+    typer.Option(
+        "--agent",
+        help="What chooses the pulses of write, switch, erase and cycle: seeker, recipe, random, "
+        "random-search, or another package's. Left out: the beamline file's, or seeker.",
+    ),
+]
+
 BeamlineFile = Annotated[
     Path | None,
     typer.Option("--beamline", help="Instruments, from this file (.toml); else a simulated one."),
@@ -100,6 +109,7 @@ def run(
     rehearse: Rehearse = 0,
     out: OutFolder = None,
     model: ModelFile = None,
+    agent: AgentName = None,
     provider: Provider = "cpu",
     device: Device = "cpu",
     metrics: MetricsPort = None,
@@ -129,6 +139,8 @@ def run(
     At a beamline, on its twin: skyctl run switch --beamline beamline.toml --mock
     Check it afterwards:        skyctl replay RUN.h5 --documents documents.jsonl
     """
+    from skyctl.agents.named import SEEKER, agent_maker
+    from skyctl.beamline.entries import read_beamline
     from skyctl.plans.modes import Oversight
 
     if beamline and (sample is not None or start != "empty" or device != "cpu"):
@@ -136,6 +148,8 @@ def run(
             "--sample, --start and --device are of the simulated sample: with "
             "--beamline its file says them, under [twin]"
         )
+    if agent and plan in ("characterise", "map"):
+        raise typer.BadParameter(f"--agent chooses pulses of tasks; {plan} has an agent of its own")
     if mock and not beamline:
         raise typer.BadParameter("--mock is for a --beamline file; without one all is simulated")
 
@@ -144,6 +158,8 @@ def run(
     with explained():
         film = str(beamline or _drawn(sample))
         console.print("starting: compiling kernels, opening the beamline …")
+        chooses = agent or (read_beamline(beamline).agent if beamline else SEEKER)
+        agent_maker(chooses)  # raises where it is not there, before anything is opened
         if beamline:
             opened = _of_file(beamline, mock, out, model, provider, metrics)
         else:
@@ -152,7 +168,7 @@ def run(
         with opened as line, watched(line, monitor, people) as page:
             ask = page.desk if page else ask_at_terminal
             oversight = Oversight(mode, ask, batch=batch, timeout_s=timeout)
-            call, arguments = _plan(plan, shots, cycles)
+            call, arguments = _plan(plan, shots, cycles, chooses)
             if rehearse:
                 _rehearse(call, arguments, line, rehearse, start)
             md = {"purpose": "skyctl run"}
@@ -210,7 +226,7 @@ def _of_file(
 ) -> "Beamline":
     """The beamline of a file, in its own folder unless ``out`` is given."""
     from skyctl.beamline import load_beamline
-    from skyctl.beamline.file import read_beamline
+    from skyctl.beamline.entries import read_beamline
     from skyctl.inference.model import MovieClassifier
 
     chosen = MovieClassifier(model or read_beamline(file).model, provider)
@@ -289,7 +305,7 @@ def _picture(recording: str, folder: Path) -> str:
 
 
 def _plan(
-    name: str, shots: int | None, cycles: int
+    name: str, shots: int | None, cycles: int, agent: str
 ) -> tuple[Callable[..., "Plan"], dict[str, Any]]:
     """The plan of a name, and what it is called with besides devices and oversight."""
     from skyctl import plans
@@ -300,12 +316,13 @@ def _plan(
     arguments: dict[str, Any] = {} if shots is None else {"shots": shots}
     if name == "cycle":
         told = {"on_task": _say_task, "on_change": _say_change}
-        return plans.cycle, {"shots": _CYCLE_SHOTS, **arguments, "cycles": cycles, **told}
+        arguments = {"shots": _CYCLE_SHOTS, **arguments, "cycles": cycles, "agent": agent}
+        return plans.cycle, {**arguments, **told}
     if name == "characterise":
         return characterise, {**arguments, "predict": twin_mean_sz}
     if name == "map":
         return map_process_diagram, arguments
-    return getattr(plans, name), arguments
+    return getattr(plans, name), {**arguments, "agent": agent}
 
 
 def _rehearse(
