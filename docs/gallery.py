@@ -44,8 +44,7 @@ plt.figure(figsize=(7, 3))
 plt.plot(times, probabilities, label=model.card.classes)
 plt.xlabel("movie time (ps)")
 plt.ylabel("probability")
-plt.legend(fontsize=8);
-
+plt.legend(fontsize=8)
 # %% [markdown]
 # ## Films: bulk and interfacial DMI, a disc
 
@@ -81,15 +80,26 @@ for name, pulse in courses.items():
     plt.plot(span, pulse.at(span), label=name)
 plt.xlabel("t (ps)")
 plt.ylabel("B over its peak")
-plt.legend();
-
+plt.legend()
 # %% [markdown]
 # ## A process diagram
+#
+# What a pulse does over its width and the film's damping: the truth, and what the network says. B
+# is breathing, S switching, C collapse, M mixed, or left unnamed. `skyctl diagram` draws finer
+# ones.
 
 # %%
-from skyctl.studies.process_diagram import process_diagram
+import tempfile
+from pathlib import Path
 
-diagram = process_diagram(40.0, [16, 24, 32], [0.2, 0.36, 0.5])
-print("rows: damping", diagram.alphas, " columns: pulse width, ps", diagram.widths)
-for truth, named in zip(diagram.truth, diagram.classifier, strict=True):
-    print(" ".join(truth), "   named ", " ".join(named))
+from skyctl.pulse import FrameSchedule
+from skyctl.studies.process_diagram import process_diagram
+from skyctl.studies.process_diagram_figure import draw_diagram
+
+movie = FrameSchedule(duration_ps=165, interval_ps=15)
+diagram = process_diagram(40.0, [8, 20, 32, 44], [0.12, 0.28, 0.44, 0.6], movie)
+path = Path(tempfile.mkdtemp()) / "diagram.png"
+draw_diagram(diagram, path)
+plt.figure(figsize=(9, 4))
+plt.imshow(plt.imread(path))
+plt.axis("off")

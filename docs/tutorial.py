@@ -2,9 +2,9 @@
 # # Ten minutes with skyctl
 #
 # A pulse is fired at a magnetic film, a network watches the movie after it and says what happened,
-# and a plan chooses the next pulse. Here all of it runs in this notebook; the film is simulated. You
-# need `pip install 'bluesky-skyctl[cpu]'` and nothing else. Everything below was run when this page
-# was built.
+# and a plan chooses the next pulse. Here all of it runs in this notebook; the film is simulated.
+# You need `pip install 'bluesky-skyctl[cpu]'` and nothing else. Everything below was run when this
+# page was built.
 
 # %%
 import tempfile
@@ -53,9 +53,9 @@ for verdict in [each for each in news if isinstance(each, Verdict) and each.shot
 # %% [markdown]
 # ## Let a plan choose
 #
-# The film has a skyrmion now. `switch` reverses its polarity: it proposes a pulse, asks the guard in
-# the pulser, fires, reads the verdict, and goes on from there. It sees beliefs and verdicts, never
-# the simulator's truth.
+# The film has a skyrmion now. `switch` reverses its polarity: it proposes a pulse, asks the guard
+# in the pulser, fires, reads the verdict, and goes on from there. It sees beliefs and verdicts,
+# never the simulator's truth.
 
 # %%
 from skyctl.plans import switch
@@ -78,8 +78,7 @@ with Recording(path) as recording:
     film_strip(recorded_strips(recording), folder / "strip.png")
 plt.figure(figsize=(12, 4))
 plt.imshow(plt.imread(folder / "strip.png"))
-plt.axis("off");
-
+plt.axis("off")
 # %% [markdown]
 # ## Replay it
 #
