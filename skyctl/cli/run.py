@@ -180,7 +180,7 @@ def run(
         write_json(json_file, {**told, **kept})
         console.print(
             f"booked in all: {kept['shots_booked']} shots, {kept['dose_T2ps']:.0f} T²ps\n"
-            f"recording  {kept['recording']}\n{_picture(kept['recording'], folder)}"
+            f"recording  {kept['recording']}\n{_pictures(report, kept['recording'], folder)}"
             f"documents  {kept['documents']}\n"
             f"catalogue  {kept['catalogue'] or 'none: ' + install('catalogue')}",
             soft_wrap=True,
@@ -292,11 +292,18 @@ def _kept(line: "Beamline", folder: Path) -> dict[str, Any]:
     }
 
 
-def _picture(recording: str, folder: Path) -> str:
-    """A strip of each pulse's movie; "" where nothing was fired."""
-    from skyctl.pictures import film_strip, recorded_strips
+def _pictures(report: "Report", recording: str, folder: Path) -> str:
+    """Lines that say where a map, or else a strip of each pulse's movie was drawn; "" where nothing
+    was fired."""
+    from skyctl.pictures import film_strip, process_map, recorded_strips
+    from skyctl.plans.mapping import MapReport
     from skyctl.recording.reader import Recording
 
+    if isinstance(report, MapReport):
+        if report.map is None:
+            return ""
+        process_map(report, drawn := new_file(folder / "map.png"))
+        return f"map        {drawn}\n"
     with Recording(recording) as opened:
         if not (strips := recorded_strips(opened)):
             return ""
