@@ -109,9 +109,9 @@ def snapshots(path: Path, shown: Mapping[str, tuple[np.ndarray, np.ndarray, np.n
         figure.subplots(len(shown), 3, squeeze=False), shown.items(), strict=True
     ):
         for axes, spins, title in zip(row, states, titles, strict=True):
-            drawn = _lattice(axes, spins[2], "RdBu", (-1, 1))
+            _lattice(axes, spins[2], "RdBu", (-1, 1))
             axes.set_title(f"{name}: {title}")
-        figure.colorbar(drawn, ax=list(row), label="S_z")
+        figure.colorbar(row[0].collections[0], ax=list(row), label="S_z")
     figure.savefig(path, dpi=_DPI)
 
 
