@@ -1,5 +1,6 @@
 # make demo    the environment, then the demonstration
 # make test    the environment, then lint, types, layers and tests
+# make docs    the documentation as a site, build/site: notebooks run, warnings are errors
 # make test-browser  Chromium, then the tests of the live page in it (Debian, as root)
 # make screenshots   docs/figures/monitor*.png, taken anew
 # make attack  what an attacker, a clumsy hand or a kill may do to guard, approver and accounts
@@ -11,14 +12,14 @@ BIN := .venv/bin
 RUNTIME := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: env demo test test-browser screenshots lint types tests slow bench fuzz attack gpu-wheels gpu clean
+.PHONY: env demo docs test test-browser screenshots lint types tests slow bench fuzz attack gpu-wheels gpu clean
 
 env: .venv/.run
 
 .venv/.run: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "skyctl needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) -e '.[$(RUNTIME)]'
+	$(PIP) -e '.[$(RUNTIME),catalogue]'
 	touch $@
 
 .venv/.test: .venv/.run
@@ -57,6 +58,16 @@ test-browser: .venv/.browser
 
 screenshots: .venv/.browser
 	$(BIN)/python tests/monitor/screenshots.py
+
+# Docstrings are read from the one package that the folders are once installed, as for types.
+.venv/.docs: .venv/.test
+	$(PIP) -e '.[$(RUNTIME),train,test,docs]'
+	touch $@
+
+docs: .venv/.docs
+	rm -rf build/types && mkdir -p build/types/skyctl
+	cp -r skyctl/. devices models simulators build/types/skyctl/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 slow: .venv/.test
 	$(BIN)/pytest -m slow

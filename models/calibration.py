@@ -12,6 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 from scipy.stats import binom
 
+from skyctl.errors import needs
 from skyctl.process import PROCESS_OF, process_probabilities
 
 COVERAGE = 0.97
@@ -207,7 +208,8 @@ class Novelty:
         seed: int = 0,
     ) -> "Novelty":
         """Fit to standardised features of frames, (n, features); ``first`` as ``surprise``'s."""
-        from sklearn.mixture import GaussianMixture
+        with needs("train"):
+            from sklearn.mixture import GaussianMixture
 
         frames = _marked(frames, first)
         centre = frames.mean(axis=0)

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
 from scipy import ndimage
-from sklearn.linear_model import LogisticRegression
 
 from skyctl import __version__
-from skyctl.errors import FilmUnreadable
+from skyctl.errors import FilmUnreadable, needs
 from skyctl.inference.evidence import Calibration, Evidence
 from skyctl.inference.film_reader import read_with_evidence
 from skyctl.process import KINDS
@@ -26,6 +24,10 @@ from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.simulators.lattice.film import Film, FilmParameters
 from skyctl.simulators.physics.topology import film_truth
+
+with needs("train"):
+    import sklearn
+    from sklearn.linear_model import LogisticRegression
 
 FIRST_SEED = 4_000_000_000
 """Seeds from here on are the calibration's: a test of the reader takes others."""

@@ -10,10 +10,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError
+from importlib.util import find_spec
 from itertools import islice
 from typing import Any, Literal
 
-from skyctl.errors import SkyctlError
+from skyctl.errors import SkyctlError, needs
 from skyctl.models.filmed_movie import FilmedMovie, film_movie
 from skyctl.models.movie_set import PHYSICS, MovieSet
 from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
@@ -50,7 +51,7 @@ def fill(
 
     scheduler : "local", a Dask cluster of this machine, one process a core; "threads", no Dask;
         "tcp://…", a running cluster (it must be trusted: Dask sends pickles both ways); None is
-        "local" for 100 movies or more on the CPU, else "threads"
+        "local" for 100 movies or more on the CPU where Dask is installed, else "threads"
     workers : processes or threads; None is one a core, and all that a running cluster has
     device : "cuda" simulates in batches
 
@@ -59,13 +60,15 @@ def fill(
     ``if __name__ == "__main__":``.
 
     Raises ScaleOutError when there is no scheduler, no worker, or a movie that no worker survives,
-    ValueError for a film that cannot be simulated, OSError for a full disk.
+    ExtraMissing without Dask, ValueError for a film that cannot be simulated, OSError for a full
+    disk.
     """
     rows = movies.missing()
     if not rows:
         return
     if scheduler is None:
-        scheduler = "local" if device == "cpu" and len(rows) >= _FEW else "threads"
+        many = device == "cpu" and len(rows) >= _FEW
+        scheduler = "local" if many and find_spec("distributed") else "threads"
     if scheduler == "threads":
         filmed = _by_threads(movies, rows, workers, device)
     else:
@@ -117,12 +120,13 @@ def simulate_rows(
 def _by_dask(
     movies: MovieSet, rows: list[int], scheduler: str, workers: int | None, device: Device
 ) -> Generator[FilmedMovie, None, None]:
-    import dask.config
+    with needs("dask"):
+        import dask.config
 
-    # Read when distributed is first imported; its INFO would go to the terminal otherwise.
-    dask.config.set({"logging.distributed": "error"})
-    from distributed import KilledWorker
-    from distributed.comm.core import CommClosedError
+        # Read when distributed is first imported; its INFO would go to the terminal otherwise.
+        dask.config.set({"logging.distributed": "error"})
+        from distributed import KilledWorker
+        from distributed.comm.core import CommClosedError
 
     size = _CUDA_BATCH if device == "cuda" else 1
     batches = (rows[first : first + size] for first in range(0, len(rows), size))
@@ -183,7 +187,8 @@ def _wait_for_a_worker(client: Any, scheduler: str) -> None:
 @contextlib.contextmanager
 def open_cluster(scheduler: str, workers: int | None) -> Iterator[Any]:
     """A Dask client of a cluster that is started here, or of a running one."""
-    from distributed import Client, LocalCluster
+    with needs("dask"):
+        from distributed import Client, LocalCluster
 
     if scheduler == "local":
         with (

@@ -15,20 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import sklearn
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import VotingClassifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from skyctl import __version__
 from skyctl.agents.outcome import likeliest, outcome_of, signals
 from skyctl.agents.switching_library import PULSE_COLUMNS
 from skyctl.belief import Belief
+from skyctl.errors import needs
 from skyctl.process import OUTCOMES, SWITCHING
 from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.simulators.instrument.spread import DrawnSample, PulseSpread, SampleSpread
@@ -37,6 +29,17 @@ from skyctl.simulators.lattice.film import Film
 from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
 from skyctl.simulators.physics.topology import film_truth
 from skyctl.verdict import FilmState
+
+with needs("train"):
+    import sklearn
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.ensemble import VotingClassifier
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 FIRST_SEED = 1_000_000_000
 """Seeds of `SampleSpread` from here on are the library's: a test of the seeker takes others."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skyctl.errors import ExtraMissing, needs
 from skyctl.stream.http import no_proxy_to
 
 FOLDER = "catalog"
@@ -37,11 +38,13 @@ class Catalogue:
 def catalogue(folder: Path) -> Iterator[Catalogue]:
     """Open the catalogue in ``folder``, made if need be; closed when left, whatever happens.
 
-    Only this process can ask it: its key is drawn anew each time.
+    Only this process can ask it: its key is drawn anew each time. Raises ExtraMissing where Tiled
+    is not installed.
     """
-    from bluesky_tiled_plugins import TiledWriter
-    from tiled.client import from_uri
-    from tiled.server import SimpleTiledServer
+    with needs("catalogue"):
+        from bluesky_tiled_plugins import TiledWriter
+        from tiled.client import from_uri
+        from tiled.server import SimpleTiledServer
 
     place = folder / FOLDER
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,3 +59,14 @@ def catalogue(folder: Path) -> Iterator[Catalogue]:
             client = from_uri(server.uri.partition("?")[0], api_key=server.api_key)
         undo.callback(client.context.close)
         yield Catalogue(server.uri.partition("/api/")[0], client, TiledWriter(client))
+
+
+@contextlib.contextmanager
+def catalogue_if_installed(folder: Path) -> Iterator[Catalogue | None]:
+    """``catalogue(folder)``; None where Tiled is not installed: a run is recorded all the same."""
+    with contextlib.ExitStack() as opened:
+        try:
+            catalog = opened.enter_context(catalogue(folder))
+        except ExtraMissing:
+            catalog = None
+        yield catalog

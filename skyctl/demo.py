@@ -14,7 +14,7 @@ from bluesky.utils import RunEngineInterrupted
 from skyctl.agents.seeker import Bracket, PulseMemory
 from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.beamline.practice import Over, practice_beamline
-from skyctl.catalogue import catalogue
+from skyctl.catalogue import catalogue_if_installed
 from skyctl.inference.model import MovieClassifier
 from skyctl.interrupts import run_engine
 from skyctl.monitor import Monitor
@@ -116,7 +116,8 @@ def run_demo(
     monitor_port: int | None = None,
     over: Over | None = None,
 ) -> DemoResult:
-    """Run the cycle on a simulated film; recording, documents, ledger, catalogue go to ``folder``.
+    """Run the cycle on a simulated film; recording, documents, ledger go to ``folder``, and a
+    catalogue where Tiled is installed.
 
     metrics_port, monitor_port : on 127.0.0.1, for Prometheus and for the live page, while it runs
     over : "epics" or "scpi" has the film in another process, behind that protocol
@@ -134,7 +135,7 @@ def run_demo(
         "metrics_port": metrics_port,
     }
     beamline: Beamline[Any]
-    with catalogue(folder) as catalog:
+    with catalogue_if_installed(folder) as catalog:
         if over:
             beamline = practice_beamline(over, folder, arguments=("--device", device), **parts)
         else:
@@ -147,10 +148,11 @@ def run_demo(
                 page = Monitor(beamline, port=monitor_port)
                 engine.subscribe(pages.enter_context(page))
                 watch.page(page.links)
-            engine.subscribe(catalog.writer)
+            if catalog:
+                engine.subscribe(catalog.writer)
             engine.subscribe(JSONLinesWriter(str(folder), DOCUMENTS))
             result = _run(engine, beamline, memory, centre, seed, watch)
-        if result.run_uid and not result.interrupted:
+        if catalog and result.run_uid and not result.interrupted:
             catalog.validate(result.run_uid)
             result.validated = True
     return result

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from skyctl.beamline.file import BeamlineFile, open_camera, open_pulser, read_beamline
+from skyctl.beamline.entries import BeamlineFile, read_beamline
+from skyctl.beamline.file import open_camera, open_pulser
 from skyctl.devices.instruments.camera import CameraTable
 from skyctl.devices.instruments.table import load_table
 from skyctl.devices.ledger_accept import inspect
@@ -22,6 +23,7 @@ from skyctl.errors import SkyctlError, StreamError, install
 from skyctl.frame import COUNTS, Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
+from skyctl.plugins import tried
 from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.recording.reader import Recording
 from skyctl.stream.http import ask_directly
@@ -80,6 +82,9 @@ def check_up(metrics_url: str | None = None, recording: Path | None = None) -> R
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _SHOWN)
     report.findings.append(Finding("Python", f"{platform.python_version()}; {versions}"))
     report.findings.append(_runtime())
+    report.findings += [
+        Finding(which, fault or "can be loaded", well=not fault) for which, fault in tried().items()
+    ]
     try:
         model = MovieClassifier()
     except SkyctlError as error:

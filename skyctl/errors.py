@@ -1,5 +1,8 @@
 """Errors a user can meet. Each message names the thing, the fault and the remedy."""
 
+import contextlib
+from collections.abc import Iterator
+
 
 def install(extra: str) -> str:
     """What installs an extra, for messages: the name `skyctl` on the package index is another's."""
@@ -8,6 +11,21 @@ def install(extra: str) -> str:
 
 class SkyctlError(Exception):
     """Base of all errors that skyctl raises on purpose."""
+
+
+class ExtraMissing(SkyctlError, ImportError):
+    """A part of skyctl wants a library that only an extra installs."""
+
+
+@contextlib.contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Around imports that only an extra installs. Raises ExtraMissing, with what to type."""
+    try:
+        yield
+    except ExtraMissing:
+        raise
+    except ImportError as error:
+        raise ExtraMissing(f"{error}: {install(extra)}") from error
 
 
 class DeviceMissing(SkyctlError, RuntimeError):

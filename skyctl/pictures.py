@@ -1,4 +1,4 @@
-"""Pictures: the film strip of a recording or a movie, and standard problem 4."""
+"""Pictures: the film strip of a recording or a movie, a map, and standard problem 4."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -6,13 +6,20 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
+from skyctl.plans.mapping import MapReport
+from skyctl.process import LETTERS, OUTCOMES
 from skyctl.recording.reader import Recording
 from skyctl.simulators.thin.standard_problem import Sp4Run
 
 _FRAMES = 8
+LETTER_COLOURS = dict(
+    zip(LETTERS.values(), ("#4477aa", "#ee6677", "#ccbb44", "#dddddd"), strict=True)
+)
+"""Of the cells of a process diagram."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,36 @@ def film_strip(strips: Sequence[Strip], path: Path) -> None:
             axes.set(xticks=[], yticks=[])
             axes.set_title(caption, fontsize=8)
         row[0].set_ylabel(strip.title, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def process_map(report: MapReport, path: Path) -> None:
+    """Draw a map's outcomes with its shots, and how sure each cell is, into a PNG.
+
+    Raises ValueError for a map without a shot.
+    """
+    if report.map is None:
+        raise ValueError("no map to draw: no shot was fired")
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    named, unsure = figure.subplots(1, 2, sharey=True)
+    colours = list(LETTER_COLOURS.values())
+    drawn = {"origin": "lower", "aspect": "auto"}
+    named.imshow(report.map.labels, cmap=ListedColormap(colours), vmin=-0.5, vmax=3.5, **drawn)
+    wrong = unsure.imshow(report.map.error, cmap="magma_r", vmin=0, vmax=0.6, **drawn)
+    figure.colorbar(wrong, ax=unsure, label="chance that the cell is named wrongly")
+    rows, columns = report.rows, report.columns
+    fired = [[axis.index(point[axis.name]) for point in report.points] for axis in (columns, rows)]
+    for axes in (named, unsure):
+        axes.plot(*fired, "k.", markersize=4)
+        axes.set_xticks(range(len(columns.values)), [f"{value:g}" for value in columns.values])
+        axes.set_yticks(range(len(rows.values)), [f"{value:g}" for value in rows.values])
+        axes.set_xlabel(columns.name)
+    named.set_ylabel(rows.name)
+    named.set_title(f"{report.shots} shots (dots)")
+    unsure.set_title(f"expected wrong: {report.map.expected_error:.1%} of the cells")
+    patches = [Patch(color=c, label=name) for c, name in zip(colours, OUTCOMES, strict=True)]
+    figure.legend(handles=patches, loc="outside lower center", ncols=4)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 

@@ -34,6 +34,55 @@ def test_an_experiment_never_imports_torch(tmp_path):
     assert run_python(code, tmp_path).split() == ["False", "False"]
 
 
+WITHOUT_EXTRAS = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"tiled", "bluesky_tiled_plugins", "dask", "distributed",
+                                      "sklearn", "httpx", "pandas", "torch", "p4p", "skimage"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def test_an_experiment_needs_no_extra(tmp_path):
+    code = """
+from pathlib import Path
+import skyctl.beamline, skyctl.plans, skyctl.demo, skyctl.cli.run, skyctl.monitor
+import skyctl.agents.seeker, skyctl.agents.boundary_mapper, skyctl.agents.characteriser
+from skyctl.catalogue import catalogue_if_installed
+with catalogue_if_installed(Path.cwd()) as catalog:
+    print(catalog)
+"""
+    assert run_python(WITHOUT_EXTRAS + code, tmp_path).split() == ["None"]
+
+
+def test_a_command_without_its_extra_says_what_to_type(tmp_path):
+    wanted = {
+        "bench autonomy": "bench",
+        "bench monitor": "bench",
+        "bench reader": "train",
+        "train seeker": "train",
+        "train classifier": "train",
+        "diagram --scheduler local --widths 8:9:1 --alphas 0.3": "dask",
+    }
+    code = f"""
+import json
+from skyctl.cli import app
+from typer.testing import CliRunner
+for command in {list(wanted)!r}:
+    done = CliRunner().invoke(app, command.split())
+    print(json.dumps([done.exit_code, done.stderr]))
+"""
+    lines = run_python(WITHOUT_EXTRAS + code, tmp_path).splitlines()
+    for (command, extra), line in zip(wanted.items(), lines, strict=True):
+        status, said = json.loads(line)
+        assert status == 1, command
+        assert f"pip install 'bluesky-skyctl[{extra}]'" in said, command
+
+
 def test_folders_are_found_from_the_checkout_and_from_elsewhere(tmp_path):
     code = "import skyctl.devices, skyctl.models, skyctl.simulators; print('found')"
     for place in (ROOT, tmp_path):
@@ -48,13 +97,14 @@ def test_version_is_the_one_of_the_distribution():
 def test_every_dependency_is_pinned_in_the_constraints():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["cpu"], *extras["train"], *extras["test"]]
+    wanted = [*project["dependencies"]]
+    wanted += [each for name in extras if not name.startswith("gpu") for each in extras[name]]
     pinned = {
         line.split("==")[0].lower().replace("_", "-")
         for line in (ROOT / "constraints.txt").read_text().splitlines()
         if "==" in line
     }
-    names = {w.split(">")[0].split("[")[0].lower() for w in wanted}
+    names = {w.split(">")[0].split("[")[0].lower() for w in wanted} - {project["name"]}
     assert names <= pinned
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()
 
@@ -67,9 +117,9 @@ def test_what_messages_say_to_install_is_there():
     for folder in ("skyctl", "devices", "models", "simulators"):
         for source in (ROOT / folder).rglob("*.py"):
             text = source.read_text()
-            said |= set(re.findall(r"install\('(\w+)'\)", text))
+            said |= set(re.findall(r"(?:install|needs|extra)\(['\"](\w+)['\"]\)", text))
             assert not re.findall(r"[^-]skyctl\[", text), source
-    assert said >= {"cpu", "gpu", "train", "epics"}
+    assert said >= {"cpu", "gpu", "train", "epics", "catalogue", "dask", "bench"}
     assert said <= set(extras)
 
 

@@ -10,12 +10,15 @@ from itertools import pairwise
 import numpy as np
 from scipy.spatial import KDTree
 from scipy.stats import qmc
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessClassifier
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from skyctl.agents.boundary_mapper import BoundaryMapper
 from skyctl.agents.map_grid import Axis, GridAgent
+from skyctl.errors import needs
+
+with needs("bench"):
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.gaussian_process import GaussianProcessClassifier
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 Script = Generator[int, int, None]
 """Yields the cell of each shot and is sent its label."""

@@ -6,236 +6,34 @@
 """
 
 import contextlib
-import tomllib
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import Field, ValidationError, model_validator
+from typing import Any
 
 from skyctl.beamline.beamline import Beamline, assemble
+from skyctl.beamline.entries import BeamlineFile, Counter, read_beamline
 from skyctl.beamline.simulated import simulated_beamline
-from skyctl.devices.guard import Envelope
 from skyctl.devices.instruments.camera import CameraTable, InstrumentCamera
-from skyctl.devices.instruments.channel_access import ChannelAccess
 from skyctl.devices.instruments.pulse_instrument import PulseInstrument
-from skyctl.devices.instruments.pv_access import PvAccess
 from skyctl.devices.instruments.sample import InstrumentSample
-from skyctl.devices.instruments.scpi import Scpi
-from skyctl.devices.instruments.simplon import Simplon
 from skyctl.devices.instruments.stroboscope import DelayTable, Stroboscope
 from skyctl.devices.instruments.table import (
     DriverTable,
-    FieldCalibration,
-    Name,
-    Strict,
     calibrated,
-    faults_of,
     load_table,
 )
-from skyctl.devices.instruments.transport import Transport, number
+from skyctl.devices.instruments.transport import number
 from skyctl.errors import InstrumentError
 from skyctl.inference.model import MovieClassifier
-from skyctl.pulse import SETTINGS, FrameSchedule
 from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
 from skyctl.simulators.lattice.film import FilmParameters
-from skyctl.stream.sources.array10 import Array10Parser
-from skyctl.stream.sources.calibration import Calibration
-from skyctl.stream.sources.dectris import DectrisParser
-from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport
-from skyctl.stream.sources.pixels import Scaling, ToSz
-from skyctl.stream.sources.scpi import ScpiTransport
+from skyctl.stream.sources.pixels import ToSz
 from skyctl.stream.sources.source import Source
 from skyctl.stream.sources.stroboscopic import StroboscopicParser
-from skyctl.stream.sources.transports import ZmqTransport
 from skyctl.stream.sources.triggers import Triggers
 
 _FIRST_LOOK_S = 10.0
-
-
-class Address(Strict):
-    """Where an instrument is: "HOST:PORT" for scpi and simplon, the PVs' prefix for ca and pva.
-
-    error_query : of scpi, what is answered with 0 where nothing is wrong
-    """
-
-    transport: Literal["scpi", "ca", "pva", "simplon"]
-    address: Name
-    error_query: str = "SYST:ERR?"
-
-    def open(self) -> Transport:
-        """Connect; what is not there shows when it is asked. Raises InstrumentError."""
-        kinds: dict[str, Callable[[str], Transport]] = {
-            "scpi": partial(Scpi, error_query=self.error_query),
-            "ca": ChannelAccess,
-            "pva": PvAccess,
-            "simplon": Simplon,
-        }  # fmt: skip
-        try:
-            return kinds[self.transport](self.address)
-        except ValueError as error:
-            raise InstrumentError(str(error)) from error
-
-
-class Counter(Address):
-    """Another instrument that counts the shots, for a pulser that does not; ``name`` is read."""
-
-    name: Name
-
-
-class PulserEntry(Address):
-    """The pulser.
-
-    driver : a driver table that is shipped, or a file beside this one
-    fixed : settings that geometry fixes; the envelope then has no other value
-    """
-
-    driver: Name
-    fixed: dict[str, float] = Field(default={})
-    envelope: dict[str, Any] = Field(default={})
-    calibration: FieldCalibration | None = None
-    counter: Counter | None = None
-    timeout_s: float = Field(default=1.0, gt=0, le=60)
-
-    @model_validator(mode="after")
-    def _settings(self) -> "PulserEntry":
-        if unknown := set(self.fixed) - set(SETTINGS):
-            raise ValueError(f"fixed: no settings {', '.join(sorted(unknown))} of a pulse")
-        for name, value in self.fixed.items():
-            if tuple(self.envelope.get(name, (value, value))) != (value, value):
-                raise ValueError(f"{name} is fixed at {value:g}: leave it out of the envelope")
-        self.limits()
-        return self
-
-    def limits(self) -> Envelope:
-        """What may be fired; a fixed setting has equal limits."""
-        fixed = {name: (value, value) for name, value in self.fixed.items()}
-        return Envelope.model_validate({**self.envelope, **fixed})
-
-
-class FramesEntry(Strict):
-    """Where the camera's images come from, and what their counts mean.
-
-    source : ntndarray (a PV's name), scpi (HOST:PORT), dectris or array10 (tcp://HOST:PORT)
-    trigger_attribute : of an ntndarray or scpi image, the number of its hardware trigger, by which
-        it is then matched to the shot; left out, by arrival
-    offset, scale, masked, gaps : S_z of counts, as Scaling has them; or instead
-    calibration : a file that the plan calibrate_contrast wrote, and binned : pixels a side. Raw
-        counts are then recorded beside S_z
-    """
-
-    source: Literal["ntndarray", "scpi", "dectris", "array10"]
-    trigger_attribute: str = ""
-    address: Name
-    offset: float | None = None
-    scale: float | None = None
-    masked: float = 0.0
-    gaps: tuple[float, ...] | None = None
-    calibration: Path | None = None
-    binned: int = Field(default=1, ge=1, le=64)
-
-    @model_validator(mode="after")
-    def _one_way(self) -> "FramesEntry":
-        told = self.offset is not None and self.scale is not None
-        if told == (self.calibration is not None):
-            raise ValueError(
-                "give offset and scale, or a calibration: one of them says what counts are"
-            )
-        if self.binned > 1 and self.source == "dectris":
-            raise ValueError("binned: not of dectris; bin in the detector")
-        return self
-
-    def to_sz(self, camera: str, shape: tuple[int, int], here: Path) -> ToSz:
-        """What makes S_z of this camera's counts. Raises RecordingError: no such calibration."""
-        if self.calibration:
-            loaded = Calibration.load(here / self.calibration, camera, shape)
-            return loaded.pipeline(binned=self.binned)
-        return Scaling(self.offset or 0.0, self.scale or 1.0, self.masked, self.gaps)
-
-    def open(self, triggers: Triggers, scaling: ToSz) -> Source:
-        """Connect. Raises StreamError, InstrumentError."""
-        by: dict[str, Any] = {"trigger_attribute": self.trigger_attribute}
-        by["triggers"] = triggers if self.trigger_attribute else None
-        match self.source:
-            case "ntndarray":
-                return Source(PvaTransport(self.address), NtndArrayParser(scaling, **by))
-            case "scpi":
-                return Source(ScpiTransport(self.address), NtndArrayParser(scaling, "scpi", **by))
-            case "dectris":
-                return Source(ZmqTransport(self.address), DectrisParser(scaling))
-        return Source(ZmqTransport(self.address, "sub"), Array10Parser(scaling))
-
-
-class CameraEntry(Address):
-    """The camera.
-
-    shape : of its image, (rows, columns); pixel_sites : sites of the film along one pixel
-    """
-
-    driver: Name
-    shape: tuple[int, int]
-    pixel_sites: float = Field(default=1.0, gt=0)
-    frames: FramesEntry
-    movie: FrameSchedule = FrameSchedule(duration_ps=165.0, interval_ps=5.0)
-    ends_early: bool = True
-    timeout_s: float = Field(default=5.0, gt=0, le=60)
-
-
-class DelaysEntry(Address):
-    """A delay generator: movies are then stroboscopic, one image a delay of ``camera.movie``.
-
-    repeats : pulses of an image; order : in which the delays are taken
-    saturated : with two helicities, the asymmetry of the saturated film
-    """
-
-    driver: Name
-    repeats: int = Field(default=1, ge=1)
-    order: Literal["ascending", "coarse-to-fine"] = "ascending"
-    saturated: float = Field(default=1.0, gt=0)
-
-
-class Twin(Strict):
-    """The simulated film of --mock; ``sample`` draws an unknown one, left out: the nominal."""
-
-    sample: int | None = None
-    start: Literal["empty", "skyrmion"] = "empty"
-
-
-class BeamlineFile(Strict):
-    """All of a beamline. Unknown keys are refused; paths are relative to the file.
-
-    recordings : folder of recordings, documents and ledger; model : a classifier (.onnx)
-    sample : plain facts for the recordings
-    """
-
-    name: Name
-    recordings: Path = Path("runs")
-    model: Path | None = None
-    timeout_s: float = Field(default=60.0, gt=0)
-    pulser: PulserEntry
-    camera: CameraEntry
-    delays: DelaysEntry | None = None
-    sample: dict[str, str | float | int] = Field(default={})
-    twin: Twin = Twin()
-
-
-def read_beamline(path: Path | str) -> BeamlineFile:
-    """The content of a beamline's file. Raises InstrumentError naming the key that is wrong."""
-    path = Path(path)
-    try:
-        file = BeamlineFile.model_validate(tomllib.loads(path.read_text()))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InstrumentError(f"beamline file {path}: cannot be read ({error})") from error
-    except ValidationError as error:
-        raise InstrumentError(f"beamline file {path}: {faults_of(error)}") from error
-    here = path.resolve().parent
-    found = {
-        "recordings": (here / file.recordings).resolve(),
-        "model": file.model and (here / file.model).resolve(),
-    }
-    return file.model_copy(update=found)
 
 
 def load_beamline(

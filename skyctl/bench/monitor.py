@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 
 from skyctl.bench.machine import ROUNDS, machine
@@ -17,11 +16,15 @@ from skyctl.bench.soak import memory_mb
 from skyctl.children import CHILDREN
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.pulser import Pulser
+from skyctl.errors import needs
 from skyctl.monitor.action_log import ActionLog
 from skyctl.monitor.controls import Controls
 from skyctl.monitor.latch import Latch
 from skyctl.plans.modes import ApprovalDesk
 from skyctl.pulse import Pulse
+
+with needs("bench"):
+    import httpx
 
 _ROUND_S = 5.0
 _SETTLE_S = 1.0

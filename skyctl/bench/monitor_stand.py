@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import numpy as np
 from websockets.asyncio.client import connect
 
 from skyctl.children import CHILDREN
+from skyctl.errors import needs
 from skyctl.frame import Frame, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
@@ -22,6 +22,9 @@ from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.stream.publisher import Publisher
 from skyctl.verdict import ShotResult, Verdict
+
+with needs("bench"):
+    import httpx
 
 PATIENCE_S = 60.0
 BITS = 16

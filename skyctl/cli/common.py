@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from skyctl.cli import ending
-from skyctl.errors import SkyctlError, install
+from skyctl.errors import SkyctlError, needs
 from skyctl.strict_json import strict_json
 
 if TYPE_CHECKING:
@@ -37,7 +37,11 @@ PngFile = Annotated[
 ]
 
 ModelFile = Annotated[
-    Path | None, typer.Option("--model", help="Classifier (.onnx); left out: the shipped one.")
+    Path | None,
+    typer.Option(
+        "--model",
+        help="Classifier: a file (.onnx), or another package's by its name; left out: the shipped.",
+    ),
 ]
 
 Provider = Annotated[
@@ -121,13 +125,10 @@ def values_checked() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def extra_train() -> Iterator[None]:
-    """Say, with status 1, what to install where what is imported here wants torch and it lacks."""
-    try:
+def extra(name: str) -> Iterator[None]:
+    """Around imports that an extra installs: where they fail, say what to type, with status 1."""
+    with explained(), needs(name):
         yield
-    except ImportError as error:
-        complain(f"{error}: {install('train')}")
-        raise typer.Exit(1) from error
 
 
 def interrupted(recording: object) -> typer.Exit:

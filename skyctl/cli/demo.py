@@ -20,14 +20,15 @@ from skyctl.cli.common import (
     ModelFile,
     MonitorPort,
     Provider,
-    complain,
     console,
     explained,
+    extra,
     interrupted,
     new_file,
     write_json,
 )
 from skyctl.cli.monitor import tell_links
+from skyctl.errors import install
 
 if TYPE_CHECKING:
     from skyctl.demo import DemoResult, ShotRow
@@ -59,8 +60,9 @@ def demo(
 
     A Bluesky RunEngine runs it; every pulse is chosen from what the classifier saw in the streamed
     movie after the one before. The run is recorded to NeXus/HDF5, catalogued by an embedded Tiled
-    server and drawn as a film strip. The true charge is the simulator's and for your eyes only: the
-    agent sees verdicts and what the camera shows of the film at rest.
+    server (with the extra "catalogue") and drawn as a film strip. The true charge is the
+    simulator's and for your eyes only: the agent sees verdicts and what the camera shows of the
+    film at rest.
 
     With --over the film stands in another process behind a real protocol, as an instrument does:
     every set, trigger and frame goes over it (`skyctl serve` has the same to practise on).
@@ -105,11 +107,8 @@ def _stay_on_loopback() -> None:
     """Give EPICS ports of its own on this machine. Before ophyd is imported: it reads them then."""
     from skyctl.simulators.instrument.loopback import epics_on_loopback, free_ports
 
-    try:
+    with extra("epics"):
         import softioc  # noqa: F401
-    except ImportError as error:
-        complain(f"{error}: pip install 'bluesky-skyctl[epics]'")
-        raise typer.Exit(1) from error
     os.environ.update(epics_on_loopback(free_ports()))
 
 
@@ -144,12 +143,16 @@ def _tell(result: "DemoResult", folder: Path, strip: Path) -> None:
     for task in result.tasks:
         done = "[green]reached[/]" if task["reached"] else f"[red]{task['reason']}[/]"
         console.print(f"{task['task']:>7}: {done}, pulses: {task['pulses']}")
+    catalogue = f"none: {install('catalogue')}"
+    if result.validated:
+        catalogue = f"{folder / 'catalog'}, run {result.run_uid}, validated"
     latency = result.as_json()["latency_ms"]
     console.print(
         f"{result.frames} frames, {result.lost_frames} lost; receive to verdict "
         f"{latency['p50']:.2f} ms (p50), {latency['p99']:.2f} ms (p99) on {result.provider}\n"
         f"recording  {result.recording}\nfilm strip {strip}\n"
         f"documents  {folder / DOCUMENTS}\n"
-        f"catalogue  {folder / 'catalog'}, run {result.run_uid}, validated",
+        f"catalogue  {catalogue}",
         soft_wrap=True,
+        markup=False,
     )

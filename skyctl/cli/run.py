@@ -30,6 +30,7 @@ from skyctl.cli.common import (
 from skyctl.cli.monitor import watched
 from skyctl.cli.run_film import RunFilm
 from skyctl.cli.simulate.lattice_film import FilmName, FilmSize, Settings, ShapeOfFilm
+from skyctl.errors import install
 from skyctl.interrupts import run_engine
 
 if TYPE_CHECKING:
@@ -79,6 +80,15 @@ OutFolder = Annotated[
 ]
 
 
+AgentName = Annotated[
+    str | None,
+    typer.Option(
+        "--agent",
+        help="What chooses the pulses of write, switch, erase and cycle: seeker, recipe, random, "
+        "random-search, or another package's. Left out: the beamline file's, or seeker.",
+    ),
+]
+
 BeamlineFile = Annotated[
     Path | None,
     typer.Option("--beamline", help="Instruments, from this file (.toml); else a simulated one."),
@@ -105,6 +115,7 @@ def run(
     rehearse: Rehearse = 0,
     out: OutFolder = None,
     model: ModelFile = None,
+    agent: AgentName = None,
     provider: Provider = "cpu",
     device: Device = "cpu",
     metrics: MetricsPort = None,
@@ -135,6 +146,8 @@ def run(
     At a beamline, on its twin: skyctl run switch --beamline beamline.toml --mock
     Check it afterwards:        skyctl replay RUN.h5 --documents documents.jsonl
     """
+    from skyctl.agents.named import SEEKER, agent_maker
+    from skyctl.beamline.entries import read_beamline
     from skyctl.plans.modes import Oversight
 
     film = RunFilm(name, size, settings, shape, sample, start)
@@ -145,6 +158,8 @@ def run(
         )
     if fault := "" if beamline else film.forbids(plan, rehearse):
         raise typer.BadParameter(fault)
+    if agent and plan in ("characterise", "map"):
+        raise typer.BadParameter(f"--agent chooses pulses of tasks; {plan} has an agent of its own")
     if mock and not beamline:
         raise typer.BadParameter("--mock is for a --beamline file; without one all is simulated")
 
@@ -154,6 +169,8 @@ def run(
         if outside := "" if beamline else film.outside_library:
             console.print(f"[yellow]{escape(outside)}: the agent learns it from more shots[/]")
         console.print("starting: compiling kernels, opening the beamline …")
+        chooses = agent or (read_beamline(beamline).agent if beamline else SEEKER)
+        agent_maker(chooses)  # raises where it is not there, before anything is opened
         if beamline:
             opened = _of_file(beamline, mock, out, model, provider, metrics)
         else:
@@ -162,7 +179,7 @@ def run(
         with opened as line, watched(line, monitor, people) as page:
             ask = page.desk if page else ask_at_terminal
             oversight = Oversight(mode, ask, batch=batch, timeout_s=timeout)
-            call, arguments = _plan(plan, shots, cycles)
+            call, arguments = _plan(plan, shots, cycles, chooses)
             if rehearse:
                 _rehearse(call, arguments, line, rehearse, film)
             md = {"purpose": "skyctl run"}
@@ -180,9 +197,11 @@ def run(
         write_json(json_file, {**told, **kept})
         console.print(
             f"booked in all: {kept['shots_booked']} shots, {kept['dose_T2ps']:.0f} T²ps\n"
-            f"recording  {kept['recording']}\n{_picture(kept['recording'], folder)}"
-            f"documents  {kept['documents']}\ncatalogue  {kept['catalogue']}",
+            f"recording  {kept['recording']}\n{_pictures(report, kept['recording'], folder)}"
+            f"documents  {kept['documents']}\n"
+            f"catalogue  {kept['catalogue'] or 'none: ' + install('catalogue')}",
             soft_wrap=True,
+            markup=False,
             highlight=False,
         )
     if not told["reached"] and mode not in ("dry-run", "shadow"):
@@ -226,7 +245,7 @@ def _of_file(
 ) -> "Beamline":
     """The beamline of a file, in its own folder unless ``out`` is given."""
     from skyctl.beamline import load_beamline
-    from skyctl.beamline.file import read_beamline
+    from skyctl.beamline.entries import read_beamline
     from skyctl.inference.model import MovieClassifier
 
     chosen = MovieClassifier(model or read_beamline(file).model, provider)
@@ -252,15 +271,16 @@ def _carry_out(
     from bluesky.callbacks.json_writer import JSONLinesWriter
     from bluesky.utils import RunEngineInterrupted
 
-    from skyctl.catalogue import catalogue
+    from skyctl.catalogue import catalogue_if_installed
     from skyctl.demo import DOCUMENTS
 
     engine = run_engine(line, call_returns_result=True)
     engine.subscribe(JSONLinesWriter(str(folder), DOCUMENTS))
     if page:
         engine.subscribe(page)
-    with catalogue(folder) as catalog:
-        engine.subscribe(catalog.writer)
+    with catalogue_if_installed(folder) as catalog:
+        if catalog:
+            engine.subscribe(catalog.writer)
         try:
             result: Any = engine(plan)
         except RunEngineInterrupted:
@@ -274,21 +294,28 @@ def _kept(line: "Beamline", folder: Path) -> dict[str, Any]:
     from skyctl.catalogue import FOLDER
     from skyctl.demo import DOCUMENTS
 
-    spent = line.pulser.guard.spent
+    spent, catalogue = line.pulser.guard.spent, folder / FOLDER
     return {
         "shots_booked": spent.shots,
         "dose_T2ps": spent.dose_T2ps,
         "recording": str(line.camera.recording),
         "documents": str(folder / DOCUMENTS),
-        "catalogue": str(folder / FOLDER),
+        "catalogue": str(catalogue) if catalogue.exists() else "",
     }
 
 
-def _picture(recording: str, folder: Path) -> str:
-    """A strip of each pulse's movie; "" where nothing was fired."""
-    from skyctl.pictures import film_strip, recorded_strips
+def _pictures(report: "Report", recording: str, folder: Path) -> str:
+    """Lines that say where a map, or else a strip of each pulse's movie was drawn; "" where nothing
+    was fired."""
+    from skyctl.pictures import film_strip, process_map, recorded_strips
+    from skyctl.plans.mapping import MapReport
     from skyctl.recording.reader import Recording
 
+    if isinstance(report, MapReport):
+        if report.map is None:
+            return ""
+        process_map(report, drawn := new_file(folder / "map.png"))
+        return f"map        {drawn}\n"
     with Recording(recording) as opened:
         if not (strips := recorded_strips(opened)):
             return ""
@@ -297,7 +324,7 @@ def _picture(recording: str, folder: Path) -> str:
 
 
 def _plan(
-    name: str, shots: int | None, cycles: int
+    name: str, shots: int | None, cycles: int, agent: str
 ) -> tuple[Callable[..., "Plan"], dict[str, Any]]:
     """The plan of a name, and what it is called with besides devices and oversight."""
     from skyctl import plans
@@ -308,12 +335,13 @@ def _plan(
     arguments: dict[str, Any] = {} if shots is None else {"shots": shots}
     if name == "cycle":
         told = {"on_task": _say_task, "on_change": _say_change}
-        return plans.cycle, {"shots": _CYCLE_SHOTS, **arguments, "cycles": cycles, **told}
+        arguments = {"shots": _CYCLE_SHOTS, **arguments, "cycles": cycles, "agent": agent}
+        return plans.cycle, {**arguments, **told}
     if name == "characterise":
         return characterise, {**arguments, "predict": twin_mean_sz}
     if name == "map":
         return map_process_diagram, arguments
-    return getattr(plans, name), arguments
+    return getattr(plans, name), {**arguments, "agent": agent}
 
 
 def _rehearse(

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from skyctl.cli.common import Device, complain, console, explained
-from skyctl.errors import install
+from skyctl.cli.common import Device, console, explained, extra
 
 if TYPE_CHECKING:
     from skyctl.simulators.instrument.practice import Images, PracticeInstrument
@@ -92,11 +91,8 @@ def serve_ioc(
         for name, value in epics_on_loopback(port).items():
             sys.stdout.write(f"export {name}={value}\n")
         return
-    try:
+    with extra("epics"):
         from skyctl.simulators.instrument.ioc import PracticeIoc
-    except ImportError as error:
-        complain(f"{error}: {install('epics')}")
-        raise typer.Exit(1) from error
     with explained():
         instrument, images = _instrument(start, sample, log, no_film, device)
         ioc = PracticeIoc(instrument, prefix)

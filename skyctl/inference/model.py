@@ -13,6 +13,7 @@ from skyctl.inference.card import NOVELTY_OUTPUT, TRANSITIONS_OUTPUT, ModelCard,
 from skyctl.inference.features import background_sign, frame_features
 from skyctl.inference.movie import MoviePlace
 from skyctl.inference.session import open_session, read_model, shipped_model, try_once
+from skyctl.plugins import load, offered
 from skyctl.process import PROCESS_OF, PROCESSES, TRANSITIONS, transition_probabilities
 from skyctl.pulse import Pulse
 
@@ -20,10 +21,21 @@ SHIPPED = "skyrmion-process"
 """Name of the classifier that comes with skyctl."""
 
 
+def model_file(name: Path | str, here: Path = Path()) -> Path:
+    """Where a classifier is: what a package offers under this name as "skyctl.models" (a function
+    that returns a path), or else the file of this name, seen from ``here``.
+
+    Raises PluginError for a package that is broken.
+    """
+    if str(name) in offered("models"):
+        return Path(load("models", str(name))())
+    return here / name
+
+
 class MovieClassifier:
     """An ONNX Runtime session of the recurrent classifier, and its place in a movie.
 
-    path : the ``.onnx`` file; None is the shipped one
+    path : the ``.onnx`` file, or the name of another package's; None is the shipped one
     provider : "cpu" or "cuda"; what the session really got is in ``provider``
 
     Raises ModelError for a file that is missing, not ONNX, or not such a classifier, and for a
@@ -31,7 +43,7 @@ class MovieClassifier:
     """
 
     def __init__(self, path: Path | str | None = None, provider: str = "cpu") -> None:
-        self.path = Path(path) if path else shipped_model(SHIPPED)
+        self.path = model_file(path) if path else shipped_model(SHIPPED)
         remedy = "Give the path of an .onnx file, or leave --model out for the shipped one."
         content = read_model(self.path, "model", remedy)
         self.session = open_session(content, self.path, provider)

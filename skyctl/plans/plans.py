@@ -10,8 +10,9 @@ import bluesky.preprocessors as bpp
 from skyctl import __version__
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.campaign import Campaign
+from skyctl.agents.named import SEEKER, AgentMaker, agent_maker
 from skyctl.agents.sample_drift import DriftWatch
-from skyctl.agents.seeker import PulseMemory, TargetSeeker, Task
+from skyctl.agents.seeker import PulseMemory, Task
 from skyctl.plans import stubs
 from skyctl.plans.campaign import TaskReport, pursue
 from skyctl.plans.modes import Oversight
@@ -60,6 +61,7 @@ def write(
     shots: int = 8,
     centre: tuple[float, float] | None = None,
     memory: PulseMemory | None = None,
+    agent: str = SEEKER,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
 ) -> Plan[TaskReport]:
@@ -75,6 +77,8 @@ def write(
         (x, y) where to write, sites; the film's middle unless given.
     memory : PulseMemory, optional
         What is known of the sample; what is learned is kept in it.
+    agent : str, optional
+        Name of what chooses the pulses (`skyctl.agents.named`), of ours or of another package.
     oversight : Oversight, optional
         How far the plan goes on its own, and who approves; autonomous unless given.
     md : dict, optional
@@ -85,17 +89,7 @@ def write(
     TaskReport
         Whether the film was seen to have one skyrmion in the end, and the shots it took.
     """
-    return (
-        yield from _one_task(
-            "write",
-            beamline,
-            shots=shots,
-            centre=centre,
-            memory=memory,
-            oversight=oversight,
-            md=md,
-        )
-    )
+    return (yield from _one_task("write", beamline, shots, centre, memory, agent, oversight, md))
 
 
 def switch(
@@ -104,6 +98,7 @@ def switch(
     shots: int = 12,
     centre: tuple[float, float] | None = None,
     memory: PulseMemory | None = None,
+    agent: str = SEEKER,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
 ) -> Plan[TaskReport]:
@@ -122,6 +117,8 @@ def switch(
         given.
     memory : PulseMemory, optional
         What is known of the sample; what is learned is kept in it.
+    agent : str, optional
+        Name of what chooses the pulses (`skyctl.agents.named`), of ours or of another package.
     oversight : Oversight, optional
         How far the plan goes on its own, and who approves; autonomous unless given.
     md : dict, optional
@@ -132,17 +129,7 @@ def switch(
     TaskReport
         Whether one skyrmion was seen to change its polarity, and the shots it took.
     """
-    return (
-        yield from _one_task(
-            "switch",
-            beamline,
-            shots=shots,
-            centre=centre,
-            memory=memory,
-            oversight=oversight,
-            md=md,
-        )
-    )
+    return (yield from _one_task("switch", beamline, shots, centre, memory, agent, oversight, md))
 
 
 def erase(
@@ -150,6 +137,7 @@ def erase(
     *,
     shots: int = 8,
     memory: PulseMemory | None = None,
+    agent: str = SEEKER,
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
 ) -> Plan[TaskReport]:
@@ -163,6 +151,8 @@ def erase(
         How many pulses may be fired.
     memory : PulseMemory, optional
         What is known of the sample; what is learned is kept in it.
+    agent : str, optional
+        Name of what chooses the pulses (`skyctl.agents.named`), of ours or of another package.
     oversight : Oversight, optional
         How far the plan goes on its own, and who approves; autonomous unless given.
     md : dict, optional
@@ -173,16 +163,7 @@ def erase(
     TaskReport
         Whether the film was seen to be empty in the end, and the shots it took.
     """
-    return (
-        yield from _one_task(
-            "erase",
-            beamline,
-            shots=shots,
-            memory=memory,
-            oversight=oversight,
-            md=md,
-        )
-    )
+    return (yield from _one_task("erase", beamline, shots, None, memory, agent, oversight, md))
 
 
 def cycle(
@@ -193,6 +174,7 @@ def cycle(
     failures: int = 3,
     centre: tuple[float, float] | None = None,
     memory: PulseMemory | None = None,
+    agent: str = SEEKER,
     on_task: Callable[[TaskReport], None] | None = None,
     on_change: Callable[[str], None] | None = None,
     oversight: Oversight | None = None,
@@ -219,6 +201,8 @@ def cycle(
         (x, y) where to write, sites; the film's middle unless given.
     memory : PulseMemory, optional
         What is known of the sample; what is learned is kept in it.
+    agent : str, optional
+        Name of what chooses the pulses (`skyctl.agents.named`), of ours or of another package.
     on_task : callable, optional
         Called with the report of each task.
     on_change : callable, optional
@@ -241,11 +225,13 @@ def cycle(
         "failures": failures,
         "centre": list(middle),
         "memory": learned.as_json(),
+        "agent": agent,
     }
     cycling = _Cycling(
         beamline,
         middle,
         learned,
+        agent_maker(agent),
         shots,
         failures,
         oversight,
@@ -264,6 +250,7 @@ class _Cycling:
     beamline: Beamline
     middle: tuple[float, float]
     learned: PulseMemory
+    make: AgentMaker
     shots: int
     failures: int
     oversight: Oversight | None
@@ -294,7 +281,7 @@ class _Cycling:
         tasks: list[TaskReport] = []
         self.report.done.append(tasks)
         for task in _TASKS:
-            seeker = TargetSeeker(task, self.middle, self.learned, allowed(self.beamline))
+            seeker = self.make(task, self.middle, self.learned, allowed(self.beamline))
             done = yield from pursue(self.beamline, Campaign(seeker, self.shots), self.oversight)
             tasks.append(done.put_away())
             if self.on_task:
@@ -313,21 +300,22 @@ class _Cycling:
 def _one_task(
     task: Task,
     beamline: Beamline,
-    *,
     shots: int,
-    centre: tuple[float, float] | None = None,
+    centre: tuple[float, float] | None,
     memory: PulseMemory | None,
+    agent: str,
     oversight: Oversight | None,
     md: dict[str, Any] | None,
 ) -> Plan[TaskReport]:
     learned = memory or PulseMemory()
     middle = centre or beamline.camera.film_centre
-    arguments = {"shots": shots, "memory": learned.as_json()}
+    arguments: dict[str, Any] = {"shots": shots, "memory": learned.as_json(), "agent": agent}
     if task != "erase":
         arguments["centre"] = list(middle)
 
+    seeker = agent_maker(agent)(task, middle, learned, allowed(beamline))
+
     def body() -> Plan[TaskReport]:
-        seeker = TargetSeeker(task, middle, learned, allowed(beamline))
         return (yield from pursue(beamline, Campaign(seeker, shots), oversight))
 
     facts = agent_facts(beamline, arguments, oversight)

@@ -10,10 +10,10 @@ from matplotlib.patches import Patch
 
 from skyctl.agents.boundary_mapper import BoundaryMapper
 from skyctl.agents.map_grid import Axis
+from skyctl.pictures import LETTER_COLOURS
 from skyctl.process import OUTCOMES
 from skyctl.studies.map_scores import Score
 from skyctl.studies.mapper_runs import make_agent, map_prior
-from skyctl.studies.process_diagram_figure import LETTER_COLOURS
 from skyctl.studies.truth_maps import CLASSES, TruthMap
 
 _COLOURS = ListedColormap([*LETTER_COLOURS.values()])

@@ -8,13 +8,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from skyctl.pictures import LETTER_COLOURS
 from skyctl.process import LETTERS, MIXED
 from skyctl.studies.process_diagram import Diagram
 
-LETTER_COLOURS = dict(
-    zip(LETTERS.values(), ("#4477aa", "#ee6677", "#ccbb44", "#dddddd"), strict=True)
-)
-"""Of the cells of a process diagram."""
 _NAMES = {letter: name for name, letter in LETTERS.items()} | {
     LETTERS[MIXED]: f"{MIXED}, or no verdict"
 }

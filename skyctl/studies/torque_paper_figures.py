@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from skyctl.models.torque_training import angles_deg
@@ -23,7 +24,7 @@ def parity(path: Path, true: np.ndarray, predictions: Mapping[str, np.ndarray]) 
     for (name, predicted), (components, lengths, angles) in zip(
         predictions.items(), axes, strict=True
     ):
-        components.hexbin(
+        counted = components.hexbin(
             true.ravel(),
             predicted.ravel(),
             bins="log",
@@ -31,15 +32,26 @@ def parity(path: Path, true: np.ndarray, predictions: Mapping[str, np.ndarray]) 
             extent=(-most, most, -most, most),
         )
         components.plot([-most, most], [-most, most], "r:", linewidth=1)
-        components.set(xlabel="T, truth", ylabel="T, predicted", title=f"{name}: components")
+        figure.colorbar(counted, ax=components, label="components")
+        components.set(
+            xlabel="T, truth (hoppings)",
+            ylabel="T, predicted (hoppings)",
+            title=f"{name}: components",
+        )
         pair = [np.log10(np.linalg.norm(f, axis=1).ravel() + 1e-9) for f in (true, predicted)]
-        lengths.hexbin(*pair, bins="log", gridsize=60, extent=(-4, -0.5, -4, -0.5))
+        counted = lengths.hexbin(*pair, bins="log", gridsize=60, extent=(-4, -0.5, -4, -0.5))
+        figure.colorbar(counted, ax=lengths, label="sites")
         lengths.plot([-4, -0.5], [-4, -0.5], "r-", linewidth=1)
-        lengths.set(xlabel="log₁₀ |T|, truth", ylabel="log₁₀ |T|, predicted", title="lengths")
+        lengths.set(
+            xlabel="log₁₀ |T| / hopping, truth",
+            ylabel="log₁₀ |T| / hopping, predicted",
+            title="lengths",
+        )
         off = angles_deg(predicted, true).ravel()
         angles.hist(off, bins=np.linspace(0, 60, 61), density=True)
         angles.set(
             xlabel="angle to the truth, degrees",
+            ylabel="share of the sites, 1/degree",
             title=f"{(off < 10).mean():.1%} under 10°, {(off > 30).mean():.2%} over 30°",
         )
     figure.savefig(path, dpi=_DPI)
@@ -51,8 +63,9 @@ def influence(path: Path, influences: Mapping[str, np.ndarray]) -> None:
     for axes, (name, total) in zip(
         figure.subplots(1, len(influences), squeeze=False)[0], influences.items(), strict=True
     ):
-        _lattice(axes, np.log10(total / total.max() + 1e-6), "magma", (-3, 0))
-        axes.set_title(f"{name}: log₁₀ Σ|∂T/∂S|, of the largest")
+        drawn = _lattice(axes, np.log10(total / total.max() + 1e-6), "magma", (-3, 0))
+        axes.set_title(name)
+        figure.colorbar(drawn, ax=axes, label="log₁₀ of Σ|∂T/∂S| over the largest")
     figure.savefig(path, dpi=_DPI)
 
 
@@ -70,12 +83,18 @@ def structure_factors(
             # Reciprocal of a1 = (1, 0), a2 = (1/2, √3/2).
             qx = 2 * np.pi * a / columns
             qy = (2 * np.pi * b / rows - qx / 2) * 2 / np.sqrt(3)
-            axes.scatter(qx, qy, c=np.fft.fftshift(s), s=2**15 / s.size, marker="H", cmap="magma")
+            drawn = axes.scatter(
+                qx, qy, c=np.fft.fftshift(s), s=2**15 / s.size, marker="H", cmap="magma"
+            )
+            figure.colorbar(drawn, ax=axes, label="S(q)")
             turns = np.pi / 3 * np.arange(6)
             axes.plot(np.pi / 3 * np.cos(turns), np.pi / 3 * np.sin(turns), "c+", markersize=5)
             axes.set(
                 aspect="equal", xlim=(-2.2, 2.2), ylim=(-2.2, 2.2), title=f"{name}, t = {when:g} t₀"
             )
+        grid[-1][column].set_xlabel("q_x a")
+    for row in grid:
+        row[0].set_ylabel("q_y a")
     figure.savefig(path, dpi=_DPI)
 
 
@@ -91,7 +110,8 @@ def snapshots(path: Path, shown: Mapping[str, tuple[np.ndarray, np.ndarray, np.n
     ):
         for axes, spins, title in zip(row, states, titles, strict=True):
             _lattice(axes, spins[2], "RdBu", (-1, 1))
-            axes.set_title(f"{name}: {title}, S_z")
+            axes.set_title(f"{name}: {title}")
+        figure.colorbar(row[0].collections[0], ax=list(row), label="S_z")
     figure.savefig(path, dpi=_DPI)
 
 
@@ -108,10 +128,12 @@ def long_runs(
     figure.savefig(path, dpi=_DPI)
 
 
-def _lattice(axes: Axes, values: np.ndarray, cmap: str, limits: tuple[float, float]) -> None:
-    """Values (rows, columns) on the triangular lattice."""
+def _lattice(
+    axes: Axes, values: np.ndarray, cmap: str, limits: tuple[float, float]
+) -> PathCollection:
+    """Values (rows, columns) on the triangular lattice; what a colour bar is made of."""
     row, column = np.mgrid[: values.shape[0], : values.shape[1]]
-    axes.scatter(
+    drawn = axes.scatter(
         column + row / 2,
         row * np.sqrt(3) / 2,
         c=values,
@@ -122,3 +144,4 @@ def _lattice(axes: Axes, values: np.ndarray, cmap: str, limits: tuple[float, flo
         vmax=limits[1],
     )
     axes.set(aspect="equal", xticks=[], yticks=[])
+    return drawn

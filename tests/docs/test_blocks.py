@@ -47,7 +47,8 @@ def check_command(words):
     elif words[:2] == ["pip", "install"]:
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         named = set(",".join(re.findall(r"\[(.*?)\]", " ".join(words))).split(","))
-        assert named <= set(extras["optional-dependencies"]), words
+        assert named - {""} <= set(extras["optional-dependencies"]), words
+        assert all((ROOT / word).is_dir() for word in words if word.startswith("./")), words
     else:
         assert words[0] in ("start-re-manager", "cd", "python", "export"), words
 

@@ -14,6 +14,7 @@ from skyctl.cli.common import (
     complaints,
     console,
     explained,
+    extra,
     progress_bar,
     write_json,
 )
@@ -78,7 +79,8 @@ def bench_autonomy(
 
     Ends with 1 when an unsafe proposal gets through. --png draws a map that the mapper made.
     """
-    from skyctl.studies.autonomy import autonomy
+    with extra("bench"):
+        from skyctl.studies.autonomy import autonomy
 
     logging.getLogger("skyctl").setLevel(logging.ERROR)  # each refusal is a warning
     with explained():

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from skyctl.cli.common import JsonFile, console, explained, show_rows, write_json
+from skyctl.cli.common import JsonFile, console, explained, extra, show_rows, write_json
 
 Minutes = Annotated[float, typer.Option(help="How long memory is watched.", min=0.1)]
 
@@ -20,7 +20,8 @@ def bench_monitor(
 
     Viewers, source and browser are processes of their own; what is compared takes turns.
     """
-    from skyctl.bench.monitor import monitor_speed
+    with extra("bench"):
+        from skyctl.bench.monitor import monitor_speed
 
     with explained():
         with console.status("") as status:

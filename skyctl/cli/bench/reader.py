@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from skyctl.cli.common import JsonFile, console, explained, show_rows, write_json
+from skyctl.cli.common import JsonFile, console, explained, extra, show_rows, write_json
 
 
 def bench_reader(
@@ -15,7 +15,8 @@ def bench_reader(
 
     Two minutes on a quiet core. The labelled micrographs are read where $SKYCTL_KERR has them.
     """
-    from skyctl.studies.film_reader_judged import RULES, kerr_folder, reader_table
+    with extra("train"):
+        from skyctl.studies.film_reader_judged import RULES, kerr_folder, reader_table
 
     with explained():
         with console.status("") as status:

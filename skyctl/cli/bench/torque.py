@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from skyctl.cli.common import JsonFile, console, explained, extra_train, write_json
+from skyctl.cli.common import JsonFile, console, explained, extra, write_json
 
 Model = Annotated[
     Path | None,
@@ -30,7 +30,7 @@ def bench_torque(
 
     One thread. At 48 sites a side diagonalisation alone takes minutes. Needs torch.
     """
-    with extra_train():
+    with extra("train"):
         from skyctl.bench.torque_network import torque_speed
 
     with explained(ValueError), console.status("") as status:

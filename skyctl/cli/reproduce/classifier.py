@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from skyctl.cli.common import Device, a_bar_each, console, explained, extra_train, progress_bar
+from skyctl.cli.common import Device, a_bar_each, console, explained, extra, progress_bar
 
 Preset = Annotated[
     Literal["quick", "paper"],
@@ -50,7 +50,7 @@ def reproduce_classifier(
     pip install
     'bluesky-skyctl[train]'.
     """
-    with extra_train():
+    with extra("train"):
         import torch  # noqa: F401
     from skyctl.studies.classifier_paper import reproduce_classifier as reproduce
     from skyctl.studies.classifier_paper_movies import PRESETS

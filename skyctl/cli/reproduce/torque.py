@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from skyctl.cli.common import a_bar_each, console, explained, extra_train, progress_bar
+from skyctl.cli.common import a_bar_each, console, explained, extra, progress_bar
 
 Preset = Annotated[
     Literal["quick", "paper"],
@@ -36,7 +36,7 @@ def reproduce_torque(
     Interrupt it, and the same command keeps the states that are labelled. Needs torch: pip install
     'bluesky-skyctl[train]'.
     """
-    with extra_train():
+    with extra("train"):
         from skyctl.studies.torque_paper import PRESETS
         from skyctl.studies.torque_paper import reproduce_torque as reproduce
 

@@ -10,7 +10,7 @@ from skyctl.cli.common import (
     JsonFile,
     console,
     explained,
-    extra_train,
+    extra,
     progress_bar,
     write_json,
 )
@@ -53,7 +53,7 @@ def train_classifier(
     ends with the same model. Needs torch: pip install
     'bluesky-skyctl[train]'.
     """
-    with extra_train():
+    with extra("train"):
         from skyctl.models import recipe
     from skyctl.models.lives import JUDGES, fill_lives
     from skyctl.models.training import Settings

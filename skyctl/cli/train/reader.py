@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from skyctl.cli.common import JsonFile, console, explained, progress_bar, write_json
+from skyctl.cli.common import JsonFile, console, explained, extra, progress_bar, write_json
 from skyctl.errors import SkyctlError
 
 Out = Annotated[Path, typer.Option(help="The .json file to write.")]
@@ -22,7 +22,8 @@ def train_reader(
 
     Five minutes on a quiet core. Equal numbers of films make an equal file.
     """
-    from skyctl.models.reader_calibration import fit, readings
+    with extra("train"):
+        from skyctl.models.reader_calibration import fit, readings
 
     with explained(), progress_bar("samples") as progress:
         bar = progress.add_task("reading films", total=films)

@@ -12,6 +12,7 @@ from skyctl.cli.common import (
     a_bar_each,
     console,
     explained,
+    extra,
     progress_bar,
     write_json,
 )
@@ -42,7 +43,8 @@ def train_seeker(
 
     Ten minutes on two cores; stopped, it goes on where it was, and ends with the same file.
     """
-    from skyctl.models.seeker_library import fit_library, make_library
+    with extra("train"):
+        from skyctl.models.seeker_library import fit_library, make_library
 
     command = f"skyctl train seeker --shots {shots}"
     with explained(ValueError), progress_bar("") as progress:

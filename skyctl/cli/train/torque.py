@@ -13,7 +13,7 @@ from skyctl.cli.common import (
     a_bar_each,
     console,
     explained,
-    extra_train,
+    extra,
     progress_bar,
     write_json,
 )
@@ -63,7 +63,7 @@ def train_torque(
     Interrupt it, and the same command keeps the states that are labelled. Needs torch: pip install
     'bluesky-skyctl[train]'.
     """
-    with extra_train():
+    with extra("train"):
         from skyctl.models.torque_data import TorquePlan
         from skyctl.models.torque_recipe import TorqueRecipe, make_torque_network
 
