@@ -120,7 +120,7 @@ def _look_for(sample: InstrumentSample) -> None:
         raise InstrumentError(f"pulser {sample.pulser.table.name}: {misfit}")
     sample.frames_fault(max(0.0, due_s - time.monotonic()))
     for fault in filter(None, (sample.pulser.hold_reason(), sample.absent())):
-        _log.error("%s What needs it is refused until then.", fault)
+        _log.error("%s What needs it is refused until it is there.", fault)
 
 
 def _filmed(file: BeamlineFile, opened: _Opened) -> tuple[InstrumentSample, Source]:
