@@ -205,6 +205,12 @@ class BeamlineFile(Strict):
     sample: dict[str, str | float | int] = Field(default={})
     twin: Twin = Twin()
 
+    def counting(self) -> "BeamlineFile":
+        """The same, with counts for frames."""
+        plain = {"offset": 0.0, "scale": 1.0, "calibration": None, "binned": 1}
+        frames = self.camera.frames.model_copy(update=plain)
+        return self.model_copy(update={"camera": self.camera.model_copy(update={"frames": frames})})
+
 
 def read_beamline(path: Path | str) -> BeamlineFile:
     """The content of a beamline's file. Raises InstrumentError naming the key that is wrong."""

@@ -45,6 +45,7 @@ def load_beamline(
     folder: Path | str | None = None,
     model: MovieClassifier | None = None,
     metrics_port: int | None = None,
+    counts: bool = False,
 ) -> Beamline[Any]:
     """The beamline of a file, connected.
 
@@ -53,11 +54,14 @@ def load_beamline(
 
     mock : a simulated film in place of sample and instruments, with devices of the same names and
         limits and a ledger of its own
+    counts : frames are what the camera counts, whatever the file has of S_z: to calibrate it
     folder : of recordings and ledger; left out, the file's, and ``mock`` in it for a mock
 
     Raises InstrumentError for a file or an instrument that is wrong, and what `assemble` raises.
     """
     file = read_beamline(path)
+    if counts:
+        file = file.counting()
     folder = Path(folder or (file.recordings / "mock" if mock else file.recordings))
     folder.mkdir(parents=True, exist_ok=True)
     parts: dict[str, Any] = {
