@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import socket
+import stat
 import threading
 import time
 from collections import Counter
@@ -51,10 +52,12 @@ _JUST_NS = 10_000_000
 def cut_lines() -> None:
     """Shut down every TCP connection of this process to 127.0.0.1, whoever holds it, as a network
     that fails does: both ends see it broken, and may connect again."""
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as line:
-            if line.family == socket.AF_INET and line.getpeername()[0] == "127.0.0.1":
-                line.shutdown(socket.SHUT_RDWR)
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(link.stat().st_mode):
+                with socket.socket(fileno=os.dup(int(link.name))) as line:
+                    if line.family == socket.AF_INET and line.getpeername()[0] == "127.0.0.1":
+                        line.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass
@@ -204,9 +207,12 @@ class Broken:
     booked : in the ledger; fired : by the instrument's own log; twice, unbooked : of those
     wrong : shots whose outcome is not what the log has; unknown : were, until the counter
         (``proved``) or a person (``said``) told
-    disarms : stops of an armed shot, and unknown shots; disarm_ms : the longest until the
-        instrument was told to switch off, by its own clock, from our notice, or from when it could
-        be reached again; of one that was killed it is off. disarm_p50_ms : the median
+    disarms : stops of an armed shot, and unknown shots, with nothing broken meanwhile; disarm_ms :
+        the longest until the instrument was told to switch off, by its own clock, from our notice;
+        disarm_p50_ms : the median
+    disarms_cut_off, disarm_cut_off_ms : the same where it was frozen or its line was cut then, from
+        when it could be reached again: until it is, only its own watchdog switches it off. One that
+        was killed is off
     """
 
     kind: str
@@ -226,6 +232,8 @@ class Broken:
     disarms: int = 0
     disarm_p50_ms: float = 0.0
     disarm_ms: float = 0.0
+    disarms_cut_off: int = 0
+    disarm_cut_off_ms: float = 0.0
     seconds: float = 0.0
     unexplained: list[str] = field(default_factory=list)
 
@@ -270,9 +278,10 @@ def broken(kind: str, folder: Path, shots: int = 2000, every: int = 40, seed: in
         rig.close()
     account.seconds = time.monotonic() - began
     _compare(account, rig.fired, ledger, guard)
-    waited_ms = notices.waited_ms(rig.switched_off_ns)
-    account.disarms = len(waited_ms)
-    account.disarm_p50_ms, account.disarm_ms = float(np.median(waited_ms)), max(waited_ms)
+    whole_ms, cut_off_ms = notices.waited_ms(rig.switched_off_ns)
+    account.disarms, account.disarms_cut_off = len(whole_ms), len(cut_off_ms)
+    account.disarm_p50_ms, account.disarm_ms = float(np.median(whole_ms)), max(whole_ms)
+    account.disarm_cut_off_ms = max(cut_off_ms, default=0.0)
     return account
 
 
@@ -300,18 +309,19 @@ class _Notices:
         thread.start()
         return thread
 
-    def waited_ms(self, off_ns: list[int]) -> list[float]:
-        """How long each notice waited for the instrument to be told, from when it could be."""
-        waited = []
+    def waited_ms(self, off_ns: list[int]) -> tuple[list[float], list[float]]:
+        """How long each notice waited for the instrument to be told: those with nothing broken
+        meanwhile, and the others, from when it was mended."""
+        whole, cut_off = [], []
         for noticed in self._noticed_ns:
-            off = min((time for time in off_ns if time >= noticed), default=None)
-            end = off or noticed
-            under_way = [f for f in self._faults if f[1] <= end and f[2] >= noticed - _JUST_NS]
-            if any(name == "killed" for name, _, _ in under_way):
-                continue
-            back = max([noticed, *(until for _, _, until in under_way)])
-            waited.append(max(0.0, (off - back) / 1e6) if off else math.inf)
-        return waited
+            off = min((time for time in off_ns if time >= noticed), default=math.inf)
+            broken = [f for f in self._faults if f[1] <= off and f[2] >= noticed - _JUST_NS]
+            if not broken:
+                whole.append((off - noticed) / 1e6)
+            elif all(name != "killed" for name, _, _ in broken):
+                mended = max(noticed, *(until for _, _, until in broken))
+                cut_off.append(max(0.0, (off - mended) / 1e6))
+        return whole, cut_off
 
 
 def _freeze(rig: Rig, span_s: float) -> None:
