@@ -5,15 +5,16 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from ophyd import Component, Device, Kind
 from ophyd.status import Status
 
+from skyctl.devices.camera_driver import CameraDriver, MayBeAbsent, Strobed
 from skyctl.devices.frame_stream import FrameStream, check_folder
 from skyctl.devices.pending import PendingShots
 from skyctl.devices.signals import LimitedSignal, StateSignal, SwitchSignal, counters
-from skyctl.errors import StreamError
+from skyctl.errors import InstrumentSilent, StreamError
 from skyctl.frame import COUNTS, Frame, ShotEnd, ShotStart
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Exposure, FrameSchedule
@@ -26,40 +27,6 @@ _log = logging.getLogger(__name__)
 _CLOSE_TIMEOUT_S = 15.0
 _NOT_MEASURED = (-1.0, -1.0)
 """JSON, in which documents are kept, knows no NaN."""
-
-
-class CameraDriver(Protocol):
-    """What exposes: a detector, or the simulated sample's camera."""
-
-    shape: tuple[int, ...]
-
-    def expose(self, run: str, exposure: Exposure, movie: FrameSchedule) -> None:
-        """Film at once, or be ready to film when the pulse comes."""
-        ...
-
-    def cancel(self) -> str:
-        """Stop waiting for a pulse that has not come; the shot that is not filmed, or ""."""
-        ...
-
-    def finish(self, shot: str) -> None:
-        """Expose no more of this movie; what its pulse does to the sample goes on.
-
-        From any thread; it may take its time. Nothing for a movie that is over, or is not this one.
-        """
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """Plain facts of the sample and camera, for the file's header."""
-        ...
-
-
-@runtime_checkable
-class Strobed(Protocol):
-    """A CameraDriver that takes more than one pulse for a movie."""
-
-    def pulses(self, movie: FrameSchedule) -> int:
-        """How many."""
-        ...
 
 
 class FilmCamera(Device):
@@ -180,13 +147,15 @@ class FilmCamera(Device):
         return self._driver.describe()
 
     def stage(self) -> list[object]:
-        """Open a recording. Raises RecordingError, or StreamError where the hub is closed and no
-        frame can arrive; then nothing is staged."""
+        """Open a recording. Raises RecordingError, StreamError where the hub is closed and no frame
+        can arrive, InstrumentSilent where a device is not there; then nothing is staged."""
         if not self._hub.alive:
             raise StreamError(
                 f"{self.name}: the frame stream {self._hub.address} is closed, no frame can "
                 "arrive. Make the beamline anew, and run plans inside its `with` block."
             )
+        if absent := self._absent():
+            raise InstrumentSilent(f"{self.name}: nothing can be filmed. {absent}")
         check_folder(self._folder)
         staged = super().stage()
         try:
@@ -381,10 +350,15 @@ class FilmCamera(Device):
         )
         self._movies.finish(end.shot)
 
+    def _absent(self) -> str:
+        return self._driver.absent() if isinstance(self._driver, MayBeAbsent) else ""
+
     def hold_reason(self) -> str:
         """Interlock: why nothing may be fired as far as the camera knows."""
         if not self._hub.alive:
             return f"the frame stream {self._hub.address} is closed"
+        if absent := self._absent():
+            return absent
         if self._consumer is None:
             return "no recording is open"
         if self._consumer.error:

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from skyctl.beamline.entries import BeamlineFile, read_beamline
-from skyctl.beamline.file import open_camera, open_pulser
+from skyctl.beamline.file import BeamlineFile, open_camera, open_pulser, read_beamline
 from skyctl.devices.instruments.camera import CameraTable
 from skyctl.devices.instruments.table import load_table
 from skyctl.devices.ledger_accept import inspect
@@ -30,8 +29,7 @@ from skyctl.stream.http import ask_directly
 from skyctl.stream.hub import Consumer, Event, Hub
 from skyctl.stream.metrics import read_accounting
 from skyctl.stream.publisher import Publisher
-from skyctl.stream.sources.ntndarray import PvaTransport
-from skyctl.stream.sources.scpi import ScpiTransport
+from skyctl.stream.sources.source import Reachable
 from skyctl.stream.sources.triggers import Triggers
 
 _FRAMES = 200
@@ -133,13 +131,13 @@ def _ask_pulser(file: BeamlineFile, here: Path) -> list[Finding]:
     try:
         pulser.wait_asked(_ANSWER_S)
         found = f"{pulser.table.name} at {pulser.transport.address}"
-        if held := pulser.hold_reason():
+        faults = pulser.health.misfit
+        if (held := pulser.hold_reason()) and not faults:
             return [Finding("pulser", f"{found}: {held}", well=False)]
-        faults = pulser.commands.faults_of_limits(file.pulser.limits())
         counted = f"{found}: alive, its counter says {pulser.account.counted}"
         return [
             Finding("pulser", counted),
-            Finding("pulser's limits", "; ".join(faults) or "as wide as the file's", not faults),
+            Finding("pulser's limits", faults or "as wide as the file's", not faults),
         ]
     finally:
         pulser.close()
@@ -147,7 +145,10 @@ def _ask_pulser(file: BeamlineFile, here: Path) -> list[Finding]:
 
 def _ask_camera(file: BeamlineFile, here: Path) -> list[Finding]:
     camera = open_camera(file, here)
-    camera.transport.close()
+    try:
+        camera.confirm()
+    finally:
+        camera.transport.close()
     rows, columns = camera.shape
     return [
         Finding("camera", f"{camera.table.name} at {camera.transport.address}: {rows} × {columns}")
@@ -159,10 +160,10 @@ def _ask_frames(file: BeamlineFile, here: Path) -> list[Finding]:
     to_sz = file.camera.frames.to_sz(camera, file.camera.shape, here)
     source = file.camera.frames.open(Triggers(), to_sz)
     try:
-        if isinstance(source.transport, ScpiTransport | PvaTransport):
+        if isinstance(source.transport, Reachable):
             fault = source.transport.fault(_ANSWER_S)
             found = f"{source.transport.address}: connected"
-        else:  # to ZeroMQ a peer that is not there yet is no fault
+        else:
             fault, found = "", f"{source.transport.address}: open; whether it sends shows in a run"
     finally:
         source.transport.close()

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from skyctl.agents.named import agent_maker
 from skyctl.beamline import load_beamline, simulated_beamline
-from skyctl.beamline.entries import read_beamline
+from skyctl.beamline.file import read_beamline
 from skyctl.cli import app
 from skyctl.doctor import check_up
 from skyctl.errors import InstrumentError

@@ -37,9 +37,10 @@ class CameraTable(Strict):
 class InstrumentCamera:
     """A camera; every call waits for it.
 
-    shape : of its image, (rows, columns); given, the camera must have it
+    shape : of its image, (rows, columns); left out, it is asked at once. Given, it is not asked
+        before `confirm`: it may be dead
 
-    Raises InstrumentSilent, and InstrumentError for a camera of another size.
+    Raises InstrumentError, InstrumentSilent.
     """
 
     def __init__(
@@ -51,13 +52,16 @@ class InstrumentCamera:
         timeout_s: float = 2.0,
     ) -> None:
         self.transport, self.table, self.timeout_s = transport, table, timeout_s
-        told = self._read([table.rows, table.columns])
-        self.shape = int(told[table.rows]), int(told[table.columns])
-        if shape and self.shape != shape:
+        self.shape = shape or self._told_shape()
+
+    def confirm(self) -> None:
+        """Ask it. Raises InstrumentSilent, and InstrumentError for a camera of another size."""
+        told = self._told_shape()
+        if told != self.shape:
             raise InstrumentError(
-                f"camera {table.name} at {transport.address}: its image is {self.shape[0]} × "
-                f"{self.shape[1]}, the beamline's file says {shape[0]} × {shape[1]}. Correct the "
-                "file, or the camera's region of interest."
+                f"camera {self.table.name} at {self.transport.address}: its image is {told[0]} × "
+                f"{told[1]}, the beamline's file says {self.shape[0]} × {self.shape[1]}. Correct "
+                "the file, or the camera's region of interest."
             )
 
     def next_trigger(self) -> int:
@@ -101,6 +105,10 @@ class InstrumentCamera:
     def _order(self, commands: dict[str, Value]) -> None:
         for name, value in commands.items():
             self.transport.put({name: None if value == "" else value}, self.timeout_s)
+
+    def _told_shape(self) -> tuple[int, int]:
+        told = self._read([self.table.rows, self.table.columns])
+        return int(told[self.table.rows]), int(told[self.table.columns])
 
     def _read(self, names: list[str]) -> dict[str, float]:
         told = self.transport.get(names, self.timeout_s)

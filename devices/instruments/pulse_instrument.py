@@ -12,9 +12,10 @@ from typing import Any, Literal, NoReturn
 
 from ophyd.status import Status
 
-from skyctl.devices.guard import Guard
+from skyctl.devices.guard import Envelope, Guard
 from skyctl.devices.instruments.account import ShotAccount
 from skyctl.devices.instruments.commands import Commands
+from skyctl.devices.instruments.health import Health
 from skyctl.devices.instruments.table import DriverTable
 from skyctl.devices.instruments.transport import Transport
 from skyctl.errors import (
@@ -66,7 +67,7 @@ class PulseInstrument:
     transport, table : how, and what to say
     fixed : settings that geometry fixes; the driver refuses any other value
     timeout_s : longest wait for one answer; fire_s : for the counter after FIRE
-    oldest_s : a heartbeat that has not changed for so long holds fire
+    oldest_s, envelope : as `Health` has them
     """
 
     def __init__(
@@ -80,12 +81,13 @@ class PulseInstrument:
         fire_s: float = 2.0,
         beat_s: float = 0.2,
         oldest_s: float = 1.0,
+        envelope: Envelope | None = None,
     ) -> None:
         self.transport, self.table = transport, table
         self.commands = Commands(transport, table, dict(fixed or {}), counter, timeout_s)
         self.account = ShotAccount(table.name)
+        self.health = Health(self.commands, oldest_s, envelope)
         self._fire_s, self._beat_s = fire_s, beat_s
-        self._oldest_s = oldest_s
         self._tell: Callable[[str], object] = lambda reason: None
         self._lock = threading.RLock()
         self._control = threading.RLock()
@@ -94,10 +96,6 @@ class PulseInstrument:
         self._shots = 0
         self._busy = False
         self._ready: _Ready | None = None
-        self._health = "not asked yet"
-        self._beat: Any = None
-        self._beaten_s = time.monotonic()
-        self._beats = 0
         self._closed = threading.Event()
         self._wake = threading.Event()
         self._asked = threading.Event()
@@ -112,7 +110,7 @@ class PulseInstrument:
     @property
     def answers(self) -> bool:
         """Whether it answered when it was last asked."""
-        return not self._health
+        return not self.health.fault
 
     def attach(self, guard: Guard, disarm: Callable[[str], object]) -> None:
         """Know the ledger, and hold fire where its last shot has no outcome."""
@@ -128,12 +126,8 @@ class PulseInstrument:
         """Interlock: why nothing may be fired, or ""."""
         if held := self.account.hold_reason():
             return held
-        if self._health:
-            return f"{self.table.name}: {self._health}"
-        age_s = time.monotonic() - self._beaten_s
-        if self.table.states.heartbeat and age_s > self._oldest_s:
-            return f"{self.table.name}: no heartbeat for {age_s:.1f} s; it is frozen, or cut off"
-        return ""
+        held = self.health.hold_reason()
+        return held and f"{self.table.name}: {held}"
 
     def ready(self, shot: str, pulse: Pulse, repeats: int = 1) -> Status:
         """Set up, read back, arm; the status is done when the instrument is armed."""
@@ -364,14 +358,14 @@ class PulseInstrument:
                 self._disarm_now()
                 if time.monotonic() < looked_s + self._beat_s:
                     continue
-                self._health = self._look()
+                self.health.fault = self._look()
             except InstrumentError as error:
-                self._health = str(error)
+                self.health.fault = str(error)
             except Exception as error:  # noqa: BLE001 - whatever its fault, fire is held
                 fault = f"could not be asked ({error!r})"
-                if fault != self._health:
+                if fault != self.health.fault:
                     _log.exception("%s could not be asked", self.table.name)
-                self._health = fault
+                self.health.fault = fault
             looked_s = time.monotonic()
             self._asked.set()
             held = self.hold_reason()
@@ -381,20 +375,10 @@ class PulseInstrument:
 
     def _look(self) -> str:
         """Ask the instrument how it is; why it must not fire, or ""."""
-        states, shots = self.table.states, self._shots
-        if states.beat:
-            self._beats = (self._beats + 1) % 2**31
-            self.commands.order({states.beat: self._beats})
-        asked = [n for n in (states.heartbeat, states.interlock, states.fault) if n]
-        told = self.commands.read(asked) if asked else {}
-        if states.heartbeat and told[states.heartbeat] != self._beat:
-            self._beat, self._beaten_s = told[states.heartbeat], time.monotonic()
+        shots = self._shots
+        fault = self.health.ask()
         count = self.commands.count()
         with self._lock:
             if not self._busy and shots == self._shots:
                 self.account.compare(count)
-        if states.interlock and not told[states.interlock]:
-            return "its hardware interlock is open"
-        if states.fault and told[states.fault]:
-            return f"it reports fault {told[states.fault]:g}"
-        return ""
+        return fault

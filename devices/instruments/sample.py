@@ -1,13 +1,14 @@
 """InstrumentSample: pulser and camera of a real sample, as one driver."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ophyd.status import Status
 
 from skyctl.devices.guard import Guard
 from skyctl.devices.instruments.camera import InstrumentCamera
+from skyctl.devices.instruments.presence import Presence
 from skyctl.devices.instruments.pulse_instrument import PulseInstrument
 from skyctl.errors import InstrumentError
 from skyctl.pulse import Exposure, FrameSchedule, Pulse
@@ -23,6 +24,8 @@ class InstrumentSample:
     facts : of the sample, for the recording's header; ``pixel_sites`` among them is the size of a
         pixel, in sites
     triggers : told which trigger of the camera's is which shot's
+    presences : of what a movie needs besides the pulser
+    frames_fault : why no frame can come, or "", once that is known, at the latest after so long
     """
 
     def __init__(
@@ -31,8 +34,12 @@ class InstrumentSample:
         camera: InstrumentCamera,
         facts: dict[str, Any] | None = None,
         triggers: Triggers | None = None,
+        *,
+        presences: Sequence[Presence] = (),
+        frames_fault: Callable[[float], str] = lambda timeout_s: "",
     ) -> None:
         self._triggers = triggers
+        self.presences, self.frames_fault = presences, frames_fault
         self.pulser, self.camera, self._facts = pulser, camera, dict(facts or {})
         self.shape: tuple[int, ...] = camera.shape
         self._waiting = self._filming = ""
@@ -46,6 +53,11 @@ class InstrumentSample:
             "camera_address": self.camera.transport.address,
             **self._facts,
         }
+
+    def absent(self) -> str:
+        """Camera: why nothing can be filmed, or ""; it changes when what was missing is there."""
+        faults = [*(presence.fault() for presence in self.presences), self.frames_fault(0.0)]
+        return "; ".join(filter(None, faults))
 
     def expose(self, run: str, exposure: Exposure, movie: FrameSchedule) -> None:  # noqa: ARG002
         """Camera: film at once, or with the pulse of this shot."""
@@ -108,6 +120,8 @@ class InstrumentSample:
 
     def close(self) -> None:
         """Disarm and hang up."""
+        for presence in self.presences:
+            presence.close()
         self.pulser.close()
         self.camera.transport.close()
 

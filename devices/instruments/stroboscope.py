@@ -76,8 +76,9 @@ class Stroboscope(InstrumentSample):
         repeats: int = 1,
         order: Order = "ascending",
         facts: dict[str, Any] | None = None,
+        **missing: Any,
     ) -> None:
-        super().__init__(pulser, camera, facts, triggers)
+        super().__init__(pulser, camera, facts, triggers, **missing)
         transport, self.table = delays
         self._delays = Commands(transport, pulser.table, {}, None, camera.timeout_s)
         self._book, self._repeats = triggers, repeats

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from skyctl.frame import Frame, ShotStart
 from skyctl.pulse import SETTINGS, Exposure, FrameSchedule, Pulse, pulse_of
@@ -147,7 +147,8 @@ class PracticeInstrument:
     """The registers, and what they do to the sample. From any thread.
 
     sample : under the pulser and the camera; None is a pulser with nothing behind it
-    log : a line of JSON for each pulse, on disk before it is counted: what was really fired
+    log : a line of JSON for each pulse, on disk before it is counted: what was really fired; and
+        one for each time that it was told to switch off, when (``off_ns``, this machine's clock)
     """
 
     def __init__(self, sample: Sample | None = None, log: Path | None = None) -> None:
@@ -219,6 +220,8 @@ class PracticeInstrument:
         if on and self._values["FAULT"]:
             raise ValueError("the amplifier reports a fault")
         self._values["ARMED"] = int(on)
+        if not on:
+            self._note({"off_ns": time.monotonic_ns()})
 
     def _fire(self) -> None:
         if self.mode == "deaf":
@@ -234,15 +237,18 @@ class PracticeInstrument:
         self._values["ARMED"] = 0
         pulse = pulse_of({name: self._values[reg] for name, reg in SETTING_REGISTERS.items()})
         repeats = int(self._values["REPEATS"])
-        if self._log:
-            with self._log.open("a") as file:
-                told = {"count": self._values["FIRED"] + repeats, "repeats": repeats}
-                file.write(json.dumps({**told, "pulse": pulse.model_dump()}) + "\n")
+        told = {"count": self._values["FIRED"] + repeats, "repeats": repeats}
+        self._note({**told, "pulse": pulse.model_dump()})
         self._values["FIRED"] += repeats
         if self._sample:
             self._sample.fire(str(self._triggers), pulse)
         if self.mode == "noack":
             raise NoAnswer
+
+    def _note(self, what: dict[str, Any]) -> None:
+        if self._log:
+            with self._log.open("a") as file:
+                file.write(json.dumps(what) + "\n")
 
     def _acquire(self, on: bool) -> None:
         if not self._sample:

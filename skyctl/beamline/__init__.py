@@ -6,7 +6,7 @@
 """
 
 from skyctl.beamline.beamline import Beamline, assemble
-from skyctl.beamline.file import load_beamline
+from skyctl.beamline.load import load_beamline
 from skyctl.beamline.replayed import replayed_beamline
 from skyctl.beamline.simulated import simulated_beamline
 

@@ -1,74 +1,262 @@
-"""A beamline in one file: TOML that names its devices, and the simulated twin in their place.
+"""What a beamline's file says, table by table, and how each instrument is reached."""
 
->>> from skyctl.beamline import load_beamline
->>> with load_beamline("beamline.toml", mock=True) as beamline:
-...     print(beamline)
-"""
-
-import contextlib
+import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from skyctl.beamline.beamline import Beamline, assemble
-from skyctl.beamline.entries import BeamlineFile, Counter, read_beamline
-from skyctl.beamline.simulated import simulated_beamline
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from skyctl.agents.named import SEEKER
+from skyctl.devices.guard import Envelope
 from skyctl.devices.instruments.camera import CameraTable, InstrumentCamera
+from skyctl.devices.instruments.channel_access import ChannelAccess
 from skyctl.devices.instruments.pulse_instrument import PulseInstrument
-from skyctl.devices.instruments.sample import InstrumentSample
-from skyctl.devices.instruments.stroboscope import DelayTable, Stroboscope
+from skyctl.devices.instruments.pv_access import PvAccess
+from skyctl.devices.instruments.scpi import Scpi
+from skyctl.devices.instruments.simplon import Simplon
 from skyctl.devices.instruments.table import (
     DriverTable,
+    FieldCalibration,
+    Name,
+    Strict,
     calibrated,
+    faults_of,
     load_table,
 )
-from skyctl.devices.instruments.transport import number
+from skyctl.devices.instruments.transport import Transport, number
 from skyctl.errors import InstrumentError
-from skyctl.inference.model import MovieClassifier
-from skyctl.simulators.instrument.imaging import Imaging
-from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
-from skyctl.simulators.lattice.film import FilmParameters
-from skyctl.stream.sources.pixels import ToSz
+from skyctl.inference.model import model_file
+from skyctl.plugins import Kind, load, missing, offered
+from skyctl.pulse import SETTINGS, FrameSchedule
+from skyctl.stream.sources.array10 import Array10Parser
+from skyctl.stream.sources.calibration import Calibration
+from skyctl.stream.sources.dectris import DectrisParser
+from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport
+from skyctl.stream.sources.pixels import Scaling, ToSz
+from skyctl.stream.sources.scpi import ScpiTransport
 from skyctl.stream.sources.source import Source
-from skyctl.stream.sources.stroboscopic import StroboscopicParser
+from skyctl.stream.sources.transports import ZmqTransport
 from skyctl.stream.sources.triggers import Triggers
 
-_FIRST_LOOK_S = 10.0
+_DRIVERS = ("scpi", "ca", "pva", "simplon")
+_SOURCES = ("ntndarray", "scpi", "dectris", "array10")
 
 
-def load_beamline(
-    path: Path | str,
-    *,
-    mock: bool = False,
-    folder: Path | str | None = None,
-    model: MovieClassifier | None = None,
-    metrics_port: int | None = None,
-) -> Beamline[Any]:
-    """The beamline of a file, connected.
+def known(kind: Kind, own: tuple[str, ...]) -> AfterValidator:
+    """A name that is ours, or that an installed package offers; it is not loaded yet."""
 
-    mock : a simulated film in place of sample and instruments, with devices of the same names and
-        limits and a ledger of its own
-    folder : of recordings and ledger; left out, the file's, and ``mock`` in it for a mock
+    def check(name: str) -> str:
+        if name not in own and name not in offered(kind):
+            raise ValueError(missing(kind, name, own))
+        return name
 
-    Raises InstrumentError, and whatever `assemble` raises.
+    return AfterValidator(check)
+
+
+class Address(Strict):
+    """Where an instrument is: "HOST:PORT" for scpi and simplon, the PVs' prefix for ca and pva.
+
+    transport : one of these four, or what another package offers as an entry point
+        "skyctl.drivers": it is called with the address
+    error_query : of scpi, what is answered with 0 where nothing is wrong
+    compound : of scpi, whether it takes several commands a line; instruments of SRS do not
     """
-    file = read_beamline(path)
-    folder = Path(folder or (file.recordings / "mock" if mock else file.recordings))
-    folder.mkdir(parents=True, exist_ok=True)
-    parts: dict[str, Any] = {
-        "model": model or MovieClassifier(file.model),
-        "envelope": file.pulser.limits(),
-        "ledger": folder / "ledger.jsonl",
-        "metrics_port": metrics_port,
-        "timeout_s": file.timeout_s,
+
+    transport: Annotated[Name, known("drivers", _DRIVERS)]
+    address: Name
+    error_query: str = "SYST:ERR?"
+    compound: bool = True
+
+    def open(self) -> Transport:
+        """Connect; what is not there shows when it is asked.
+
+        Raises InstrumentError, and PluginError for another package's that is broken.
+        """
+        kinds: dict[str, Callable[[str], Transport]] = {
+            "scpi": partial(Scpi, error_query=self.error_query, compound=self.compound),
+            "ca": ChannelAccess,
+            "pva": PvAccess,
+            "simplon": Simplon,
+        }  # fmt: skip
+        connect = kinds.get(self.transport) or load("drivers", self.transport, _DRIVERS)
+        try:
+            return connect(self.address)
+        except ValueError as error:
+            raise InstrumentError(str(error)) from error
+
+
+class Counter(Address):
+    """Another instrument that counts the shots, for a pulser that does not; ``name`` is read."""
+
+    name: Name
+
+
+class PulserEntry(Address):
+    """The pulser.
+
+    driver : a driver table that is shipped, or a file beside this one
+    fixed : settings that geometry fixes; the envelope then has no other value
+    """
+
+    driver: Name
+    fixed: dict[str, float] = Field(default={})
+    envelope: dict[str, Any] = Field(default={})
+    calibration: FieldCalibration | None = None
+    counter: Counter | None = None
+    timeout_s: float = Field(default=1.0, gt=0, le=60)
+
+    @model_validator(mode="after")
+    def _settings(self) -> "PulserEntry":
+        if unknown := set(self.fixed) - set(SETTINGS):
+            raise ValueError(f"fixed: no settings {', '.join(sorted(unknown))} of a pulse")
+        for name, value in self.fixed.items():
+            if tuple(self.envelope.get(name, (value, value))) != (value, value):
+                raise ValueError(f"{name} is fixed at {value:g}: leave it out of the envelope")
+        self.limits()
+        return self
+
+    def limits(self) -> Envelope:
+        """What may be fired; a fixed setting has equal limits."""
+        fixed = {name: (value, value) for name, value in self.fixed.items()}
+        return Envelope.model_validate({**self.envelope, **fixed})
+
+
+class FramesEntry(Strict):
+    """Where the camera's images come from, and what their counts mean.
+
+    source : ntndarray (a PV's name), scpi (HOST:PORT), dectris or array10 (tcp://HOST:PORT), or
+        what another package offers as an entry point "skyctl.sources": it is called with the
+        address, what makes S_z of counts (`ToSz`) and, with a trigger_attribute, the `Triggers`
+    trigger_attribute : of an ntndarray or scpi image, the number of its hardware trigger, by which
+        it is then matched to the shot; left out, by arrival
+    offset, scale, masked, gaps : S_z of counts, as Scaling has them; or instead
+    calibration : a file that the plan calibrate_contrast wrote, and binned : pixels a side. Raw
+        counts are then recorded beside S_z
+    """
+
+    source: Annotated[Name, known("sources", _SOURCES)]
+    trigger_attribute: str = ""
+    address: Name
+    offset: float | None = None
+    scale: float | None = None
+    masked: float = 0.0
+    gaps: tuple[float, ...] | None = None
+    calibration: Path | None = None
+    binned: int = Field(default=1, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "FramesEntry":
+        told = self.offset is not None and self.scale is not None
+        if told == (self.calibration is not None):
+            raise ValueError(
+                "give offset and scale, or a calibration: one of them says what counts are"
+            )
+        if self.binned > 1 and self.source == "dectris":
+            raise ValueError("binned: not of dectris; bin in the detector")
+        return self
+
+    def to_sz(self, camera: str, shape: tuple[int, int], here: Path) -> ToSz:
+        """What makes S_z of this camera's counts. Raises RecordingError: no such calibration."""
+        if self.calibration:
+            loaded = Calibration.load(here / self.calibration, camera, shape)
+            return loaded.pipeline(binned=self.binned)
+        return Scaling(self.offset or 0.0, self.scale or 1.0, self.masked, self.gaps)
+
+    def open(self, triggers: Triggers, scaling: ToSz) -> Source:
+        """Connect. Raises StreamError, InstrumentError, PluginError."""
+        by: dict[str, Any] = {"trigger_attribute": self.trigger_attribute}
+        by["triggers"] = triggers if self.trigger_attribute else None
+        match self.source:
+            case "ntndarray":
+                return Source(PvaTransport(self.address), NtndArrayParser(scaling, **by))
+            case "scpi":
+                return Source(ScpiTransport(self.address), NtndArrayParser(scaling, "scpi", **by))
+            case "dectris":
+                return Source(ZmqTransport(self.address), DectrisParser(scaling))
+            case "array10":
+                return Source(ZmqTransport(self.address, "sub"), Array10Parser(scaling))
+        return load("sources", self.source, _SOURCES)(self.address, scaling, by["triggers"])
+
+
+class CameraEntry(Address):
+    """The camera.
+
+    shape : of its image, (rows, columns); pixel_sites : sites of the film along one pixel
+    """
+
+    driver: Name
+    shape: tuple[int, int]
+    pixel_sites: float = Field(default=1.0, gt=0)
+    frames: FramesEntry
+    movie: FrameSchedule = FrameSchedule(duration_ps=165.0, interval_ps=5.0)
+    ends_early: bool = True
+    timeout_s: float = Field(default=5.0, gt=0, le=60)
+
+
+class DelaysEntry(Address):
+    """A delay generator: movies are then stroboscopic, one image a delay of ``camera.movie``.
+
+    repeats : pulses of an image; order : in which the delays are taken
+    saturated : with two helicities, the asymmetry of the saturated film
+    """
+
+    driver: Name
+    repeats: int = Field(default=1, ge=1)
+    order: Literal["ascending", "coarse-to-fine"] = "ascending"
+    saturated: float = Field(default=1.0, gt=0)
+
+
+class Twin(Strict):
+    """The simulated film of --mock; ``sample`` draws an unknown one, left out: the nominal."""
+
+    sample: int | None = None
+    start: Literal["empty", "skyrmion"] = "empty"
+
+
+class BeamlineFile(Strict):
+    """All of a beamline. Unknown keys are refused; paths are relative to the file.
+
+    recordings : folder of recordings, documents and ledger
+    model : a classifier, a file (.onnx) or the name of another package's; agent : a name, see
+        `skyctl.agents.named`
+    sample : plain facts for the recordings
+    """
+
+    name: Name
+    recordings: Path = Path("runs")
+    model: str | None = None
+    agent: str = SEEKER
+    timeout_s: float = Field(default=60.0, gt=0)
+    pulser: PulserEntry
+    camera: CameraEntry
+    delays: DelaysEntry | None = None
+    sample: dict[str, str | float | int] = Field(default={})
+    twin: Twin = Twin()
+
+    def counting(self) -> "BeamlineFile":
+        """The same, with counts for frames."""
+        plain = {"offset": 0.0, "scale": 1.0, "calibration": None, "binned": 1}
+        frames = self.camera.frames.model_copy(update=plain)
+        return self.model_copy(update={"camera": self.camera.model_copy(update={"frames": frames})})
+
+
+def read_beamline(path: Path | str) -> BeamlineFile:
+    """The content of a beamline's file. Raises InstrumentError naming the key that is wrong."""
+    path = Path(path)
+    try:
+        file = BeamlineFile.model_validate(tomllib.loads(path.read_text()))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InstrumentError(f"beamline file {path}: cannot be read ({error})") from error
+    except ValidationError as error:
+        raise InstrumentError(f"beamline file {path}: {faults_of(error)}") from error
+    here = path.resolve().parent
+    found = {
+        "recordings": (here / file.recordings).resolve(),
+        "model": file.model and str(model_file(file.model, here)),
     }
-    if mock:
-        beamline = _twin(file, folder, parts)
-    else:
-        beamline = _real(file, Path(path).resolve().parent, folder, parts)
-    beamline.camera.film_like(file.camera.movie)
-    beamline.camera.ends_early.put(int(file.camera.ends_early))
-    return beamline
+    return file.model_copy(update=found)
 
 
 def open_pulser(file: BeamlineFile, here: Path) -> PulseInstrument:
@@ -82,19 +270,20 @@ def open_pulser(file: BeamlineFile, here: Path) -> PulseInstrument:
         )
     counter = _counter(entry.counter) if entry.counter else None
     return PulseInstrument(
-        entry.open(), table, fixed=entry.fixed, counter=counter, timeout_s=entry.timeout_s
+        entry.open(),
+        table,
+        fixed=entry.fixed,
+        counter=counter,
+        timeout_s=entry.timeout_s,
+        envelope=entry.limits(),
     )
 
 
 def open_camera(file: BeamlineFile, here: Path) -> InstrumentCamera:
-    """The camera's driver. Raises InstrumentError: no answer, or of another size."""
+    """The camera's driver; it is not asked yet. Raises InstrumentError."""
     entry = file.camera
-    table, transport = load_table(CameraTable, entry.driver, here), entry.open()
-    try:
-        return InstrumentCamera(transport, table, shape=entry.shape, timeout_s=entry.timeout_s)
-    except InstrumentError:
-        transport.close()
-        raise
+    table = load_table(CameraTable, entry.driver, here)
+    return InstrumentCamera(entry.open(), table, shape=entry.shape, timeout_s=entry.timeout_s)
 
 
 def _counter(entry: Counter) -> Callable[[float], int]:
@@ -105,80 +294,3 @@ def _counter(entry: Counter) -> Callable[[float], int]:
         return int(number(transport.address, entry.name, told))
 
     return count
-
-
-def _real(file: BeamlineFile, here: Path, folder: Path, parts: dict[str, Any]) -> Beamline[Any]:
-    with contextlib.ExitStack() as undo:
-        pulser = open_pulser(file, here)
-        undo.callback(pulser.close)
-        camera = open_camera(file, here)
-        undo.callback(camera.transport.close)
-        pulser.wait_asked(_FIRST_LOOK_S)
-        if faults := pulser.commands.faults_of_limits(parts["envelope"]):
-            raise InstrumentError(f"pulser {pulser.table.name}: {'; '.join(faults)}")
-        triggers = Triggers()
-        frames = file.camera.frames
-        to_sz = frames.to_sz(camera.table.name, camera.shape, here)
-        facts = {
-            **file.sample,
-            "beamline": file.name,
-            "pixel_sites": file.camera.pixel_sites * frames.binned,
-            "counts_to_sz": to_sz.describe(),
-        }
-        if file.delays:
-            sample, source = _strobed(file, here, pulser, camera, triggers, to_sz, facts)
-        else:
-            sample = InstrumentSample(pulser, camera, facts, triggers)
-            source = frames.open(triggers, to_sz)
-        undo.pop_all()
-    rows, columns = camera.shape
-    sample.shape = (rows // frames.binned, columns // frames.binned)
-    return assemble(sample, source, folder, **parts)
-
-
-def _strobed(
-    file: BeamlineFile,
-    here: Path,
-    pulser: PulseInstrument,
-    camera: InstrumentCamera,
-    triggers: Triggers,
-    to_sz: ToSz,
-    facts: dict[str, Any],
-) -> tuple[Stroboscope, Source]:
-    entry, frames = file.delays, file.camera.frames
-    if entry is None or not frames.trigger_attribute or not file.camera.movie.delays_ps:
-        raise InstrumentError(
-            f"beamline {file.name}: a stroboscope needs camera.movie with delays_ps, and "
-            "camera.frames with trigger_attribute: else nobody knows which delay an image is of"
-        )
-    table = load_table(DelayTable, entry.driver, here)
-    sample = Stroboscope(
-        pulser, camera, (entry.open(), table),
-        triggers=triggers, repeats=entry.repeats, order=entry.order, facts=facts,
-    )  # fmt: skip
-    parser = StroboscopicParser(
-        to_sz,
-        triggers,
-        helicities=table.helicities,
-        saturated=entry.saturated,
-        as_they_come=entry.order == "ascending",
-        trigger_attribute=frames.trigger_attribute,
-    )
-    return sample, Source(frames.open(triggers, to_sz).transport, parser)
-
-
-def _twin(file: BeamlineFile, folder: Path, parts: dict[str, Any]) -> Beamline[Any]:
-    rows, columns = (max(1, round(n * file.camera.pixel_sites)) for n in file.camera.shape)
-    nominal = FilmParameters(rows=rows, columns=columns)
-    drawn = DrawnSample(nominal)
-    if file.twin.sample is not None:
-        drawn = SampleSpread().draw(file.twin.sample, nominal)
-    imaging = None if (rows, columns) == file.camera.shape else Imaging(pixels=file.camera.shape)
-    return simulated_beamline(
-        folder,
-        parameters=drawn.parameters,
-        field_calibration=drawn.field_calibration,
-        start=file.twin.start,
-        imaging=imaging,
-        **parts,
-    )

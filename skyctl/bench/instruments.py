@@ -1,15 +1,18 @@
 """Instruments: what a proved shot costs beside bare puts, and shots while the instrument fails.
 
 The instrument is `skyctl serve … --no-film` in a process of its own, which is killed, stopped, cut
-off and started again. It writes down each pulse that it really fires: that is the truth which the
-ledger and the driver's outcomes are held against.
+off and started again. It writes down each pulse that it really fires, and when it was told to
+switch off: that is the truth which the ledger and the driver's outcomes are held against.
 """
 
 import contextlib
 import json
+import math
+import os
 import random
 import signal
 import socket
+import stat
 import threading
 import time
 from collections import Counter
@@ -40,56 +43,21 @@ _WIDE = Envelope(rest_s=0.0, shots=10**6, budget_T2ps=1e12)
 _FAULT_S = (0.0, 0.15)
 _FROZEN_S = (0.2, 5.0)
 _BACK_S = 60.0
+_STOPPED = 20
+"""One shot in so many is armed, and stopped instead of fired."""
+_JUST_NS = 10_000_000
+"""A fault that ended so shortly before a notice has to do with it."""
 
 
-class Wire:
-    """A TCP forwarder that can be cut: all connections over it break, new ones are let through."""
-
-    def __init__(self, to: str) -> None:
-        host, _, port = to.rpartition(":")
-        self._to = (host, int(port))
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._ends: list[socket.socket] = []
-        self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def cut(self) -> None:
-        """Break all connections."""
-        ends, self._ends = self._ends, []
-        for end in ends:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Forward no more."""
+def cut_lines() -> None:
+    """Shut down every TCP connection of this process to 127.0.0.1, whoever holds it, as a network
+    that fails does: both ends see it broken, and may connect again."""
+    for link in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        self.cut()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listening.accept()
-            except OSError:
-                return
-            try:
-                far = socket.create_connection(self._to, 1.0)
-            except OSError:
-                near.close()
-                continue
-            for end in (near, far):
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                end.settimeout(None)
-            self._ends += [near, far]
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
-
-    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError), source:
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_RDWR)
+            if stat.S_ISSOCK(link.stat().st_mode):
+                with socket.socket(fileno=os.dup(int(link.name))) as line:
+                    if line.family == socket.AF_INET and line.getpeername()[0] == "127.0.0.1":
+                        line.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass
@@ -100,7 +68,6 @@ class Rig:
     log: Path
     arguments: tuple[str, ...]
     server: InstrumentServer
-    wire: Wire | None = None
 
     @classmethod
     def start(cls, kind: str, folder: Path) -> "Rig":
@@ -111,8 +78,7 @@ class Rig:
             with socket.create_server(("127.0.0.1", 0)) as free:
                 arguments += ["--port", str(free.getsockname()[1])]
         server = InstrumentServer("scpi" if kind == "scpi" else "epics", *arguments)
-        wire = Wire(server.address) if kind == "scpi" else None
-        return cls(kind, log, tuple(arguments), server, wire)
+        return cls(kind, log, tuple(arguments), server)
 
     def restart(self) -> None:
         """Kill it and start it again; it counts from 0."""
@@ -121,8 +87,8 @@ class Rig:
 
     def open(self) -> Transport:
         """A transport to it."""
-        if self.wire:
-            return Scpi(self.wire.address)
+        if self.kind == "scpi":
+            return Scpi(self.server.address)
         prefix = f"{self.server.address}:"
         return ChannelAccess(prefix) if self.kind == "ca" else PvAccess(prefix)
 
@@ -134,15 +100,21 @@ class Rig:
     @property
     def fired(self) -> list[int]:
         """Numbers of the shots that it really fired, in order."""
-        if not self.log.exists():
-            return []
-        lines = self.log.read_text().splitlines()
-        return [round(json.loads(line)["pulse"]["amplitude_T"] / _STEP_T) for line in lines]
+        pulses = [told["pulse"] for told in self._told if "pulse" in told]
+        return [round(pulse["amplitude_T"] / _STEP_T) for pulse in pulses]
+
+    @property
+    def switched_off_ns(self) -> list[int]:
+        """When it was told to switch off, by the clock that all processes here have."""
+        return [told["off_ns"] for told in self._told if "off_ns" in told]
+
+    @property
+    def _told(self) -> list[dict[str, Any]]:
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [json.loads(line) for line in lines]
 
     def close(self) -> None:
         """End it."""
-        if self.wire:
-            self.wire.close()
         with contextlib.suppress(ProcessLookupError):
             self.server.process.send_signal(signal.SIGCONT)
         self.server.close()
@@ -167,7 +139,11 @@ def _pulser(rig: Rig, guard: Guard) -> Iterator[tuple[Pulser, PulseInstrument]]:
 @dataclass
 class Latency:
     """Milliseconds a shot, p50 and p95: configured, armed, fired and proved; and bare puts of the
-    same settings, arm and fire, nothing read. ``ratio`` is that of the medians."""
+    same settings, arm and fire, nothing read. ``ratio`` is that of the medians.
+
+    wire_p50_ms : of the same questions and answers as a proved shot's, with no guard, ledger,
+        thread or status: what a proof costs on the wire
+    """
 
     kind: str
     shots: int
@@ -175,13 +151,14 @@ class Latency:
     shot_p95_ms: float
     bare_p50_ms: float
     bare_p95_ms: float
+    wire_p50_ms: float
     ratio: float
 
 
 def latency(kind: str, folder: Path, shots: int = 300) -> Latency:
     """Measure both in one run, taking turns."""
     rig = Rig.start(kind, folder)
-    proved, bare = [], []
+    proved, bare, wire = [], [], []
     try:
         with _pulser(rig, Guard(_WIDE)) as (pulser, driver):
             beside = Commands(rig.open(), rig.table, {}, None, 5.0)
@@ -191,13 +168,16 @@ def latency(kind: str, folder: Path, shots: int = 300) -> Latency:
                 pulser.trigger().wait(10)
                 proved.append(time.perf_counter() - began)
             driver.close()
-            bare += [_bare_puts(beside, _pulse(number)) for number in range(1, shots + 1)]
+            for number in range(1, shots + 1):
+                bare.append(_bare_puts(beside, _pulse(number)))
+                wire.append(_proof(beside, _pulse(number)))
             beside.transport.close()
     finally:
         rig.close()
     p50, p95 = (1e3 * np.percentile(proved, q) for q in (50, 95))
     bare_p50, bare_p95 = (1e3 * np.percentile(bare, q) for q in (50, 95))
-    return Latency(kind, shots, p50, p95, bare_p50, bare_p95, p50 / bare_p50)
+    wire_p50 = 1e3 * float(np.median(wire))
+    return Latency(kind, shots, p50, p95, bare_p50, bare_p95, wire_p50, p50 / bare_p50)
 
 
 def _bare_puts(commands: Commands, pulse: Pulse) -> float:
@@ -212,17 +192,32 @@ def _bare_puts(commands: Commands, pulse: Pulse) -> float:
     return time.perf_counter() - began
 
 
+def _proof(commands: Commands, pulse: Pulse) -> float:
+    began = time.perf_counter()
+    commands.set_up(pulse, 1)
+    commands.arm()
+    commands.fire()
+    return time.perf_counter() - began
+
+
 @dataclass
 class Broken:
     """Shots while the instrument fails, and how the accounts compare.
 
     booked : in the ledger; fired : by the instrument's own log; twice, unbooked : of those
     wrong : shots whose outcome is not what the log has; unknown : were, until the counter
-        (``proved``) or a person (``said``) told; disarm_ms : longest from notice to disarmed
+        (``proved``) or a person (``said``) told
+    disarms : stops of an armed shot, and unknown shots, with nothing broken meanwhile; disarm_ms :
+        the longest until the instrument was told to switch off, by its own clock, from our notice;
+        disarm_p50_ms : the median
+    disarms_cut_off, disarm_cut_off_ms : the same where it was frozen or its line was cut then, from
+        when it could be reached again: until it is, only its own watchdog switches it off. One that
+        was killed is off
     """
 
     kind: str
     shots: int
+    seed: int
     faults: dict[str, int]
     booked: int = 0
     fired: int = 0
@@ -234,7 +229,11 @@ class Broken:
     said: int = 0
     not_fired: int = 0
     refused: int = 0
+    disarms: int = 0
+    disarm_p50_ms: float = 0.0
     disarm_ms: float = 0.0
+    disarms_cut_off: int = 0
+    disarm_cut_off_ms: float = 0.0
     seconds: float = 0.0
     unexplained: list[str] = field(default_factory=list)
 
@@ -255,11 +254,11 @@ def broken(kind: str, folder: Path, shots: int = 2000, every: int = 40, seed: in
     ledger = folder / f"{kind}-ledger.jsonl"
     guard = Guard(_WIDE, ledger)
     faults: dict[str, Callable[[], None]] = {
-        "killed": rig.restart, "frozen": lambda: _freeze(rig, rng.uniform(*_FROZEN_S)),
-    }  # fmt: skip
-    if rig.wire:
-        faults["cut"] = rig.wire.cut
-    account = Broken(kind, shots, dict.fromkeys(faults, 0))
+        "killed": rig.restart,
+        "frozen": lambda: _freeze(rig, rng.uniform(*_FROZEN_S)),
+        "cut": cut_lines,
+    }
+    account, notices = Broken(kind, shots, seed, dict.fromkeys(faults, 0)), _Notices()
     began = time.monotonic()
     try:
         with _pulser(rig, guard) as (pulser, driver):
@@ -269,8 +268,8 @@ def broken(kind: str, folder: Path, shots: int = 2000, every: int = 40, seed: in
                 if rng.random() < 1 / every and not (fault and fault.is_alive()):
                     name = rng.choice(list(faults))
                     account.faults[name] += 1
-                    fault = _soon(faults[name], rng.uniform(*_FAULT_S))
-                _shoot(pulser, number, account)
+                    fault = notices.strike(name, faults[name], rng.uniform(*_FAULT_S))
+                _shoot(pulser, number, account, notices, stopped=number % _STOPPED == 0)
                 _carry_on(pulser, driver, rig, account)
             if fault:
                 fault.join()
@@ -279,7 +278,50 @@ def broken(kind: str, folder: Path, shots: int = 2000, every: int = 40, seed: in
         rig.close()
     account.seconds = time.monotonic() - began
     _compare(account, rig.fired, ledger, guard)
+    whole_ms, cut_off_ms = notices.waited_ms(rig.switched_off_ns)
+    account.disarms, account.disarms_cut_off = len(whole_ms), len(cut_off_ms)
+    account.disarm_p50_ms, account.disarm_ms = float(np.median(whole_ms)), max(whole_ms)
+    account.disarm_cut_off_ms = max(cut_off_ms, default=0.0)
     return account
+
+
+class _Notices:
+    """When something was noticed that must switch the output off, and what was broken meanwhile."""
+
+    def __init__(self) -> None:
+        self._faults: list[tuple[str, int, int]] = []
+        self._noticed_ns: list[int] = []
+
+    def now(self) -> None:
+        """Something was noticed."""
+        self._noticed_ns.append(time.monotonic_ns())
+
+    def strike(self, name: str, fault: Callable[[], None], after_s: float) -> threading.Thread:
+        """Break it, from a thread."""
+
+        def run() -> None:
+            time.sleep(after_s)
+            began_ns = time.monotonic_ns()
+            fault()
+            self._faults.append((name, began_ns, time.monotonic_ns()))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    def waited_ms(self, off_ns: list[int]) -> tuple[list[float], list[float]]:
+        """How long each notice waited for the instrument to be told: those with nothing broken
+        meanwhile, and the others, from when it was mended."""
+        whole, cut_off = [], []
+        for noticed in self._noticed_ns:
+            off = min((time for time in off_ns if time >= noticed), default=math.inf)
+            broken = [f for f in self._faults if f[1] <= off and f[2] >= noticed - _JUST_NS]
+            if not broken:
+                whole.append((off - noticed) / 1e6)
+            elif all(name != "killed" for name, _, _ in broken):
+                mended = max(noticed, *(until for _, _, until in broken))
+                cut_off.append(max(0.0, (off - mended) / 1e6))
+        return whole, cut_off
 
 
 def _freeze(rig: Rig, span_s: float) -> None:
@@ -288,29 +330,23 @@ def _freeze(rig: Rig, span_s: float) -> None:
     rig.server.process.send_signal(signal.SIGCONT)
 
 
-def _soon(fault: Callable[[], None], after_s: float) -> threading.Thread:
-    def strike() -> None:
-        time.sleep(after_s)
-        fault()
-
-    thread = threading.Thread(target=strike)
-    thread.start()
-    return thread
-
-
-def _shoot(pulser: Pulser, number: int, account: Broken) -> None:
+def _shoot(
+    pulser: Pulser, number: int, account: Broken, notices: _Notices, *, stopped: bool
+) -> None:
     try:
         pulser.set(_pulse(number), shot=str(number)).wait(_BACK_S)
+        if stopped:
+            notices.now()
+            pulser.stop()
+            return
         pulser.trigger().wait(_BACK_S)
     except NotFired:
         account.not_fired += 1
     except PulseRefused:
         account.refused += 1
     except FireUnknown:
+        notices.now()
         account.unknown += 1
-        noticed = time.perf_counter()
-        _wait(lambda: not pulser.armed.get(), _BACK_S)
-        account.disarm_ms = max(account.disarm_ms, 1e3 * (time.perf_counter() - noticed))
 
 
 def _carry_on(pulser: Pulser, driver: PulseInstrument, rig: Rig, account: Broken) -> None:

@@ -13,6 +13,7 @@ import typer
 from skyctl import __version__
 from skyctl.cli import ending
 from skyctl.cli.bench import bench_app
+from skyctl.cli.calibration import calibration_app
 from skyctl.cli.common import console
 from skyctl.cli.convert import convert
 from skyctl.cli.demo import demo
@@ -49,6 +50,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(serve_app, name="serve")
+app.add_typer(calibration_app, name="calibration")
 app.command("import")(import_movie)
 app.command()(ground_state)
 app.command("export")(export_recording)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from skyctl.provenance import DecisionReplay
     from skyctl.recording.comparison import Difference, ReplayedShot
     from skyctl.recording.playback import Pace
+    from skyctl.recording.reader import Recording
+    from skyctl.recording.recount import Recount
     from skyctl.recording.replay import ReplayReport
     from skyctl.stream.hub import Hub
     from skyctl.stream.publisher import Publisher
@@ -66,6 +68,14 @@ Documents = Annotated[
     typer.Option(help="The run's documents (JSON lines): make its decisions once more."),
 ]
 
+CalibrationFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        help="Compute S_z again from the recorded counts, with this calibration (.npz).",
+    ),
+]
+
 
 def replay(
     file: RecordingFile,
@@ -83,15 +93,16 @@ def replay(
     monitor: MonitorPort = None,
     json_file: JsonFile = None,
     png: PngFile = None,
+    calibration: CalibrationFile = None,
 ) -> None:
     """Stream a recording through the same hub and classifier and compare the verdicts.
 
     Ends with status 0 when every verdict and look comes out as recorded, bit for bit, and nothing
     is missing on either side, else 1 (of a killed run, what was on disk is compared); with another
-    model (--model) too, and lists where the two differ. With --to it is a source for a hub or
-    beamline that connects there, and ends with 0 when everything was taken. With --documents the
-    run's plan, agent and guard decide again from these frames; ends with 0 when every decision
-    comes out as recorded.
+    model (--model), or S_z of another --calibration, too, and lists where the two differ. With --to
+    it is a source for a hub or beamline that connects there, and ends with 0 when everything was
+    taken. With --documents the run's plan, agent and guard decide again from these frames; ends
+    with 0 when every decision comes out as recorded.
     With --monitor a page shows the frames as they are streamed, at the recorded pace unless told
     otherwise.
     Example: skyctl replay RUN.h5 --as-recorded --shots 0-3 --model other.onnx --json r.json
@@ -109,13 +120,15 @@ def replay(
     numbers = shot_numbers(shots)
     as_recorded = as_recorded or (monitor is not None and not fastest)
     pace = rate or ("recorded" if as_recorded else "max")
+    if calibration and (to or documents):
+        raise typer.BadParameter("--calibration goes with neither --to nor --documents")
     if documents:
         _replay_decisions(file, documents, model, provider, json_file)
     elif to:
         publisher = _publisher(to, keys, allow)
         _publish_recording(file, publisher, metrics, pace, numbers, json_file)
     else:
-        _replay_verdicts(file, model, provider, pace, numbers, json_file, png, monitor)
+        _replay_verdicts(file, model, provider, pace, numbers, json_file, png, monitor, calibration)
 
 
 def _replay_verdicts(
@@ -127,6 +140,7 @@ def _replay_verdicts(
     json_file: Path | None,
     png: Path | None,
     monitor: int | None,
+    calibration: Path | None,
 ) -> None:
     """`skyctl replay`: the verdicts of a recording, given once more."""
     from skyctl.inference.model import MovieClassifier
@@ -135,7 +149,7 @@ def _replay_verdicts(
     from skyctl.recording.replay import replay as run
 
     table = Table("shot", "name", "frames", "recorded", "replayed", "identical verdicts")
-    with explained(), Recording(file) as recording:
+    with explained(), Recording(file) as recording, _recount(recording, calibration) as recount:
         with progress_bar("shots") as progress:
             bar = progress.add_task("replaying", total=len(numbers or recording.starts))
 
@@ -145,7 +159,7 @@ def _replay_verdicts(
 
             report = run(
                 recording, MovieClassifier(model, provider), pace, numbers, done,
-                partial(_page, monitor, file),
+                partial(_page, monitor, file), recount or (lambda shot: shot),
             )  # fmt: skip
         console.print(table)
         if not report.same_model:
@@ -154,6 +168,22 @@ def _replay_verdicts(
             film_strip(recorded_strips(recording, numbers), png)
         write_json(json_file, report.as_json())
     _tell(report, recording.killed)
+
+
+def _recount(
+    recording: "Recording", calibration: Path | None
+) -> "contextlib.AbstractContextManager[Recount | None]":
+    """What computes S_z again, if that was asked for; says with whose calibration."""
+    if calibration is None:
+        return contextlib.nullcontext()
+    from skyctl.recording.recount import Recount
+
+    recount = Recount(recording, calibration)
+    told = recount.provenance
+    console.print(
+        f"S_z from counts: {told.camera}, by {escape(told.author)}, {told.measured:%Y-%m-%d}"
+    )
+    return recount
 
 
 @contextlib.contextmanager

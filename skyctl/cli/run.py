@@ -147,7 +147,7 @@ def run(
     Check it afterwards:        skyctl replay RUN.h5 --documents documents.jsonl
     """
     from skyctl.agents.named import SEEKER, agent_maker
-    from skyctl.beamline.entries import read_beamline
+    from skyctl.beamline.file import read_beamline
     from skyctl.plans.modes import Oversight
 
     film = RunFilm(name, size, settings, shape, sample, start)
@@ -245,7 +245,7 @@ def _of_file(
 ) -> "Beamline":
     """The beamline of a file, in its own folder unless ``out`` is given."""
     from skyctl.beamline import load_beamline
-    from skyctl.beamline.entries import read_beamline
+    from skyctl.beamline.file import read_beamline
     from skyctl.inference.model import MovieClassifier
 
     chosen = MovieClassifier(model or read_beamline(file).model, provider)

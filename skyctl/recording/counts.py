@@ -85,24 +85,49 @@ class Counted(NamedTuple):
     counts: np.ndarray
 
 
-def recorded_counts(recording: Path) -> Iterator[Counted]:
-    """The counts of a recording's frames, in the order in which they came.
+class RecordedCounts:
+    """The counts beside a recording; readable while they are written.
+
+    image_shape : (rows, columns) of the detector
 
     Raises RecordingError where none were recorded.
     """
-    import hdf5plugin  # noqa: F401 - its filters
 
-    path = counts_beside(recording)
-    try:
-        file = h5py.File(path, "r", libver="latest", swmr=True)
-    except OSError as error:
-        raise RecordingError(
-            f"counts {path}: cannot be read ({error}). Counts are recorded where the camera's "
-            "frames have a calibration."
-        ) from error
-    with file:
-        counts: Any = file["counts"]
-        shots: Any = file["shot"]
-        indices: Any = file["frame_index"]
-        for row in range(min(len(counts), len(shots), len(indices))):
-            yield Counted(shots[row].decode(), int(indices[row]), counts[row])
+    def __init__(self, recording: Path) -> None:
+        import hdf5plugin  # noqa: F401 - its filters
+
+        path = counts_beside(recording)
+        try:
+            self._file = h5py.File(path, "r", libver="latest", swmr=True)
+        except OSError as error:
+            raise RecordingError(
+                f"counts {path}: cannot be read ({error}). Counts are recorded where the camera's "
+                "frames have a calibration."
+            ) from error
+        self._path, self._counts = path, self._dataset("counts")
+        shots, indices = self._dataset("shot")[:], self._dataset("frame_index")[:]
+        whole = min(len(self._counts), len(shots), len(indices))
+        names = [name.decode() for name in shots[:whole]]
+        self._rows = {key: row for row, key in enumerate(zip(names, indices.tolist()))}  # noqa: B905
+        self.image_shape: tuple[int, int] = self._counts.shape[1:]
+
+    def __iter__(self) -> Iterator[Counted]:
+        """In the order in which they came."""
+        for (shot, index), row in self._rows.items():
+            yield Counted(shot, index, self._counts[row])
+
+    def of(self, shot: str, index: int) -> np.ndarray:
+        """Of one frame. Raises RecordingError where it has none."""
+        try:
+            return self._counts[self._rows[shot, index]]
+        except KeyError:
+            raise RecordingError(
+                f"counts {self._path}: none of frame {index} of shot {shot}"
+            ) from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _dataset(self, name: str) -> Any:
+        return self._file[name]

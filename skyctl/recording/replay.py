@@ -89,6 +89,7 @@ def replay(
     numbers: Collection[int] | None = None,
     progress: Callable[[ReplayedShot], None] = lambda shot: None,
     watched: Callable[[Hub, StreamingClassifier], Watching] = lambda hub, streaming: nullcontext(),
+    recount: Callable[[RecordedShot], RecordedShot] = lambda shot: shot,
 ) -> ReplayReport:
     """Stream ``recording`` through a hub and ``model`` and compare with the recorded verdicts.
 
@@ -96,7 +97,7 @@ def replay(
     as ``cut`` and nothing to differ in.
 
     pace : when frames are sent; numbers : of the shots, None is all
-    watched : what looks on meanwhile
+    watched : what looks on meanwhile; recount : each shot is sent as it gives it (a `Recount`)
     Raises StreamError when a shot's result does not come, RecordingError when there is no such
     shot.
     """
@@ -122,7 +123,7 @@ def replay(
     clock, began = Clock(pace), time.monotonic()
     try:
         with watched(hub, classifier):
-            for shot in recorded_shots(recording, numbers):
+            for shot in map(recount, recorded_shots(recording, numbers)):
                 verdicts.clear()
                 frames = shot.send(publisher, clock)
                 report.frames += frames

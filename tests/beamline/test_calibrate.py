@@ -1,27 +1,51 @@
 """A camera is calibrated by a plan; then its counts are S_z, and are recorded beside it."""
 
+import datetime
+import json
 import queue
+import time
+from datetime import UTC
 
 import bluesky.plan_stubs as bps
 import numpy as np
 import pytest
 from bluesky import RunEngine
+from typer.testing import CliRunner
 
 from skyctl.beamline import assemble
 from skyctl.beamline.counting import CountsAverage
+from skyctl.cli import app
 from skyctl.errors import StreamError
+from skyctl.frame import Frame, ShotStart
 from skyctl.plans.calibrate import calibrate_contrast
 from skyctl.plans.plans import in_one_run
 from skyctl.plans.stubs import look
-from skyctl.recording.counts import counts_beside, recorded_counts
+from skyctl.recording.counts import RecordedCounts, counts_beside
+from skyctl.recording.playback import recorded_shots
 from skyctl.recording.reader import Recording
-from skyctl.stream.sources.calibration import Calibration
+from skyctl.recording.recount import Recount
+from skyctl.simulators.instrument.practice import Images, PracticeInstrument
+from skyctl.simulators.instrument.scpi import ScpiServer
+from skyctl.stream.sources.calibration import Calibration, Provenance
 from skyctl.stream.sources.ntndarray import NtndArrayParser
 from skyctl.stream.sources.pixels import Scaling
 from skyctl.stream.sources.source import Source
 
-SHAPE = (24, 30)
+SHAPE = (48, 60)
 CONTRAST = 0.05
+FILE = """
+name = "test"
+[pulser]
+driver = "scpi-pulser"
+transport = "scpi"
+address = "{address}"
+[camera]
+driver = "scpi-camera"
+transport = "scpi"
+address = "{address}"
+shape = [{rows}, {columns}]
+frames = {{ source = "scpi", address = "{address}", offset = 3.0, scale = 1.0 }}
+"""
 
 
 class Camera:
@@ -30,6 +54,7 @@ class Camera:
     shape = SHAPE
     address = "in this process"
     upstream_dropped = 0
+    stages = ()
 
     def __init__(self):
         self.rng = np.random.default_rng(0)
@@ -64,7 +89,7 @@ class Camera:
         raise AssertionError("nothing is fired")
 
     def describe(self):
-        return {"pixel_sites": 1.0}
+        return {"pixel_sites": 1.0, "camera": "cam", "counts_to_sz": self.stages}
 
     def close(self):
         pass
@@ -114,7 +139,7 @@ def test_a_plan_calibrates_a_camera_whose_counts_are_then_s_z(tmp_path):
     assert image[:, :14].mean() == pytest.approx(1.0, abs=0.05)
     assert image[:, 16:].mean() == pytest.approx(-1.0, abs=0.05)
     assert image[0, 0] == 0.0
-    (counted,) = recorded_counts(recording)
+    (counted,) = RecordedCounts(recording)
     assert counted.counts.dtype == np.uint16
     assert np.array_equal(pipeline.apply(counted.counts), image)  # computed again
 
@@ -129,3 +154,115 @@ def test_a_calibration_of_too_few_states_is_none(tmp_path):
         with pytest.raises(StreamError, match="no image of dark, down, up"):
             average.save()
         average.close()
+
+
+def calibration(contrast, camera="cam", shape=SHAPE):
+    provenance = Provenance(
+        camera=camera, author="Ada", images={}, measured=datetime.datetime(2026, 1, 2, tzinfo=UTC)
+    )
+    mean = np.full(shape, 4e4)
+    return Calibration(
+        dark=0 * mean, up=mean * (1 + contrast), down=mean * (1 - contrast), provenance=provenance
+    )
+
+
+@pytest.fixture
+def counted(tmp_path):
+    """A recording of two looks whose S_z is of the calibration right.npz, binned by 2."""
+    right = calibration(CONTRAST)
+    right.save(tmp_path / "right.npz")
+    camera, pipeline = Camera(), right.pipeline(binned=2)
+    camera.sz = np.where(np.arange(SHAPE[1]) < 15, 1.0, -1.0) * np.ones(SHAPE)
+    camera.light = np.full(SHAPE, 4e4)
+    camera.shape, camera.stages = (24, 30), pipeline.describe()
+    source = Source(camera, NtndArrayParser(pipeline))
+    with assemble(camera, source, tmp_path / "runs") as line:
+        looked_at(line)
+        return line.camera.recording
+
+
+def test_a_replay_computes_s_z_again_from_counts(counted, tmp_path):
+    told = CliRunner().invoke(
+        app, ["replay", str(counted), "--calibration", str(tmp_path / "right.npz")]
+    )
+    assert told.exit_code == 0, told.output
+    assert "by Ada, 2026-01-02" in told.output
+    assert "all as recorded" in told.output
+    calibration(2 * CONTRAST).save(tmp_path / "half.npz")
+    with Recording(counted) as recording, Recount(recording, tmp_path / "half.npz") as recount:
+        ((was, again),) = [
+            (next(iter(shot.frames)).data, next(iter(recount(twin).frames)).data)
+            for shot, twin in zip(recorded_shots(recording), recorded_shots(recording), strict=True)
+        ]
+    assert again == pytest.approx(was / 2, abs=0.02)
+    assert np.abs(was).mean() > 0.8
+
+
+@pytest.mark.parametrize("other", [{"camera": "another"}, {"shape": (60, 60)}])
+def test_a_calibration_of_another_camera_is_refused(counted, tmp_path, other):
+    calibration(CONTRAST, **other).save(tmp_path / "other.npz")
+    told = CliRunner().invoke(
+        app, ["replay", str(counted), "--calibration", str(tmp_path / "other.npz")]
+    )
+    assert told.exit_code == 1
+    assert "asked for is" in told.output
+
+
+def test_without_counts_nothing_is_computed_again(counted, tmp_path):
+    counts_beside(counted).unlink()
+    told = CliRunner().invoke(
+        app, ["replay", str(counted), "--calibration", str(tmp_path / "right.npz")]
+    )
+    assert told.exit_code == 1
+    assert "Counts are recorded where" in told.output
+
+
+class Still:
+    """A sample whose looks are dark, then up, then down; its camera sends counts."""
+
+    shape = SHAPE
+
+    def __init__(self, images, looks):
+        self._images, self._looks, self._taken = images, looks, 0
+
+    def expose(self, run, exposure, movie):
+        lit, sz = ((0, 0), (1, 1), (1, -1))[self._taken // self._looks]
+        counts = np.full(SHAPE, 100 + lit * 4e4 * (1 + CONTRAST * sz), np.float32)
+        self._taken += 1
+        self._images.start(ShotStart(run, exposure.shot, None, movie, 1, SHAPE))
+        self._images.frame(Frame(run, exposure.shot, 0, 0.0, time.time_ns(), counts))
+
+    def cancel(self):
+        return ""
+
+    def finish(self, shot):
+        pass
+
+
+def test_a_person_makes_a_calibration_and_sees_whose_it_is(tmp_path, cleanup):
+    images, looks = Images(), 2
+    server = ScpiServer(PracticeInstrument(Still(images, looks)))
+    cleanup.callback(server.close)
+    images.post = server.post
+    beamline, made = tmp_path / "beamline.toml", tmp_path / "cam.npz"
+    beamline.write_text(
+        FILE.format(address=server.address, rows=SHAPE[0], columns=SHAPE[1]).replace(
+            "scale = 1.0", "scale = 0.5"
+        )
+    )
+    make = ["calibration", "make", str(made), "--beamline", str(beamline)]
+    told = CliRunner().invoke(app, [*make, "--author", "Ada", "--looks", "2"], input="\n\n\n")
+    assert told.exit_code == 0, told.output
+    assert "close the shutter" in told.output
+    assert server.instrument.get("FIRED") == 0
+    assert Calibration.load(made, "SCPI camera", SHAPE).contrast == pytest.approx(CONTRAST)
+    seen = CliRunner().invoke(
+        app, ["calibration", "show", str(made), "--json", str(tmp_path / "j")]
+    )
+    assert "Ada" in seen.output
+    facts = json.loads((tmp_path / "j").read_text())
+    assert (facts["camera"], facts["days_old"]) == ("SCPI camera", 0)
+    assert facts["images"] == {"dark": looks, "up": looks, "down": looks}
+    again = CliRunner().invoke(app, make)
+    assert again.exit_code == 2
+    assert "there already" in again.output

@@ -7,7 +7,7 @@ import pytest
 from bluesky import RunEngine
 
 from skyctl.beamline import load_beamline
-from skyctl.beamline.entries import read_beamline
+from skyctl.beamline.file import read_beamline
 from skyctl.doctor import check_instruments
 from skyctl.errors import InstrumentError, PulseRefused
 from skyctl.plans import classify_shot

@@ -37,6 +37,7 @@ def bench_instruments(
         int, typer.Option(help="While the instrument is killed, frozen, cut off.", min=1)
     ] = 2000,
     timed: Annotated[int, typer.Option(help="Shots to measure the time of.", min=10)] = 300,
+    seed: Annotated[int, typer.Option(help="Of the faults' moments.", min=0)] = 0,
     json_file: JsonFile = None,
 ) -> None:
     """Fire at an instrument in another process that is killed, frozen and cut off meanwhile.
@@ -66,7 +67,7 @@ def bench_instruments(
             place = Path(folder) / f"{kind}-broken"
             place.mkdir()
             with console.status(f"{kind}: killing, freezing, cutting off …"):
-                accounts.append(broken(kind, place, shots).as_json())
+                accounts.append(broken(kind, place, shots, seed=seed).as_json())
             console.print(accounts[-1], highlight=False)
     write_json(json_file, {"latency": rows, "faults": accounts})
     if not all(account["right"] for account in accounts):

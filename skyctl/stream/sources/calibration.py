@@ -133,21 +133,27 @@ class Calibration:
             np.savez(file, **kept)
 
     @classmethod
-    def load(cls, path: Path, camera: str, shape: tuple[int, int]) -> "Calibration":
-        """Read one, of this camera. Raises RecordingError for another's, or what is none."""
+    def read(cls, path: Path) -> "Calibration":
+        """Read one, of whatever camera. Raises RecordingError for what is none."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 images: Mapping[str, np.ndarray] = {
                     name: file[name] for name in ("dark", "up", "down", "flat") if name in file
                 }
                 told = Provenance.model_validate(json.loads(str(file["provenance"])))
-            loaded = cls(provenance=told, **images)
+            return cls(provenance=told, **images)
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise RecordingError(f"calibration {path}: cannot be read ({error})") from error
+
+    @classmethod
+    def load(cls, path: Path, camera: str, shape: tuple[int, int]) -> "Calibration":
+        """Read one, of this camera. Raises RecordingError for another's, or what is none."""
+        loaded = cls.read(path)
+        told = loaded.provenance
         if told.camera != camera or loaded.dark.shape != shape:
             raise RecordingError(
-                f"calibration {path}: of camera {told.camera}, {loaded.dark.shape}; the beamline "
-                f"has {camera}, {shape}. Calibrate this one (the plan calibrate_contrast)."
+                f"calibration {path}: of camera {told.camera}, {loaded.dark.shape}; asked for is "
+                f"one of {camera}, {shape}. Calibrate this one (`skyctl calibration make`)."
             )
         return loaded
 

@@ -219,14 +219,14 @@ class PvaTransport:
         conf: dict[str, str] | None = None,
     ) -> None:
         try:
-            from p4p.client.thread import Context
+            from p4p.client.thread import Context, Disconnected
             from p4p.util import WorkQueue
         except ImportError as error:
             raise StreamError(f"PV {pv}: p4p is not installed: {install('epics')}") from error
         self.address = f"pva://{pv}"
         self._updates: queue.Queue[Any] = queue.Queue(queued_updates)
         self._closed, self._connected = threading.Event(), threading.Event()
-        self._dropped = 0
+        self._dropped, self._lost = 0, Disconnected
         self._context = Context("pva", conf=conf, useenv=conf is None, nt=False)
         request = f"record[queueSize={queued_updates},pipeline=true]"
         # A thread of our own: it waits when the hub does, and p4p's are shared by all its users.
@@ -245,7 +245,7 @@ class PvaTransport:
         return self._dropped
 
     def fault(self, timeout_s: float) -> str:
-        """Why no image can come: nobody has this PV; or ""."""
+        """Why no image can come: nobody has this PV now; or ""."""
         if self._connected.wait(timeout_s):
             return ""
         return (
@@ -256,6 +256,8 @@ class PvaTransport:
     def _take(self, value: Any) -> None:
         if isinstance(value, Exception):
             _log.warning("%s: %s", self.address, type(value).__name__)
+            if isinstance(value, self._lost):
+                self._connected.clear()
             return
         self._connected.set()
         update = value.todict()

@@ -6,7 +6,7 @@ A *parser* turns messages into events and knows no socket; a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from skyctl.frame import Frame, ShotEnd, ShotStart
 
@@ -34,6 +34,16 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Let go of the address."""
+        ...
+
+
+@runtime_checkable
+class Reachable(Protocol):
+    """A Transport that knows whether anybody is at its address. To ZeroMQ a peer that is not there
+    yet is no fault."""
+
+    def fault(self, timeout_s: float) -> str:
+        """Why no message can come, once that is known; or ""."""
         ...
 
 

@@ -95,7 +95,7 @@ def test_a_detector_that_is_off_is_named():
 
 
 def test_a_camera_of_another_size_is_told(address):
+    table = load_table(CameraTable, "dectris-simplon")
+    camera = InstrumentCamera(Simplon(address), table, shape=(512, 512))
     with pytest.raises(InstrumentError, match="512 × 1030"):
-        InstrumentCamera(
-            Simplon(address), load_table(CameraTable, "dectris-simplon"), shape=(512, 512)
-        )
+        camera.confirm()

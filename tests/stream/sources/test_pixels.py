@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skyctl.beamline.entries import FramesEntry
+from skyctl.beamline.file import FramesEntry
 from skyctl.frame import Frame
 from skyctl.stream.sources.array10 import Array10Parser
 from skyctl.stream.sources.dectris import DectrisParser
