@@ -44,16 +44,18 @@ class Address(Strict):
     """Where an instrument is: "HOST:PORT" for scpi and simplon, the PVs' prefix for ca and pva.
 
     error_query : of scpi, what is answered with 0 where nothing is wrong
+    compound : of scpi, whether it takes several commands a line; instruments of SRS do not
     """
 
     transport: Literal["scpi", "ca", "pva", "simplon"]
     address: Name
     error_query: str = "SYST:ERR?"
+    compound: bool = True
 
     def open(self) -> Transport:
         """Connect; what is not there shows when it is asked. Raises InstrumentError."""
         kinds: dict[str, Callable[[str], Transport]] = {
-            "scpi": partial(Scpi, error_query=self.error_query),
+            "scpi": partial(Scpi, error_query=self.error_query, compound=self.compound),
             "ca": ChannelAccess,
             "pva": PvAccess,
             "simplon": Simplon,

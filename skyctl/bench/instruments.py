@@ -210,9 +210,8 @@ class Broken:
     disarms : stops of an armed shot, and unknown shots, with nothing broken meanwhile; disarm_ms :
         the longest until the instrument was told to switch off, by its own clock, from our notice;
         disarm_p50_ms : the median
-    disarms_cut_off, disarm_cut_off_ms : the same where it was frozen or its line was cut then, from
-        when it could be reached again: until it is, only its own watchdog switches it off. One that
-        was killed is off
+    disarms_cut_off, disarm_cut_off_ms : where it was frozen or cut off then, from when that ended:
+        until a new line stands, only its own watchdog switches it off. One that was killed is off
     """
 
     kind: str
