@@ -128,7 +128,7 @@ def test_a_generator_that_somebody_set_to_another_trigger_does_not_fire_unseen(g
 def test_a_width_that_is_read_back_otherwise_is_refused(generator, pulser):
     take = generator._number
     generator._number = lambda name, value: "WIDTh" in name or take(name, value)  # and says nothing
-    with pytest.raises(PulseRefused, match="WIDT: 0.0001 is read back where 8.86"):
+    with pytest.raises(PulseRefused, match=r"WIDT: 0\.0001 is read back where 8\.86"):
         pulser.set(PULSE, shot="a").wait(5)
 
 
