@@ -18,10 +18,13 @@ class Scpi:
     or why not. ``name arguments`` is allowed where one reads, like "VOLT? MAX".
 
     address : "HOST:PORT"; error_query : what it answers with 0 where nothing is wrong
+    compound : whether it takes several commands in a line, and answers in one; else each is a line
     """
 
-    def __init__(self, address: str, error_query: str = "SYST:ERR?") -> None:
-        self._error_query = error_query
+    def __init__(
+        self, address: str, error_query: str = "SYST:ERR?", *, compound: bool = True
+    ) -> None:
+        self._error_query, self._compound = error_query, compound
         self._socket = ScpiSocket(address)
         self.address = f"scpi://{address}"
 
@@ -36,23 +39,29 @@ class Scpi:
         Raises InstrumentSilent, or InstrumentError with its own words.
         """
         units = [name if value is None else f"{name} {value}" for name, value in values.items()]
-        line = _line([*units, self._error_query, *map(_question, read)])
+        questions = list(map(_question, read)) if self._compound else []
+        line = self._line([*units, self._error_query, *questions])
         answer = self._socket.ask(line, timeout_s)
         told = _ERROR.match(answer)
         if not told:
             self._socket.close()
             raise InstrumentError(f"{self.address}: {line!r} was answered by {answer[:60]!r}")
         if int(told["code"]):
-            self._socket.ask(_line(["*CLS", self._error_query]), timeout_s)
+            self._socket.ask(self._line(["*CLS", self._error_query]), timeout_s)
             raise InstrumentError(
                 f"{self.address}: {line!r} was refused ({told['code']}, {told['text']}). See its "
                 "manual."
             )
+        if not self._compound:
+            return self.get(read, timeout_s)
         return self._values(line, read, told["rest"] or "")
 
     def get(self, names: Sequence[str], timeout_s: float) -> dict[str, Reading]:
         """Ask for all in one line. Raises InstrumentSilent, InstrumentError for half an answer."""
-        line = _line(list(map(_question, names)))
+        if not self._compound:
+            told = {name: self._socket.ask(_question(name), timeout_s) for name in names}
+            return {name: Reading(answer.strip('"')) for name, answer in told.items()}
+        line = self._line(list(map(_question, names)))
         return self._values(line, names, self._socket.ask(line, timeout_s))
 
     def _values(self, line: str, names: Sequence[str], answer: str) -> dict[str, Reading]:
@@ -68,6 +77,10 @@ class Scpi:
             for name, value in zip(names, values, strict=True)
         }
 
+    def _line(self, units: list[str]) -> str:
+        """A compound line; common commands, which begin with a star, have no colon."""
+        return ";:".join(units).replace(":*", "*") if self._compound else "\n".join(units)
+
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
@@ -75,8 +88,3 @@ class Scpi:
 
 def _question(name: str) -> str:
     return name if "?" in name else f"{name}?"
-
-
-def _line(units: list[str]) -> str:
-    """A compound line; common commands, which begin with a star, have no colon."""
-    return ";:".join(units).replace(":*", "*")

@@ -34,7 +34,9 @@ class Setting(Strict):
     unit_of: str = Field(default="", description="where the instrument tells its unit")
     low: str = Field(default="", description="where it tells its lowest value")
     high: str = Field(default="", description="where it tells its highest value")
-    tolerance: float = Field(default=1e-6, gt=0, description="of the readback, relative")
+    tolerance: float = Field(
+        default=1e-6, gt=0, description="of the readback, relative; near 0 so much of 1"
+    )
 
     @property
     def readback(self) -> str:
@@ -43,7 +45,8 @@ class Setting(Strict):
 
     def agrees(self, told: float, wanted: float) -> bool:
         """Whether a readback is what was put."""
-        return math.isclose(told, wanted, rel_tol=self.tolerance, abs_tol=self.tolerance)
+        near_zero = self.tolerance * abs(self.scale)  # in the instrument's unit: seconds, say
+        return math.isclose(told, wanted, rel_tol=self.tolerance, abs_tol=near_zero)
 
 
 class CommandTable(Strict):

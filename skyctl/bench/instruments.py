@@ -207,12 +207,10 @@ class Broken:
     booked : in the ledger; fired : by the instrument's own log; twice, unbooked : of those
     wrong : shots whose outcome is not what the log has; unknown : were, until the counter
         (``proved``) or a person (``said``) told
-    disarms : stops of an armed shot, and unknown shots, with nothing broken meanwhile; disarm_ms :
-        the longest until the instrument was told to switch off, by its own clock, from our notice;
-        disarm_p50_ms : the median
-    disarms_cut_off, disarm_cut_off_ms : the same where it was frozen or its line was cut then, from
-        when it could be reached again: until it is, only its own watchdog switches it off. One that
-        was killed is off
+    stopped, stop_p50_ms, stop_ms : armed shots that were stopped instead, and how long until the
+        instrument was told to switch off, by its own clock: median and longest
+    unknown_off_ms : the longest of an unknown shot: until a new line stands nobody can tell it, and
+        its own watchdog switches it off. One that was killed is off
     """
 
     kind: str
@@ -229,11 +227,10 @@ class Broken:
     said: int = 0
     not_fired: int = 0
     refused: int = 0
-    disarms: int = 0
-    disarm_p50_ms: float = 0.0
-    disarm_ms: float = 0.0
-    disarms_cut_off: int = 0
-    disarm_cut_off_ms: float = 0.0
+    stopped: int = 0
+    stop_p50_ms: float = 0.0
+    stop_ms: float = 0.0
+    unknown_off_ms: float = 0.0
     seconds: float = 0.0
     unexplained: list[str] = field(default_factory=list)
 
@@ -278,10 +275,10 @@ def broken(kind: str, folder: Path, shots: int = 2000, every: int = 40, seed: in
         rig.close()
     account.seconds = time.monotonic() - began
     _compare(account, rig.fired, ledger, guard)
-    whole_ms, cut_off_ms = notices.waited_ms(rig.switched_off_ns)
-    account.disarms, account.disarms_cut_off = len(whole_ms), len(cut_off_ms)
-    account.disarm_p50_ms, account.disarm_ms = float(np.median(whole_ms)), max(whole_ms)
-    account.disarm_cut_off_ms = max(cut_off_ms, default=0.0)
+    stops, unknown = (notices.waited_ms(kind, rig.switched_off_ns) for kind in ("stop", "unknown"))
+    account.stopped, account.stop_ms = len(stops), max(stops)
+    account.stop_p50_ms = float(np.median(stops))
+    account.unknown_off_ms = max(unknown, default=0.0)
     return account
 
 
@@ -290,11 +287,11 @@ class _Notices:
 
     def __init__(self) -> None:
         self._faults: list[tuple[str, int, int]] = []
-        self._noticed_ns: list[int] = []
+        self._noticed: list[tuple[str, int]] = []
 
-    def now(self) -> None:
-        """Something was noticed."""
-        self._noticed_ns.append(time.monotonic_ns())
+    def now(self, kind: str) -> None:
+        """Something was noticed: "stop" or "unknown"."""
+        self._noticed.append((kind, time.monotonic_ns()))
 
     def strike(self, name: str, fault: Callable[[], None], after_s: float) -> threading.Thread:
         """Break it, from a thread."""
@@ -309,19 +306,16 @@ class _Notices:
         thread.start()
         return thread
 
-    def waited_ms(self, off_ns: list[int]) -> tuple[list[float], list[float]]:
-        """How long each notice waited for the instrument to be told: those with nothing broken
-        meanwhile, and the others, from when it was mended."""
-        whole, cut_off = [], []
-        for noticed in self._noticed_ns:
+    def waited_ms(self, kind: str, off_ns: list[int]) -> list[float]:
+        """How long notices of a kind waited for the instrument to be told. Of stops those with
+        nothing broken meanwhile; of unknown shots those where it was not killed."""
+        waited = []
+        for _, noticed in (one for one in self._noticed if one[0] == kind):
             off = min((time for time in off_ns if time >= noticed), default=math.inf)
             broken = [f for f in self._faults if f[1] <= off and f[2] >= noticed - _JUST_NS]
-            if not broken:
-                whole.append((off - noticed) / 1e6)
-            elif all(name != "killed" for name, _, _ in broken):
-                mended = max(noticed, *(until for _, _, until in broken))
-                cut_off.append(max(0.0, (off - mended) / 1e6))
-        return whole, cut_off
+            if not any(kind == "stop" or name == "killed" for name, _, _ in broken):
+                waited.append((off - noticed) / 1e6)
+        return waited
 
 
 def _freeze(rig: Rig, span_s: float) -> None:
@@ -336,7 +330,7 @@ def _shoot(
     try:
         pulser.set(_pulse(number), shot=str(number)).wait(_BACK_S)
         if stopped:
-            notices.now()
+            notices.now("stop")
             pulser.stop()
             return
         pulser.trigger().wait(_BACK_S)
@@ -345,7 +339,7 @@ def _shoot(
     except PulseRefused:
         account.refused += 1
     except FireUnknown:
-        notices.now()
+        notices.now("unknown")
         account.unknown += 1
 
 
