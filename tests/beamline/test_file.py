@@ -3,8 +3,10 @@
 import tomllib
 from pathlib import Path
 
+import happi
 import pytest
 from bluesky import RunEngine
+from happi.backends.json_db import JSONBackend
 
 from skyctl.beamline import load_beamline
 from skyctl.beamline.file import read_beamline
@@ -156,10 +158,8 @@ def test_a_dead_instrument_is_named_and_the_others_are_still_asked(tmp_path, ser
 
 
 def test_happi_finds_a_beamline_by_name(tmp_path):
-    happi = pytest.importorskip("happi", reason="happi is not installed")
-    json_db = pytest.importorskip("happi.backends.json_db")
     path = written(tmp_path)
-    kept = json_db.JSONBackend(str(tmp_path / "db.json"), initialize=True)
+    kept = JSONBackend(str(tmp_path / "db.json"), initialize=True)
     client = happi.Client(kept)
     client.create_item(
         "HappiItem", name="test", device_class="skyctl.beamline.load_beamline",
