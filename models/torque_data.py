@@ -86,6 +86,12 @@ class TorquePlan:
         """The plan as text, the same for the same plan."""
         return json.dumps(asdict(self), sort_keys=True)
 
+    @staticmethod
+    def of_text(text: str) -> "TorquePlan":
+        """The plan whose ``text`` this is."""
+        said = json.loads(text)
+        return TorquePlan(**{**said, "electrons": Electrons(**said["electrons"])})
+
 
 @dataclass(frozen=True)
 class TorqueRun:
@@ -203,36 +209,31 @@ class TorqueSet:
     """A set in a file, open to be filled and read; a context manager. Runs count from 0.
 
     path : made where there is none; gone on with where there is the set of this plan
+    plan : left out, the plan of a file that is there
 
     ``done``, (runs,) bool, says which runs it holds. Raises StateError for a file of another plan,
-    one that is damaged or another process fills; OSError where none can be made.
+    one that is damaged or another process fills; OSError where none can be made, or without a
+    plan none is.
     """
 
-    def __init__(self, path: Path | str, plan: TorquePlan) -> None:
-        self.path, self.plan = Path(path), plan
-        shape = (plan.runs, plan.states, 3, plan.side, plan.side)
-
-        def lay_out(file: h5py.File) -> None:
-            for name in ("spins", "fields"):
-                file.create_dataset(name, shape, np.float32, chunks=(1, *shape[1:]))
-            file.create_dataset("times_t0", shape[:2], np.float64)
-            file.create_dataset("done", shape[:1], np.uint8)
-            file.attrs.update(format=_FORMAT, plan=plan.text())
-
-        if not self.path.exists():
-            replace_whole(self.path, lay_out)
+    def __init__(self, path: Path | str, plan: TorquePlan | None = None) -> None:
+        self.path = Path(path)
+        if plan is not None and not self.path.exists():
+            _lay_out(self.path, plan)
         self._lock, self._file = open_to_write(self.path)
+
         try:
             if self._file.attrs.get("format") != _FORMAT:
                 raise StateError(
                     f"torque set {self.path}: an HDF5 file, but no torque set. Give another file."
                 )
-            if self._file.attrs["plan"] != plan.text():
+            file: Any = self._file
+            self.plan = plan or TorquePlan.of_text(file.attrs["plan"])
+            if file.attrs["plan"] != self.plan.text():
                 raise StateError(
-                    f"torque set {self.path}: made with other options, {self._file.attrs['plan']}. "
+                    f"torque set {self.path}: made with other options, {file.attrs['plan']}. "
                     "Give another file, or those options."
                 )
-            file: Any = self._file
             self._datasets = {name: file[name] for name in ("spins", "fields", "times_t0", "done")}
             self.done: np.ndarray = file["done"][:].astype(bool)
             self._file.swmr_mode = True
@@ -282,6 +283,19 @@ class TorqueSet:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _lay_out(path: Path, plan: TorquePlan) -> None:
+    shape = (plan.runs, plan.states, 3, plan.side, plan.side)
+
+    def fill(file: h5py.File) -> None:
+        for name in ("spins", "fields"):
+            file.create_dataset(name, shape, np.float32, chunks=(1, *shape[1:]))
+        file.create_dataset("times_t0", shape[:2], np.float64)
+        file.create_dataset("done", shape[:1], np.uint8)
+        file.attrs.update(format=_FORMAT, plan=plan.text())
+
+    replace_whole(path, fill)
 
 
 def fill_torque_set(

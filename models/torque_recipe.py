@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -105,6 +105,8 @@ def make_torque_network(
     out: Path,
     data: Path,
     *,
+    driver: Path | None = None,
+    labelled: Sequence[Path] = (),
     scheduler: str = "here",
     progress: Progress = no_progress,
 ) -> tuple[nn.Module, TorqueFacts]:
@@ -112,9 +114,12 @@ def make_torque_network(
 
     data : folder of the labelled states and of each round's weights, made where there is none.
         What is in it is not done again: the same call goes on where one was stopped
+    driver : an .onnx file that drives the first round; left out, what is trained before it
+    labelled : torque sets, driven by networks, that are learned from too
     scheduler : where the truth's runs are simulated, as in ``fill_torque_set``
 
-    Returns the network and what its file says of itself. Raises StateError for a folder of other
+    Returns the network and what its file says of itself. Raises ValueError for labelled sets of
+    another lattice or other electrons, StateError for a folder of other
     states, ModelError, ScaleOutError, OSError.
     """
     data.mkdir(parents=True, exist_ok=True)
@@ -123,16 +128,20 @@ def make_torque_network(
     held_out = {str(kind): TorqueStates.joined([*test]).of_kind(kind) for kind in KINDS}
     training, held_out[EARLY_STATES] = truth
     scale = training.mean_field
-    driver = replace(recipe, architecture="equivariant")
-    network = driver.network()
+    driven = [_labelled(path, recipe.plan) for path in labelled]
+    drives = replace(recipe, architecture="equivariant")
+    network = drives.network()
     for number in range(recipe.rounds):
-        _train(driver, number, network, training, scale, data, progress)
-        facts = _facts(driver, network, scale, training, held_out)
-        learned, kept = _driven(driver, number, network, facts, data, progress)
-        training = TorqueStates.joined([training, learned])
-        before = [held_out[DRIVEN_STATES]] if number else []
-        held_out[DRIVEN_STATES] = TorqueStates.joined([*before, kept])
-    if recipe.architecture != driver.architecture:
+        if number or driver is None:
+            learned = _learned(training, driven)
+            _train(drives, number, network, learned, scale, data, progress)
+            driver = data / f"{drives.architecture}-{number}.onnx"
+            export_torque(network, driver, _facts(drives, network, scale, learned, held_out))
+        driven.append(_driven(recipe, number, TorqueNetwork(driver), data, progress))
+    training = _learned(training, driven)
+    if driven:
+        held_out[DRIVEN_STATES] = TorqueStates.joined([kept for _, kept in driven])
+    if recipe.architecture != drives.architecture:
         network = recipe.network()
     _train(recipe, recipe.rounds, network, training, scale, data, progress)
     facts = _facts(recipe, network, scale, training, held_out)
@@ -189,19 +198,11 @@ def _filled(
 
 
 def _driven(
-    recipe: TorqueRecipe,
-    number: int,
-    network: nn.Module,
-    facts: TorqueFacts,
-    data: Path,
-    progress: Progress,
+    recipe: TorqueRecipe, number: int, driver: TorqueNetwork, data: Path, progress: Progress
 ) -> tuple[TorqueStates, TorqueStates]:
     """States that the network drives to, labelled: to learn, and to be held out."""
-    path = data / f"{recipe.architecture}-{number}.onnx"
-    export_torque(network, path, facts)
-    driver = TorqueNetwork(path)
     # Named after its weights: trained otherwise, it drives elsewhere.
-    name = f"{recipe.architecture}-{number}-{driver.card.file_sha256[:12]}"
+    name = f"{driver.card.architecture}-{driver.card.file_sha256[:12]}"
     plan = replace(
         recipe.plan,
         driver=name,
@@ -209,7 +210,28 @@ def _driven(
         steps=recipe.driven_states,
         seed=recipe.plan.seed + 1 + number,
     )
-    return _filled(data / f"{name}.h5", plan, "here", progress, driver)
+    return _filled(data / f"{name}-{plan.seed}.h5", plan, "here", progress, driver)
+
+
+def _labelled(path: Path, plan: TorquePlan) -> tuple[TorqueStates, TorqueStates]:
+    """A torque set that was filled before: to learn, and to be held out."""
+    with TorqueSet(path) as states:
+        if (states.plan.side, states.plan.electrons) != (plan.side, plan.electrons):
+            raise ValueError(
+                f"torque set {path}: {states.plan.side} sites along a side and "
+                f"{states.plan.electrons}, not {plan.side} and {plan.electrons}. Give another set."
+            )
+        if states.plan.driver == "truth":
+            raise ValueError(
+                f"torque set {path}: driven by the truth. Give one that a network drove."
+            )
+        return states.split()
+
+
+def _learned(
+    truth: TorqueStates, driven: Sequence[tuple[TorqueStates, TorqueStates]]
+) -> TorqueStates:
+    return TorqueStates.joined([truth, *(learned for learned, _ in driven)])
 
 
 def _facts(

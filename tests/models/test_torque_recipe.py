@@ -1,6 +1,7 @@
 """From nothing to an exported torque network, on lattices small enough for a test."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,6 +60,35 @@ def test_a_network_is_made_and_learns_from_driven_states_too(tmp_path, monkeypat
     monkeypatch.setattr(torque_recipe, "train_torque", never)
     _, again = make_torque_network(recipe, out, tmp_path / "data")
     assert again.data_sha256 == facts.data_sha256
+
+
+def test_sets_that_are_labelled_and_a_driver_can_be_given(tmp_path):
+    recipe = TorqueRecipe(
+        plan=PLAN, test_runs=2, test_steps=1, steps=1, rounds=1, driven_runs=8, driven_states=1
+    )
+    data, first, second = tmp_path / "data", tmp_path / "first.onnx", tmp_path / "second.onnx"
+    make_torque_network(recipe, first, data)
+    (labelled,) = data.glob("equivariant-*.h5")
+    begun = []
+
+    def progress(what, steps):
+        begun.extend([what.split("-")[0]] if steps else [])
+        return lambda: None
+
+    _, facts = make_torque_network(
+        recipe, second, data, driver=first, labelled=[labelled], progress=progress
+    )
+    assert begun == ["states driven by equivariant", "training, round 2"]  # none to train it first
+    assert facts.states == 6 * 2 + 6 + 6
+    sha256 = TorqueNetwork(first).card.file_sha256
+    assert (data / f"equivariant-{sha256[:12]}-{PLAN.seed + 1}.h5").is_file()
+    with pytest.raises(ValueError, match="driven by the truth"):
+        make_torque_network(recipe, second, data, labelled=[data / "truth.h5"])
+    warmer = replace(recipe, plan=replace(PLAN, electrons=Electrons(temperature=0.2)))
+    with pytest.raises(ValueError, match="12 sites along a side"):
+        make_torque_network(warmer, second, tmp_path / "warmer", labelled=[labelled])
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.h5"):
+        make_torque_network(recipe, second, data, labelled=[tmp_path / "nowhere.h5"])
 
 
 def test_networks_begin_as_their_seed_says():

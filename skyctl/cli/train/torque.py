@@ -40,6 +40,27 @@ Steps = Annotated[int, typer.Option(help="Training steps of each round.", min=1)
 
 Rounds = Annotated[int, typer.Option(help="Rounds of states that a network drives to.", min=0)]
 
+DrivenRuns = Annotated[int, typer.Option(help="Runs of each such round.", min=8)]
+
+DrivenStates = Annotated[
+    int, typer.Option(help="States of such a run that are labelled, at random times.", min=1)
+]
+
+Longest = Annotated[float, typer.Option(help="How long such a run may last, t0.", min=1)]
+
+Driver = Annotated[
+    Path | None,
+    typer.Option(help="The .onnx file that drives the first round; left out: trained for it."),
+]
+
+States = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A set that a network drove and that is labelled, to learn from too; may be "
+        "given several times."
+    ),
+]
+
 Scheduler = Annotated[
     str, typer.Option(help="Where the truth is computed: here, local, or a Dask tcp://… .")
 ]
@@ -54,6 +75,11 @@ def train_torque(
     runs: Runs = 96,
     steps: Steps = 6000,
     rounds: Rounds = 1,
+    driven_runs: DrivenRuns = 24,
+    driven_states: DrivenStates = 8,
+    longest: Longest = 500.0,
+    driver: Driver = None,
+    states: States = None,
     scheduler: Scheduler = "here",
     seed: Seed = 0,
     json_file: JsonFile = None,
@@ -69,11 +95,14 @@ def train_torque(
 
     target = out or Path(f"itinerant-torque-{network}.onnx")
     with explained(ValueError), progress_bar("") as bars:
-        plan = TorquePlan(runs=runs)
-        recipe = TorqueRecipe(network, plan=plan, steps=steps, rounds=rounds, seed=seed)
+        recipe = TorqueRecipe(
+            network, plan=TorquePlan(runs=runs, longest_t0=longest), steps=steps, rounds=rounds,
+            driven_runs=driven_runs, driven_states=driven_states, seed=seed,
+        )  # fmt: skip
         _, facts = make_torque_network(
-            recipe, target, data, scheduler=scheduler, progress=a_bar_each(bars)
-        )
+            recipe, target, data, driver=driver, labelled=states or (), scheduler=scheduler,
+            progress=a_bar_each(bars),
+        )  # fmt: skip
     console.print(_table(facts.scores))
     console.print(f"wrote {target} and {target.with_suffix('.md')}")
     write_json(json_file, {name: asdict(s) for name, s in facts.scores.items()})
