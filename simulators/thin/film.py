@@ -80,6 +80,11 @@ class ThinFilmParameters:
         return self.gamma_m_per_As / MU0_T_M_PER_A * 1e-12
 
     @property
+    def temperature_K(self) -> float:
+        """0: it has no noise."""
+        return 0.0
+
+    @property
     def exchange_T(self) -> tuple[float, float]:
         """Exchange field 2A/(M_s Δ²) that one neighbour along x, and one along y, gives, T."""
         x, y = (
