@@ -111,7 +111,7 @@ class PulsedThinFilm:
 
 def field_pieces(
     pulse: Pulse | None, start_ps: float, end_ps: float
-) -> Iterator[tuple[np.ndarray, float]]:
+) -> Iterator[tuple[list[float], float]]:
     """(field, T, (3,); how long it acts, ps) from one movie time to another, one after the other.
 
     Where a pulse's field is constant that is exact; where it changes it is the field in the middle
@@ -120,7 +120,7 @@ def field_pieces(
     if end_ps <= start_ps:
         return
     if pulse is None:
-        yield np.zeros(3), end_ps - start_ps
+        yield [0.0, 0.0, 0.0], end_ps - start_ps
         return
     drive = PulseDrive(pulse)
     inside = {corner for corner in pulse.corners_ps if start_ps < corner < end_ps}
@@ -131,7 +131,7 @@ def field_pieces(
         changes = 1 + np.flatnonzero((np.diff(fields, axis=0) != 0).any(axis=1))
         for one, other in pairwise([0, *changes.tolist(), count]):
             if other > one:
-                yield fields[one], float(edges[other] - edges[one])
+                yield fields[one].tolist(), float(edges[other] - edges[one])
 
 
 def _begin(film: ThinFilm, start: str) -> None:
