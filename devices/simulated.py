@@ -240,7 +240,7 @@ class SimulatedSample:
         if job:
             self._film_movie(pulse, *job)
         elif pulse:
-            for _ in self._film.frames(self._delivered(pulse), [pulse.corners_ps[-1]]):
+            for _ in self._film.frames(self._delivered(pulse), [_over_ps(pulse)]):
                 pass
         if pulse:
             if self._settle_ps is None:
@@ -256,7 +256,7 @@ class SimulatedSample:
         times = movie.times_ps if pulse else [0.0]
         shot = exposure.shot
         # A movie may end before its pulse, which acts to its end all the same.
-        unfilmed = [pulse.corners_ps[-1]] if pulse and pulse.corners_ps[-1] > times[-1] else []
+        unfilmed = [_over_ps(pulse)] if pulse and _over_ps(pulse) > times[-1] else []
         self._filming, self._finished = shot, ""
         self._publisher.start(
             ShotStart(
@@ -300,3 +300,8 @@ class SimulatedSample:
         if self._imaging:
             return self._imaging.image(spins, shot=movie, frame=index, time_ps=time_ps)
         return spins if self._component == "spins" else spins[_ROWS[self._component]]
+
+
+def _over_ps(pulse: Pulse) -> float:
+    """Movie time at which the pulse is over, ps."""
+    return max(0.0, pulse.corners_ps[-1])

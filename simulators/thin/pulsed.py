@@ -15,8 +15,9 @@ from skyctl.simulators.physics.pulsed_film import check_times
 from skyctl.simulators.physics.topology import topological_charge
 from skyctl.simulators.thin.film import DEFAULT_TOLERANCE, ThinFilm, ThinFilmParameters
 
-BEGINNINGS = {"x": (1.0, 0.0, 0.0), "-x": (-1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0),
-              "-y": (0.0, -1.0, 0.0)}  # fmt: skip
+BEGINNINGS = {
+    "x": (1.0, 0.0, 0.0), "-x": (-1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "-y": (0.0, -1.0, 0.0),
+}  # fmt: skip
 S_STATE = "s-state"
 SETTLE_PS = 1000.0
 _SETTLED_T = 1e-3
