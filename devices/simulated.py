@@ -20,6 +20,9 @@ from skyctl.pulse import Exposure, FrameSchedule, Pulse
 _log = logging.getLogger(__name__)
 _THERMAL_PS = 20.0
 
+Component = Literal["sx", "sy", "sz", "spins"]
+_ROWS = {"sx": 0, "sy": 1, "sz": 2}
+
 
 class SampleDriver(CameraDriver, PulseDriver, Protocol):
     """The camera's and the pulser's driver in one."""
@@ -51,6 +54,10 @@ class FilmUnderPulse(Protocol):
 
     def advance(self, span_ps: float) -> None:
         """Let time pass without a pulse."""
+        ...
+
+    def refuses(self, pulse: Pulse) -> str:
+        """Why it cannot be driven so, or ""."""
         ...
 
     def settle(self, max_ps: float = ...) -> None:
@@ -107,7 +114,7 @@ class SimulatedSample:
     would between two shots: precession damps out, up to ``settle_ps`` (None: the film's own).
 
     film : what is pulsed and filmed (``Film``, ``TorqueFilm``); publisher : where frames go
-    component : "sz" sends S_z (H, W), "spins" all three components (3, H, W)
+    component : "sz" sends S_z (H, W), "sx" and "sy" the others, "spins" all three (3, H, W)
     imaging : the camera's optical path, which makes the images of S_z and may lose some of them;
         None is a perfect one. Its random numbers count the movies from 0
     field_calibration : what a pulse delivers, over what it was asked for
@@ -120,13 +127,14 @@ class SimulatedSample:
         film: FilmUnderPulse,
         publisher: FrameSink,
         *,
-        component: Literal["sz", "spins"] = "sz",
+        component: Component = "sz",
         settle_ps: float | None = None,
         imaging: Optics | None = None,
         field_calibration: float = 1.0,
     ) -> None:
-        if imaging and component == "spins":
+        if imaging and component != "sz":
             raise ValueError('imaging shows S_z only: leave component at "sz", or imaging out')
+        self._component = component
         if not 0 < field_calibration < np.inf:
             raise ValueError(f"field calibration {field_calibration}: give a factor above 0")
         p = film.parameters
@@ -156,6 +164,7 @@ class SimulatedSample:
             "sample": self._film.parameters.as_dict(),
             **({} if sites is None else {"sites": int(sites.sum())}),
             "simulator": f"skyctl {__version__}",
+            "component": self._component,
             "imaging": self._imaging.model_dump() if self._imaging else None,
             "pixel_sites": self._film.parameters.rows / self.shape[-2],
             "field_calibration": self._field_calibration,
@@ -185,6 +194,8 @@ class SimulatedSample:
             raise PulseRefused(
                 f"simulated sample: stopped ({self.error}). Nothing was fired; build it again."
             )
+        if fault := self._film.refuses(pulse):
+            raise PulseRefused(f"simulated sample: {fault}. Nothing was fired.", "driver")
         armed, self._armed = self._armed, None
         self._jobs.put((pulse, armed if armed and armed[1].shot == shot else None))
 
@@ -229,7 +240,7 @@ class SimulatedSample:
         if job:
             self._film_movie(pulse, *job)
         elif pulse:
-            for _ in self._film.frames(self._delivered(pulse), [_pulse_end_ps(pulse)]):
+            for _ in self._film.frames(self._delivered(pulse), [_over_ps(pulse)]):
                 pass
         if pulse:
             if self._settle_ps is None:
@@ -245,7 +256,7 @@ class SimulatedSample:
         times = movie.times_ps if pulse else [0.0]
         shot = exposure.shot
         # A movie may end before its pulse, which acts to its end all the same.
-        unfilmed = [_pulse_end_ps(pulse)] if pulse and _pulse_end_ps(pulse) > times[-1] else []
+        unfilmed = [_over_ps(pulse)] if pulse and _over_ps(pulse) > times[-1] else []
         self._filming, self._finished = shot, ""
         self._publisher.start(
             ShotStart(
@@ -288,10 +299,9 @@ class SimulatedSample:
     def _image(self, spins: np.ndarray, movie: int, index: int, time_ps: float) -> np.ndarray:
         if self._imaging:
             return self._imaging.image(spins, shot=movie, frame=index, time_ps=time_ps)
-        return spins[2] if len(self.shape) == 2 else spins
+        return spins if self._component == "spins" else spins[_ROWS[self._component]]
 
 
-def _pulse_end_ps(pulse: Pulse) -> float:
-    """Movie time when the pulse has fallen to 3e-4 of its peak, ps."""
-    own_ps = pulse.peak_ps + 4 * pulse.width_ps
-    return max(own_ps, _pulse_end_ps(pulse.second)) if pulse.second else own_ps
+def _over_ps(pulse: Pulse) -> float:
+    """Movie time at which the pulse is over, ps."""
+    return max(0.0, pulse.corners_ps[-1])

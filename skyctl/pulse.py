@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from skyctl.waveform import Waveform
+from skyctl.waveform import GAUSSIAN_REACH, Waveform
 
 PRINTABLE = r"^[!-~][ -~]*$"
 """Names of runs and shots: printable ASCII, which every file format and log keeps as it is."""
@@ -167,6 +167,14 @@ class Pulse(_Lean):
             else math.sqrt(2 * math.pi) * self.width_ps
         )
         return own + (self.second.on_ps if self.second else 0.0)
+
+    @property
+    def corners_ps(self) -> list[float]:
+        """Movie times at which this pulse and a second begin, bend and end, ascending."""
+        width, reach = self.width_ps, GAUSSIAN_REACH * self.width_ps
+        own = self.waveform.corners(width) if self.waveform else (-reach, reach)
+        then = self.second.corners_ps if self.second else []
+        return sorted([*(self.peak_ps + corner for corner in own), *then])
 
     def scaled(self, factor: float) -> "Pulse":
         """The same pulse at ``factor`` times the field, 0 or more."""

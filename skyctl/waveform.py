@@ -14,6 +14,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 _SQRT_PI = math.sqrt(math.pi)
+GAUSSIAN_REACH = 4.0
+"""Widths after its peak at which a Gaussian has fallen to 3e-4."""
 MOST_SAMPLES = 20_000
 """A start message with so many is of 400 kB."""
 
@@ -29,9 +31,7 @@ class Square(BaseModel):
 
     def at(self, after_ps: np.ndarray, width_ps: float) -> np.ndarray:
         """Strength at times (n,) after the pulse's middle."""
-        up, down = self.rise_ps / 2, self.fall_ps / 2
-        corners = [-width_ps - up, -width_ps + up, width_ps - down, width_ps + down]
-        return np.interp(after_ps, corners, [0.0, 1.0, 1.0, 0.0], 0.0, 0.0)
+        return np.interp(after_ps, self.corners(width_ps), [0.0, 1.0, 1.0, 0.0], 0.0, 0.0)
 
     def square_ps(self, width_ps: float) -> float:
         """∫ f² dt, ps."""
@@ -44,6 +44,11 @@ class Square(BaseModel):
     def shortest_ps(self, width_ps: float) -> float:
         """What a step in time must not leap over, ps."""
         return min([width_ps, *(flank for flank in (self.rise_ps, self.fall_ps) if flank)])
+
+    def corners(self, width_ps: float) -> tuple[float, ...]:
+        """When it begins, bends and ends, after the pulse's middle."""
+        up, down = self.rise_ps / 2, self.fall_ps / 2
+        return (-width_ps - up, -width_ps + up, width_ps - down, width_ps + down)
 
     def fault(self, width_ps: float) -> str:
         """Why there is no such pulse of this width, or ""."""
@@ -86,6 +91,10 @@ class Burst(BaseModel):
         """What a step in time must not leap over, ps."""
         fastest = self.frequency_THz + 4 * width_ps * abs(self.chirp_THz_per_ps)
         return min(width_ps, 0.1 / fastest) if fastest else width_ps
+
+    def corners(self, width_ps: float) -> tuple[float, ...]:
+        """When it begins and ends, after the pulse's middle: beyond, it is below 3e-4."""
+        return -GAUSSIAN_REACH * width_ps, GAUSSIAN_REACH * width_ps
 
     def fault(self, width_ps: float) -> str:
         """Why there is no such pulse of this width, or ""."""
@@ -147,6 +156,10 @@ class Sampled(BaseModel):
         """What a step in time must not leap over, ps."""
         slopes = np.abs(np.diff(self.values)) / np.diff(self.times_ps)
         return min(width_ps, float(1 / slopes.max()))
+
+    def corners(self, width_ps: float) -> tuple[float, ...]:
+        """When it begins and ends, after the pulse's middle."""
+        return self.times_ps[0], self.times_ps[-1]
 
     def fault(self, width_ps: float) -> str:
         """Why there is no such pulse of this width, or ""."""

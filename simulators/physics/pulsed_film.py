@@ -117,6 +117,15 @@ class PulsedFilm(ABC):
             for stretch in stretches([pulse], start_ps, span_ps, step_ps):
                 self._move(self.span(pulse, *stretch))
 
+    def refuses(self, pulse: Pulse) -> str:
+        """Why it cannot be driven so, or ""."""
+        if pulse.is_plain or self.takes_rare_pulses:
+            return ""
+        return (
+            f"pulse {pulse}: this film takes single Gaussian fields on round spots; give such a "
+            "pulse, or the atomistic film"
+        )
+
     def span(
         self,
         pulse: Pulse | None,
@@ -130,11 +139,8 @@ class PulsedFilm(ABC):
         coefficients : None: the film's own
         """
         p = self.parameters
-        if pulse and not (pulse.is_plain or self.takes_rare_pulses):
-            raise ValueError(
-                f"pulse {pulse}: this film takes single Gaussian fields on round spots; give such "
-                "a pulse, or the atomistic film"
-            )
+        if pulse and (fault := self.refuses(pulse)):
+            raise ValueError(fault)
         spot: Any = pulse.spot if pulse else None  # frozen: it can be hashed
         return make_span(
             coefficients or self.coefficients(), p.bias_T, pulse, start_ps, span_ps, step_ps,

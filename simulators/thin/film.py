@@ -21,7 +21,8 @@ MU0_T_M_PER_A = 4e-7 * np.pi
 """Vacuum permeability, T·m/A."""
 SP4_FIELDS_T = {1: (-24.6e-3, 4.3e-3, 0.0), 2: (-35.5e-3, -6.3e-3, 0.0)}
 """Applied fields μ0 H of standard problem 4, T."""
-DEFAULT_TOLERANCE = 1e-4
+DEFAULT_TOLERANCE = 1e-3
+"""1e-4 is no nearer to the reference series of standard problem 4, and takes longer."""
 
 _STABLE_RADIANS = 2.6
 """Turn of the fastest wave in a substep: RK4 is stable to 2.8 on both axes and to 2.6 between."""
@@ -79,6 +80,11 @@ class ThinFilmParameters:
         return self.gamma_m_per_As / MU0_T_M_PER_A * 1e-12
 
     @property
+    def temperature_K(self) -> float:
+        """0: it has no noise."""
+        return 0.0
+
+    @property
     def exchange_T(self) -> tuple[float, float]:
         """Exchange field 2A/(M_s Δ²) that one neighbour along x, and one along y, gives, T."""
         x, y = (
@@ -97,7 +103,7 @@ class ThinFilm:
 
     parameters : ThinFilmParameters; None: standard problem 4
     tolerance : error that the demagnetising field between two of its evaluations may leave in a
-        component of m; ⟨m⟩ after 1 ns of standard problem 4 is then good to the same (field 1)
+        component of m; ⟨m⟩ after 1 ns of standard problem 4 is then better than that
 
     It starts magnetised along +x. ``demag_evaluations`` and ``rate_evaluations`` count the work.
     """
@@ -106,7 +112,7 @@ class ThinFilm:
         self, parameters: ThinFilmParameters | None = None, *, tolerance: float = DEFAULT_TOLERANCE
     ) -> None:
         if not 0 < tolerance < 1:
-            raise ValueError(f"tolerance {tolerance}: give a number between 0 and 1, such as 1e-4")
+            raise ValueError(f"tolerance {tolerance}: give a number between 0 and 1, such as 1e-3")
         self.parameters = p = parameters or ThinFilmParameters()
         self._tolerance = tolerance
         self._demag = DemagField(p.rows, p.columns, p.cell_nm)

@@ -110,6 +110,8 @@ class SwitchingLibrary:
         film : its plain facts, as a start document has them: ``damping``, ``dmi_meV``, …
         sites : where it has a spin, (rows, columns); None is everywhere
         """
+        if "dmi_meV" not in film:
+            return f"the switching library is of {self.made_for}; this is another kind of film"
         faults = [
             f"{name} is {film[name]:.3g}"
             for name, low, high in zip(

@@ -17,7 +17,7 @@ from skyctl.devices.pulser import Pulser
 from skyctl.devices.simulated import SampleDriver
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
-from skyctl.inference.streaming import StreamingClassifier
+from skyctl.inference.streaming import StreamingClassifier, foreign_to
 from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.recording.files import Storage
 from skyctl.stream.hub import Hub
@@ -127,8 +127,9 @@ def assemble(
         undo.callback(hub.close)
         check_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        facts = sample.describe()
         streaming = StreamingClassifier(
-            model or MovieClassifier(), sample.describe().get("pixel_sites")
+            model or MovieClassifier(), facts.get("pixel_sites"), foreign_to(facts)
         )
         warm_up(streaming.model, sample.shape)
         guard = Guard(envelope or Envelope(), ledger, spent=spent)

@@ -10,7 +10,7 @@ import numpy as np
 from skyctl.agents.switching_library import SwitchingLibrary
 from skyctl.beamline.beamline import Beamline, assemble
 from skyctl.devices.guard import Envelope, Spent
-from skyctl.devices.simulated import FrameSink, SimulatedSample
+from skyctl.devices.simulated import Component, FilmUnderPulse, FrameSink, SimulatedSample
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.pixels import MOST_GAPS
 from skyctl.pulse import Pulse, Spot
@@ -42,8 +42,8 @@ def simulated_beamline(
     anisotropy_map: np.ndarray | None = None,
     sites: np.ndarray | None = None,
     seed: int = 0,
-    film: PulsedFilm | None = None,
-    component: Literal["sz", "spins"] = "sz",
+    film: FilmUnderPulse | None = None,
+    component: Component = "sz",
     settle_ps: float | None = None,
     storage: Storage | None = None,
     metrics_port: int | None = None,
@@ -51,13 +51,13 @@ def simulated_beamline(
 ) -> Beamline[SimulatedSample]:
     """Build a beamline around a simulated film; recordings go to ``folder``.
 
-    ``film`` is a film of one's own (a ``TorqueFilm``, say), as it stands; left out, a ``Film`` is
-    made of ``parameters``, ``start`` (as `begin` has it), ``device``, ``anisotropy_map`` (pinning
-    defects), ``sites`` (where there is a spin) and ``seed`` (thermal noise). The sample's are
-    ``component``, ``settle_ps``, ``imaging`` and ``field_calibration``, as in SimulatedSample; a
-    DrawnSample of skyctl.simulators.instrument.spread has parameters and calibration. A film that
-    the agents' library is not of is named in the log. ``spent`` is what was fired
-    before, besides what the ledger says. The rest is as in `assemble`.
+    ``film`` is a film of one's own (a ``TorqueFilm``, a ``PulsedThinFilm``), as it stands; left
+    out, a ``Film`` is made of ``parameters``, ``start`` (as `begin` has it), ``device``,
+    ``anisotropy_map`` (pinning defects), ``sites`` (where there is a spin) and ``seed`` (thermal
+    noise). The sample's are ``component``, ``settle_ps``, ``imaging`` and ``field_calibration``, as
+    in SimulatedSample; a DrawnSample of skyctl.simulators.instrument.spread has parameters and
+    calibration. A film that the agents' library is not of is named in the log. ``spent`` is what
+    was fired before, besides what the ledger says. The rest is as in `assemble`.
 
     Raises StreamError (port in use), ModelError (no such model), PulseRefused (bad ledger) or
     ValueError (a calibration that is not positive, a film that cannot be).

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,8 @@ class StreamingClassifier:
 
     model : the network; its state is carried through a movie and reset at each start
     pixel_sites : side of the camera's pixel in sites of the film; None where that is not known
+    foreign : why the frames are none that network and reader know, or "" (``foreign_to``): then
+        the one abstains and the other reads nothing
     latency, age : of all verdicts, since their frame was received and since it left its source
     belief : about film and network, from all movies so far; whoever knows more may replace it:
         a run that begins, say, to which the film is unknown
@@ -49,8 +52,10 @@ class StreamingClassifier:
     many frames that were, and when they are replayed.
     """
 
-    def __init__(self, model: MovieClassifier, pixel_sites: float | None = None) -> None:
-        self.model, self.pixel_sites = model, pixel_sites
+    def __init__(
+        self, model: MovieClassifier, pixel_sites: float | None = None, foreign: str = ""
+    ) -> None:
+        self.model, self.pixel_sites, self._foreign = model, pixel_sites, foreign
         self.latency = LatencyHistogram()
         self.age = LatencyHistogram()
         self.belief = Belief()
@@ -111,6 +116,7 @@ class StreamingClassifier:
         sz = frame.sz if self._nearest is None else frame.sz[self._nearest]
         if self._last_frame is None:
             self.model.begin(sz, start.pulse)
+            self.model.outside = self._foreign
             self._background = self.model.background
         self._last_frame = frame
         self._seen_ns = frame.left_source_ns
@@ -189,6 +195,8 @@ class StreamingClassifier:
         """
         if self._bad_frame or self._last_frame is None or self._certain:
             return None, ""
+        if self._foreign:
+            return None, self._foreign
         try:
             return read_film(self._last_frame.sz, pixel_sites=self.pixel_sites), ""
         except FilmUnreadable as error:
@@ -209,6 +217,12 @@ class StreamingClassifier:
             named=verdict is not None and verdict.label is not None,
             harmless=start.pulse.dose_T2ps <= HARMLESS_T2PS,
         )
+
+
+def foreign_to(facts: Mapping[str, Any]) -> str:
+    """Why frames of a sample with these facts are none that network and reader know, or ""."""
+    shown = facts.get("component", "sz")
+    return "" if shown in ("sz", "spins") else f"frames show {shown}: network and reader know sz"
 
 
 def _is_of(event: Frame | ShotEnd, start: ShotStart) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from skyctl.errors import StreamError
 from skyctl.inference.model import MovieClassifier
-from skyctl.inference.streaming import StreamingClassifier
+from skyctl.inference.streaming import StreamingClassifier, foreign_to
 from skyctl.recording.comparison import ReplayedShot, compare, homeless_rows
 from skyctl.recording.playback import Clock, Pace, RecordedShot, recorded_shots
 from skyctl.recording.reader import Recording
@@ -114,7 +114,7 @@ def replay(
         else:
             results.put(news)
 
-    classifier = StreamingClassifier(model)
+    classifier = StreamingClassifier(model, foreign=foreign_to(recording.header))
     classifier.subscribe(listen)
     publisher = Publisher()
     hub = Hub(publisher.address)

@@ -16,6 +16,7 @@ from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.lattice.film import Film, FilmParameters
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.stream.publisher import Publisher
+from skyctl.waveform import Sampled
 
 ERASE = Pulse(amplitude_T=2.0, width_ps=40.0)
 
@@ -77,6 +78,15 @@ def test_a_pulse_acts_to_its_end(sample, filmed):
     sample.fire("a", ERASE)
     sample.wait_settled()
     assert abs(sample.charge()) < 0.1
+
+
+def test_a_pulse_that_is_over_before_the_movie_begins_does_nothing(sample):
+    wave = Sampled(times_ps=(-30.0, -20.0, -10.0), values=(0.0, 1.0, 0.0))
+    before = sample.spins()
+    sample.fire("a", Pulse(width_ps=wave.width_ps, peak_ps=0.0, waveform=wave))
+    sample.wait_settled()
+    assert sample.error is None
+    np.testing.assert_allclose(sample.spins(), before, atol=0.02)
 
 
 def test_a_camera_armed_for_another_shot_does_not_film_this_one(sample):

@@ -15,6 +15,7 @@ from skyctl.cli.common import (
     values_checked,
     write_json,
 )
+from skyctl.simulators.thin.film import DEFAULT_TOLERANCE
 
 if TYPE_CHECKING:
     from skyctl.simulators.thin.standard_problem import Sp4Run
@@ -31,7 +32,7 @@ Tolerance = Annotated[float, typer.Option(help="Error that a step may leave in a
 def simulate_thin(
     field: Field = 1,
     s_state: SState = "own",
-    tolerance: Tolerance = 1e-4,
+    tolerance: Tolerance = DEFAULT_TOLERANCE,
     json_file: JsonFile = None,
     png: PngFile = None,
 ) -> None:
