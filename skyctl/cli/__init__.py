@@ -79,7 +79,7 @@ def main() -> None:
             app(args=_verbose_first(sys.argv[1:]))
         except SystemExit as error:
             if error.code == ending.STATUS:
-                ending.say()
+                ending.leave()
             raise
 
 

@@ -64,6 +64,29 @@ def test_it_ends_in_one_line_with_status_130_and_no_child(tmp_path):
         time.sleep(0.05)
 
 
+INTERRUPTED = """
+import atexit, sys, typer
+from skyctl.cli import app, ending, main
+
+@app.command()
+def busy():
+    atexit.register(lambda: print("taken down"))  # by libraries, for seconds
+    print("kept")
+    ending.say("interrupted; kept")
+    raise typer.Exit(ending.STATUS)
+
+sys.argv[1:] = ["busy"]
+main()
+"""
+
+
+def test_an_interrupted_command_does_not_wait_for_python_to_be_taken_down(tmp_path):
+    script = tmp_path / "busy.py"
+    script.write_text(INTERRUPTED)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "kept\n", "interrupted; kept\n")
+
+
 def test_verbose_may_stand_anywhere():
     assert _verbose_first(["run", "write", "-v", "--", "-v"]) == ["-v", "run", "write", "--", "-v"]
     assert _verbose_first(["run", "write"]) == ["run", "write"]
