@@ -154,7 +154,9 @@ def load_table(kind: type[TableT], name: str, beside: Path | None = None) -> Tab
     """
     shipped = _TABLES / f"{name}.toml"
     try:
-        content = (((beside or Path()) / name) if name.endswith(".toml") else shipped).read_text()
+        content = (((beside or Path()) / name) if name.endswith(".toml") else shipped).read_text(
+            "utf-8"
+        )
         return kind.model_validate(tomllib.loads(content))
     except OSError as error:
         known = ", ".join(shipped_tables())

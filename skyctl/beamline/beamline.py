@@ -115,8 +115,13 @@ def assemble(
 
     Raises ModelError (no such model), PulseRefused (bad ledger), StreamError (metrics port taken),
     RecordingError (a folder that no document can name) or OSError (one that cannot be made); sample
-    and source are closed then.
+    and source are closed then. TypeError for sample and source in each other's place.
     """
+    if not (hasattr(sample, "expose") and isinstance(source, Source | Publisher)):
+        raise TypeError(
+            f"assemble({type(sample).__name__}, {type(source).__name__}, …): first what exposes "
+            "and pulses, then where its frames come from, a Source or Publisher, then a folder"
+        )
     folder = Path(folder)
     publisher = source if isinstance(source, Publisher) else None
     with contextlib.ExitStack() as undo:

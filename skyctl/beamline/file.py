@@ -246,7 +246,7 @@ def read_beamline(path: Path | str) -> BeamlineFile:
     """The content of a beamline's file. Raises InstrumentError naming the key that is wrong."""
     path = Path(path)
     try:
-        file = BeamlineFile.model_validate(tomllib.loads(path.read_text()))
+        file = BeamlineFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InstrumentError(f"beamline file {path}: cannot be read ({error})") from error
     except ValidationError as error:

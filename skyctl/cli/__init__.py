@@ -4,6 +4,7 @@ A command's file has its name, in a folder where it has two: `skyctl bench cycle
 Whatever takes long to import, a command imports when it runs.
 """
 
+import io
 import logging
 import sys
 from typing import Annotated
@@ -73,13 +74,17 @@ def _main(
 
 
 def main() -> None:
-    """The command as a process: Ctrl-C ends it as ``ending`` says, and -v may stand anywhere."""
+    """The command as a process: Ctrl-C ends it as ``ending`` says, -v may stand anywhere, and a
+    console that is not UTF-8 shows "?" for what it lacks: a failing print would end a run."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     with ending.on_interrupt():
         try:
             app(args=_verbose_first(sys.argv[1:]))
         except SystemExit as error:
             if error.code == ending.STATUS:
-                ending.say()
+                ending.leave()
             raise
 
 

@@ -1,12 +1,14 @@
 """How a command ends on Ctrl-C: in one line, within two seconds, with status 130 and no child."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 from skyctl.children import kill_descendants
 
@@ -32,11 +34,23 @@ def say(line: str = "interrupted") -> None:
             print(line, file=sys.stderr, flush=True)  # noqa: T201 - rich may be what is in the way
 
 
+def leave() -> NoReturn:
+    """End the process, which an interrupt ended in order: what libraries do when Python is taken
+    down (EPICS, ONNX Runtime, a server's threads) is seconds during which nothing is told."""
+    kill_descendants()
+    say()
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(STATUS)
+
+
 def _end_late() -> None:
     threading.Event().wait(_GRACE_S)
     kill_descendants()
     say()
-    os._exit(STATUS)
+    os._exit(STATUS)  # not `leave`: the main thread may hold what that would flush
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from skyctl.agents.seeker import PulseMemory
 from skyctl.plans.campaign import pursue
 from skyctl.plans.modes import Oversight
 from skyctl.plans.plans import agent_facts, allowed, in_one_run
-from skyctl.plans.protocols import Beamline
+from skyctl.plans.protocols import Beamline, require_open
 from skyctl.plans.stubs import Plan
 from skyctl.plans.threads import in_thread
 
@@ -87,6 +87,7 @@ def characterise(
     CharacteriseReport
         The estimates with their standard deviations, or why there are none.
     """
+    require_open(beamline)
     learned = memory or PulseMemory()
     arguments = {"amplitude_T": amplitude_T, "shots": shots, "memory": learned.as_json()}
     agent = Characteriser(predict, amplitude_T, learned, allowed(beamline))

@@ -13,7 +13,7 @@ from skyctl.plans.campaign import pursue
 from skyctl.plans.map_stream import MapStream
 from skyctl.plans.modes import Oversight
 from skyctl.plans.plans import agent_facts, allowed, in_one_run
-from skyctl.plans.protocols import Beamline
+from skyctl.plans.protocols import Beamline, require_open
 from skyctl.plans.stubs import Plan
 from skyctl.plans.threads import in_thread
 from skyctl.process import OUTCOMES
@@ -119,6 +119,7 @@ def map_process_diagram(
     MapReport
         The map with its uncertainty, the shots, and why it ended.
     """
+    require_open(beamline)
     report = MapReport(
         Axis(row_setting, tuple(rows), log=row_setting == "damping"),
         Axis("width_ps", tuple(widths_ps), log=True),

@@ -217,6 +217,7 @@ def cycle(
     CycleReport
         Every task, in order, with statistics, and when the sample changed.
     """
+    require_open(beamline)
     learned = memory or PulseMemory()
     middle = centre or beamline.camera.film_centre
     arguments = {
@@ -307,6 +308,7 @@ def _one_task(
     oversight: Oversight | None,
     md: dict[str, Any] | None,
 ) -> Plan[TaskReport]:
+    require_open(beamline)
     learned = memory or PulseMemory()
     middle = centre or beamline.camera.film_centre
     arguments: dict[str, Any] = {"shots": shots, "memory": learned.as_json(), "agent": agent}
@@ -350,7 +352,7 @@ def in_one_run(
     """Stage, open a run with what a reader must know, do ``body``, close, unstage.
 
     What was believed of the film before is forgotten: whoever comes next may have changed it.
-    Raises StreamError for a beamline that is closed; then nothing was staged.
+    Raises StreamError for a beamline that is closed, TypeError for none; then nothing was staged.
     """
     require_open(beamline)
     camera, classifier, streaming = beamline.camera, beamline.classifier, beamline.streaming

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 from skyctl.belief import Belief
 from skyctl.errors import StreamError
 
+_PARTS = ("pulser", "camera", "classifier", "decisions", "streaming", "is_open")
+
 
 class Believer(Protocol):
     """What believes something of the film and the network, from all movies of a run."""
@@ -35,7 +37,15 @@ class Beamline(Protocol):
 
 
 def require_open(beamline: Beamline) -> None:
-    """Raise StreamError for a beamline that was closed: no frame would ever come."""
+    """Raise StreamError for a beamline that was closed: no frame would ever come.
+
+    TypeError for what is no beamline: one of its devices, or a pulse that was given first.
+    """
+    if missing := [name for name in _PARTS if not hasattr(beamline, name)]:
+        raise TypeError(
+            f"{type(beamline).__name__} in the place of a beamline: it has no {missing[0]}. A plan "
+            "takes the whole beamline first, as in classify_shot(beamline, pulse)."
+        )
     if not beamline.is_open:
         raise StreamError(
             f"{beamline!r}: closed, no frame can arrive. Nothing was fired; make it anew, and run "

@@ -208,3 +208,10 @@ def test_a_folder_that_no_document_can_name_is_refused_at_once(tmp_path, name):
     with pytest.raises(RecordingError, match="Choose another folder"):
         simulated_beamline(tmp_path / name)
     assert not (tmp_path / name).exists()
+
+
+def test_sample_and_source_in_each_other_s_place_are_named(tmp_path):
+    source = Source(transport=None, parser=None)
+    with pytest.raises(TypeError, match=r"assemble\(Source, Detector, …\): first what exposes"):
+        assemble(source, Detector(None), tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,5 @@
-"""Ctrl-C, in a terminal where it reaches every process of the command."""
+"""How a command ends: on Ctrl-C, in a terminal where it reaches every process of it; and on a
+console that cannot show what it prints."""
 
 import contextlib
 import os
@@ -62,6 +63,57 @@ def test_it_ends_in_one_line_with_status_130_and_no_child(tmp_path):
     assert complaints == "interrupted\n"
     while any(state != "Z" for state in states_in_session(process.pid)):
         time.sleep(0.05)
+
+
+INTERRUPTED = """
+import atexit, sys, typer
+from skyctl.cli import app, ending, main
+
+@app.command()
+def busy():
+    atexit.register(lambda: print("taken down"))  # by libraries, for seconds
+    print("kept")
+    ending.say("interrupted; kept")
+    raise typer.Exit(ending.STATUS)
+
+sys.argv[1:] = ["busy"]
+main()
+"""
+
+
+def test_an_interrupted_command_does_not_wait_for_python_to_be_taken_down(tmp_path):
+    script = tmp_path / "busy.py"
+    script.write_text(INTERRUPTED)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "kept\n", "interrupted; kept\n")
+
+
+FIRED = """
+import sys
+from skyctl.cli import app, main
+from skyctl.cli.common import complain, console
+
+@app.command()
+def busy():
+    console.print("fired: 3 T 16 ps θ=40°, dose 80 T²ps …")
+    complain("µ")
+    print("booked")
+
+sys.argv[1:] = ["busy"]
+main()
+"""
+
+
+def test_a_console_that_is_not_utf8_loses_no_line(tmp_path):
+    script = tmp_path / "busy.py"
+    script.write_text(FIRED, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["fired: 3 T 16 ps ?=40?, dose 80 T?ps ?", "booked"]
+    assert done.stderr == "error: ?\n"
 
 
 def test_verbose_may_stand_anywhere():

@@ -383,3 +383,17 @@ def test_a_run_in_tiled_is_valid_and_has_the_frames(engine, beamline, tmp_path):
     finally:
         client.context.close()
         server.close()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        lambda line: classify_shot(Pulse(width_ps=4.0), line),
+        lambda line: write(line.pulser),
+        lambda line: cycle(line.camera),
+    ],
+)
+def test_what_is_no_beamline_is_named_before_anything_is_staged(plan, engine, documents, beamline):
+    with pytest.raises(TypeError, match=r"(Pulse|Pulser|FilmCamera) in the place of a beamline"):
+        engine(plan(beamline))
+    assert not documents.items
