@@ -1,11 +1,15 @@
 """InstrumentCamera: what exposes, over any transport and by any camera table."""
 
+import time
+
 from pydantic import Field
 
 from skyctl.devices.instruments.table import Name, Setting, Strict, Value
 from skyctl.devices.instruments.transport import Transport, number
 from skyctl.errors import InstrumentError
 from skyctl.pulse import FrameSchedule
+
+_BETWEEN_S = 0.005
 
 
 class CameraTable(Strict):
@@ -16,6 +20,8 @@ class CameraTable(Strict):
         a movie of one image at a delay, -1 for one that is filmed as it happens
     pulsed, at_once : what is put for a movie that waits for the pulse, and for one that does not
     start, stop : what is put to begin and to end; start_at_once : also for one without a pulse
+    begin : is put after ``start``, and done only when the movie is over; acquiring : is then not 0
+        once the camera films, or waits for its trigger
     triggers : counts the movies that were started
     """
 
@@ -31,6 +37,8 @@ class CameraTable(Strict):
     start: dict[Name, Value]
     start_at_once: dict[Name, Value] = Field(default={})
     stop: dict[Name, Value]
+    begin: dict[Name, Value] = Field(default={})
+    acquiring: str = ""
     triggers: str = ""
 
 
@@ -77,6 +85,8 @@ class InstrumentCamera:
         self._set_up(movie, len(movie.times_ps) if pulsed else 1)
         self._order(self.table.pulsed if pulsed else self.table.at_once)
         self._order(self.table.start)
+        if self.table.begin:
+            self._begin()
         if not pulsed:
             self._order(self.table.start_at_once)
 
@@ -101,6 +111,18 @@ class InstrumentCamera:
                     f"read back where {wanted[name] * setting.scale:g} was put ({name}). Choose a "
                     "movie that it can film."
                 )
+
+    def _begin(self) -> None:
+        """Return when it films, or waits for its trigger: no pulse comes before."""
+        self.transport.begin(self.table.begin, self.timeout_s)
+        due_s, acquiring = time.monotonic() + self.timeout_s, self.table.acquiring
+        while acquiring and not self._read([acquiring])[acquiring]:
+            if time.monotonic() > due_s:
+                raise InstrumentError(
+                    f"camera {self.table.name} at {self.transport.address}: {acquiring} is 0 "
+                    f"{self.timeout_s:g} s after it was told to film. See its own screen."
+                )
+            time.sleep(_BETWEEN_S)
 
     def _order(self, commands: dict[str, Value]) -> None:
         for name, value in commands.items():

@@ -7,7 +7,7 @@ from typing import Any
 
 from ophyd import EpicsSignal
 
-from skyctl.devices.instruments.transport import Puts, Reading
+from skyctl.devices.instruments.transport import Puts, Reading, Value
 from skyctl.errors import InstrumentError, InstrumentSilent, install
 
 
@@ -41,19 +41,19 @@ class ChannelAccess:
         self._connect(values, due_s)
         waiting = []
         for name, value in values.items():
-            done, status = threading.Event(), self._signals[name]
-            try:
-                status.put(1 if value is None else value, use_complete=True, callback=_set(done))
-            except Exception as error:
-                raise InstrumentError(
-                    f"{self.address}{name} = {value!r}: not put ({error}). See whether the PV may "
-                    "be written, and takes such a value."
-                ) from error
+            done = threading.Event()
+            self._put(name, value, use_complete=True, callback=_set(done))
             waiting.append((name, done))
         for name, done in waiting:
             if not done.wait(max(0.0, due_s - time.monotonic())):
                 raise self._silent(name, f"no put completion within {timeout_s:g} s")
         return self.get(read, timeout_s)
+
+    def begin(self, values: Puts, timeout_s: float) -> None:
+        """Put all, and wait for none. Raises InstrumentSilent or InstrumentError."""
+        self._connect(values, time.monotonic() + timeout_s)
+        for name, value in values.items():
+            self._put(name, value, use_complete=False)
 
     def get(self, names: Sequence[str], timeout_s: float) -> dict[str, Reading]:
         """Read all afresh. Raises InstrumentSilent."""
@@ -66,6 +66,15 @@ class ChannelAccess:
         for signal in self._signals.values():
             signal.destroy()
         self._signals.clear()
+
+    def _put(self, name: str, value: Value | None, **how: Any) -> None:
+        try:
+            self._signals[name].put(1 if value is None else value, **how)
+        except Exception as error:
+            raise InstrumentError(
+                f"{self.address}{name} = {value!r}: not put ({error}). See whether the PV may "
+                "be written, and takes such a value."
+            ) from error
 
     def _read(self, name: str, due_s: float, timeout_s: float) -> Reading:
         signal: Any = self._signals[name]

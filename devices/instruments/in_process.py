@@ -38,6 +38,10 @@ class InProcess:
                 ) from error
         return self.get(read, timeout_s)
 
+    def begin(self, values: Puts, timeout_s: float) -> None:
+        """As `put`: here nothing is answered late."""
+        self.put(values, timeout_s)
+
     def get(self, names: Sequence[str], timeout_s: float) -> dict[str, Reading]:  # noqa: ARG002
         """Read all. Raises InstrumentError."""
         try:

@@ -39,6 +39,14 @@ class PvAccess:
 
     def put(self, values: Puts, timeout_s: float, read: Sequence[str] = ()) -> dict[str, Reading]:
         """Put all, then read. Raises InstrumentSilent, or InstrumentError in the server's words."""
+        self._put(values, timeout_s, _COMPLETED)
+        return self.get(read, timeout_s)
+
+    def begin(self, values: Puts, timeout_s: float) -> None:
+        """Put all, and wait until none is done. Raises as `put`."""
+        self._put(values, timeout_s, "field(value)")
+
+    def _put(self, values: Puts, timeout_s: float, request: str) -> None:
         new = [name for name in values if name not in self._fields]
         for name, told in self._ask(new, timeout_s).items():
             # An enumeration is put by its index.
@@ -48,11 +56,10 @@ class PvAccess:
         ]
         answers: Any = self._context.put(
             [self._prefix + name for name in values], numbers, timeout=timeout_s, throw=False,
-            request=[_COMPLETED] * len(values), get=False,
+            request=[request] * len(values), get=False,
         )  # fmt: skip
         for name, answer in zip(values, answers, strict=True):
             self._check(name, answer, timeout_s)
-        return self.get(read, timeout_s)
 
     def get(self, names: Sequence[str], timeout_s: float) -> dict[str, Reading]:
         """Read all afresh, side by side. Raises InstrumentSilent or InstrumentError."""

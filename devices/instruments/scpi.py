@@ -56,6 +56,10 @@ class Scpi:
             return self.get(read, timeout_s)
         return self._values(line, read, told["rest"] or "")
 
+    def begin(self, values: Puts, timeout_s: float) -> None:
+        """As `put`: here nothing is answered late."""
+        self.put(values, timeout_s)
+
     def get(self, names: Sequence[str], timeout_s: float) -> dict[str, Reading]:
         """Ask for all in one line. Raises InstrumentSilent, InstrumentError for half an answer."""
         if not self._compound:

@@ -39,6 +39,10 @@ class Simplon:
             self._ask("PUT", name, body, timeout_s)
         return self.get(read, timeout_s)
 
+    def begin(self, values: Puts, timeout_s: float) -> None:
+        """As `put`: here nothing is answered late."""
+        self.put(values, timeout_s)
+
     def get(self, names: Sequence[str], timeout_s: float) -> dict[str, Reading]:
         """Read all. Raises InstrumentSilent or InstrumentError."""
         return {name: Reading(self._value(name, timeout_s)) for name in names}

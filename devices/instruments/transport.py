@@ -38,6 +38,10 @@ class Transport(Protocol):
         """Put all, and when the instrument has answered that it did, read these afresh."""
         ...
 
+    def begin(self, values: Puts, timeout_s: float) -> None:
+        """Put what is done only when all is over, and do not wait for that."""
+        ...
+
     def get(self, names: Sequence[str], timeout_s: float) -> dict[str, Reading]:
         """Read all afresh from the instrument, never from a cache."""
         ...

@@ -16,6 +16,7 @@ from p4p.nt import NTNDArray
 from p4p.server import Server
 from p4p.server.thread import SharedPV
 
+from skyctl.simulators.instrument.area_detector import AreaDetectorRecords
 from skyctl.simulators.instrument.practice import (
     COMMANDS,
     LATE_S,
@@ -34,7 +35,8 @@ _log = logging.getLogger(__name__)
 
 class PracticeIoc:
     """Records ``PREFIX:NAME`` of every register, and ``PREFIX:NAME_RBV`` of what can be set;
-    PREFIX:MODE is a fault mode's number; PREFIX:CAM:IMAGE the images.
+    PREFIX:MODE is a fault mode's number; PREFIX:cam1:… areaDetector's records of the camera;
+    PREFIX:CAM:IMAGE the images.
     """
 
     def __init__(self, instrument: PracticeInstrument, prefix: str) -> None:
@@ -42,6 +44,7 @@ class PracticeIoc:
         self._records: dict[str, Any] = {}
         self._image = SharedPV()
         self._served: Any = None
+        self._detector: AreaDetectorRecords | None = None
 
     def start(self) -> None:
         """Make the records and serve them, from a thread."""
@@ -53,6 +56,7 @@ class PracticeIoc:
             self._make(builder, name, register)
         modes = list(MODES)
         builder.mbbOut("MODE", *modes, on_update=lambda i: self._instrument.set_mode(modes[i]))
+        self._detector = AreaDetectorRecords(builder, self._instrument)
         builder.LoadDatabase()
         softioc.iocInit(dispatcher)
         self._image.open(Value(NTNDArray.buildType()))
@@ -68,6 +72,8 @@ class PracticeIoc:
 
     def post(self, image: Image) -> None:
         """Send an image to whoever monitors them."""
+        if self._detector:
+            self._detector.taken()
         data = np.ascontiguousarray(image.frame.data, np.float32)
         rows, columns = data.shape
         seconds, nanoseconds = divmod(image.frame.source_time_ns, 10**9)
