@@ -133,13 +133,12 @@ class MovieClassifier:
         """The class that these probabilities name, or None: the network abstains.
 
         By the model's rules, and then never in a movie that is novel; without rules, the class at
-        or above the threshold, where nothing is ``outside``.
+        or above the threshold.
         """
         card = self.card
         if card.rules is None:
             best = int(np.argmax(probabilities))
-            sure = probabilities[best] >= card.threshold and not self.outside
-            return card.classes[best] if sure else None
+            return card.classes[best] if probabilities[best] >= card.threshold else None
         named = None if self.is_novel else card.rules.named(probabilities)
         return None if named is None else card.classes[named]
 

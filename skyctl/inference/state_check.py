@@ -102,7 +102,7 @@ class MovieCheck:
         return f"no state of this sample at rest (differs {self.off_states:.1f} times the limit)"
 
     def add(self, image: np.ndarray, time_ps: float) -> None:
-        """Take one more frame; one that the pulse has reached is passed over.
+        """Take one more frame, S_z (H, W); one that the pulse has reached is passed over.
 
         An image that shows nothing counts as infinitely far off.
         """

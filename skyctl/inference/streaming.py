@@ -130,29 +130,29 @@ class StreamingClassifier:
             self.model.outside = self._foreign
             self._background = self.model.background
         if self._checked:
-            self._checked.add(frame.data, frame.movie_time_ps)
+            self._checked.add(frame.sz, frame.movie_time_ps)
         self._last_frame = frame
         self._seen_ns = frame.left_source_ns
         self._mean_sz.append((frame.movie_time_ps, float(sz.mean(dtype=np.float64))))
         if start.pulse is None:
             return
         probabilities = self.model.step(sz, frame.movie_time_ps)
-        if self._checked and self._checked.fault:
-            self.model.outside = self._checked.fault
+        strange = self._strange
         self._verdict = Verdict(
             shot=frame.shot,
             index=frame.index,
             movie_time_ps=frame.movie_time_ps,
             classes=self.model.card.classes,
             probabilities=tuple(float(p) for p in probabilities),
-            label=self.model.label(probabilities),
+            label=None if strange else self.model.label(probabilities),
             received_ns=frame.received_ns,
             decided_ns=time.monotonic_ns(),
-            early=self.model.may_stop(probabilities, frame.movie_time_ps - start.pulse.peak_ps),
+            early=not strange
+            and self.model.may_stop(probabilities, frame.movie_time_ps - start.pulse.peak_ps),
             novelty=self.model.novelty,
             transitions=tuple(float(p) for p in self.model.transitions),
             background=self._background,
-            outside=self.model.outside,
+            outside=self.model.outside or strange,
             off_states=self._off_states,
             run=frame.run,
         )
@@ -196,6 +196,11 @@ class StreamingClassifier:
         self._begin(None)
 
     @property
+    def _strange(self) -> str:
+        """Why the film at rest is no state of this sample, or ""."""
+        return self._checked.fault if self._checked else ""
+
+    @property
     def _off_states(self) -> float:
         return self._checked.off_states if self._checked else 0.0
 
@@ -218,8 +223,8 @@ class StreamingClassifier:
             return None, ""
         if self._foreign:
             return None, self._foreign
-        if self._start and self._start.pulse is None and self._checked and self._checked.fault:
-            return None, self._checked.fault
+        if self._start and self._start.pulse is None and self._strange:
+            return None, self._strange
         try:
             return read_film(self._last_frame.sz, pixel_sites=self.pixel_sites), ""
         except FilmUnreadable as error:
@@ -232,7 +237,7 @@ class StreamingClassifier:
                 return self.belief
             return self.belief.after_look(_likelihood(state))
         verdict = self._verdict
-        said = verdict and not problem and not self.model.is_novel
+        said = verdict and not problem and not (self.model.is_novel or verdict.outside)
         return self.belief.after_shot(
             np.array(verdict.transitions) if verdict and said else None,
             self._background or self.belief.background,
