@@ -15,6 +15,7 @@ from skyctl.devices.guard import Envelope
 from skyctl.inference.film_reader import read_film
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.studies.rig import Conditions, filmed, run_campaign
+from skyctl.verdict import FilmState
 
 PULSES = 20
 _FIRST_SAMPLE = 70_000
@@ -56,7 +57,7 @@ class Blind(Reacher):
 
     def suggest(self, belief: Belief) -> Proposal | None:
         """The next place's pulse."""
-        self._film = read_film(np.full((100, 100), self.target.background, np.float32))
+        self._film = FilmState(self.target.background, 0, 0, 0)
         self.target = Target((self._left.pop(0),), self.target.background)
         return super().suggest(belief)
 
