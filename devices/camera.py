@@ -174,7 +174,11 @@ class FilmCamera(Device):
             run,
             self._driver.shape,
             classes=card.classes if card else (),
-            header={"model": asdict(card) if card else {}, **self._driver.describe()},
+            header={
+                "model": asdict(card) if card else {},
+                "state_check": classifier.check.facts if classifier and classifier.check else None,
+                **self._driver.describe(),
+            },
             on_end=self._movie_written,
             storage=self._storage,
         )

@@ -19,6 +19,8 @@ from skyctl.pulse import Exposure
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.verdict import SEEN, ShotResult, Verdict
 
+_MOST_OFF = 1e6
+"""JSON knows no infinity, which an image that shows nothing scores."""
 _NOT_LOOKED = "the film was not looked at yet"
 
 
@@ -50,6 +52,10 @@ class ClassifierDevice(Device):
     novelty = Component(
         StateSignal, value=0.0, dtype_numpy="<f8", doc="of the most foreign frame; 0: not known"
     )
+    off_states = Component(
+        StateSignal, value=0.0, dtype_numpy="<f8",
+        doc="above 1: no state of this sample; 0: not asked",
+    )  # fmt: skip
     problem = Component(StateSignal, value="", dtype_numpy="<U160")
     stale = Component(StateSignal, value=0, dtype_numpy="<i8", doc="frames passed over")
     frames_classified = Component(StateSignal, value=0, dtype_numpy="<i8")
@@ -261,6 +267,7 @@ class ClassifierDevice(Device):
         self.confidence.update(max(probabilities))
         novelty = verdict.novelty if verdict else 0.0
         self.novelty.update(novelty if math.isfinite(novelty) else 0.0)  # JSON knows no infinity
+        self.off_states.update(min(news.off_states, _MOST_OFF))
         latencies = news.latencies_ms or (0.0,)
         self.stale.update(news.counts.stale)
         self.frames_classified.update(len(news.latencies_ms))

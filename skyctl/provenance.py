@@ -13,6 +13,7 @@ import numpy as np
 from bluesky import RunEngine
 from bluesky.utils import Msg
 
+from skyctl.agents.reacher import Target
 from skyctl.agents.seeker import PulseMemory
 from skyctl.beamline import replayed_beamline
 from skyctl.belief import Belief, Told
@@ -20,7 +21,7 @@ from skyctl.decision import NAMES
 from skyctl.devices.guard import Envelope, Spent
 from skyctl.errors import RecordingError, SkyctlError
 from skyctl.inference.model import MovieClassifier
-from skyctl.plans import cycle, erase, switch, write
+from skyctl.plans import cycle, erase, reach_state, switch, write
 from skyctl.plans.campaign import DECISIONS
 from skyctl.plans.characterise import characterise
 from skyctl.plans.mapping import map_process_diagram
@@ -204,6 +205,7 @@ _PLANS: dict[str, Callable[..., Generator[Msg, Any, Any]]] = {
     "write": write,
     "switch": switch,
     "erase": erase,
+    "reach_state": reach_state,
     "cycle": cycle,
     "characterise": partial(characterise, predict=twin_mean_sz),
     "map_process_diagram": map_process_diagram,
@@ -217,6 +219,8 @@ def _arguments(saved: dict[str, Any]) -> dict[str, Any]:
         arguments["memory"] = PulseMemory.from_json(arguments["memory"])
     if "centre" in arguments:
         arguments["centre"] = tuple(arguments["centre"])
+    if "target" in arguments:
+        arguments["target"] = Target.from_json(arguments["target"])
     return arguments
 
 

@@ -23,6 +23,8 @@ class Verdict:
     outside : why the movie is none that the model is valid for, or ""; then it abstains
     received_ns, decided_ns : monotonic clock, of the frame and of this verdict
     run : that the shot is of, as its movie says; another run may name a shot the same
+    off_states : how far the film at rest is from any state of this sample; above 1 it is none. 0
+        where nobody asked (``inference.state_check``)
     """
 
     shot: str
@@ -39,6 +41,7 @@ class Verdict:
     background: int = 0
     outside: str = ""
     run: str = ""
+    off_states: float = 0.0
 
     @property
     def latency_ms(self) -> float:
@@ -114,6 +117,7 @@ class ShotResult:
     unreadable : why the last frame, though it came whole, shows nothing of the film, or ""
     frames_read : up to the one that the result is from
     run : that the shot is of, as its movie says
+    off_states : as the verdict's
     """
 
     shot: str
@@ -129,6 +133,7 @@ class ShotResult:
     unreadable: str = ""
     frames_read: int = 0
     run: str = ""
+    off_states: float = 0.0
 
     @property
     def label(self) -> str:

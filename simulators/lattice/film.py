@@ -362,6 +362,18 @@ def analytic_skyrmion(
     """
     y, x = np.mgrid[:rows, :columns].astype(np.float64)
     x, y = x - (columns - 1) / 2, y - (rows - 1) / 2
+    return bloch_or_neel(x, y, radius, background, dmi_meV, interfacial_dmi_meV)
+
+
+def bloch_or_neel(
+    x: np.ndarray,
+    y: np.ndarray,
+    radius: float,
+    background: int,
+    dmi_meV: float,
+    interfacial_dmi_meV: float,
+) -> np.ndarray:
+    """The spins of ``analytic_skyrmion`` at these places from its centre, sites."""
     r, phi = np.hypot(x, y), np.arctan2(y, x)
     theta = np.pi * np.clip(r / (2 * radius), 0, 1)
     core = -background

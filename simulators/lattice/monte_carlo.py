@@ -327,18 +327,12 @@ def relaxed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The nearest minima of spins (replicas, 3, rows, columns), and the largest torque in each, T:
     above ``tolerance_T`` where ``most_sweeps`` downhill did not lead there."""
-    from skyctl.simulators.lattice.kernels_monte_carlo import descend
-
-    f8, p = np.float64, film.parameters
+    p = film.parameters
     done = np.empty(spins.shape)
-    left, state = np.arange(len(spins)), film.pack(spins, f8)
+    left, state = np.arange(len(spins)), film.pack(spins, np.float64)
     torques = np.full(len(spins), np.inf)
     for _ in range(0, most_sweeps, _LOOK_EVERY):
-        for _ in range(_LOOK_EVERY):
-            descend(
-                state, film.shape, film.there, film.anisotropies, film.constants, f8(1 - _BEYOND),
-                f8(_BEYOND), f8(llg.TINY), p.periodic,
-            )  # fmt: skip
+        downhill(film, state, _LOOK_EVERY, _BEYOND)
         now = film.unpack(state)
         field = effective_field_T(p, now, film.anisotropy_map)
         torque = np.linalg.norm(np.cross(now, field, axis=1), axis=1).max(axis=(1, 2))
@@ -347,5 +341,19 @@ def relaxed(
         if arrived.all():
             break
         if arrived.any():
-            left, state = left[~arrived], film.pack(now[~arrived], f8)
+            left, state = left[~arrived], film.pack(now[~arrived], np.float64)
     return done, torques
+
+
+def downhill(film: FilmArrays, packed: np.ndarray, sweeps: int, go: float) -> np.ndarray:
+    """Move packed spins (``FilmArrays.pack``, float64) downhill, in place; 1 as ``go`` lays each
+    along its field, up to 2 goes beyond and arrives earlier."""
+    from skyctl.simulators.lattice.kernels_monte_carlo import descend
+
+    f8, p = np.float64, film.parameters
+    for _ in range(sweeps):
+        descend(
+            packed, film.shape, film.there, film.anisotropies, film.constants, f8(1 - go), f8(go),
+            f8(llg.TINY), p.periodic,
+        )  # fmt: skip
+    return packed

@@ -173,6 +173,7 @@ class Campaign:
         self.own += proposal.counts
         self._count(proposal)
         self._fault = result.problem
+        self._look_due = proposal.look_after
         # Whatever is believed, a pulse whose movie told nothing may have done anything.
         self._unseen = bool(result.problem)
         self._spoilt = self._spoilt + 1 if result.problem else 0

@@ -34,6 +34,7 @@ class Proposal:
     settings : what other devices are set to before it, by the setting's name
     counts : it is one of the task's own shots, none that only prepares the film for them
     whole_movie : its movie is measured to the end, however certain a verdict is before that
+    look_after : the film is looked at before the next, however sure the belief is
     """
 
     action: Action
@@ -43,6 +44,7 @@ class Proposal:
     settings: Mapping[str, float] = field(default_factory=dict)
     counts: bool = True
     whole_movie: bool = False
+    look_after: bool = False
 
 
 class TaskSeeker(ABC):

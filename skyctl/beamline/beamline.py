@@ -17,6 +17,7 @@ from skyctl.devices.pulser import Pulser
 from skyctl.devices.simulated import SampleDriver
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.inference.model import MovieClassifier
+from skyctl.inference.state_check import StateCheck
 from skyctl.inference.streaming import StreamingClassifier, foreign_to
 from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.recording.files import Storage
@@ -95,6 +96,7 @@ def assemble(
     storage: Storage | None = None,
     metrics_port: int | None = None,
     timeout_s: float = 60.0,
+    check: StateCheck | None = None,
 ) -> Beamline[SampleT]:
     """Wire a beamline around a sample; recordings go to ``folder``, which is made if need be.
 
@@ -109,6 +111,8 @@ def assemble(
     metrics_port : on 127.0.0.1, where Prometheus can ask what the hub counts; 0 takes a free one
         (``metrics.url`` of the beamline), None serves nothing
     timeout_s : how long camera and classifier wait for a movie
+    check : whether what the camera shows is a state of this sample (``skyctl.beamline.states``);
+        None asks nobody
 
     The classifier's kernels are compiled before this returns: on a cold cache that takes longer
     than a hub waits for a movie's next frame.
@@ -134,7 +138,7 @@ def assemble(
         folder.mkdir(parents=True, exist_ok=True)
         facts = sample.describe()
         streaming = StreamingClassifier(
-            model or MovieClassifier(), facts.get("pixel_sites"), foreign_to(facts)
+            model or MovieClassifier(), facts.get("pixel_sites"), foreign_to(facts), check
         )
         warm_up(streaming.model, sample.shape)
         guard = Guard(envelope or Envelope(), ledger, spent=spent)

@@ -13,6 +13,7 @@ from skyctl.devices.guard import Envelope, Spent
 from skyctl.devices.simulated import Component, FilmUnderPulse, FrameSink, SimulatedSample
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.pixels import MOST_GAPS
+from skyctl.inference.state_check import StateCheck
 from skyctl.pulse import Pulse, Spot
 from skyctl.recording.files import Storage
 from skyctl.simulators.instrument.imaging import Imaging
@@ -48,6 +49,7 @@ def simulated_beamline(
     storage: Storage | None = None,
     metrics_port: int | None = None,
     timeout_s: float = 60.0,
+    check: StateCheck | None = None,
 ) -> Beamline[SimulatedSample]:
     """Build a beamline around a simulated film; recordings go to ``folder``.
 
@@ -96,6 +98,7 @@ def simulated_beamline(
         storage=storage,
         metrics_port=metrics_port,
         timeout_s=timeout_s,
+        check=check,
     )
 
 

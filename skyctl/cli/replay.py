@@ -143,6 +143,7 @@ def _replay_verdicts(
     calibration: Path | None,
 ) -> None:
     """`skyctl replay`: the verdicts of a recording, given once more."""
+    from skyctl.beamline.states import recorded_check
     from skyctl.inference.model import MovieClassifier
     from skyctl.pictures import film_strip, recorded_strips
     from skyctl.recording.reader import Recording
@@ -160,6 +161,7 @@ def _replay_verdicts(
             report = run(
                 recording, MovieClassifier(model, provider), pace, numbers, done,
                 partial(_page, monitor, file), recount or (lambda shot: shot),
+                recorded_check(recording.header),
             )  # fmt: skip
         console.print(table)
         if not report.same_model:

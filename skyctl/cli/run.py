@@ -30,11 +30,13 @@ from skyctl.cli.common import (
 from skyctl.cli.monitor import watched
 from skyctl.cli.run_film import RunFilm
 from skyctl.cli.simulate.lattice_film import FilmName, FilmSize, Settings, ShapeOfFilm
+from skyctl.cli.target import wanted_state
 from skyctl.errors import install
 from skyctl.interrupts import run_engine
 
 if TYPE_CHECKING:
     from skyctl.beamline import Beamline
+    from skyctl.inference.state_check import StateCheck
     from skyctl.monitor import Monitor
     from skyctl.plans.campaign import TaskReport
     from skyctl.plans.characterise import CharacteriseReport
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 _CYCLE_SHOTS = 30
 
 PlanName = Annotated[
-    Literal["write", "switch", "erase", "cycle", "characterise", "map"],
+    Literal["write", "switch", "erase", "reach", "cycle", "characterise", "map"],
     typer.Argument(help="What to do."),
 ]
 
@@ -73,6 +75,30 @@ SampleSeed = Annotated[
 ]
 
 Rehearse = Annotated[int, typer.Option(help="Rehearse on so many simulated twins first.", min=0)]
+
+Places = Annotated[
+    list[str] | None,
+    typer.Option("--place", help="Of the plan reach: X,Y of a skyrmion, sites; may be repeated."),
+]
+
+TargetFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Of the plan reach: a state to bring the film to (.ovf, .omf, .h5).",
+        dir_okay=False,
+    ),
+]
+
+Up = Annotated[bool, typer.Option("--up", help="Of the plan reach: the background points up.")]
+
+CheckStates = Annotated[
+    bool,
+    typer.Option(
+        "--check-states",
+        help="Abstain where the film at rest looks like no state of this sample (1 % false alarms; "
+        "the limit takes half a minute to find).",
+    ),
+]
 
 OutFolder = Annotated[
     Path | None,
@@ -113,6 +139,10 @@ def run(
     shape: ShapeOfFilm = None,
     start: FilmStart = "empty",
     rehearse: Rehearse = 0,
+    check_states: CheckStates = False,
+    place: Places = None,
+    target: TargetFile = None,
+    up: Up = False,
     out: OutFolder = None,
     model: ModelFile = None,
     agent: AgentName = None,
@@ -125,7 +155,7 @@ def run(
     beamline: BeamlineFile = None,
     mock: Mock = False,
 ) -> None:
-    """Run a plan: write, switch, erase, cycle, characterise or map.
+    """Run a plan: write, switch, erase, reach, cycle, characterise or map.
 
     On the simulated sample, or on the instruments of a --beamline file: try that with --mock first,
     and `skyctl doctor --beamline FILE` asks all of them and fires nothing.
@@ -141,6 +171,7 @@ def run(
     Rehearse, fire nothing:     skyctl run switch --rehearse 5 --mode dry-run
     Decide pulse by pulse:      skyctl run switch --start skyrmion
     Decide on the page:         skyctl run switch --start skyrmion --monitor 8010
+    Three skyrmions, there:     skyctl run reach --place 30,30 --place 70,35 --place 50,72
     Leave it alone for a while: skyctl run cycle --cycles 50 --mode autonomous --sample 7
     At another film:            skyctl run write --film pdfeir --set bias_T=0,0,-3
     At a beamline, on its twin: skyctl run switch --beamline beamline.toml --mock
@@ -151,17 +182,20 @@ def run(
     from skyctl.plans.modes import Oversight
 
     film = RunFilm(name, size, settings, shape, sample, start)
-    if beamline and (film != RunFilm() or device != "cpu"):
+    if beamline and (film != RunFilm() or device != "cpu" or check_states):
         raise typer.BadParameter(
-            "--film, --size, --set, --shape, --sample, --start and --device are of the simulated "
-            "sample: with --beamline its file says them, under [twin]"
+            "--film, --size, --set, --shape, --sample, --start, --check-states and --device are of "
+            "the simulated sample: with --beamline its file says them, under [twin]"
         )
     if fault := "" if beamline else film.forbids(plan, rehearse):
         raise typer.BadParameter(fault)
-    if agent and plan in ("characterise", "map"):
+    if agent and plan in ("characterise", "map", "reach"):
         raise typer.BadParameter(f"--agent chooses pulses of tasks; {plan} has an agent of its own")
     if mock and not beamline:
         raise typer.BadParameter("--mock is for a --beamline file; without one all is simulated")
+    if check_states and film.sites is not None:
+        raise typer.BadParameter("--check-states is for a whole film: leave --shape out")
+    wanted = wanted_state(plan, film.nominal, place, target, up)
 
     logging.getLogger("bluesky").setLevel(logging.CRITICAL)
     logging.getLogger("skyctl").setLevel(logging.ERROR)  # what is refused, the report says
@@ -174,12 +208,15 @@ def run(
         if beamline:
             opened = _of_file(beamline, mock, out, model, provider, metrics)
         else:
-            opened = _simulated(out, film, model, provider, device, metrics)
+            check = _check(film) if check_states else None
+            opened = _simulated(out, film, model, provider, device, metrics, check)
         folder = opened.folder
         with opened as line, watched(line, monitor, people) as page:
             ask = page.desk if page else ask_at_terminal
             oversight = Oversight(mode, ask, batch=batch, timeout_s=timeout)
             call, arguments = _plan(plan, shots, cycles, chooses)
+            if wanted:
+                arguments["target"] = wanted
             if rehearse:
                 _rehearse(call, arguments, line, rehearse, film)
             md = {"purpose": "skyctl run"}
@@ -215,6 +252,7 @@ def _simulated(
     provider: Provider,
     device: Device,
     metrics: int | None,
+    check: "StateCheck | None",
 ) -> "Beamline":
     from skyctl.beamline import simulated_beamline
     from skyctl.inference.model import MovieClassifier
@@ -232,7 +270,16 @@ def _simulated(
             device=device,
             ledger=folder / "ledger.jsonl",
             metrics_port=metrics,
+            check=check,
         )
+
+
+def _check(film: RunFilm) -> "StateCheck":
+    """Of the nominal film: nobody knows the drawn sample's parameters."""
+    from skyctl.beamline.states import calibrated_check
+
+    with console.status("finding the limit of the state check …"):
+        return calibrated_check(film.nominal)
 
 
 def _of_file(
@@ -333,6 +380,8 @@ def _plan(
     from skyctl.rehearsal import twin_mean_sz
 
     arguments: dict[str, Any] = {} if shots is None else {"shots": shots}
+    if name == "reach":
+        return plans.reach_state, arguments
     if name == "cycle":
         told = {"on_task": _say_task, "on_change": _say_change}
         arguments = {"shots": _CYCLE_SHOTS, **arguments, "cycles": cycles, "agent": agent}

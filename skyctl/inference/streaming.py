@@ -14,6 +14,7 @@ from skyctl.inference.film_reader import read_film
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.pixels import gaps, nearest_good
 from skyctl.inference.rules import noise_of
+from skyctl.inference.state_check import MovieCheck, StateCheck
 from skyctl.process import KINDS
 from skyctl.stream.accounting import LatencyHistogram
 from skyctl.verdict import FilmState, ShotResult, Verdict
@@ -34,6 +35,7 @@ class StreamingClassifier:
     pixel_sites : side of the camera's pixel in sites of the film; None where that is not known
     foreign : why the frames are none that network and reader know, or "" (``foreign_to``): then
         the one abstains and the other reads nothing
+    check : whether a film at rest is a state of this sample; None asks nobody
     latency, age : of all verdicts, since their frame was received and since it left its source
     belief : about film and network, from all movies so far; whoever knows more may replace it:
         a run that begins, say, to which the film is unknown
@@ -47,15 +49,23 @@ class StreamingClassifier:
     would poison; it marks the whole movie instead. Pixels that are exactly 0 in a movie's first
     frame measure nothing (``pixels.gaps``): network and reader get their neighbours' values.
 
+    A movie whose film at rest is no state of this sample (``check``) is outside of what the network
+    knows: it abstains. A look at such a film is unreadable.
+
     In a movie that may end early the first verdict that is ``early`` is the movie's: what was on
     its way when the camera was told to stop reaches nothing, so that the result is the same however
     many frames that were, and when they are replayed.
     """
 
     def __init__(
-        self, model: MovieClassifier, pixel_sites: float | None = None, foreign: str = ""
+        self,
+        model: MovieClassifier,
+        pixel_sites: float | None = None,
+        foreign: str = "",
+        check: StateCheck | None = None,
     ) -> None:
         self.model, self.pixel_sites, self._foreign = model, pixel_sites, foreign
+        self.check = check
         self.latency = LatencyHistogram()
         self.age = LatencyHistogram()
         self.belief = Belief()
@@ -101,6 +111,7 @@ class StreamingClassifier:
         self._seen_ns = 0
         self._background = 0
         """Of the film in the first frame; 0 before there was one."""
+        self._checked = MovieCheck(self.check, start and start.pulse) if self.check else None
         self._nearest: tuple[np.ndarray, ...] | None = None
         """Where pixels that measure nothing take their value from; None in a movie without."""
 
@@ -118,26 +129,31 @@ class StreamingClassifier:
             self.model.begin(sz, start.pulse)
             self.model.outside = self._foreign
             self._background = self.model.background
+        if self._checked:
+            self._checked.add(frame.sz, frame.movie_time_ps)
         self._last_frame = frame
         self._seen_ns = frame.left_source_ns
         self._mean_sz.append((frame.movie_time_ps, float(sz.mean(dtype=np.float64))))
         if start.pulse is None:
             return
         probabilities = self.model.step(sz, frame.movie_time_ps)
+        strange = self._strange
         self._verdict = Verdict(
             shot=frame.shot,
             index=frame.index,
             movie_time_ps=frame.movie_time_ps,
             classes=self.model.card.classes,
             probabilities=tuple(float(p) for p in probabilities),
-            label=self.model.label(probabilities),
+            label=None if strange else self.model.label(probabilities),
             received_ns=frame.received_ns,
             decided_ns=time.monotonic_ns(),
-            early=self.model.may_stop(probabilities, frame.movie_time_ps - start.pulse.peak_ps),
+            early=not strange
+            and self.model.may_stop(probabilities, frame.movie_time_ps - start.pulse.peak_ps),
             novelty=self.model.novelty,
             transitions=tuple(float(p) for p in self.model.transitions),
             background=self._background,
-            outside=self.model.outside,
+            outside=self.model.outside or strange,
+            off_states=self._off_states,
             run=frame.run,
         )
         self._latencies_ms.append(self._verdict.latency_ms)
@@ -167,6 +183,7 @@ class StreamingClassifier:
                 counts=end.counts,
                 problem=problem,
                 unreadable=unreadable,
+                off_states=self._off_states,
                 latencies_ms=tuple(self._latencies_ms),
                 seen_ns=self._seen_ns,
                 mean_sz=tuple(self._mean_sz),
@@ -177,6 +194,15 @@ class StreamingClassifier:
             )
         )
         self._begin(None)
+
+    @property
+    def _strange(self) -> str:
+        """Why the film at rest is no state of this sample, or ""."""
+        return self._checked.fault if self._checked else ""
+
+    @property
+    def _off_states(self) -> float:
+        return self._checked.off_states if self._checked else 0.0
 
     @property
     def _seen_frames(self) -> int:
@@ -197,6 +223,8 @@ class StreamingClassifier:
             return None, ""
         if self._foreign:
             return None, self._foreign
+        if self._start and self._start.pulse is None and self._strange:
+            return None, self._strange
         try:
             return read_film(self._last_frame.sz, pixel_sites=self.pixel_sites), ""
         except FilmUnreadable as error:
@@ -209,7 +237,7 @@ class StreamingClassifier:
                 return self.belief
             return self.belief.after_look(_likelihood(state))
         verdict = self._verdict
-        said = verdict and not problem and not self.model.is_novel
+        said = verdict and not problem and not (self.model.is_novel or verdict.outside)
         return self.belief.after_shot(
             np.array(verdict.transitions) if verdict and said else None,
             self._background or self.belief.background,

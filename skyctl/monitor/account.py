@@ -56,6 +56,7 @@ class Curve:
         self.label: str | None = None
         self.novelty: float | None = None
         self.outside = ""
+        self.off_states: float | None = None
         self._stride = self._count = 0
 
     def add(self, verdict: Verdict) -> None:
@@ -72,7 +73,7 @@ class Curve:
         if verdict.early and self.early_ps is None:
             self.early_ps = verdict.movie_time_ps
         self.label, self.novelty = verdict.label, finite(verdict.novelty)
-        self.outside = verdict.outside
+        self.outside, self.off_states = verdict.outside, finite(verdict.off_states) or None
 
     def as_json(self, pulse: dict[str, Any] | None) -> dict[str, Any]:
         """For the page; with the pulse of its shot."""
@@ -84,6 +85,7 @@ class Curve:
             "label": self.label,
             "novelty": self.novelty,
             "outside": self.outside,
+            "off_states": self.off_states,
             "pulse": pulse,
         }
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from skyctl.errors import RecordingError
 from skyctl.frame import ShotStart
-from skyctl.monitor.account import filmed_pulse
+from skyctl.monitor.account import filmed_pulse, finite
 from skyctl.monitor.controls import Controls
 from skyctl.monitor.film import MOST_FRAMES, LiveFrame, Picture, pack_movie, picture
 from skyctl.monitor.newest import Newest
@@ -89,6 +89,7 @@ class RecordedView:
         ]
         result = self._results.get(number)
         early = result is not None and bool(_field(result, "ended_early", 0))
+        off_states = 0.0 if result is None else _field(result, "off_states", 0)
         label = bytes(rows[-1]["label"]).decode() if len(rows) else ""
         return {
             "shot": start.shot,
@@ -98,6 +99,7 @@ class RecordedView:
             "label": label or None,
             "novelty": None,
             "outside": "",
+            "off_states": finite(off_states) or None,
             "pulse": filmed_pulse(start.pulse) if start.pulse else None,
         }
 
@@ -131,9 +133,9 @@ class RecordedView:
         return shots
 
 
-def _field(row: np.void, name: str, otherwise: int) -> int:
+def _field(row: np.void, name: str, otherwise: float) -> float:
     """Of a column that older recordings lack."""
-    return int(row[name]) if name in (row.dtype.names or ()) else otherwise
+    return float(row[name]) if name in (row.dtype.names or ()) else otherwise
 
 
 def _film(row: np.void) -> str:

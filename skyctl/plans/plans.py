@@ -11,6 +11,7 @@ from skyctl import __version__
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.campaign import Campaign
 from skyctl.agents.named import SEEKER, AgentMaker, agent_maker
+from skyctl.agents.reacher import Reacher, Target
 from skyctl.agents.sample_drift import DriftWatch
 from skyctl.agents.seeker import PulseMemory, Task
 from skyctl.plans import stubs
@@ -164,6 +165,43 @@ def erase(
         Whether the film was seen to be empty in the end, and the shots it took.
     """
     return (yield from _one_task("erase", beamline, shots, None, memory, agent, oversight, md))
+
+
+def reach_state(
+    beamline: Beamline,
+    target: Target,
+    *,
+    shots: int = 20,
+    oversight: Oversight | None = None,
+    md: dict[str, Any] | None = None,
+) -> Plan[TaskReport]:
+    """Write and erase with local pulses until every skyrmion stands within 3 sites of its place.
+
+    Parameters
+    ----------
+    beamline : Beamline
+        See `skyctl.beamline`.
+    target : Target
+        The places, sites, and which way the background points.
+    shots : int, optional
+        How many pulses may be fired.
+    oversight : Oversight, optional
+        How far the plan goes on its own, and who approves; autonomous unless given.
+    md : dict, optional
+        Facts for the start document.
+
+    Returns
+    -------
+    TaskReport
+        Whether looks saw the target in the end, and the shots it took.
+    """
+
+    def body() -> Plan[TaskReport]:
+        reacher = Reacher(target, allowed(beamline))
+        return (yield from pursue(beamline, Campaign(reacher, shots), oversight))
+
+    facts = agent_facts(beamline, {"shots": shots, "target": target.as_json()}, oversight)
+    return (yield from in_one_run("reach_state", beamline, body, md, facts))
 
 
 def cycle(

@@ -72,6 +72,7 @@ RESULTS = np.dtype(
         *((name, "i4") for name in SEEN),
         ("stale", "i4"),  # frames that the classifier passed over
         ("ended_early", "i4"),  # the verdict was certain before the movie was over
+        ("off_states", "f8"),  # above 1: no state of this sample; 0: not asked
     ]
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from skyctl.errors import StreamError
 from skyctl.inference.model import MovieClassifier
+from skyctl.inference.state_check import StateCheck
 from skyctl.inference.streaming import StreamingClassifier, foreign_to
 from skyctl.recording.comparison import ReplayedShot, compare, homeless_rows
 from skyctl.recording.playback import Clock, Pace, RecordedShot, recorded_shots
@@ -90,6 +91,7 @@ def replay(
     progress: Callable[[ReplayedShot], None] = lambda shot: None,
     watched: Callable[[Hub, StreamingClassifier], Watching] = lambda hub, streaming: nullcontext(),
     recount: Callable[[RecordedShot], RecordedShot] = lambda shot: shot,
+    check: StateCheck | None = None,
 ) -> ReplayReport:
     """Stream ``recording`` through a hub and ``model`` and compare with the recorded verdicts.
 
@@ -98,6 +100,7 @@ def replay(
 
     pace : when frames are sent; numbers : of the shots, None is all
     watched : what looks on meanwhile; recount : each shot is sent as it gives it (a `Recount`)
+    check : the run's, where its header has a ``state_check``
     Raises StreamError when a shot's result does not come, RecordingError when there is no such
     shot.
     """
@@ -114,7 +117,7 @@ def replay(
         else:
             results.put(news)
 
-    classifier = StreamingClassifier(model, foreign=foreign_to(recording.header))
+    classifier = StreamingClassifier(model, foreign=foreign_to(recording.header), check=check)
     classifier.subscribe(listen)
     publisher = Publisher()
     hub = Hub(publisher.address)

@@ -227,4 +227,5 @@ def _result_row(number: int, result: ShotResult) -> tuple[Any, ...]:
         *result.seen.values(),
         counts.stale,
         result.ended_early,
+        result.off_states,
     )

@@ -7,11 +7,13 @@ import pytest
 from bluesky import RunEngine
 
 from skyctl.beamline import assemble, replayed_beamline, simulated_beamline
+from skyctl.beamline.states import recorded_check, state_check
 from skyctl.errors import ModelError, PulseRefused, RecordingError, StreamError
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import classify_shot, erase
 from skyctl.pulse import Exposure, Pulse
 from skyctl.recording.reader import Recording
+from skyctl.recording.replay import replay
 from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.stream.sources.array10 import Array10Parser
@@ -215,3 +217,20 @@ def test_sample_and_source_in_each_other_s_place_are_named(tmp_path):
     with pytest.raises(TypeError, match=r"assemble\(Source, Detector, …\): first what exposes"):
         assemble(source, Detector(None), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_that_is_no_state_of_the_sample_is_told_in_the_recording_and_replays_so(tmp_path):
+    check = state_check(SMALL, limit=1e-9)  # so strict that nothing passes
+    with simulated_beamline(tmp_path, parameters=SMALL, check=check) as beamline:
+        result = RunEngine({}, call_returns_result=True)(classify_shot(beamline, PULSE))
+        assert result.plan_result.label == "unsure"
+        assert "no state of this sample" in beamline.classifier.hold_reason()
+        assert beamline.classifier.off_states.get() > 1
+        path = beamline.camera.recording
+    with Recording(path) as recording:
+        assert (recording.results["off_states"] > 1).all()
+        again = replay(recording, MovieClassifier(), check=recorded_check(recording.header))
+        assert again.identical
+        assert [shot.result.off_states for shot in again.shots] == list(
+            recording.results["off_states"]
+        )

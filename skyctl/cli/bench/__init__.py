@@ -13,10 +13,12 @@ from skyctl.cli.bench.loop import bench_loop
 from skyctl.cli.bench.maps import bench_maps
 from skyctl.cli.bench.monitor import bench_monitor
 from skyctl.cli.bench.monte_carlo import bench_monte_carlo
+from skyctl.cli.bench.reach import bench_reach
 from skyctl.cli.bench.reader import bench_reader
 from skyctl.cli.bench.recording import bench_recording
 from skyctl.cli.bench.simulator import bench_simulator
 from skyctl.cli.bench.soak import bench_soak
+from skyctl.cli.bench.states import bench_states
 from skyctl.cli.bench.stream import bench_stream
 from skyctl.cli.bench.thin_film import bench_thin_film
 from skyctl.cli.bench.torque import bench_torque
@@ -40,6 +42,8 @@ for name, command in {
     "maps": bench_maps,
     "torque": bench_torque,
     "reader": bench_reader,
+    "states": bench_states,
+    "reach": bench_reach,
     "autonomy": bench_autonomy,
     "cycle": bench_cycle,
     "characterise": bench_characterise,

@@ -1,4 +1,4 @@
-// Probabilities of each class over the movie, as it runs; the verdict that may end it; novelty.
+// Probabilities of each class over the movie, as it runs; the verdict that may end it; novelty; states.
 
 import { lookOf, prepared } from "./colours.js";
 
@@ -54,13 +54,18 @@ export class Curves {
   }
 
   novelty() {
-    const { novelty } = this.curve, track = by("novelty"), known = novelty !== null && this.limit;
-    by("novelty-row").hidden = !known;
+    this.meter("novelty", this.curve.novelty, this.limit, "foreign, abstains");
+    this.meter("off-states", this.curve.off_states, 1, "no state of this sample, abstains");
+  }
+
+  meter(name, value, limit, beyond) {
+    const track = by(name), known = value !== null && limit;
+    by(`${name}-row`).hidden = !known;
     if (!known) return;
-    const foreign = novelty > this.limit, top = 1.5 * this.limit;
-    fill(track, novelty / top, foreign);
+    const over = value > limit, top = 1.5 * limit;
+    fill(track, value / top, over);
     Object.assign(track.lastElementChild.style, { display: "block", left: `${100 / 1.5}%` });
-    by("novelty-text").textContent = `${novelty.toFixed(1)} of ${this.limit.toFixed(1)}${foreign ? ": foreign, abstains" : ""}`;
+    by(`${name}-text`).textContent = `${value.toFixed(1)} of ${limit.toFixed(1)}${over ? `: ${beyond}` : ""}`;
   }
 
   draw() {
