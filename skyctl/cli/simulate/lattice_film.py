@@ -22,8 +22,8 @@ FilmName = Annotated[
     Literal["paper", "fege", "pdfeir", "ptco"],
     typer.Option(
         "--film",
-        help="A published film: arXiv:1907.01814's, FeGe, Pd/Fe/Ir(111) or Pt/Co; --size, --set "
-        "and --damping change it.",
+        help="A published film: arXiv:1907.01814's, FeGe, Pd/Fe/Ir(111) or Pt/Co; --size and --set "
+        "change it.",
     ),
 ]
 
