@@ -38,7 +38,7 @@ class Array10Parser:
     scaling : what counts mean; run : name of the source
     max_image_bytes : larger images are refused
     numbered : False where ``frame`` is not there or no number of the image: images are counted as
-        they come, and one that is lost on the way is not told from a late one
+        they come; one that is lost shows only in a movie that never ends
 
     Whole numbers may come as text ("12"), as headers do that were put together from strings.
     """

@@ -46,7 +46,7 @@ class NtndArrayParser:
         number of the hardware trigger, and not of the one that is expected when it arrives
     max_image_bytes : larger images are refused before they are decompressed
     numbered : False where ``uniqueId`` is no number of the image, as with drivers that leave it at
-        0: images are counted as they come, and one that is lost on the way is not told from a late
+        0: images are counted as they come; one that is lost shows only in a movie that never ends
     """
 
     names_shots = False
