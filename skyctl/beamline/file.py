@@ -131,6 +131,8 @@ class FramesEntry(Strict):
         address, what makes S_z of counts (`ToSz`) and, with a trigger_attribute, the `Triggers`
     trigger_attribute : of an ntndarray or scpi image, the number of its hardware trigger, by which
         it is then matched to the shot; left out, by arrival
+    numbered : false for an ntndarray or array10 that does not number its images (``uniqueId`` is
+        always 0, no ``frame``): they are counted as they come, and a lost one is not told
     offset, scale, masked, gaps : S_z of counts, as Scaling has them; or instead
     calibration : a file that the plan calibrate_contrast wrote, and binned : pixels a side. Raw
         counts are then recorded beside S_z
@@ -138,6 +140,7 @@ class FramesEntry(Strict):
 
     source: Annotated[Name, known("sources", _SOURCES)]
     trigger_attribute: str = ""
+    numbered: bool = True
     address: Name
     offset: float | None = None
     scale: float | None = None
@@ -155,6 +158,10 @@ class FramesEntry(Strict):
             )
         if self.binned > 1 and self.source == "dectris":
             raise ValueError("binned: not of dectris; bin in the detector")
+        if not self.numbered and self.source not in ("ntndarray", "array10"):
+            raise ValueError(
+                "numbered: of ntndarray and array10; other sources number their images"
+            )
         return self
 
     def to_sz(self, camera: str, shape: tuple[int, int], here: Path) -> ToSz:
@@ -170,13 +177,15 @@ class FramesEntry(Strict):
         by["triggers"] = triggers if self.trigger_attribute else None
         match self.source:
             case "ntndarray":
+                by["numbered"] = self.numbered
                 return Source(PvaTransport(self.address), NtndArrayParser(scaling, **by))
             case "scpi":
                 return Source(ScpiTransport(self.address), NtndArrayParser(scaling, "scpi", **by))
             case "dectris":
                 return Source(ZmqTransport(self.address), DectrisParser(scaling))
             case "array10":
-                return Source(ZmqTransport(self.address, "sub"), Array10Parser(scaling))
+                parser = Array10Parser(scaling, numbered=self.numbered)
+                return Source(ZmqTransport(self.address, "sub"), parser)
         return load("sources", self.source, _SOURCES)(self.address, scaling, by["triggers"])
 
 

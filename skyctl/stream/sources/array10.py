@@ -37,6 +37,10 @@ class Array10Parser:
 
     scaling : what counts mean; run : name of the source
     max_image_bytes : larger images are refused
+    numbered : False where ``frame`` is not there or no number of the image: images are counted as
+        they come; one that is lost shows only in a movie that never ends
+
+    Whole numbers may come as text ("12"), as headers do that were put together from strings.
     """
 
     names_shots = False
@@ -46,7 +50,9 @@ class Array10Parser:
         scaling: ToSz,
         run: str = "array-1.0",
         max_image_bytes: int = wire.DETECTOR_IMAGE_BYTES,
+        numbered: bool = True,
     ) -> None:
+        self._numbered, self._came = numbered, 0
         self._scaling = scaling
         self._limit = max_image_bytes
         self._frames = NumberedFrames(run, origin=0)
@@ -62,15 +68,17 @@ class Array10Parser:
             raise UndecodableMessage(f"array-1.0: message of {len(message)} parts, not 2")
         header, blob = message
         fields = _header(header)
-        number = fields.get("frame")
-        if type(number) is not int or not 0 <= number < 2**63:
+        number = _whole(fields.get("frame")) if self._numbered else self._came
+        if number is None or not 0 <= number < 2**63:
             raise UndecodableMessage("array-1.0: no frame number")
         counts = self._array(fields, blob)
         image = self._scaling.apply(counts)
         anew = number == 0 < self._last
         self._last = number
         kept = counts if self._scaling.keeps_counts else None
-        return self._frames.take(number, image, 0, received_ns, anew, kept)
+        events = self._frames.take(number, image, 0, received_ns, anew, kept)
+        self._came += 1
+        return events
 
     def _array(self, fields: dict[str, Any], blob: memoryview) -> np.ndarray:
         encoding = fields.get("encoding") or ""
@@ -86,14 +94,23 @@ class Array10Parser:
             raise UndecodableMessage(f"array-1.0: endianness {str(order)[:32]!r}")
         dtype = np.dtype(_ORDERS[order] + _TYPES[kind])
         shape = fields.get("shape")
-        if not isinstance(shape, list) or [type(n) for n in shape] != [int, int]:
-            raise UndecodableMessage("array-1.0: shape is not [rows, columns]")
-        rows, columns = shape
+        match [_whole(side) for side in shape] if isinstance(shape, list) else None:
+            case [int(rows), int(columns)]:
+                pass
+            case _:
+                raise UndecodableMessage("array-1.0: shape is not [rows, columns]")
         if image_bytes((rows, columns), dtype, self._limit) != len(blob):
             raise UndecodableMessage(
                 f"array-1.0: {len(blob)} bytes for {rows} × {columns} of {dtype.itemsize}"
             )
         return np.frombuffer(blob, dtype).reshape(rows, columns)
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, also one of up to 20 digits as text; None for anything else."""
+    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdecimal():
+        return int(value)
+    return value if type(value) is int else None
 
 
 def _header(part: memoryview) -> dict[str, Any]:

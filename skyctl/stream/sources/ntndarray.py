@@ -45,6 +45,8 @@ class NtndArrayParser:
     triggers : with it, a frame is of the shot that its attribute ``trigger_attribute`` says, the
         number of the hardware trigger, and not of the one that is expected when it arrives
     max_image_bytes : larger images are refused before they are decompressed
+    numbered : False where ``uniqueId`` is no number of the image, as with drivers that leave it at
+        0: images are counted as they come; one that is lost shows only in a movie that never ends
     """
 
     names_shots = False
@@ -56,7 +58,9 @@ class NtndArrayParser:
         max_image_bytes: int = wire.DETECTOR_IMAGE_BYTES,
         triggers: Triggers | None = None,
         trigger_attribute: str = "TriggerCount",
+        numbered: bool = True,
     ) -> None:
+        self._numbered, self._came = numbered, 0
         self._triggers, self._attribute = triggers, trigger_attribute
         self._trigger = -1
         self._scaling = scaling
@@ -74,7 +78,7 @@ class NtndArrayParser:
 
     def parse(self, message: Mapping[str, Any], received_ns: int) -> list[Event]:
         """The events of an update."""
-        number = message.get("uniqueId")
+        number = message.get("uniqueId") if self._numbered else self._came + 1
         if not isinstance(number, int) or not 0 <= number < 2**31:
             raise UndecodableMessage("NTNDArray: no uniqueId")
         counts, time_ns = self.counts_of(message)
@@ -83,6 +87,7 @@ class NtndArrayParser:
         self._match(number, message)
         kept = counts if self._scaling.keeps_counts else None
         events = self._frames.take(number, image, time_ns, received_ns, anew, kept)
+        self._came += 1
         self._last = number if anew else max(number, self._last)
         self._last_ns = max(time_ns, self._last_ns)
         return events
@@ -103,6 +108,7 @@ class NtndArrayParser:
             self._frames.expect(self._triggers.of(trigger)[0])
         except ForeignMessage:
             self._frames.pass_over(number)
+            self._came += 1
             raise
         self._trigger = trigger
 

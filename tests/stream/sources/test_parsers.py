@@ -319,6 +319,41 @@ def test_an_array_1_0_whose_header_does_not_fit_is_refused(change):
         parser.parse([json.dumps({**HEADER, **change}).encode(), parts[1]], 7)
 
 
+def test_numbers_of_an_array_1_0_header_may_be_text():
+    text = {**HEADER, "shape": ["16", "20"], "frame": "3"}
+    parser = Array10Parser(COUNTS)
+    parser.expect(ShotStart("run", "s", None, FrameSchedule(), 2, SHAPE))
+    events = read(
+        parser,
+        *([json.dumps({**text, "frame": n}).encode(), IMAGE.tobytes()] for n in ("3", "4")),
+    )
+    assert [getattr(event, "index", None) for event in events] == [None, 0, 1, None]
+    for wrong in ("3.0", "-3", "٣", "1" * 30):
+        assert refused(parser, [json.dumps({**text, "frame": wrong}).encode(), IMAGE.tobytes()])
+
+
+@pytest.mark.parametrize("which", ["areaDetector", "array-1.0"])
+def test_a_source_that_numbers_nothing_is_counted_as_it_comes(which, senders):
+    if which == "areaDetector":
+        parser = NtndArrayParser(COUNTS, numbered=False)
+        image = senders.ntnd_array(0, IMAGE)
+        broken = {**image, "value": None}
+    else:
+        parser = Array10Parser(COUNTS, numbered=False)
+        header = {name: value for name, value in HEADER.items() if name != "frame"}
+        image = [json.dumps(header).encode(), IMAGE.tobytes()]
+        broken = [image[0], b""]
+    for shot in ("s", "t"):
+        parser.expect(ShotStart("run", shot, None, FrameSchedule(), 2, SHAPE))
+        events = read(parser, image)
+        assert refused(parser, broken)
+        events += read(parser, image)
+        assert [(type(event), event.shot) for event in events] == [
+            (kind, shot) for kind in (ShotStart, Frame, Frame, ShotEnd)
+        ]
+        assert [event.index for event in events[1:3]] == [0, 1]
+
+
 # Fuzzing: nothing but the two errors, whatever comes
 
 
