@@ -43,7 +43,7 @@ class PvAccess:
         return self.get(read, timeout_s)
 
     def begin(self, values: Puts, timeout_s: float) -> None:
-        """Put all, and wait until none is done. Raises as `put`."""
+        """Put all, and do not wait until it is done. Raises as `put`."""
         self._put(values, timeout_s, "field(value)")
 
     def _put(self, values: Puts, timeout_s: float, request: str) -> None:

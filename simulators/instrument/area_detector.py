@@ -1,7 +1,9 @@
 """Records of areaDetector's ADDriver before the practice camera: `cam1:` of a practice IOC.
 
 Source: areaDetector ADCore, ADBase.template and NDArrayBase.template. Acquire is a busy record: its
-put completes when the last image was taken, or it was told to stop.
+put completes when the last image was taken. A record of softioc that is busy takes no second put,
+so unlike a detector's it cannot be stopped: a movie whose pulse never comes is given up when the
+next is set up, by its TriggerMode.
 """
 
 import asyncio
@@ -20,8 +22,7 @@ class AreaDetectorRecords:
     def __init__(self, builder: Any, instrument: PracticeInstrument) -> None:
         self._instrument, self._lock = instrument, threading.Lock()
         self._left = 0
-        read = {"initial_value": int(instrument.get("CAM:ROWS"))}
-        builder.longIn("cam1:ArraySizeY_RBV", **read)
+        builder.longIn("cam1:ArraySizeY_RBV", initial_value=int(instrument.get("CAM:ROWS")))
         builder.longIn("cam1:ArraySizeX_RBV", initial_value=int(instrument.get("CAM:COLUMNS")))
         self._mode = self._pair(builder, "mbb", "TriggerMode", "Internal", "External")
         self._pair(builder, "mbb", "ImageMode", "Single", "Multiple", "Continuous")
@@ -44,16 +45,22 @@ class AreaDetectorRecords:
         told = getattr(builder, f"{kind}In")(f"cam1:{name}_RBV", *words, **fields)
 
         async def show(value: Any) -> None:
+            if name == "TriggerMode":
+                self._give_up()
             told.set(value)
 
         return getattr(builder, f"{kind}Out")(
             f"cam1:{name}", *words, blocking=True, always_update=True, on_update=show, **fields
         )
 
+    def _give_up(self) -> None:
+        with self._lock:
+            self._left = 0
+        self._acquiring.set(0)
+
     async def _acquire(self, on: int) -> None:
         if not on:
-            with self._lock:
-                self._left = 0
+            self._give_up()
             await asyncio.to_thread(self._instrument.put, "CAM:ACQUIRE", 0.0)
             return
         images, pulsed = int(self._images.get()), bool(self._mode.get())

@@ -54,3 +54,8 @@ def test_its_movies_are_matched_by_trigger_and_none_is_missed(transport, served,
             assert line.pulser.guard.shots_fired == shot
         assert line.hub.totals["missing"] == 0
         assert line.sample.camera.next_trigger() == 5  # two looks and two movies
+        camera, movie = line.sample.camera, line.camera.movie
+        camera.start(movie, pulsed=True)  # its pulse never comes
+        camera.start(movie, pulsed=True)
+        assert camera.next_trigger() == 7
+        assert engine(classify_shot(line, Pulse(amplitude_T=1.0, width_ps=4.0))).plan_result.label
