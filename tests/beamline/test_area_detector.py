@@ -42,7 +42,7 @@ def served(second_ioc, cleanup):
     cleanup.callback(server.close)
 
 
-@pytest.mark.parametrize("transport", ["ca", "pva"])
+@pytest.mark.parametrize("transport", ["ca", pytest.param("pva", marks=pytest.mark.slow)])
 def test_its_movies_are_matched_by_trigger_and_none_is_missed(transport, served, tmp_path):
     path = tmp_path / "beamline.toml"
     path.write_text(FILE.replace("TRANSPORT", transport))
