@@ -15,12 +15,12 @@ TARGET = Target(((24.0, 36.0),))
 PARAMETERS = FilmParameters(rows=64, columns=56)
 
 
-def reach(tmp_path, **options):
+def reach(tmp_path, shots=6, **options):
     documents = []
     with simulated_beamline(tmp_path, parameters=PARAMETERS, **options) as beamline:
         engine = RunEngine({}, call_returns_result=True)
         engine.subscribe(lambda name, document: documents.append((name, document)))
-        report = engine(reach_state(beamline, TARGET, shots=6)).plan_result
+        report = engine(reach_state(beamline, TARGET, shots=shots)).plan_result
         film = read_film(beamline.sample._film.spins[2].astype(np.float32), pixel_sites=1.0)
     return report, film, documents
 
@@ -42,7 +42,7 @@ def test_a_skyrmion_comes_to_stand_at_its_place_and_every_pulse_is_told(tmp_path
 
 
 def test_pulses_stay_within_the_envelope_and_what_is_not_reached_is_said_so(tmp_path):
-    report, film, _ = reach(tmp_path, envelope=Envelope(dose_T2ps=50.0))
+    report, film, _ = reach(tmp_path, shots=2, envelope=Envelope(dose_T2ps=50.0))
     assert not report.reached
     assert film.is_empty
     assert max(pulse.dose_T2ps for pulse in report.proposed) <= 50.0
