@@ -166,7 +166,7 @@ def test_verdicts_and_results_are_kept(tmp_path, make):
         assert (row["received_ns"], row["decided_ns"]) == (11, 12)
         assert row["probabilities"].tolist() == [0.125, 0.875]
         (row,) = recording.results
-        assert row.tolist() == (0, b"b", b"one frame missing", -1, 2, 1, 99, 0, 0)
+        assert row.tolist() == (0, b"b", b"one frame missing", -1, 2, 1, 99, 0, 0, 0.0)
 
 
 def test_a_shot_that_starts_anew_does_not_share_its_number(recorder, make):
