@@ -20,6 +20,9 @@ from skyctl.cli.common import (
 from skyctl.errors import install
 
 
+_RATE, _IMAGES = 250.0, 2500
+
+
 class Over(StrEnum):
     """How the instrument is reached."""
 
@@ -42,6 +45,9 @@ def bench_instruments(
 ) -> None:
     """Fire at an instrument in another process that is killed, frozen and cut off meanwhile.
 
+    With PV Access also: 250 images a second of 512 × 512 pixels, as areaDetector sends them, to a
+    verdict each, beside our own stream.
+
     Status 1 where a shot was fired twice or unbooked, or its outcome is not what the instrument
     itself wrote down. Channel Access and PV Access need skyctl's extra 'epics'.
     """
@@ -54,6 +60,7 @@ def bench_instruments(
         if over != [Over.SCPI]:
             complain(f"{error}: {install('epics')}, or give --over scpi")
             raise typer.Exit(1) from error
+    from skyctl.bench.detector import detector_to_verdict
     from skyctl.bench.instruments import broken, latency
 
     kinds = [one.value for one in over or Over]
@@ -63,13 +70,17 @@ def bench_instruments(
             with console.status(f"{kind}: timing …"):
                 rows.append(vars(latency(kind, Path(folder), timed)))
         show_rows(rows)
+        with console.status("images …"):
+            images = detector_to_verdict(_RATE, _IMAGES) if "pva" in kinds else []
+        if images:
+            show_rows(images)
         for kind in kinds:
             place = Path(folder) / f"{kind}-broken"
             place.mkdir()
             with console.status(f"{kind}: killing, freezing, cutting off …"):
                 accounts.append(broken(kind, place, shots, seed=seed).as_json())
             console.print(accounts[-1], highlight=False)
-    write_json(json_file, {"latency": rows, "faults": accounts})
+    write_json(json_file, {"latency": rows, "images": images, "faults": accounts})
     if not all(account["right"] for account in accounts):
         complaints.print("[bold red]an account is not what happened[/]")
         raise typer.Exit(1)

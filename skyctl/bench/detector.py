@@ -1,0 +1,193 @@
+"""Benchmark of a detector's images to verdicts: areaDetector's NTNDArray beside our own stream.
+
+The detector is another process either way, at a steady rate; hub, classifier and images are the
+same. What differs is what they come by: counts by PV Access, or S_z by ZeroMQ.
+"""
+
+import functools
+import queue
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from skyctl.children import CHILDREN
+from skyctl.frame import Frame, ShotStart
+from skyctl.inference.model import MovieClassifier
+from skyctl.inference.streaming import StreamingClassifier
+from skyctl.pulse import FrameSchedule, Pulse
+from skyctl.stream.hub import Consumer, Hub
+from skyctl.stream.publisher import Publisher
+from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport
+from skyctl.stream.sources.own import own_source
+from skyctl.stream.sources.pixels import Scaling
+from skyctl.stream.sources.source import Source
+from skyctl.verdict import ShotResult, Verdict
+
+SIDE = 512
+_MIDDLE, _HALF = 2000.0, 600.0
+"""Counts where S_z is 0, and counts of S_z = 1."""
+_DISTINCT = 32
+_PATIENCE_S = 60.0
+_PV = "SIM:Image"
+
+
+def detector_to_verdict(
+    rate: float, images: int, model: MovieClassifier | None = None
+) -> list[dict[str, Any]]:
+    """A row for each way: images, how many are missing, and ms from received and sent to verdict.
+
+    rate : images a second, of 512 × 512 pixels; images : of one movie
+
+    Raises TimeoutError for a movie that does not end, StreamError without p4p.
+    """
+    model = model or MovieClassifier()
+    return [
+        {"by": by, "rate": rate, **_measured(send, connect, rate, images, model)}
+        for by, send, connect in (
+            ("NTNDArray, uint16 counts", _send_ntndarray, _areadetector),
+            ("our own stream, float32 S_z", _send_own, own_source),
+        )
+    ]
+
+
+def _areadetector(conf: dict[str, str]) -> Source:
+    to_sz = Scaling(offset=_MIDDLE, scale=1 / _HALF)
+    return Source(PvaTransport(_PV, conf=conf), NtndArrayParser(to_sz, "bench"))
+
+
+def _measured(
+    send: Callable[..., None],
+    connect: Callable[[Any], Source],
+    rate: float,
+    images: int,
+    model: MovieClassifier,
+) -> dict[str, Any]:
+    told, go = CHILDREN.Queue(), CHILDREN.Event()
+    detector = CHILDREN.Process(target=send, args=(told, go, rate, images), daemon=True)
+    detector.start()
+    source = connect(told.get(timeout=_PATIENCE_S))
+    results: queue.Queue[ShotResult] = queue.Queue()
+
+    def listen(news: Verdict | ShotResult) -> None:
+        if isinstance(news, ShotResult) and news.shot == "movie":
+            results.put(news)
+
+    streaming = StreamingClassifier(model)
+    streaming.subscribe(listen)
+    hub, consumer = Hub(source), Consumer("bench", streaming.handle)
+    hub.subscribe(consumer)
+    if isinstance(source.transport, PvaTransport):
+        _wait_for_the_old_image(hub)
+    source.parser.expect(_start(images))
+    go.set()
+    try:
+        result = results.get(timeout=_PATIENCE_S + 2 * images / rate)
+    except queue.Empty:
+        raise TimeoutError(f"{images} images at {rate:g} a second: the movie did not end") from None
+    finally:
+        hub.close()
+        consumer.close()
+        detector.terminate()
+        detector.join()
+    p50, p99 = np.percentile(result.latencies_ms, (50, 99))
+    return {
+        "images": images,
+        "missing": result.counts.missing,
+        "verdicts": len(result.latencies_ms),
+        "received_p50_ms": float(p50),
+        "received_p99_ms": float(p99),
+        "sent_p50_ms": streaming.age.quantile(0.5),
+        "sent_p99_ms": streaming.age.quantile(0.99),
+    }
+
+
+def _wait_for_the_old_image(hub: Hub) -> None:
+    """A PV tells its present value first, which is of no movie."""
+    due = time.monotonic() + _PATIENCE_S
+    while not hub.totals["received"]:
+        if time.monotonic() > due:
+            raise TimeoutError(f"PV {_PV}: not heard of within {_PATIENCE_S:g} s")
+        time.sleep(0.01)
+
+
+def _start(images: int) -> ShotStart:
+    return ShotStart("bench", "movie", Pulse(width_ps=28), FrameSchedule(), images, (SIDE, SIDE))
+
+
+@functools.cache
+def _counts() -> np.ndarray:
+    """Noise around a film magnetised up, another one each time."""
+    noise = np.random.default_rng(0).normal(0, 0.1, (_DISTINCT, SIDE, SIDE))
+    return (_MIDDLE + _HALF * (0.9 + noise)).astype(np.uint16)
+
+
+def _paced(rate: float, images: int) -> Iterator[int]:
+    due = time.perf_counter()
+    for number in range(images):
+        yield number
+        due += 1 / rate
+        time.sleep(max(0.0, due - time.perf_counter()))
+
+
+def _send_own(told: Any, go: Any, rate: float, images: int) -> None:
+    """The detector's process: S_z by our own stream."""
+    movie = ((_counts() - _MIDDLE) / _HALF).astype(np.float32)
+    publisher = Publisher(frame_bytes=movie[0].nbytes + 1000)
+    told.put(publisher.address)
+    go.wait()
+    publisher.start(_start(images))
+    for number in _paced(rate, images):
+        image = movie[number % _DISTINCT]
+        publisher.frame(Frame("bench", "movie", number, 0.1 * number, time.time_ns(), image))
+    publisher.end("bench", "movie")
+    time.sleep(_PATIENCE_S)  # to be terminated: closing would drop what is still queued
+
+
+def _send_ntndarray(told: Any, go: Any, rate: float, images: int) -> None:
+    """The detector's process: counts, as areaDetector's PVA plugin serves them."""
+    from p4p import Value
+    from p4p.nt import NTNDArray
+    from p4p.server import Server
+    from p4p.server.thread import SharedPV
+
+    kind = NTNDArray.buildType()
+    size = {"offset": 0, "fullSize": SIDE, "binning": 1, "reverse": False, "size": SIDE}
+    colour = {"name": "ColorMode", "value": 0, "descriptor": "", "source": ""}
+
+    def value(number: int) -> Any:
+        counts = _counts()[number % _DISTINCT]
+        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+        stamp = {"secondsPastEpoch": seconds, "nanoseconds": nanoseconds, "userTag": 0}
+        return Value(
+            kind,
+            {
+                "value": ("ushortValue", counts.ravel()),
+                "codec": {"name": "", "parameters": 6},
+                "compressedSize": counts.nbytes,
+                "uncompressedSize": counts.nbytes,
+                "dimension": [size, size],
+                "uniqueId": number,
+                "dataTimeStamp": stamp,
+                "attribute": [colour],
+            },
+        )
+
+    loopback = {
+        "EPICS_PVA_SERVER_PORT": "0",
+        "EPICS_PVA_BROADCAST_PORT": "0",
+        "EPICS_PVAS_INTF_ADDR_LIST": "127.0.0.1",
+        "EPICS_PVAS_AUTO_BEACON_ADDR_LIST": "NO",
+        "EPICS_PVA_AUTO_ADDR_LIST": "NO",
+        "EPICS_PVA_ADDR_LIST": "127.0.0.1",
+    }
+    image = SharedPV(initial=value(0))
+    with Server(providers=[{_PV: image}], conf=loopback, useenv=False) as server:
+        told.put(
+            {key: setting for key, setting in server.conf().items() if isinstance(setting, str)}
+        )
+        go.wait()
+        for number in _paced(rate, images):
+            image.post(value(number + 1))
+        time.sleep(_PATIENCE_S)  # to be terminated
