@@ -19,7 +19,6 @@ from skyctl.cli.common import (
 )
 from skyctl.errors import install
 
-
 _RATE, _IMAGES = 250.0, 2500
 
 
