@@ -1,8 +1,10 @@
 """Options, messages and checks that several commands share."""
 
 import contextlib
+import datetime
 import getpass
 import itertools
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,8 +15,17 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from skyctl.cli import ending
 from skyctl.errors import SkyctlError, needs
@@ -191,13 +202,29 @@ def new_file(path: Path) -> Path:
     return next(name for name in itertools.chain([path], names) if not name.exists())
 
 
+class _TimeLeft(ProgressColumn):
+    """Time left, as long for each step as so far. Rich's own takes the speed of the last steps, and
+    of two that end together promises a second for what takes minutes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun: dict[TaskID, float] = {}
+
+    def render(self, task: Task) -> Text:
+        done = task.completed - self._begun.setdefault(task.id, task.completed)
+        if task.remaining is None or not task.elapsed or done <= 0:
+            return Text("-:--:--", style="progress.remaining")
+        seconds = math.ceil(task.remaining * task.elapsed / done)
+        return Text(str(datetime.timedelta(seconds=seconds)), style="progress.remaining")
+
+
 def progress_bar(unit: str) -> Progress:
     return Progress(
         TextColumn("[progress.description]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
-        TimeRemainingColumn(),
+        _TimeLeft(),
         console=complaints,
     )
 

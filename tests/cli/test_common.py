@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from skyctl.cli.common import who, write_json
+from skyctl.cli.common import progress_bar, who, write_json
 
 
 @pytest.mark.parametrize("error", [KeyError("getpwuid(): uid not found: 12345"), OSError()])
@@ -28,3 +28,16 @@ def test_a_number_that_is_none_is_null(tmp_path):
 
     found = json.loads(path.read_text(), parse_constant=refuse)
     assert found == {"a": [None, 1.5, [None]], "b": {"c": None}}
+
+
+def test_the_time_left_is_told_from_all_steps_so_far_but_those_of_another_time():
+    now = 0.0
+    bars = progress_bar("movies")
+    bars.get_time = lambda: now
+    bar = bars.add_task("simulating", total=100, completed=50)
+    (task,), left = bars.tasks, bars.columns[-1]
+    assert str(left(task)) == "-:--:--"
+    now = 20.0
+    bars.advance(bar)
+    bars.advance(bar)  # at the same moment, in another thread
+    assert str(left(task)) == "0:08:00"  # 48 more, 10 s each
