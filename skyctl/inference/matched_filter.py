@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import fft, ndimage
 
+from skyctl.errors import FilmUnreadable
+
 _WALL_SITES = 2.2
 _RADII_SITES = (2.6, 3.6, 5.5)
 _BLURS_SITES = (0.0, 2.5)
@@ -48,6 +50,8 @@ def match_discs(
 
     Of the likeliest amplitude in _AMPLITUDES and the likeliest template; noise is white, ``tail``
     as `noise_tail` gives it. pixel : its side in sites, where ``guess`` a coarser one is tried, too
+
+    Raises FilmUnreadable for an image into which no skyrmion fits.
     """
     templates = _templates(contrast.shape, pixel, guess)
     overlap = _correlate(contrast, templates.transforms, templates.padded)
@@ -84,7 +88,13 @@ def coarsest_pixel(shape: tuple[int, ...]) -> float:
 @lru_cache(maxsize=8)
 def _templates(shape: tuple[int, int], pixel: float, guess: bool) -> _Templates:
     profiles, areas = _profiles(shape, {pixel, coarsest_pixel(shape)} if guess else {pixel})
-    margin = max((len(disc) for disc in profiles), default=1)
+    if not profiles:
+        rows, columns = shape
+        raise FilmUnreadable(
+            f"image of {rows} x {columns} pixels of {pixel:g} sites: smaller than a skyrmion. Film "
+            "more of the film, or give the pixel's side (pixel_sites)"
+        )
+    margin = max(len(disc) for disc in profiles)
     wanted = [side + margin // 2 for side in shape]
     padded: Any = tuple(fft.next_fast_len(side, real=True) for side in wanted)
     transforms, squares = [], []

@@ -218,6 +218,13 @@ def test_what_is_no_film_is_refused_by_name(image, why):
         read_film(image)
 
 
+@pytest.mark.parametrize(("side", "pixel_sites"), [(12, 1.0), (24, 0.25), (100, 0.1)])
+def test_an_image_into_which_no_skyrmion_fits_is_refused(side, pixel_sites):
+    image = np.random.default_rng(0).normal(0.9, 0.1, (side, side)).astype(np.float32)
+    with pytest.raises(FilmUnreadable, match=f"{side} x {side} pixels.*smaller than a skyrmion"):
+        read_film(image, pixel_sites=pixel_sites)
+
+
 def _said_empty(image):
     try:
         return read_film(image).is_empty
