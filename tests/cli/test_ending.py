@@ -15,12 +15,12 @@ from skyctl.cli import _verbose_first
 from skyctl.cli.common import new_file
 
 BUSY = """
-import sys, time
+import os, sys, time
 from skyctl.children import CHILDREN
 from skyctl.cli import app, main
 
 def wait():
-    print("child", flush=True)
+    os.write(1, b"child\\n")  # in one piece: print's line end may come after another's line
     time.sleep(1000)
 
 @app.command()
@@ -56,9 +56,13 @@ def test_it_ends_in_one_line_with_status_130_and_no_child(tmp_path):
         [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     ) as process:  # fmt: skip
-        assert [process.stdout.readline() for _ in range(2)] == ["child\n"] * 2
-        os.killpg(process.pid, signal.SIGINT)
-        _, complaints = process.communicate(timeout=60)
+        try:
+            assert [process.stdout.readline() for _ in range(2)] == ["child\n"] * 2
+            os.killpg(process.pid, signal.SIGINT)
+            _, complaints = process.communicate(timeout=60)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # else this would wait for it for ever
+            raise
     assert process.returncode == 130
     assert complaints == "interrupted\n"
     while any(state != "Z" for state in states_in_session(process.pid)):
