@@ -17,6 +17,7 @@ from skyctl.frame import Frame, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import FrameSchedule, Pulse
+from skyctl.simulators.instrument.loopback import epics_on_loopback, free_ports
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.stream.publisher import Publisher
 from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport
@@ -174,16 +175,10 @@ def _send_ntndarray(told: Any, go: Any, rate: float, images: int) -> None:
             },
         )
 
-    loopback = {
-        "EPICS_PVA_SERVER_PORT": "0",
-        "EPICS_PVA_BROADCAST_PORT": "0",
-        "EPICS_PVAS_INTF_ADDR_LIST": "127.0.0.1",
-        "EPICS_PVAS_AUTO_BEACON_ADDR_LIST": "NO",
-        "EPICS_PVA_AUTO_ADDR_LIST": "NO",
-        "EPICS_PVA_ADDR_LIST": "127.0.0.1",
-    }
     image = SharedPV(initial=value(0))
-    with Server(providers=[{_PV: image}], conf=loopback, useenv=False) as server:
+    with Server(
+        providers=[{_PV: image}], conf=epics_on_loopback(free_ports()), useenv=False
+    ) as server:
         told.put(
             {key: setting for key, setting in server.conf().items() if isinstance(setting, str)}
         )
