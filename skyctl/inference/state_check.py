@@ -86,7 +86,7 @@ class MovieCheck:
     """
 
     def __init__(self, check: StateCheck, pulse: Pulse | None) -> None:
-        self._check, self._pulse = check, pulse
+        self._check, self._rests_until_ps = check, _begins_ps(pulse) if pulse else math.inf
         self._total, self._count = 0.0, 0
 
     @property
@@ -106,12 +106,18 @@ class MovieCheck:
 
         An image that shows nothing counts as infinitely far off.
         """
-        pulse = self._pulse
-        begins_ps = pulse.peak_ps - _BEFORE_WIDTHS * pulse.width_ps if pulse else math.inf
-        if self._count and time_ps > begins_ps:
+        if self._count and time_ps > self._rests_until_ps:
             return
         try:
             self._total += self._check.score(image)
         except FilmUnreadable:
             self._total = math.inf
         self._count += 1
+
+
+def _begins_ps(pulse: Pulse) -> float:
+    """Movie time at which a pulse, or a second, reaches the film."""
+    own = pulse.peak_ps - _BEFORE_WIDTHS * pulse.width_ps
+    if pulse.waveform:
+        own = pulse.peak_ps + pulse.waveform.corners(pulse.width_ps)[0]
+    return min(own, _begins_ps(pulse.second)) if pulse.second else own

@@ -13,8 +13,10 @@ from skyctl.inference.state_check import MovieCheck, StateCheck
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import Pulse
 from skyctl.simulators.lattice.film import Film, FilmParameters
+from skyctl.waveform import Sampled
 
 NOISE = 0.15
+FOOT = Sampled(times_ps=(-40, -39, -1, 0, 4, 5), values=(0, 0.1, 0.1, 1, 1, 0))
 PARAMETERS = FilmParameters(rows=100, columns=100)
 
 
@@ -63,11 +65,19 @@ def test_spins_show_what_sz_cannot(sz, check):
     assert check.score(wrong[2]) < check.limit < check.score(wrong)
 
 
-def test_a_movie_is_judged_by_its_frames_at_rest(sz, check):
-    movie = MovieCheck(check, Pulse(width_ps=5.0, peak_ps=40.0))
+@pytest.mark.parametrize(
+    "pulse",
+    [
+        Pulse(width_ps=5.0, peak_ps=40.0),
+        Pulse(width_ps=FOOT.width_ps, peak_ps=63.0, waveform=FOOT),
+        Pulse(width_ps=5.0, peak_ps=80.0, second=Pulse(width_ps=5.0, peak_ps=40.0)),
+    ],
+)
+def test_a_movie_is_judged_by_its_frames_at_rest(sz, check, pulse):
+    movie = MovieCheck(check, pulse)
     for index in range(20):
         moving = index >= 5
-        movie.add(torn(sz) if moving else filmed(sz, index), 5.0 * index)
+        movie.add(np.full(sz.shape, np.nan) if moving else filmed(sz, index), 5.0 * index)
     assert 0 < movie.off_states <= 1
     assert movie.fault == ""
     blank = MovieCheck(check, None)
