@@ -268,6 +268,8 @@ class Monitor(Watch):
             "dose_T2ps": spent.dose_T2ps,
             "dose_most_T2ps": envelope.budget_T2ps,
             "dose_each_T2ps": envelope.dose_T2ps,
+            "current_A2s_per_m4": spent.dose_A2s_per_m4,
+            "current_most_A2s_per_m4": envelope.rare.budget_A2s_per_m4,
             "refused": int(refused),
         }
 

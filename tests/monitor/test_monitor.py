@@ -6,7 +6,10 @@ import threading
 import pytest
 from bluesky import RunEngine
 
-from skyctl.beamline import replayed_beamline
+from skyctl.beamline import replayed_beamline, simulated_beamline
+from skyctl.devices.guard import Envelope
+from skyctl.devices.ledger_lines import Spent
+from skyctl.devices.rare_pulses import RarePulses
 from skyctl.frame import Frame
 from skyctl.monitor import Monitor, People, RecordedView, Watch
 from skyctl.monitor.controls import SETTLE_S
@@ -141,6 +144,20 @@ def test_holds_are_told_by_who_holds(monitor, beamline, look):
         {"who": "camera", "why": "no recording is open"},
         {"who": "classifier", "why": "the film was not looked at yet"},
     ]
+
+
+def test_what_is_left_of_the_current_is_told_beside_the_dose(tmp_path, look):
+    envelope = Envelope(rare=RarePulses(budget_A2s_per_m4=4e14))
+    spent = Spent(shots=2, dose_A2s_per_m4=1e14)
+    with (
+        simulated_beamline(tmp_path, envelope=envelope, spent=spent) as line,
+        Monitor(line, people=People({"Ada": "operator"})) as page,
+    ):
+        ada = look(page.links["Ada"])
+        ada.open()
+        pulser = ada.state()["pulser"]
+    assert pulser["current_A2s_per_m4"] == 1e14
+    assert pulser["current_most_A2s_per_m4"] == 4e14
 
 
 def test_frames_come_while_the_movie_runs(monitor, beamline, run, look):

@@ -7,6 +7,10 @@ import threading
 
 import pytest
 
+from skyctl.beamline import simulated_beamline
+from skyctl.devices.guard import Envelope
+from skyctl.devices.ledger_lines import Spent
+from skyctl.devices.rare_pulses import RarePulses
 from skyctl.monitor import Monitor, PageServer, People, RecordedView
 from skyctl.plans import classify_shot, switch, write
 from skyctl.plans.mapping import map_process_diagram
@@ -74,6 +78,7 @@ def test_one_pulse_is_approved_and_the_next_denied(monitor, beamline, run, visit
     ended = run(switch(beamline, shots=2, oversight=approving(monitor)))
     page.wait_for_selector(MAY_APPROVE)
     assert "T²ps" in page.text_content("#dose-text")
+    assert not page.is_visible("#current-meter")  # no current may be fired here
     assert page.text_content("#guard") == "allowed"
     assert page.title().startswith("●")
     page.fill("#comment", "go")
@@ -85,6 +90,18 @@ def test_one_pulse_is_approved_and_the_next_denied(monitor, beamline, run, visit
     page.wait_for_selector("#ask", state="hidden")
     assert page.text_content("#answered") == "Denied by Ada."
     assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 1
+
+
+def test_what_is_left_of_the_current_has_a_meter(tmp_path, visit):
+    envelope = Envelope(rare=RarePulses(budget_A2s_per_m4=4e14))
+    spent = Spent(shots=2, dose_A2s_per_m4=1e14)
+    with (
+        simulated_beamline(tmp_path, envelope=envelope, spent=spent) as line,
+        Monitor(line, people=People({"Ada": "operator"})) as monitor,
+    ):
+        page = visit(monitor.url)
+        page.wait_for_selector("#current-meter", state="visible")
+        assert page.text_content("#current-text") == "3.0e+14 of 4.0e+14 A²s/m⁴ left"
 
 
 def test_it_can_all_be_done_with_the_keyboard(monitor, beamline, run, visit):

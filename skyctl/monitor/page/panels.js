@@ -62,6 +62,8 @@ export function showPulser(state) {
   by("armed").className = `chip ${pulser.armed ? "warn" : ""}`;
   meter("shots", pulser.shots, pulser.shots_most, "");
   meter("spent", pulser.dose_T2ps, pulser.dose_most_T2ps, " T²ps");
+  by("current-meter").hidden = !pulser.current_most_A2s_per_m4; // no current may be fired here
+  meter("current", pulser.current_A2s_per_m4, pulser.current_most_A2s_per_m4, " A²s/m⁴");
   const items = holds.map(({ who, why }) => {
     const item = document.createElement("li"), name = document.createElement("b");
     name.textContent = `${who}: `;
@@ -140,5 +142,6 @@ export function percent(p) {
 }
 
 function round(value) {
+  if (value >= 1e8) return value.toExponential(1); // a current's dose
   return value >= 1e5 ? `${(value / 1e3).toFixed(0)}k` : value.toFixed(0);
 }
