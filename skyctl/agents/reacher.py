@@ -70,7 +70,13 @@ class Target:
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> "Target":
         """What ``as_json`` gave. Raises KeyError, ValueError."""
-        return cls(tuple((x, y) for x, y in saved["places"]), saved["background"])
+        try:
+            places = tuple((x, y) for x, y in saved["places"])
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"target places {saved['places']}: give each as [x, y], in sites"
+            ) from None
+        return cls(places, saved["background"])
 
 
 @dataclass(frozen=True)

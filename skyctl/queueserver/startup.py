@@ -25,8 +25,11 @@ from bluesky import RunEngine
 from bluesky.callbacks.json_writer import JSONLinesWriter
 from bluesky.utils import Msg
 
+from skyctl.agents.named import SEEKER, agent_maker
+from skyctl.agents.reacher import Target
 from skyctl.agents.seeker import PulseMemory
 from skyctl.beamline import load_beamline, simulated_beamline
+from skyctl.beamline.file import read_beamline
 from skyctl.monitor import Monitor, People
 from skyctl.plans import characterise as characterising
 from skyctl.plans import mapping, plans
@@ -47,6 +50,7 @@ __all__ = [
     "erase",
     "map_process_diagram",
     "pending_approval",
+    "reach_state",
     "refuse",
     "rehearse",
     "switch",
@@ -55,7 +59,10 @@ __all__ = [
 
 Mode = Literal["dry-run", "shadow", "approve-each", "approve-batch", "autonomous"]
 
+_agent = SEEKER
 if _file := os.environ.get("SKYCTL_BEAMLINE"):
+    _agent = read_beamline(_file).agent
+    agent_maker(_agent)  # raises where it is not there, before anything is opened
     _beamline = load_beamline(_file, mock=os.environ.get("SKYCTL_MOCK") == "1")
     _folder = _beamline.folder
 else:
@@ -71,6 +78,7 @@ _desk = ApprovalDesk()
 _memory: list[PulseMemory] = []
 _port = os.environ.get("SKYCTL_MONITOR", "")
 _people = Path(os.environ.get("SKYCTL_PEOPLE", _folder / "people.json"))
+_oversight = partial(Oversight, approver=_desk)
 _page = (
     Monitor(_beamline, port=int(_port), people=People.load_or_me(_people), desk=_desk)
     if _port
@@ -83,10 +91,6 @@ classifier = _beamline.classifier
 decisions = _beamline.decisions
 
 
-def _oversight(mode: Mode, timeout_s: float) -> Oversight:
-    return Oversight(mode=mode, approver=_desk, timeout_s=timeout_s)
-
-
 def _shown(plan: Generator[Msg, Any, Any]) -> Generator[Msg, Any, Any]:
     """The plan, its documents told to the page, whose engine ever runs it."""
     if _page is None:
@@ -94,10 +98,16 @@ def _shown(plan: Generator[Msg, Any, Any]) -> Generator[Msg, Any, Any]:
     return (yield from bpp.subs_wrapper(plan, _page))
 
 
+def _reported(plan: Generator[Msg, Any, Any]) -> Generator[Msg, Any, Any]:
+    report = yield from _shown(plan)
+    return report.as_json()
+
+
 def write(
     shots: int = 8,
     x: float = 49.5,
     y: float = 49.5,
+    agent: str = _agent,
     mode: Mode = "approve-each",
     timeout_s: float = 600.0,
 ) -> Generator[Msg, Any, Any]:
@@ -109,21 +119,23 @@ def write(
         How many pulses may be fired.
     x, y : float, optional
         Where, sites.
+    agent : str, optional
+        Name of what chooses the pulses; the beamline file's unless given.
     mode : str, optional
         How far the plan goes on its own.
     timeout_s : float, optional
         How long an approval may take, s; without one nothing is fired.
     """
-    oversight = _oversight(mode, timeout_s)
-    plan = plans.write(_beamline, shots=shots, centre=(x, y), oversight=oversight)
-    report = yield from _shown(plan)
-    return report.as_json()
+    oversight = _oversight(mode, timeout_s=timeout_s)
+    plan = plans.write(_beamline, shots=shots, centre=(x, y), agent=agent, oversight=oversight)
+    return (yield from _reported(plan))
 
 
 def switch(
     shots: int = 12,
     x: float = 49.5,
     y: float = 49.5,
+    agent: str = _agent,
     mode: Mode = "approve-each",
     timeout_s: float = 600.0,
 ) -> Generator[Msg, Any, Any]:
@@ -135,19 +147,23 @@ def switch(
         How many pulses may be fired.
     x, y : float, optional
         Where a lost skyrmion is written again, sites.
+    agent : str, optional
+        Name of what chooses the pulses; the beamline file's unless given.
     mode : str, optional
         How far the plan goes on its own.
     timeout_s : float, optional
         How long an approval may take, s; without one nothing is fired.
     """
-    oversight = _oversight(mode, timeout_s)
-    plan = plans.switch(_beamline, shots=shots, centre=(x, y), oversight=oversight)
-    report = yield from _shown(plan)
-    return report.as_json()
+    oversight = _oversight(mode, timeout_s=timeout_s)
+    plan = plans.switch(_beamline, shots=shots, centre=(x, y), agent=agent, oversight=oversight)
+    return (yield from _reported(plan))
 
 
 def erase(
-    shots: int = 8, mode: Mode = "approve-each", timeout_s: float = 600.0
+    shots: int = 8,
+    agent: str = _agent,
+    mode: Mode = "approve-each",
+    timeout_s: float = 600.0,
 ) -> Generator[Msg, Any, Any]:
     """Empty the film.
 
@@ -155,14 +171,16 @@ def erase(
     ----------
     shots : int, optional
         How many pulses may be fired.
+    agent : str, optional
+        Name of what chooses the pulses; the beamline file's unless given.
     mode : str, optional
         How far the plan goes on its own.
     timeout_s : float, optional
         How long an approval may take, s; without one nothing is fired.
     """
-    oversight = _oversight(mode, timeout_s)
-    report = yield from _shown(plans.erase(_beamline, shots=shots, oversight=oversight))
-    return report.as_json()
+    oversight = _oversight(mode, timeout_s=timeout_s)
+    plan = plans.erase(_beamline, shots=shots, agent=agent, oversight=oversight)
+    return (yield from _reported(plan))
 
 
 def cycle(
@@ -170,6 +188,7 @@ def cycle(
     shots: int = 12,
     x: float = 49.5,
     y: float = 49.5,
+    agent: str = _agent,
     mode: Mode = "approve-batch",
     timeout_s: float = 600.0,
 ) -> Generator[Msg, Any, Any]:
@@ -183,6 +202,8 @@ def cycle(
         How many pulses each task may fire.
     x, y : float, optional
         Where, sites.
+    agent : str, optional
+        Name of what chooses the pulses; the beamline file's unless given.
     mode : str, optional
         How far the plan goes on its own.
     timeout_s : float, optional
@@ -196,10 +217,39 @@ def cycle(
         shots=shots,
         centre=(x, y),
         memory=_memory[0],
-        oversight=_oversight(mode, timeout_s),
+        agent=agent,
+        oversight=_oversight(mode, timeout_s=timeout_s),
     )
-    report = yield from _shown(plan)
-    return report.as_json()
+    return (yield from _reported(plan))
+
+
+def reach_state(
+    places: list[list[float]],
+    up: bool = False,
+    shots: int = 20,
+    mode: Mode = "approve-each",
+    timeout_s: float = 600.0,
+) -> Generator[Msg, Any, Any]:
+    """Write and erase until every skyrmion stands within 3 sites of its place.
+
+    Parameters
+    ----------
+    places : list of [x, y]
+        Where skyrmions are wanted, sites.
+    up : bool, optional
+        Whether the film around them points to +z.
+    shots : int, optional
+        How many pulses may be fired.
+    mode : str, optional
+        How far the plan goes on its own.
+    timeout_s : float, optional
+        How long an approval may take, s; without one nothing is fired.
+    """
+    target = Target.from_json({"places": places, "background": 1 if up else -1})
+    plan = plans.reach_state(
+        _beamline, target, shots=shots, oversight=_oversight(mode, timeout_s=timeout_s)
+    )
+    return (yield from _reported(plan))
 
 
 def classify_shot(
@@ -233,7 +283,7 @@ def classify_shot(
     """
     spot = Spot(x=spot_x, y=spot_y, sigma=spot_sigma) if spot_sigma else None
     pulse = Pulse(amplitude_T=amplitude_T, width_ps=width_ps, theta_deg=theta_deg, spot=spot)
-    permission = Permission(_oversight(mode, timeout_s))
+    permission = Permission(_oversight(mode, timeout_s=timeout_s))
     request = permission.request(
         "classify_shot", "whoever queued it", new_shot(), pulse, "chosen by hand", "not looked at"
     )
@@ -260,10 +310,9 @@ def characterise(
         How long an approval may take, s; without one nothing is fired.
     """
     plan = characterising.characterise(
-        _beamline, twin_mean_sz, shots=shots, oversight=_oversight(mode, timeout_s)
+        _beamline, twin_mean_sz, shots=shots, oversight=_oversight(mode, timeout_s=timeout_s)
     )
-    report = yield from _shown(plan)
-    return report.as_json()
+    return (yield from _reported(plan))
 
 
 def map_process_diagram(
@@ -293,10 +342,9 @@ def map_process_diagram(
         shots=shots,
         theta_deg=theta_deg,
         seed=seed,
-        oversight=_oversight(mode, timeout_s),
+        oversight=_oversight(mode, timeout_s=timeout_s),
     )
-    report = yield from _shown(plan)
-    return report.as_json()
+    return (yield from _reported(plan))
 
 
 def rehearse(

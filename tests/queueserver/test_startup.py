@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import typing
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,8 @@ import yaml
 from bluesky import RunEngine
 from bluesky.utils import Msg
 
+from skyctl.plugins import PluginError
+
 FOLDER = Path(str(resources.files("skyctl.queueserver")))
 PLANS = [
     "characterise",
@@ -25,11 +28,13 @@ PLANS = [
     "cycle",
     "erase",
     "map_process_diagram",
+    "reach_state",
     "rehearse",
     "switch",
     "write",
 ]
 STARTUP = "skyctl.queueserver.startup"
+PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -56,8 +61,17 @@ def startup_with_page(tmp_path, monkeypatch):
     sys.modules.pop(STARTUP, None)
 
 
+def asked(startup):
+    """The shot that is asked for, once one is."""
+    tick, end = threading.Event(), time.monotonic() + PATIENCE_S
+    while not (shot := startup.pending_approval()["shot"]):
+        assert time.monotonic() < end, "nothing is asked for"
+        tick.wait(0.01)
+    return shot
+
+
 def plain(kind):
-    return kind in (int, float, str, bool) or (
+    return kind in (int, float, str, bool, list[list[float]]) or (
         typing.get_origin(kind) is typing.Literal
         and all(isinstance(value, str) for value in typing.get_args(kind))
     )
@@ -82,6 +96,22 @@ def test_the_module_has_the_engine_that_a_queue_server_runs_plans_with(startup, 
     assert (names[0], names[-1]) == ("start", "stop")
 
 
+def test_the_agent_may_be_another_and_must_be_there(startup, tmp_path):
+    startup.RE(startup.write(mode="dry-run", agent="random"))
+    with pytest.raises(PluginError, match="nobody"):
+        startup.RE(startup.switch(mode="dry-run", agent="nobody"))
+    lines = (tmp_path / "documents.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["doc"]["plan_args"]["agent"] == "random"
+
+
+def test_skyrmions_are_wanted_at_places(startup):
+    engine = RunEngine({}, call_returns_result=True)
+    told = engine(startup.reach_state([[30, 30], [70, 70]], mode="dry-run")).plan_result
+    assert (told["reached"], told["pulses"]) == (False, 0)
+    with pytest.raises(ValueError, match=r"\[\[30\]\]: give each as \[x, y\]"):
+        engine(startup.reach_state([[30]]))
+
+
 def test_a_rehearsal_is_told_in_its_start_document(startup):
     documents = []
     engine = RunEngine({}, call_returns_result=True)
@@ -104,18 +134,16 @@ def test_nothing_fires_without_the_approval_of_the_one_it_asks(startup, tmp_path
     done = []
 
     def approve():
-        tick = threading.Event()
-        while not startup.pending_approval()["shot"]:
-            tick.wait(0.01)
+        first = asked(startup)
         done.append((tmp_path / "ledger.jsonl").read_text())
-        startup.approve(startup.pending_approval()["shot"], "Ada")
-        while not startup.pending_approval()["shot"]:
-            tick.wait(0.01)
-        startup.refuse(startup.pending_approval()["shot"], "Ada", "enough")
+        startup.approve(first, "Ada")
+        startup.refuse(asked(startup), "Ada", "enough")
 
     thread = threading.Thread(target=approve)
     thread.start()
-    RunEngine({})(startup.switch(shots=2))  # of an empty film: it needs at least two pulses
+    RunEngine({})(
+        startup.switch(shots=2, timeout_s=PATIENCE_S)
+    )  # of an empty film: it needs at least two pulses
     thread.join()
     assert done == [""]
     assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 1
@@ -132,14 +160,11 @@ def test_a_pulse_chosen_by_hand_is_asked_for_too(startup, tmp_path):
     assert (tmp_path / "ledger.jsonl").read_text() == ""
 
     def approve():
-        tick = threading.Event()
-        while not startup.pending_approval()["shot"]:
-            tick.wait(0.01)
-        startup.approve(startup.pending_approval()["shot"], "Ada")
+        startup.approve(asked(startup), "Ada")
 
     thread = threading.Thread(target=approve)
     thread.start()
-    told = engine(startup.classify_shot(**pulse)).plan_result
+    told = engine(startup.classify_shot(**pulse, timeout_s=PATIENCE_S)).plan_result
     thread.join()
     assert told["label"]
     assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 1
@@ -157,10 +182,8 @@ def test_an_operator_answers_on_the_page_whatever_engine_runs_the_plan(
     def answer():
         with httpx.Client(base_url=address, trust_env=False) as http:
             http.get(f"/?token={token}")
-            tick = threading.Event()
-            while not module._desk.asked:
-                tick.wait(0.01)
-            tick.wait(0.6)  # what has just changed is not answered
+            asked(module)
+            time.sleep(0.6)  # what has just changed is not answered
             state = module._page.state()
             said = {"shot": state["request"]["shot"], "approved": True, "comment": ""}
             done.append(
@@ -174,7 +197,7 @@ def test_an_operator_answers_on_the_page_whatever_engine_runs_the_plan(
     thread = threading.Thread(target=answer)
     thread.start()
     engine = RunEngine({}, call_returns_result=True)  # as blueapi has one of its own
-    report = engine(module.write(shots=1)).plan_result
+    report = engine(module.write(shots=1, timeout_s=PATIENCE_S)).plan_result
     thread.join()
     assert done == [{"done": True, "why": ""}]
     assert report["pulses"] == 1
@@ -224,6 +247,8 @@ def test_a_queue_server_lists_and_validates_the_plans(tmp_path):
     assert accepted("write")
     assert accepted("cycle", cycles=50, mode="autonomous")
     assert accepted("classify_shot", amplitude_T=2.0, width_ps=8.0)
+    assert accepted("reach_state", places=[[30, 30], [70, 70]])
+    assert not accepted("reach_state", places="everywhere")
     assert not accepted("write", mode="yolo")
     assert not accepted("write", shots="many")
     assert not accepted("classify_shot")
