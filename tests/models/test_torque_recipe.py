@@ -1,6 +1,7 @@
 """From nothing to an exported torque network, on lattices small enough for a test."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -24,19 +25,35 @@ from skyctl.simulators.itinerant.electrons import Electrons
 PLAN = TorquePlan(side=12, runs=8, steps=1, longest_t0=15, electrons=Electrons(temperature=0.1))
 
 
-def test_a_network_is_made_and_learns_from_driven_states_too(tmp_path, monkeypatch):
-    recipe = TorqueRecipe(
-        "paper", (2, 3), PLAN, test_runs=2, test_steps=1, steps=2, rounds=1, driven_runs=8,
-        driven_states=1,
-    )  # fmt: skip
+RECIPE = TorqueRecipe(
+    "paper", (2, 3), PLAN, test_runs=2, test_steps=1, steps=2, rounds=1, driven_runs=8,
+    driven_states=1,
+)  # fmt: skip
+
+
+def listening():
+    """What is begun, with its steps, and what to call for it."""
     begun = []
 
     def progress(what, steps):
         begun.append((what.split("-")[0], steps))
         return lambda: None
 
-    out = tmp_path / "made.onnx"
-    _, facts = make_torque_network(recipe, out, tmp_path / "data", progress=progress)
+    return begun, progress
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Folder of a network that was made, its facts, and what was begun for it."""
+    folder = tmp_path_factory.mktemp("made")
+    begun, progress = listening()
+    _, facts = make_torque_network(RECIPE, folder / "made.onnx", folder / "data", progress=progress)
+    return folder, facts, begun
+
+
+def test_a_network_is_made_and_learns_from_driven_states_too(made, monkeypatch):
+    folder, facts, begun = made
+    out = folder / "made.onnx"
     assert begun == [
         ("states driven by truth", 8),
         ("states driven by truth", 2),
@@ -58,37 +75,36 @@ def test_a_network_is_made_and_learns_from_driven_states_too(tmp_path, monkeypat
 
     monkeypatch.setattr("skyctl.models.torque_data.label", never)
     monkeypatch.setattr(torque_recipe, "train_torque", never)
-    _, again = make_torque_network(recipe, out, tmp_path / "data")
+    monkeypatch.setattr(torque_recipe, "export_torque", lambda *_: 0.0)  # the files are there
+    _, again = make_torque_network(RECIPE, out, folder / "data")
     assert again.data_sha256 == facts.data_sha256
 
 
-def test_sets_that_are_labelled_and_a_driver_can_be_given(tmp_path):
-    recipe = TorqueRecipe(
-        plan=PLAN, test_runs=2, test_steps=1, steps=1, rounds=1, driven_runs=8, driven_states=1
-    )
-    data, first, second = tmp_path / "data", tmp_path / "first.onnx", tmp_path / "second.onnx"
-    make_torque_network(recipe, first, data)
+def test_sets_that_are_labelled_and_a_driver_can_be_given(made, tmp_path):
+    data, second = tmp_path / "data", tmp_path / "second.onnx"
+    shutil.copytree(made[0] / "data", data)
+    driver = data / "equivariant-0.onnx"
     (labelled,) = data.glob("equivariant-*.h5")
-    begun = []
-
-    def progress(what, steps):
-        begun.extend([what.split("-")[0]] if steps else [])
-        return lambda: None
-
+    labelled = labelled.rename(data / "labelled.h5")
+    begun, progress = listening()
     _, facts = make_torque_network(
-        recipe, second, data, driver=first, labelled=[labelled], progress=progress
+        RECIPE, second, data, driver=driver, labelled=[labelled], progress=progress
     )
-    assert begun == ["states driven by equivariant", "training, round 2"]  # none to train it first
+    # The truth's states are there, and no network is trained first to drive.
+    assert [(what, steps) for what, steps in begun if steps] == [
+        ("states driven by equivariant", 8),
+        ("training, round 2", 2),
+    ]
     assert facts.states == 6 * 2 + 6 + 6
-    sha256 = TorqueNetwork(first).card.file_sha256
+    sha256 = TorqueNetwork(driver).card.file_sha256
     assert (data / f"equivariant-{sha256[:12]}-{PLAN.seed + 1}.h5").is_file()
     with pytest.raises(ValueError, match="driven by the truth"):
-        make_torque_network(recipe, second, data, labelled=[data / "truth.h5"])
-    warmer = replace(recipe, plan=replace(PLAN, electrons=Electrons(temperature=0.2)))
+        make_torque_network(RECIPE, second, data, labelled=[data / "truth.h5"])
+    warmer = replace(RECIPE, plan=replace(PLAN, electrons=Electrons(temperature=0.2)))
     with pytest.raises(ValueError, match="12 sites along a side"):
         make_torque_network(warmer, second, tmp_path / "warmer", labelled=[labelled])
     with pytest.raises(FileNotFoundError, match=r"nowhere\.h5"):
-        make_torque_network(recipe, second, data, labelled=[tmp_path / "nowhere.h5"])
+        make_torque_network(RECIPE, second, data, labelled=[tmp_path / "nowhere.h5"])
 
 
 def test_networks_begin_as_their_seed_says():

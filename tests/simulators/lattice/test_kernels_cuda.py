@@ -50,6 +50,12 @@ def gpu():
         pytest.skip("no CUDA GPU that numba can use on this machine")
 
 
+@pytest.fixture(autouse=SIMULATED)
+def small_blocks(monkeypatch):
+    """The simulator has a thread of Python for each of a block: the films have 30 sites."""
+    monkeypatch.setattr(cuda_engine, "_PASS_BLOCK", 32)
+
+
 @pytest.fixture
 def profile():
     """Values from 0.5 to 1.5, (rows, columns), of no symmetry."""
