@@ -131,6 +131,13 @@ class Publisher:
     def frame(self, frame: Frame) -> None:
         """Send one frame of the open movie."""
         message = wire.encode_frame(frame, self._memory.take)
+        if len(message) > self._frame_bytes:
+            self._frame_bytes = len(message)
+            _log.warning(
+                "%s: frame of %d bytes, more than frame_bytes: more may wait than queue_bytes",
+                self.address,
+                len(message),
+            )
         self._memory.lend(message, self._send(message))
         self._sent += 1
         self._frames += 1
@@ -172,13 +179,6 @@ class Publisher:
 
     def _send(self, message: bytes | bytearray) -> zmq.MessageTracker:
         """Queue a message; it must not change before the tracker says done."""
-        if len(message) > self._frame_bytes:
-            self._frame_bytes = len(message)
-            _log.warning(
-                "%s: message of %d bytes, more than frame_bytes: more may wait than queue_bytes",
-                self.address,
-                len(message),
-            )
         try:
             return self._socket.send(message, copy=False, track=True)
         except zmq.Again as error:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,6 +63,20 @@ def test_a_send_that_no_hub_takes_ends_in_an_error_that_says_so(shots):
     assert publisher.address in str(caught.value)
     assert "no hub took a message for 0.05 s" in str(caught.value)
     assert "Start the hub" in str(caught.value)
+
+
+def test_a_frame_that_is_larger_than_the_queue_was_made_for_is_told_once(
+    shots, events, listen, cleanup, caplog
+):
+    """A start is not: there is one in a movie, and a sampled pulse may make it large."""
+    publisher = Publisher(frame_bytes=200)
+    cleanup.callback(publisher.close)
+    listen(publisher.address, events.take)
+    publisher.start(replace(shots.start(), run="r" * 1000))
+    assert caplog.text == ""
+    for index in range(2):
+        publisher.frame(shots.frame(index))
+    assert caplog.text.count("more than frame_bytes") == 1
 
 
 def test_a_source_that_exits_after_its_movie_leaves_nothing_behind(cleanup, events):
