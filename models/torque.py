@@ -5,7 +5,7 @@ All take spins (films, 3, rows, columns) on the flattened triangular lattice
 to them, in units of its mean over the training set. The lattice is periodic and of any size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -144,7 +144,40 @@ class HexagonConv(nn.Module):
         return padded[:, :, self.index].permute(0, 2, 1, 3, 4, 5).reshape(self.shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.conv2d(wrap(x, self.reach), self.filters())
+        return filtered(x, self.reach, factors(self.filters()))
+
+
+def factors(filters: Tensor) -> list[Tensor]:
+    """Filters (out, in, side, side) as those that give the same one after another, sooner.
+
+    One output costs as much as sixteen. Of several inputs, each row's share is taken first, side by
+    side, and then their sum.
+    """
+    if len(filters) > 1 or filters.shape[1] == 1:
+        return [filters]
+    rows = torch.eye(filters.shape[-1], dtype=filters.dtype, device=filters.device)
+    return [filters[0].permute(1, 0, 2)[:, :, None], rows[None, :, :, None]]
+
+
+def filtered(x: Tensor, reach: int, parts: Iterable[Tensor]) -> Tensor:
+    """Features (…, in, rows, columns) of the periodic lattice through ``factors`` of filters."""
+    x = wrap(x, reach)
+    for part in parts:
+        x = functional.conv2d(x, part)
+    return x
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Scalar products of vectors, both (films 3, features, places) → (films, features, places)."""
+    _, features, places = a.shape
+    # A sum over three written as a product of matrices: five times as fast in ONNX Runtime.
+    products = (a * b).reshape(-1, 3, features * places)
+    return (torch.ones(1, 3, device=a.device) @ products).reshape(-1, features, places)
+
+
+def _weights(summed: int, *shape: int) -> nn.Parameter:
+    """Random weights for sums of ``summed`` terms, as torch's layers begin with."""
+    return nn.Parameter(torch.empty(shape).uniform_(-1, 1) / summed**0.5)
 
 
 class _Gate(nn.Module):
@@ -156,33 +189,32 @@ class _Gate(nn.Module):
 
     def __init__(self, features: int, products: int, hidden: int) -> None:
         super().__init__()
-        self.features, self.products = features, products
-        self.pairs = nn.Conv2d(features + 1, 2 * products, 1, bias=False)
-        self.mix = nn.Conv2d(features + 1, features, 1, bias=False)
-        scalars = features + products
-        self.first = nn.Conv2d(2 * scalars, hidden, 1)
-        self.second = nn.Conv2d(hidden, features, 1)
+        self.features, scalars = features, features + products
+        # As the step multiplies them: what it took apart or turned first, ONNX would rename.
+        self.left = _weights(features + 1, products, features + 1)
+        self.right = _weights(features + 1, products, features + 1)
+        self.mix = _weights(features + 1, features, features + 1)
+        self.own = _weights(2 * scalars, hidden, scalars)
+        self.around = _weights(2 * scalars, hidden, scalars)
+        self.bias = _weights(2 * scalars, hidden, 1)
+        self.second = _weights(hidden, features, hidden)
+        self.weight = nn.Parameter(1 + _weights(hidden, features, 1))
 
     def forward(self, x: Tensor, spins: Tensor) -> Tensor:
         """Vectors (films 3, features 6, rows, columns), spins (films 3, 1, …) → as the first."""
-        rows, columns = x.shape[-2], x.shape[-1]
-        n, f = x.shape[0], self.features
-        # Directions lie along the rows: what follows acts on each direction alike.
-        x = x.reshape(n, f, _DIRECTIONS * rows, columns)
-        s = spins.repeat(1, 1, _DIRECTIONS, 1)
+        rows, columns = x.shape[-2:]
+        n, f, sites = len(x), self.features, rows * columns
+        # Directions lie along the places: what follows acts on each direction alike, as matrices
+        # from the left. Convolutions of 1 × 1 would have ONNX Runtime turn arrays over and back.
+        x = x.reshape(n, f, _DIRECTIONS * sites)
+        s = spins.reshape(n, 1, sites).repeat(1, 1, _DIRECTIONS)
         both = torch.cat([x, s], 1)
-        pairs = self.pairs(both)
-        products = (
-            torch.cat([x * s, pairs[:, : self.products] * pairs[:, self.products :]], 1)
-            .reshape(-1, 3, f + self.products, _DIRECTIONS * rows, columns)
-            .sum(1)
-        )
-        by_direction = products.reshape(-1, f + self.products, _DIRECTIONS, rows, columns)
-        around = by_direction.mean(2).repeat(1, 1, _DIRECTIONS, 1)
-        weights = self.second(functional.silu(self.first(torch.cat([products, around], 1))))
-        gated = self.mix(both).reshape(-1, 3, f, _DIRECTIONS * rows, columns) * (
-            1 + weights[:, None]
-        )
+        products = torch.cat([_dot(x, s), _dot(self.left @ both, self.right @ both)], 1)
+        around = products.unflatten(2, (_DIRECTIONS, sites)).mean(2)
+        everywhere = (self.around @ around + self.bias)[:, :, None]
+        hidden = (self.own @ products).unflatten(2, (_DIRECTIONS, sites)) + everywhere
+        weights = self.second @ functional.silu(hidden.flatten(2)) + self.weight
+        gated = (self.mix @ both).unflatten(0, (-1, 3)) * weights[:, None]
         return gated.reshape(n, f * _DIRECTIONS, rows, columns)
 
 

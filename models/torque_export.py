@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from skyctl.errors import ModelError
 from skyctl.inference.torque_network import FEWEST_SITES, LATTICE, TorqueNetwork
 from skyctl.models.onnx_file import write_onnx
-from skyctl.models.torque import HexagonConv, across, wrap
+from skyctl.models.torque import HexagonConv, across, factors, filtered
 from skyctl.models.torque_training import TorqueScore
 from skyctl.simulators.itinerant.electrons import Electrons, random_spins
 
@@ -44,15 +44,15 @@ class TorqueFacts:
 class _FixedConv(nn.Module):
     """A HexagonConv whose filters are plain numbers: the graph need not build them."""
 
-    filters: Tensor
-
     def __init__(self, free: HexagonConv) -> None:
         super().__init__()
         self.reach = free.reach
-        self.register_buffer("filters", free.filters().detach().clone())
+        self.filters = nn.ParameterList(
+            part.contiguous() for part in factors(free.filters().detach())
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.conv2d(wrap(x, self.reach), self.filters)
+        return filtered(x, self.reach, self.filters)
 
 
 class ExportedTorque(nn.Module):

@@ -1,7 +1,10 @@
 """Training of torque networks, and how well they do on states they have not seen."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -77,6 +80,11 @@ def lattice_symmetry(fields: np.ndarray, number: int) -> np.ndarray:
     return out
 
 
+Precision = Literal["single", "bfloat16"]
+"""Of a training's convolutions and products; sums, loss and weights are always single."""
+_KEPT_EVERY = 500  # steps
+
+
 def train_torque(
     network: nn.Module,
     spins: np.ndarray,
@@ -86,13 +94,17 @@ def train_torque(
     batch: int = 4,
     learning_rate: float = 3e-3,
     augment: bool = True,
+    precision: Precision = "single",
     seed: int = 0,
+    kept: Path | None = None,
     progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """Train on states (states, 3, side, side) float32 and their perpendicular fields of mean 1.
 
     augment : turn spins (SO(3)) and lattice (D6) at random, for a network that is not symmetric by
         construction
+    kept : a file in which the training is kept every 500 steps; the same call goes on with it, to
+        the same weights as if it had not been stopped
 
     Adam, as in the paper; its rate rises over the first steps and falls to zero along a cosine.
     It trains on the device that the network is on.
@@ -100,36 +112,89 @@ def train_torque(
     """
     if not len(spins) or steps < 1:
         raise ValueError(f"training on {len(spins)} states for {steps} steps: give 1 or more")
-    rng = np.random.default_rng(seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    warm_up = max(1, steps // 20)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda k: min((k + 1) / warm_up, 0.5 + 0.5 * np.cos(np.pi * k / steps)),
-    )
     network.train()
+    training = _Training(network, steps, learning_rate, np.random.default_rng(seed))
+    if kept is not None and kept.exists():
+        training.load(kept)
     device = _device_of(network)
-    order = np.empty(0, int)
-    for step in range(steps):
-        while len(order) < batch:
-            order = np.concatenate([order, rng.permutation(len(spins))])
-        chosen, order = order[:batch], order[batch:]
+    for step in range(training.step, steps):
+        chosen = training.drawn(batch, len(spins))
         states, targets = spins[chosen], fields[chosen]
         if augment:
-            pairs = np.stack([states, targets], 1)
-            for k, pair in enumerate(pairs):
-                turned = np.einsum("ab,nbij->naij", random_rotation(rng), pair)
-                pairs[k] = lattice_symmetry(turned, int(rng.integers(12)))
-            states, targets = pairs[:, 0], pairs[:, 1]
+            states, targets = _turned(states, targets, training.rng)
         x, true = (torch.from_numpy(array).to(device) for array in (states, targets))
-        loss = relative_loss(network(x), true)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            predicted = network(x)
+        loss = relative_loss(predicted.float(), true)
+        training.learn(loss)
+        if kept is not None and training.step % _KEPT_EVERY == 0:
+            training.save(kept)
         progress(step, float(loss.detach()))
     network.eval()
+
+
+class _Training:
+    """A training under way: all that its next step depends on."""
+
+    def __init__(
+        self, network: nn.Module, steps: int, learning_rate: float, rng: np.random.Generator
+    ) -> None:
+        self.network, self.rng, self.step = network, rng, 0
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+        warm_up = max(1, steps // 20)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer,
+            lambda k: min((k + 1) / warm_up, 0.5 + 0.5 * np.cos(np.pi * k / steps)),
+        )
+        self.order = np.empty(0, np.int64)
+
+    def drawn(self, batch: int, states: int) -> np.ndarray:
+        """The next of the states: each once, then each again."""
+        while len(self.order) < batch:
+            self.order = np.concatenate([self.order, self.rng.permutation(states)])
+        chosen, self.order = self.order[:batch], self.order[batch:]
+        return chosen
+
+    def learn(self, loss: Tensor) -> None:
+        """One step down a loss."""
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        self.step += 1
+
+    def save(self, path: Path) -> None:
+        """Keep it in a file, as a whole or not at all."""
+        partial = path.with_suffix(".part")
+        state = {part: getattr(self, part).state_dict() for part in _LEARNING}
+        rng = json.dumps(self.rng.bit_generator.state)
+        torch.save(
+            {**state, "step": self.step, "rng": rng, "order": torch.from_numpy(self.order)}, partial
+        )
+        partial.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on where ``save`` left off."""
+        state = torch.load(path, weights_only=True)
+        for part in _LEARNING:
+            getattr(self, part).load_state_dict(state[part])
+        self.rng.bit_generator.state = json.loads(state["rng"])
+        self.step, self.order = state["step"], state["order"].numpy()
+
+
+_LEARNING = ("network", "optimizer", "schedule")
+
+
+def _turned(
+    states: np.ndarray, targets: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """States and their fields under a random rotation of the spins and symmetry of the lattice."""
+    pairs = np.stack([states, targets], 1)
+    for k, pair in enumerate(pairs):
+        turned = np.einsum("ab,nbij->naij", random_rotation(rng), pair)
+        pairs[k] = lattice_symmetry(turned, int(rng.integers(12)))
+    return pairs[:, 0], pairs[:, 1]
 
 
 @torch.no_grad()

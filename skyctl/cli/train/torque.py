@@ -65,6 +65,11 @@ Scheduler = Annotated[
     str, typer.Option(help="Where the truth is computed: here, local, or a Dask tcp://… .")
 ]
 
+Precision = Annotated[
+    Literal["single", "bfloat16"],
+    typer.Option(help="In training; bfloat16 is faster where the processor has it."),
+]
+
 Seed = Annotated[int, typer.Option(help="Of weights and batches.", min=0)]
 
 
@@ -81,12 +86,14 @@ def train_torque(
     driver: Driver = None,
     states: States = None,
     scheduler: Scheduler = "here",
+    precision: Precision = "single",
     seed: Seed = 0,
     json_file: JsonFile = None,
 ) -> None:
     """Label states of the s–d magnet by diagonalisation, train a torque network, export it.
 
-    Interrupt it, and the same command keeps the states that are labelled. Needs torch: pip install
+    Interrupt it, and the same command goes on: with the states, and with the training, of which it
+    loses 500 steps at most. Needs torch: pip install
     'bluesky-skyctl[train]'.
     """
     with extra("train"):
@@ -97,7 +104,7 @@ def train_torque(
     with explained(ValueError), progress_bar("") as bars:
         recipe = TorqueRecipe(
             network, plan=TorquePlan(runs=runs, longest_t0=longest), steps=steps, rounds=rounds,
-            driven_runs=driven_runs, driven_states=driven_states, seed=seed,
+            driven_runs=driven_runs, driven_states=driven_states, precision=precision, seed=seed,
         )  # fmt: skip
         _, facts = make_torque_network(
             recipe, target, data, driver=driver, labelled=states or (), scheduler=scheduler,
