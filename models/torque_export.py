@@ -41,7 +41,7 @@ class TorqueFacts:
     version: str = "1"
 
 
-class _FixedConv(nn.Module):
+class FixedConv(nn.Module):
     """A HexagonConv whose filters are plain numbers: the graph need not build them."""
 
     def __init__(self, free: HexagonConv) -> None:
@@ -64,9 +64,9 @@ class ExportedTorque(nn.Module):
         for module in list(self.network.modules()):
             for name, child in module.named_children():
                 if isinstance(child, HexagonConv):
-                    setattr(module, name, _FixedConv(child))
+                    setattr(module, name, FixedConv(child))
                 if isinstance(child, nn.ModuleList):
-                    fixed = [_FixedConv(c) if isinstance(c, HexagonConv) else c for c in child]
+                    fixed = [FixedConv(c) if isinstance(c, HexagonConv) else c for c in child]
                     setattr(module, name, nn.ModuleList(fixed))
 
     def forward(self, spins: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Training of torque networks, and how well they do on states they have not seen."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +145,7 @@ class _Training:
         warm_up = max(1, steps // 20)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer,
-            lambda k: min((k + 1) / warm_up, 0.5 + 0.5 * np.cos(np.pi * k / steps)),
+            lambda k: min((k + 1) / warm_up, 0.5 + 0.5 * math.cos(math.pi * k / steps)),
         )
         self.order = np.empty(0, np.int64)
 

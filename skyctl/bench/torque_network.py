@@ -13,7 +13,12 @@ from skyctl.bench.machine import machine, median_rate
 from skyctl.inference.torque_network import TorqueNetwork
 from skyctl.models.torque import EquivariantNetwork
 from skyctl.models.torque_data import DATA_ELECTRONS
-from skyctl.models.torque_export import ExportedTorque, TorqueFacts, export_torque
+from skyctl.models.torque_export import (
+    ExportedTorque,
+    FixedConv,
+    TorqueFacts,
+    export_torque,
+)
 from skyctl.simulators.itinerant.electrons import (
     ORDER_PERIOD,
     equilibrium,
@@ -94,7 +99,7 @@ def _torque_speed(
         say("torch")
         add("equivariant network, torch", side, timed(lambda: step(tensor)))
         say("bare convolution")
-        add("equivariant network's convolutions alone", side, timed(_bare(network, side)))
+        add("equivariant network's convolutions alone", side, timed(_bare(step, side)))
     say(f"diagonalisation, {side} x {side}")
     start = time.perf_counter()
     exact = equilibrium(DATA_ELECTRONS, spins).field
@@ -115,15 +120,17 @@ def _torque_speed(
     return {"machine": machine(), "network": session.card.name, "threads": 1, "results": rows}
 
 
-def _bare(network: EquivariantNetwork, side: int) -> Callable[[], None]:
-    """The network's filters on arrays of their shapes, and nothing else."""
-    filters = [layer.filters().detach() for layer in [*network.filters, network.last]]  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+def _bare(step: ExportedTorque, side: int) -> Callable[[], None]:
+    """The filters of a step on arrays of their shapes, and nothing else."""
+    filters = [layer for layer in step.modules() if isinstance(layer, FixedConv)]
     inputs = [
-        torch.randn(3, f.shape[1], side + f.shape[2] - 1, side + f.shape[3] - 1) for f in filters
+        torch.randn(3, layer.filters[0].shape[1], *2 * [side + 2 * layer.reach])
+        for layer in filters
     ]
 
     def once() -> None:
-        for x, weights in zip(inputs, filters, strict=True):
-            torch.nn.functional.conv2d(x, weights)
+        for x, layer in zip(inputs, filters, strict=True):
+            for part in layer.filters:
+                x = torch.nn.functional.conv2d(x, part)
 
     return once

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from skyctl.models.torque import PAPER_WIDTHS, EquivariantNetwork, PaperNetwork, wrap
+from skyctl.models.torque import (
+    PAPER_WIDTHS,
+    EquivariantNetwork,
+    PaperNetwork,
+    factors,
+    filtered,
+    wrap,
+)
 from skyctl.models.torque_data import (
     TorquePlan,
     TorqueSet,
@@ -185,6 +192,56 @@ def test_augmentation_trains_and_repeats():
     assert np.mean(first[-4:]) < np.mean(first[:4])
     with pytest.raises(ValueError, match="0 steps"):
         train_torque(PaperNetwork((4, 8)), spins, field, steps=0)
+
+
+def test_a_training_goes_on_to_the_weights_it_would_have_had(tmp_path, monkeypatch):
+    monkeypatch.setattr("skyctl.models.torque_training._KEPT_EVERY", 2)
+    spins, field = exchange_states(3)
+    kept = tmp_path / "made.training"
+
+    class Stopped(Exception):
+        pass
+
+    def stop(step, _):
+        if step == 4:
+            raise Stopped
+
+    def trained(**how):
+        torch.manual_seed(0)
+        network = PaperNetwork((2, 3))
+        train_torque(network, spins, field, steps=7, batch=2, **how)
+        return network.state_dict()
+
+    whole = trained()
+    with pytest.raises(Stopped):
+        trained(kept=kept, progress=stop)
+    steps = []
+    on = trained(kept=kept, progress=lambda step, _: steps.append(step))
+    assert steps == [4, 5, 6]
+    assert all(torch.equal(on[name], whole[name]) for name in whole)
+
+
+def test_training_in_bfloat16_learns_as_well_but_for_rounding():
+    spins, field = exchange_states()
+    losses = {}
+    for precision in ("single", "bfloat16"):
+        seen: list[float] = []
+        network = small_network()
+        train_torque(
+            network, spins, field, steps=12, batch=2, augment=False, precision=precision,
+            progress=lambda _, loss, seen=seen: seen.append(loss),
+        )  # fmt: skip
+        assert all(p.dtype == torch.float32 for p in network.parameters())
+        losses[precision] = np.array(seen)
+    assert not np.array_equal(losses["single"], losses["bfloat16"])
+    np.testing.assert_allclose(losses["bfloat16"], losses["single"], rtol=0.05)
+
+
+@pytest.mark.parametrize("inputs", [1, 3])
+def test_the_factors_of_filters_give_what_the_filters_give(inputs):
+    x, filters = torch.randn(2, inputs, 9, 12), torch.randn(1, inputs, 5, 5)
+    whole = torch.nn.functional.conv2d(wrap(x, 2), filters)
+    torch.testing.assert_close(filtered(x, 2, factors(filters)), whole)
 
 
 @pytest.mark.gpu
