@@ -84,15 +84,19 @@ PRESETS = {
 
 
 def run_film(
-    field: FieldOfSpins, spins: np.ndarray, times_t0: Sequence[float], step_t0: float = _STEP_T0
+    field: FieldOfSpins,
+    spins: np.ndarray,
+    times_t0: Sequence[float],
+    step_t0: float = _STEP_T0,
+    damping: float = DAMPING,
 ) -> Iterator[np.ndarray]:
-    """Spins (3, rows, columns) at each of ``times_t0``, under a field and the paper's H_ext, α."""
+    """Spins (3, rows, columns) at each of ``times_t0``, under a field and the paper's H_ext."""
     applied = np.array([0, 0, H_EXT])[:, None, None]
     now = 0.0
     for when in times_t0:
         steps = round((when - now) / step_t0)
         for _ in range(steps):
-            spins = midpoint_step(spins, lambda s, _: field(s) + applied, step_t0, DAMPING)
+            spins = midpoint_step(spins, lambda s, _: field(s) + applied, step_t0, damping)
         now += steps * step_t0
         yield spins
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,6 +10,9 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from skyctl.models.torque_training import angles_deg
+
+if TYPE_CHECKING:
+    from skyctl.studies.torque_energy import EnergyCourse
 
 _DPI = 110
 
@@ -125,6 +129,21 @@ def long_runs(
         axes.plot(times_t0, history, label=name)
     axes.set(xlabel="t / t₀", ylabel="share of S(q) in the six peaks", ylim=(0, 1))
     axes.legend()
+    figure.savefig(path, dpi=_DPI)
+
+
+def energies(path: Path, courses: "Mapping[str, Mapping[str, EnergyCourse]]") -> None:
+    """Energy of films that nothing damps, of each kind of run, by what drives them."""
+    figure = Figure(figsize=(5.4 * len(courses), 3.6), layout="constrained")
+    for axes, (kind, drivers) in zip(
+        figure.subplots(1, len(courses), squeeze=False)[0], courses.items(), strict=True
+    ):
+        for name, course in drivers.items():
+            gained = 1e3 * (np.array(course.energy) - course.energy[0])
+            style = {"damped": "k:", "truth": "k-"}.get(name, "o-")
+            axes.plot(course.times_t0, gained, style, markersize=3, label=name)
+        axes.set(xlabel="t / t₀", ylabel="E - E(0), 10⁻³ hoppings a site", title=kind)
+        axes.legend()
     figure.savefig(path, dpi=_DPI)
 
 

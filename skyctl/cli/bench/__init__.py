@@ -22,6 +22,7 @@ from skyctl.cli.bench.states import bench_states
 from skyctl.cli.bench.stream import bench_stream
 from skyctl.cli.bench.thin_film import bench_thin_film
 from skyctl.cli.bench.torque import bench_torque
+from skyctl.cli.bench.torque_energy import bench_torque_energy
 
 bench_app = typer.Typer(
     help="Measure speed, beside a floor measured in the same run.", no_args_is_help=True
@@ -41,6 +42,7 @@ for name, command in {
     "thinfilm": bench_thin_film,
     "maps": bench_maps,
     "torque": bench_torque,
+    "torque-energy": bench_torque_energy,
     "reader": bench_reader,
     "states": bench_states,
     "reach": bench_reach,
