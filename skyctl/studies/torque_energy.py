@@ -101,14 +101,15 @@ def torque_energy(
         spins = start_of_run(kind, side, np.random.default_rng(seed))
         advance = progress(f"energy, {kind}", len(networks) + 2)
         courses[kind] = {}
-        first = next(iter(networks))
-        drivers: dict[str, tuple[FieldOfSpins, dict[str, float]]] = {
-            "truth": (lambda s: label(DATA_ELECTRONS, s), {"step_t0": _TRUTH_STEP_T0}),
-            **{name: (field, {}) for name, field in networks.items()},
-            "damped": (networks[first], {"damping": DAMPING}),
+        drivers: dict[str, tuple[FieldOfSpins, float, float]] = {
+            "truth": (_truth, 0.0, _TRUTH_STEP_T0),
+            **{name: (field, 0.0, _NETWORK_STEP_T0) for name, field in networks.items()},
+            "damped": (next(iter(networks.values())), DAMPING, _NETWORK_STEP_T0),
         }
-        for name, (field, how) in drivers.items():
-            courses[kind][name] = energy_course(field, spins, times, **how)
+        for name, (field, damping, step_t0) in drivers.items():
+            courses[kind][name] = energy_course(
+                field, spins, times, damping=damping, step_t0=step_t0
+            )
             advance()
     if png is not None:
         from skyctl.studies.torque_paper_figures import energies
@@ -120,6 +121,10 @@ def torque_energy(
         "damping_compared_with": DAMPING,
         "runs": {kind: {name: _said(c) for name, c in of.items()} for kind, of in courses.items()},
     }
+
+
+def _truth(spins: np.ndarray) -> np.ndarray:
+    return label(DATA_ELECTRONS, spins)
 
 
 def _said(course: EnergyCourse) -> dict[str, Any]:
