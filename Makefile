@@ -79,6 +79,7 @@ bench: .venv/.test
 	$(BIN)/skyctl bench reader --json benchmarks/reader.json
 	$(BIN)/skyctl bench states --json benchmarks/states.json
 	$(BIN)/skyctl bench reach --json benchmarks/reach.json
+	$(BIN)/skyctl bench generator --json benchmarks/generator.json
 	$(BIN)/skyctl bench loop --json benchmarks/loop.json
 	$(BIN)/skyctl bench recording --json benchmarks/recording.json
 	$(BIN)/skyctl bench stream --json benchmarks/stream.json

@@ -21,6 +21,7 @@ from skyctl.cli.demo import demo
 from skyctl.cli.diagram import diagram
 from skyctl.cli.doctor import doctor
 from skyctl.cli.export_recording import export_recording
+from skyctl.cli.generate import generate
 from skyctl.cli.ground_state import ground_state
 from skyctl.cli.import_movie import import_movie
 from skyctl.cli.keys import keys
@@ -54,6 +55,7 @@ app.add_typer(serve_app, name="serve")
 app.add_typer(calibration_app, name="calibration")
 app.command("import")(import_movie)
 app.command()(ground_state)
+app.command()(generate)
 app.command("export")(export_recording)
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(ledger_app, name="ledger")

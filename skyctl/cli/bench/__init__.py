@@ -8,6 +8,7 @@ from skyctl.cli.bench.classifier import bench_classifier
 from skyctl.cli.bench.cycle import bench_cycle
 from skyctl.cli.bench.faults import bench_faults
 from skyctl.cli.bench.files import bench_files
+from skyctl.cli.bench.generator import bench_generator
 from skyctl.cli.bench.instruments import bench_instruments
 from skyctl.cli.bench.loop import bench_loop
 from skyctl.cli.bench.maps import bench_maps
@@ -46,6 +47,7 @@ for name, command in {
     "reader": bench_reader,
     "states": bench_states,
     "reach": bench_reach,
+    "generator": bench_generator,
     "autonomy": bench_autonomy,
     "cycle": bench_cycle,
     "characterise": bench_characterise,
