@@ -3,6 +3,7 @@
 import typer
 
 from skyctl.cli.train.classifier import train_classifier
+from skyctl.cli.train.latent import train_latent
 from skyctl.cli.train.reader import train_reader
 from skyctl.cli.train.seeker import train_seeker
 from skyctl.cli.train.torque import train_torque
@@ -12,3 +13,4 @@ train_app.command("classifier")(train_classifier)
 train_app.command("seeker")(train_seeker)
 train_app.command("torque")(train_torque)
 train_app.command("reader")(train_reader)
+train_app.command("latent")(train_latent)
