@@ -8,6 +8,7 @@ beside each other from other weights and other batches: where they differ, none 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 
 FIELD_UNIT_T = 0.04
 """Networks see fields in this unit."""
+_RIDGE = 1e-6
+_SILU_GAIN = 1.6
+"""Of weights before SiLU, so that what goes through keeps its size."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,10 @@ class _Stacked(nn.Module):
 
 
 def _perceptron(members: int, sizes: Sequence[int]) -> nn.Sequential:
-    """Layers with SiLU between; it begins with giving almost nothing."""
+    """Layers with SiLU between, and a last one that begins with giving almost nothing."""
     layers: list[nn.Module] = []
-    for before, after in zip(sizes[:-2], sizes[1:-1], strict=True):
-        layers += [_Stacked(members, before, after), nn.SiLU()]
+    for before, after in pairwise(sizes[:-1]):
+        layers += [_Stacked(members, before, after, _SILU_GAIN), nn.SiLU()]
     return nn.Sequential(*layers, _Stacked(members, sizes[-2], sizes[-1], 0.1))
 
 
@@ -134,7 +138,8 @@ class LatentNetwork(nn.Module):
         self.out_straight = nn.Parameter((chosen.T * scale).repeat(members, 1, 1))
         self.in_bent = _perceptron(members, (modes, width, width, latent))
         self.out_bent = _perceptron(members, (latent, width, width, modes))
-        self.turn = _perceptron(members, (latent + 3, width, width, latent))
+        self.step_straight = nn.Parameter(torch.zeros(members, latent + 3, latent))
+        self.step_bent = _perceptron(members, (latent + 3, width, width, latent))
 
     def encode(self, coordinates: Tensor) -> Tensor:
         """Latent numbers of coordinates."""
@@ -147,7 +152,18 @@ class LatentNetwork(nn.Module):
 
     def step(self, z: Tensor, fields: Tensor) -> Tensor:
         """Latent numbers one interval later, in fields (members, batch, 3)."""
-        return z + self.turn(torch.cat([z, fields], -1))
+        given = torch.cat([z, fields], -1)
+        return z + torch.matmul(given, self.step_straight) + self.step_bent(given)
+
+    @torch.no_grad()
+    def begin_step(self, z: Tensor, fields: Tensor, after: Tensor) -> None:
+        """Let the step begin as the linear one that fits best, from latent numbers to those one
+        interval later, all (members, n, …)."""
+        given = torch.cat([z, fields], -1).double()
+        gram = given.mT @ given
+        size = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+        gram += _RIDGE * size * torch.eye(gram.shape[1], device=z.device)
+        self.step_straight.copy_(torch.linalg.solve(gram, given.mT @ (after - z).double()))
 
     def mean(self, coordinates: Tensor) -> Tensor:
         """⟨m⟩, (members, batch, 3), of coordinates."""
@@ -178,3 +194,22 @@ class LatentNetwork(nn.Module):
             z = self.step(z, field)
             states.append(z)
         return torch.stack(states, 2)
+
+    @torch.no_grad()
+    def coded(self, coordinates: np.ndarray) -> np.ndarray:
+        """Coordinates (n, modes) encoded and decoded, mean of the members."""
+        given = torch.from_numpy(coordinates.astype(np.float32)).expand(self.members, -1, -1)
+        return self.decode(self.encode(given)).mean(0).numpy()
+
+    @torch.no_grad()
+    def trajectories(self, starts: np.ndarray, fields_T: np.ndarray) -> np.ndarray:
+        """Coordinates, (runs, frames, modes), mean of the members, from starts (runs, modes) in
+        fields (runs, frames - 1, 3) T."""
+        first = torch.from_numpy(starts.astype(np.float32)).expand(self.members, -1, -1)
+        fields = torch.from_numpy((fields_T / FIELD_UNIT_T).astype(np.float32))
+        z = self.encode(first)
+        later = self.run(z, fields.expand(self.members, -1, -1, -1))
+        states = torch.cat([z[:, :, None], later], 2)
+        return torch.stack(
+            [self.decode(states[:, run]).mean(0) for run in range(len(starts))]
+        ).numpy()

@@ -22,11 +22,13 @@ _EVERY = 3
 """Frames apart that modes are computed from: 10 ps apart states are alike."""
 
 STAGES = (
-    Stage(1500, 256, 0, rate=(2e-3, 1e-3)),
-    Stage(1200, 96, 6, from_start=0.1, noise=0.02),
-    Stage(800, 48, 30, from_start=0.3, noise=0.01),
-    Stage(900, 32, 110, from_start=1.0, rate=(1e-3, 2e-5)),
+    Stage(1000, 256, 0, rate=(2e-3, 1e-3)),
+    Stage(2000, 128, 1, noise=0.05, rate=(2e-3, 5e-4)),
+    Stage(1200, 64, 8, from_start=0.1, noise=0.02, rate=(1.5e-3, 1e-3)),
+    Stage(1500, 48, 30, from_start=0.3, rate=(1e-3, 1e-3)),
+    Stage(4000, 24, 110, from_start=1.0, rate=(1e-3, 2e-5)),
 )
+"""Coding, a step from noisy states, then longer and longer rollouts, at last from the start."""
 
 
 def no_progress(_what: str, _steps: int) -> Callable[[], None]:
@@ -45,7 +47,7 @@ class LatentRecipe:
     plan: LatentPlan = field(default_factory=LatentPlan)
     modes: int = 128
     members: int = 2
-    latent: int = 32
+    latent: int = 64
     width: int = 192
     stages: tuple[Stage, ...] = STAGES
     seed: int = 0
@@ -57,6 +59,15 @@ class LatentRecipe:
             for stage in self.stages
         )
         return replace(self, stages=stages)
+
+    def coding_only(self, latent: int) -> "LatentRecipe":
+        """One that codes into ``latent`` numbers and learns no step, in four times the batches."""
+        stages = tuple(
+            replace(stage, iterations=4 * stage.iterations)
+            for stage in self.stages
+            if not stage.steps
+        )
+        return replace(self, latent=latent, stages=stages, members=1)
 
     def network(self, modes: Modes) -> LatentNetwork:
         """As it is before training, the same for the same seed."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from skyctl.agents.allowed import Allowed
-from skyctl.agents.campaign import Campaign, Step, Stop
+from skyctl.agents.campaign import LOOKS_AT_MOST, Campaign, Look, Step, Stop
 from skyctl.agents.field_sequences import (
     FieldSequences,
     drawn_sequences,
@@ -31,8 +31,12 @@ _BEST = 25
 _NEIGHBOURS = 20
 _OFF_START = 0.08
 """⟨m⟩ of a movie's first frame may be off the start by this."""
-RESET = Pulse(amplitude_T=0.25, width_ps=250.0, peak_ps=700.0, theta_deg=90.0, phi_deg=45.0)
-"""Saturates the film along (1, 1, 0) and fades: what is left settles into the S-state."""
+RESETS = tuple(
+    Pulse(amplitude_T=0.25, width_ps=160.0, peak_ps=350.0, theta_deg=90.0, phi_deg=phi_deg)
+    for phi_deg in (45.0, 65.0, 25.0)
+)
+"""Each saturates the film between +x and +y and fades: what is left settles into the S-state, or,
+where it swings too far, into another; then the next is tried."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,22 @@ class Wanted:
         }  # fmt: skip
 
 
+_S_STATE = (0.967, 0.125, 0.0)
+"""⟨m⟩ of standard problem 4's film at rest."""
+SWITCH = Wanted((-_S_STATE[0], -_S_STATE[1], 0.0), 500.0, 1000.0)
+"""Reversed early, and quiet from then on: neither slow nor ringing."""
+HOLD = Wanted(_S_STATE, 500.0, 1000.0, first=(-0.0246, 0.0043, 200.0))
+"""No switching, though field 1 of standard problem 4, which switches it, is on for 200 ps."""
+
+
 class Steerer:
     """An `Agent` that fires imagined sequences of fields until the film took a wanted course.
 
     wanted : the course; film : imagines it; allowed : what the pulser may fire
     good : the cost at which it is reached; seed : of the sequences that are drawn
 
-    A shot whose movie does not begin in the imagined start told nothing of the sequence: the film
-    is brought back by RESET, which is no shot of the task's own.
+    After each pulse a look tells whether the film is in the start that sequences are imagined from.
+    Where it is not it is brought back by one of RESETS, no shot of the task's own.
     """
 
     task = "steer"
@@ -115,7 +127,7 @@ class Steerer:
         )  # fmt: skip
         self._chosen: FieldSequences | None = None
         self._fired: list[FieldSequences] = []
-        self._at_start = False
+        self._at_start, self._resets = False, 0
 
     def reached(self, belief: Belief) -> bool:
         """Whether a shot's cost was good enough."""
@@ -125,13 +137,21 @@ class Steerer:
         """The sequence of least expected cost; before it a reset, where the film has left the
         start. None where the envelope allows no such pulse: ``gave_up`` says why."""
         self.gave_up = ""
-        if not self._at_start:
-            return self._permitted(Proposal("reset", RESET, "back to the S-state", counts=False))
+        ready, self._at_start = self._at_start, False  # a look after the pulse tells again
+        if not ready:
+            reset = RESETS[self._resets % len(RESETS)]
+            self._resets += 1
+            return self._permitted(
+                Proposal("reset", reset, "back to the S-state", counts=False, look_after=True)
+            )
+        self._resets = 0
         chosen, expected = self._best()
         self._chosen = chosen
         seen = f"after {self.film.seen} shots" if self.film.seen else "by the network alone"
         why = f"expected cost {expected:.3f} {seen}; the best of {_IMAGINED} and their neighbours"
-        return self._permitted(Proposal("steer", chosen.pulse(0), why, whole_movie=True))
+        return self._permitted(
+            Proposal("steer", chosen.pulse(0), why, whole_movie=True, look_after=True)
+        )
 
     def probe(self, belief: Belief) -> Proposal | None:
         """None: its shots are their own looks."""
@@ -139,27 +159,29 @@ class Steerer:
         return None
 
     def saw(self, look: ShotResult) -> None:
-        """A look at the film at rest: nothing that a movie's first frame does not show."""
+        """A look at the film at rest: whether it is in the start that shots are imagined from."""
+        self._at_start = bool(look.mean_spins) and self._is_start(look.mean_spins[-1])
 
     def ingest(self, proposal: Proposal, before: Belief, result: ShotResult, after: Belief) -> None:
         """Learn from the movie of a shot."""
-        if not proposal.counts:
-            self._at_start = True
-            return
-        self._at_start = False
         chosen, self._chosen = self._chosen, None
         if chosen is None or len(result.mean_spins) != len(self.film.times_ps):
             return
-        mean = np.array(result.mean_spins)[:, 1:]
-        if np.abs(mean[0] - self.film.start.mean((1, 2))).max() > _OFF_START:
+        if not self._is_start(result.mean_spins[0]):
             return
+        mean = np.array(result.mean_spins)[:, 1:]
         self._fired.append(chosen)
         self.costs.append(float(self.wanted.cost(self.film.times_ps, mean)))
         self.film.learn(chosen, mean)
 
     def failed(self, proposal: Proposal) -> None:
-        """It was not fired, or nobody saw what it did: the film may be anywhere."""
-        self._at_start = False
+        """It was not fired, or nobody saw what it did: the next look tells."""
+        self._chosen = None
+
+    def _is_start(self, seen: tuple[float, ...]) -> bool:
+        """Whether a frame's (time, means of the components) is of a film in its start."""
+        off = np.abs(np.array(seen[1:]) - self.film.start.mean((1, 2)))
+        return bool(off.max() <= _OFF_START)
 
     def _best(self) -> tuple[FieldSequences, float]:
         """The sequence of least expected cost, and that cost: of drawn ones, then of neighbours."""
@@ -198,16 +220,33 @@ class Steerer:
         return proposal
 
 
+@dataclass
 class SteeringCampaign(Campaign):
     """A campaign at a film of which no belief tells: its agent's movies do, from shot to shot."""
 
+    agent: Steerer
+
     def step(self, belief: Belief, held: str = "") -> Step:
-        """What to do next: never a look."""
+        """What to do next: a look after each pulse, and where fire is held."""
         if self._over:
             return Stop(False, self._over)
+        if (held or self._look_due) and self._looks < LOOKS_AT_MOST:
+            self._looks += 1
+            return Look(self._looks)
+        self._looks = 0
         if held:
             return Stop(False, f"held fire: {held}")
         self._learn(belief)
         if self.agent.reached(belief):
             return Stop(True)
         return self._spent_up(belief) or self._suggest(belief)
+
+    def looked(self, look: ShotResult) -> None:
+        """A look is over: also one in which a reader of skyrmions can read nothing."""
+        self._look_due = bool(look.problem)
+        if not look.problem:
+            self.agent.saw(look)
+
+    def _said(self, belief: Belief) -> str:
+        costs = self.agent.costs
+        return f"the least cost was {min(costs):.3f}" if costs else "no shot was seen"

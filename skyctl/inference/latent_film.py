@@ -144,8 +144,8 @@ class LatentFilm:
         turned = np.abs(m - m[..., ::-1, ::-1]).max()
         if turned > _SYMMETRIC:
             raise OutsideModel(
-                f"states: half a turn, r → -r, changes m by {turned:.2g}. This network knows states "
-                "that it leaves as they are: start from the S-state or a uniform one"
+                f"states: half a turn, r → -r, changes m by {turned:.2g}. This network knows "
+                "states that it leaves as they are: start from the S-state or a uniform one"
             )
         return self._run("encoder", "z", m=m[:, :, : card.rows // 2])
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.interpolate import RBFInterpolator
 
 from skyctl.models.latent import Modes
-from skyctl.models.latent_data import INTERVAL_PS, LatentPlan, whole_of
+from skyctl.models.latent_data import INTERVAL_PS, whole_of
 from skyctl.simulators.thin.film import ThinFilm, ThinFilmParameters
 
 _RIDGE = 1e-6
@@ -127,13 +127,6 @@ class ProjectedPhysics:
         rate = -p.gamma_rad_per_ps_T / (1 + p.damping**2) * turn
         half = rate[:, : p.rows // 2].reshape(-1)
         return self.modes.basis @ half / np.sqrt(self.modes.cells)
-
-
-def constant_runs(
-    plan: LatentPlan, fields_T: np.ndarray, coordinates: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Field, (runs, 3), and coordinates of the runs of a plan in which the field is constant."""
-    return fields_T[: plan.constants, 0], coordinates[: plan.constants]
 
 
 def _padded(states: np.ndarray, modes: int) -> np.ndarray:

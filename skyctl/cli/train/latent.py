@@ -50,7 +50,7 @@ def train_latent(
     constant: Constant = 192,
     sequences: Sequences = 96,
     members: Members = 2,
-    latent: Latent = 32,
+    latent: Latent = 64,
     effort: Effort = 1.0,
     scheduler: Scheduler = "here",
     device: Where = "cpu",
