@@ -164,7 +164,7 @@ def test_a_film_that_is_seen_elsewhere_is_brought_back_and_a_movie_from_there_te
     assert shot.action == "steer"
     campaign.fired(shot, Belief(), result_of(np.tile([-1.0, 0, 0], (51, 1))))
     assert isinstance(campaign.step(Belief()), Look)
-    campaign.looked(result_of([[1.0, 0, 0]]))
+    campaign.looked(result_of([[-1.0, 0, 0]]))
     assert campaign.step(Belief()).proposal.action == "reset"
     assert agent.costs == []
     assert agent.film.seen == 0
