@@ -45,7 +45,7 @@ class LatentRecipe:
     """
 
     plan: LatentPlan = field(default_factory=LatentPlan)
-    modes: int = 128
+    modes: int = 96
     members: int = 2
     latent: int = 64
     width: int = 192

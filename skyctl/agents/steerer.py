@@ -75,6 +75,17 @@ class Wanted:
         off = means[..., there, :] - np.array(self.mean)
         return np.sqrt(np.square(off).sum(-1).mean(-1))
 
+    def constrained(self, sequences: FieldSequences, longest_ps: float) -> FieldSequences:
+        """With the field that is on in any case, where one is; over by ``longest_ps``."""
+        if self.first is None:
+            return sequences
+        x, y, end = self.first
+        fields, ends = sequences.fields_T.copy(), sequences.ends_ps.copy()
+        fields[:, 0] = x, y
+        ends[:, 1] = np.minimum(end + ends[:, 1] - ends[:, 0], longest_ps)
+        ends[:, 0] = end
+        return FieldSequences(fields, ends)
+
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         first = None if self.first is None else list(self.first)
@@ -186,12 +197,12 @@ class Steerer:
     def _best(self) -> tuple[FieldSequences, float]:
         """The sequence of least expected cost, and that cost: of drawn ones, then of neighbours."""
         limits = self._strongest_T, self._longest_ps, self._rng
-        drawn = [self._constrained(drawn_sequences(_IMAGINED, *limits)), *self._fired]
+        drawn = [self._with_first(drawn_sequences(_IMAGINED, *limits)), *self._fired]
         tried = FieldSequences.joined(drawn)
         costs = self._expected(tried)
         for _ in range(_ROUNDS):
             leading = tried.at(np.argsort(costs)[:_BEST])
-            near = self._constrained(varied(leading, _NEIGHBOURS, *limits))
+            near = self._with_first(varied(leading, _NEIGHBOURS, *limits))
             tried = FieldSequences.joined([leading, near])
             costs = self._expected(tried)
         best = int(costs.argmin())
@@ -200,16 +211,8 @@ class Steerer:
     def _expected(self, sequences: FieldSequences) -> np.ndarray:
         return self.wanted.cost(self.film.times_ps, self.film.means(sequences))
 
-    def _constrained(self, sequences: FieldSequences) -> FieldSequences:
-        """With the field that is on in any case, where one is."""
-        if self.wanted.first is None:
-            return sequences
-        x, y, end = self.wanted.first
-        fields, ends = sequences.fields_T.copy(), sequences.ends_ps.copy()
-        fields[:, 0] = x, y
-        ends[:, 1] = np.clip(end + ends[:, 1] - ends[:, 0], 0, self._longest_ps)
-        ends[:, 0] = end
-        return FieldSequences(fields, ends)
+    def _with_first(self, sequences: FieldSequences) -> FieldSequences:
+        return self.wanted.constrained(sequences, self._longest_ps)
 
     def _permitted(self, proposal: Proposal) -> Proposal | None:
         parts = [proposal.pulse, proposal.pulse.second]

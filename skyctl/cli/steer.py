@@ -12,7 +12,6 @@ from skyctl.cli.run import Mode, OutFolder, carry_out, kept_of, new_folder
 
 if TYPE_CHECKING:
     from skyctl.agents.steerer import Wanted
-    from skyctl.simulators.thin.film import ThinFilmParameters
 
 Goal = Annotated[
     Literal["switch", "hold", "mean"],
@@ -75,14 +74,14 @@ def steer(
     from skyctl.inference.latent_film import LatentFilm
     from skyctl.plans.modes import Oversight
     from skyctl.plans.steer import steer_film
-    from skyctl.simulators.thin.film import s_state
+    from skyctl.simulators.thin.film import ThinFilmParameters, s_state
     from skyctl.simulators.thin.spread import drawn_film
 
     with values_checked():
         wanted = _wanted(goal, mean, start, end)
     with explained(ValueError):
         imagines = LatentFilm(network)
-        nominal = _film_of(imagines.card.film)
+        nominal = ThinFilmParameters.from_dict(imagines.card.film)
         film = nominal if sample is None else drawn_film(nominal, sample)
         folder = new_folder(out)
         with thin_film_beamline(folder, film, ledger=folder / "ledger.jsonl") as line:
@@ -118,9 +117,3 @@ def _wanted(goal: str, mean: str | None, start: float, end: float) -> "Wanted":
     except ValueError:
         raise ValueError(f"--mean {mean!r}: give X,Y,Z, such as 0,0.9,0") from None
     return Wanted((x, y, z), start, end)
-
-
-def _film_of(said: dict) -> "ThinFilmParameters":
-    from skyctl.simulators.thin.film import ThinFilmParameters
-
-    return ThinFilmParameters(**{**said, "cell_nm": tuple(said["cell_nm"])})

@@ -9,6 +9,7 @@ from skyctl.cli.bench.cycle import bench_cycle
 from skyctl.cli.bench.faults import bench_faults
 from skyctl.cli.bench.files import bench_files
 from skyctl.cli.bench.instruments import bench_instruments
+from skyctl.cli.bench.latent import bench_latent
 from skyctl.cli.bench.loop import bench_loop
 from skyctl.cli.bench.maps import bench_maps
 from skyctl.cli.bench.monitor import bench_monitor
@@ -44,6 +45,7 @@ for name, command in {
     "reader": bench_reader,
     "states": bench_states,
     "reach": bench_reach,
+    "latent": bench_latent,
     "autonomy": bench_autonomy,
     "cycle": bench_cycle,
     "characterise": bench_characterise,
