@@ -72,7 +72,8 @@ class Modes:
         mean = flat.mean(0, dtype=np.float64).astype(np.float32)
         # Without QR single precision loses modes below 4 % of the first.
         _, size, basis = randomized_svd(
-            flat - mean, count, n_oversamples=count // 4 + 8, n_iter=3,
+            flat - mean, count, n_oversamples=count // 4 + 8,
+            n_iter=3,  # pyright: ignore[reportArgumentType] its stubs know "auto" alone
             power_iteration_normalizer="QR", random_state=0,
         )  # fmt: skip
         shape = half.shape[1:]
@@ -172,6 +173,7 @@ class LatentNetwork(nn.Module):
     def mean_of_latent(self, z: Tensor) -> Tensor:
         """⟨m⟩ of latent numbers, as ``mean(decode(z))`` with the last layers multiplied out."""
         *hidden, last = self.out_bent
+        weight, bias = last.get_parameter("weight"), last.get_parameter("bias")
         out = self.readout / self.inverse[:, None] * 0.1
         bent = z
         for layer in hidden:
@@ -179,8 +181,8 @@ class LatentNetwork(nn.Module):
         straight = torch.matmul(z, torch.matmul(self.out_straight, self.readout))
         return (
             straight
-            + torch.matmul(bent, torch.matmul(last.weight, out))
-            + torch.matmul(last.bias, out)
+            + torch.matmul(bent, torch.matmul(weight, out))
+            + torch.matmul(bias, out)
             + self.offset
         )
 

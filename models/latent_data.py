@@ -187,7 +187,7 @@ class Trajectories:
         """Of all of it."""
         digest = hashlib.sha256()
         for array in (self.half, self.fields_T):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 

@@ -38,6 +38,9 @@ class LatentFacts:
 class _Encoder(nn.Module):
     """Half films (batch, 3, rows, columns) → latent numbers (members, batch, latent)."""
 
+    basis: Tensor
+    middle: Tensor
+
     def __init__(self, network: LatentNetwork, modes: Modes) -> None:
         super().__init__()
         self.network, self.size = network, float(np.sqrt(modes.cells))
@@ -64,6 +67,9 @@ class _Step(nn.Module):
 
 class _Decoder(nn.Module):
     """Latent numbers → half films (members, batch, 3, rows, columns), and ⟨m⟩."""
+
+    basis: Tensor
+    middle: Tensor
 
     def __init__(self, network: LatentNetwork, modes: Modes) -> None:
         super().__init__()

@@ -108,11 +108,12 @@ def predictions_of(film: LatentFilm, test: Trajectories) -> tuple[list[Predicted
     starts = np.stack([whole_of(test.magnetisation(run)[0]) for run in range(len(fields))])
     z = film.encode(starts)
     imagined = film.imagine(z, fields)
-    half = np.empty(test.half.shape, np.float32)
-    for frame in range(half.shape[1]):
-        half[:, frame] = film.decode(z)[:, :, : half.shape[3]]
-        if frame < fields.shape[1]:
-            z, _ = film.step(z, np.ascontiguousarray(fields[:, frame]))
+    rows = film.card.rows // 2
+    halves = [film.decode(z)[:, :, :rows]]
+    for frame in range(fields.shape[1]):
+        z, _ = film.step(z, np.ascontiguousarray(fields[:, frame]))
+        halves.append(film.decode(z)[:, :, :rows])
+    half = np.stack(halves, 1)
     predictions = [Predicted(m, h) for m, h in zip(imagined.mean, half, strict=True)]
     return predictions, imagined.spread
 
@@ -134,4 +135,5 @@ def spread_rank(predictions: Sequence[Predicted], spread: np.ndarray, test: Traj
 
     first = round(_FROM_PS / INTERVAL_PS)
     error = np.linalg.norm(np.stack([p.mean for p in predictions]) - test.mean, axis=2)
-    return float(spearmanr(spread[:, first:].ravel(), error[:, first:].ravel()).statistic)
+    found: Any = spearmanr(spread[:, first:].ravel(), error[:, first:].ravel())
+    return float(found.statistic)

@@ -1,6 +1,7 @@
 """A beamline around a simulated thin film, with a camera that shows all three components."""
 
 from pathlib import Path
+from typing import Any
 
 from skyctl.beamline.beamline import Beamline
 from skyctl.beamline.simulated import simulated_beamline
@@ -34,8 +35,9 @@ def thin_film_beamline(
 
     start : as of ``PulsedThinFilm``; movie : what is filmed. Raises as ``simulated_beamline``.
     """
+    sample: Any = PulsedThinFilm(parameters, start)  # its sites are None and nothing else
     line = simulated_beamline(
-        folder, film=PulsedThinFilm(parameters, start), component="spins",
+        folder, film=sample, component="spins",
         envelope=THIN_ENVELOPE, ledger=ledger,
     )  # fmt: skip
     line.camera.film_like(movie)

@@ -79,7 +79,7 @@ class KernelDynamics:
         spread = inputs.std(0)
         self._scale = 1 / (spread + 0.05 * spread.max())
         scaled = inputs[some] * self._scale
-        self._regression = KernelRidge(kernel="rbf", gamma=0.1 / modes, alpha=1e-5)
+        self._regression = KernelRidge(kernel="rbf", gamma=0.1 / modes, alpha=1e-5)  # pyright: ignore[reportArgumentType]
         self._regression.fit(scaled, after[some] - before[some])
         self._modes = modes
 
@@ -121,7 +121,7 @@ class ProjectedPhysics:
         """d/dt of the coordinates, 1/ps."""
         p = self.film
         thin.magnetisation = whole_of(self.modes.half(state))
-        m, field = thin.magnetisation, thin.field_T(field_T)
+        m, field = thin.magnetisation, thin.field_T(field_T.tolist())
         torque = np.cross(m, field, axis=0)
         turn = torque + p.damping * np.cross(m, torque, axis=0)
         rate = -p.gamma_rad_per_ps_T / (1 + p.damping**2) * turn

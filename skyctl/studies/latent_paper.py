@@ -212,12 +212,18 @@ def _draw(
     shown = [round(when / INTERVAL_PS) for when in _SHOWN_PS]
     truth = [test.mean[run] for run in (0, 1)]
 
+    def of(kinds: dict[str, list[Predicted | None]], name: str, run: int) -> Predicted:
+        predicted = kinds[name][run]
+        if predicted is None:
+            raise ValueError(f"{name}: says nothing of run {run}")
+        return predicted
+
     def means(kinds: dict[str, list[Predicted | None]], names: Sequence[str]) -> dict[str, Any]:
-        return {name: [kinds[name][run].mean for run in (0, 1)] for name in names}
+        return {name: [of(kinds, name, run).mean for run in (0, 1)] for name in names}
 
     def pictures(kinds: dict[str, list[Predicted | None]], names: Sequence[str]) -> dict[str, Any]:
         true = whole_of(test.magnetisation(0)[shown])
-        others = {name: whole_of(kinds[name][0].half[shown]) for name in names}
+        others = {name: whole_of(of(kinds, name, 0).half[shown]) for name in names}
         return {"film": true, **others}
 
     coders = [name for name in decoded if "autoencoder" in name]
