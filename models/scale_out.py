@@ -8,10 +8,10 @@ import contextlib
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError
 from importlib.util import find_spec
-from itertools import islice
+from itertools import islice, starmap
 from typing import Any, Literal
 
 from skyctl.errors import SkyctlError, needs
@@ -182,6 +182,28 @@ def _wait_for_a_worker(client: Any, scheduler: str) -> None:
             f"scheduler {scheduler!r}: has no workers, or they died. Start some, with the same "
             "skyctl installed: dask worker ADDRESS"
         ) from error
+
+
+def in_turn(
+    function: Callable[..., Any],
+    calls: Iterable[tuple[Any, ...]],
+    scheduler: str = "here",
+    workers: int | None = None,
+) -> Generator[Any, None, None]:
+    """What ``function`` gives for the arguments of each of ``calls``, in their order.
+
+    scheduler : "here", one after another in this process; "local" and "tcp://…" as in ``fill``.
+        Function and arguments must then be what can be pickled
+
+    Raises ScaleOutError where there is no cluster, and what ``function`` raises.
+    """
+    if scheduler == "here":
+        yield from starmap(function, calls)
+        return
+    with open_cluster(scheduler, workers) as client:
+        futures = deque(client.submit(function, *call, pure=False) for call in calls)
+        while futures:
+            yield futures.popleft().result()  # popped: lets the cluster forget it
 
 
 @contextlib.contextmanager

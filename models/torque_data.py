@@ -12,7 +12,7 @@ side, side) f4, /times_t0 (runs, states), /done (runs).
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -321,26 +321,12 @@ def fill_torque_set(
             + ("give its driver" if driver is None else "it takes no driver")
         )
     missing = [int(run) for run in np.flatnonzero(~states.done)]
-    with contextlib.closing(_simulated(states.plan, missing, driver, scheduler, workers)) as runs:
+    if not missing:
+        return
+    from skyctl.models.scale_out import in_turn
+
+    calls = ((states.plan, run, driver) for run in missing)
+    with contextlib.closing(in_turn(simulate_run, calls, scheduler, workers)) as runs:
         for run, simulated in zip(missing, runs, strict=True):
             states.write(run, simulated)
             progress()
-
-
-def _simulated(
-    plan: TorquePlan,
-    runs: list[int],
-    driver: FieldOfSpins | None,
-    scheduler: str,
-    workers: int | None,
-) -> Generator[TorqueRun, None, None]:
-    if scheduler == "here" or not runs:
-        for run in runs:
-            yield simulate_run(plan, run, driver)
-        return
-    from skyctl.models.scale_out import open_cluster
-
-    with open_cluster(scheduler, workers) as client:
-        futures = [client.submit(simulate_run, plan, run, driver, pure=False) for run in runs]
-        for future in futures:
-            yield future.result()

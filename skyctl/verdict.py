@@ -112,6 +112,8 @@ class ShotResult:
     latencies_ms : receive-to-verdict latency of each frame
     seen_ns : monotonic clock, when the last frame left its source; 0 where that is not known
     mean_sz : (movie time in ps, mean S_z of the film) of each good frame
+    mean_spins : (movie time in ps, the film's mean of each component) of each good frame of a
+        camera that shows all three; () of another
     belief : about the film and the network, from all movies of the run to this one
     ended_early : the verdict was certain before the movie was over, and ended it
     unreadable : why the last frame, though it came whole, shows nothing of the film, or ""
@@ -128,6 +130,7 @@ class ShotResult:
     latencies_ms: tuple[float, ...]
     seen_ns: int = 0
     mean_sz: tuple[tuple[float, float], ...] = ()
+    mean_spins: tuple[tuple[float, float, float, float], ...] = ()
     belief: Belief = field(default_factory=Belief)
     ended_early: bool = False
     unreadable: str = ""

@@ -97,6 +97,11 @@ class ThinFilmParameters:
         """The parameters as plain numbers, for a file header."""
         return asdict(self)
 
+    @staticmethod
+    def from_dict(said: dict[str, Any]) -> "ThinFilmParameters":
+        """What ``as_dict`` gave, also from JSON. Raises TypeError, ValueError."""
+        return ThinFilmParameters(**{**said, "cell_nm": tuple(said["cell_nm"])})
+
 
 class ThinFilm:
     """One film: its magnetisation, and what a field does to it.

@@ -235,12 +235,16 @@ class Campaign:
     def _too_many(self, what: str, belief: Belief) -> Stop:
         if self._shadow:
             return Stop(False, f"shadow, nothing is fired: {len(self.proposed)} pulses proposed")
-        return Stop(False, f"{what}; there is {belief}", True)
+        return Stop(False, f"{what}; {self._said(belief)}", True)
+
+    def _said(self, belief: Belief) -> str:
+        """What the film is, for the reason why it is left so."""
+        return f"there is {belief}"
 
     def _suggest(self, belief: Belief) -> Step:
         proposal = self.agent.suggest(belief)
         if proposal is None:
-            return Stop(False, f"{self.agent.gave_up}; there is {belief}", True)
+            return Stop(False, f"{self.agent.gave_up}; {self._said(belief)}", True)
         return self._fire(proposal, belief)
 
     def _fire(self, proposal: Proposal, belief: Belief) -> Step:

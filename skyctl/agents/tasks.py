@@ -15,7 +15,7 @@ from skyctl.pulse import Pulse, Spot
 from skyctl.verdict import ShotResult
 
 Task = Literal["write", "switch", "erase"]
-Action = Literal["write", "switch", "erase", "probe", "map", "characterise"]
+Action = Literal["write", "switch", "erase", "probe", "map", "characterise", "steer", "reset"]
 """What a pulse is fired for; "probe" only shows the film, where looks do not."""
 
 _WRITE_WIDTH_PS = 16.0

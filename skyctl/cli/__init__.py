@@ -36,6 +36,7 @@ from skyctl.cli.run import run
 from skyctl.cli.serve import serve_app
 from skyctl.cli.simulate import simulate_app
 from skyctl.cli.split import split
+from skyctl.cli.steer import steer
 from skyctl.cli.train import train_app
 from skyctl.cli.verify import verify
 
@@ -47,8 +48,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    demo, run, monitor, people, movies, convert, diagram, verify, replay, recover, split, keys,
-    doctor,
+    demo, run, steer, monitor, people, movies, convert, diagram, verify, replay, recover, split,
+    keys, doctor,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(serve_app, name="serve")

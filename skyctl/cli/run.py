@@ -4,7 +4,7 @@ import datetime
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 from rich.markup import escape
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from skyctl.plans.stubs import Plan
 
     Report = TaskReport | CycleReport | CharacteriseReport | MapReport
+
+T = TypeVar("T")
 
 _CYCLE_SHOTS = 30
 
@@ -221,8 +223,8 @@ def run(
                 _rehearse(call, arguments, line, rehearse, film)
             md = {"purpose": "skyctl run"}
             plan_of_it = call(line, oversight=oversight, **arguments, md=md)
-            report = _carry_out(line, plan_of_it, folder, page)
-            kept = _kept(line, folder)
+            report = carry_out(line, plan_of_it, folder, page)
+            kept = kept_of(line, folder)
         _show(report)
         told = {
             "plan": plan,
@@ -257,7 +259,7 @@ def _simulated(
     from skyctl.beamline import simulated_beamline
     from skyctl.inference.model import MovieClassifier
 
-    folder = _new_folder(out)
+    folder = new_folder(out)
     with values_checked():
         return simulated_beamline(
             folder,
@@ -301,16 +303,14 @@ def _of_file(
     )
 
 
-def _new_folder(out: Path | None) -> Path:
+def new_folder(out: Path | None) -> Path:
     folder = out or Path("runs") / f"run-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _carry_out(
-    line: "Beamline", plan: "Plan", folder: Path, page: "Monitor | None" = None
-) -> "Report":
+def carry_out(line: "Beamline", plan: "Plan[T]", folder: Path, page: "Monitor | None" = None) -> T:
     """The report of a plan that a RunEngine has run, its documents written to ``folder``.
 
     Ctrl-C, SIGTERM and a closed terminal disarm the pulser and end the command with status 1.
@@ -336,7 +336,7 @@ def _carry_out(
     return result.plan_result
 
 
-def _kept(line: "Beamline", folder: Path) -> dict[str, Any]:
+def kept_of(line: "Beamline", folder: Path) -> dict[str, Any]:
     """What was booked of a run, and where it is to be found."""
     from skyctl.catalogue import FOLDER
     from skyctl.demo import DOCUMENTS

@@ -136,6 +136,13 @@ def _options(onnxruntime: Any, provider: str, sizes: dict[str, int]) -> Any:
     return options
 
 
+def only_asked_for() -> Any:
+    """Options of a run that computes the outputs it is asked for, and no others."""
+    options = _onnxruntime().RunOptions()
+    options.only_execute_path_to_fetches = True
+    return options
+
+
 def try_once(session: Any, outputs: list[str], inputs: dict[str, np.ndarray]) -> Any:
     """One run of a session that is not known yet. Raises TimeoutError where it takes too long."""
     import onnxruntime

@@ -108,6 +108,7 @@ class StreamingClassifier:
         self._bad_frame = ""
         self._latencies_ms: list[float] = []
         self._mean_sz: list[tuple[float, float]] = []
+        self._mean_spins: list[tuple[float, float, float, float]] = []
         self._seen_ns = 0
         self._background = 0
         """Of the film in the first frame; 0 before there was one."""
@@ -134,6 +135,9 @@ class StreamingClassifier:
         self._last_frame = frame
         self._seen_ns = frame.left_source_ns
         self._mean_sz.append((frame.movie_time_ps, float(sz.mean(dtype=np.float64))))
+        if frame.data.ndim == 3:
+            x, y, z = frame.data.mean((1, 2), dtype=np.float64).tolist()
+            self._mean_spins.append((frame.movie_time_ps, x, y, z))
         if start.pulse is None:
             return
         probabilities = self.model.step(sz, frame.movie_time_ps)
@@ -187,6 +191,7 @@ class StreamingClassifier:
                 latencies_ms=tuple(self._latencies_ms),
                 seen_ns=self._seen_ns,
                 mean_sz=tuple(self._mean_sz),
+                mean_spins=tuple(self._mean_spins),
                 belief=self.belief,
                 ended_early=self._certain and self._seen_frames < start.expected_frames,
                 frames_read=self._seen_frames,

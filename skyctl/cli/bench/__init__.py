@@ -10,6 +10,7 @@ from skyctl.cli.bench.faults import bench_faults
 from skyctl.cli.bench.files import bench_files
 from skyctl.cli.bench.generator import bench_generator
 from skyctl.cli.bench.instruments import bench_instruments
+from skyctl.cli.bench.latent import bench_latent
 from skyctl.cli.bench.loop import bench_loop
 from skyctl.cli.bench.maps import bench_maps
 from skyctl.cli.bench.monitor import bench_monitor
@@ -48,6 +49,7 @@ for name, command in {
     "states": bench_states,
     "reach": bench_reach,
     "generator": bench_generator,
+    "latent": bench_latent,
     "autonomy": bench_autonomy,
     "cycle": bench_cycle,
     "characterise": bench_characterise,

@@ -4,6 +4,7 @@ import typer
 
 from skyctl.cli.reproduce.classifier import reproduce_classifier
 from skyctl.cli.reproduce.generator import reproduce_generator
+from skyctl.cli.reproduce.latent import reproduce_latent
 from skyctl.cli.reproduce.torque import reproduce_torque
 
 reproduce_app = typer.Typer(
@@ -12,3 +13,4 @@ reproduce_app = typer.Typer(
 reproduce_app.command("classifier")(reproduce_classifier)
 reproduce_app.command("torque")(reproduce_torque)
 reproduce_app.command("generator")(reproduce_generator)
+reproduce_app.command("latent")(reproduce_latent)

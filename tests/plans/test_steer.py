@@ -1,0 +1,108 @@
+"""A thin film steered through the RunEngine: guard, ledger, movies, documents."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from bluesky import RunEngine
+
+from skyctl.agents import steerer as steering
+from skyctl.agents.steerer import RESETS, Wanted
+from skyctl.beamline.thin import thin_film_beamline
+from skyctl.devices.rare_pulses import RarePulses
+from skyctl.plans.modes import Oversight
+from skyctl.plans.steer import steer_film
+from skyctl.pulse import FrameSchedule
+from skyctl.simulators.thin.film import ThinFilm, ThinFilmParameters, s_state
+from skyctl.simulators.thin.pulsed import PulsedThinFilm
+from skyctl.simulators.thin.spread import drawn_film
+
+FILM = ThinFilmParameters(rows=8, columns=32, cell_nm=(15.6, 15.6, 3.0))
+MOVIE = FrameSchedule(duration_ps=1000.0, interval_ps=50.0)
+WANTED = Wanted((0.2, 0.9, 0.0), 300.0, 400.0)
+
+
+class ItsOwnPhysics:
+    """In place of a network the nominal film itself, sequence by sequence."""
+
+    card = SimpleNamespace(strongest_T=0.041, interval_ps=10.0)
+
+    def encode(self, m):
+        return m
+
+    def imagine(self, z, fields_T):
+        return SimpleNamespace(mean=np.stack([self._course(z[0], one) for one in fields_T]))
+
+    def _course(self, m, fields_T):
+        film = ThinFilm(FILM)
+        film.magnetisation = m
+        means = [m.mean((1, 2))]
+        changes = 1 + np.flatnonzero((np.diff(fields_T, axis=0) != 0).any(1))
+        for piece in np.split(fields_T, changes):
+            times = 10.0 * (1 + np.arange(len(piece)))
+            means += [m.mean((1, 2)) for m in film.frames(piece[0], times.tolist())]
+        return np.array(means)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(steering, "_IMAGINED", 8)
+    monkeypatch.setattr(steering, "_ROUNDS", 0)
+    monkeypatch.setattr("skyctl.agents.film_imagined._FACTORS", np.array([0.95, 1.0, 1.05]))
+
+
+def steered(line, engine=None, **options):
+    engine = engine or RunEngine(call_returns_result=True)
+    return engine(steer_film(line, WANTED, ItsOwnPhysics(), s_state(FILM), **options)).plan_result
+
+
+def test_a_film_that_nobody_measured_is_steered_through_guard_and_ledger(tmp_path, few):
+    other = drawn_film(FILM, 3)
+    assert other != FILM
+    documents = []
+    engine = RunEngine(call_returns_result=True)
+    engine.subscribe(lambda name, doc: documents.append((name, doc)))
+    with thin_film_beamline(tmp_path, other, movie=MOVIE, ledger=tmp_path / "ledger.jsonl") as line:
+        report = steered(line, engine, shots=2)
+        fired = line.pulser.guard.fired
+        booked = line.pulser.guard.spent.shots
+    assert "the least cost was" in report.task.reason
+    assert booked == len(fired) == report.task.pulses
+    assert fired[0] not in RESETS  # the film began in its S-state
+    shots = [pulse for pulse in fired if pulse not in RESETS]
+    assert len(shots) == len(report.costs) == 2
+    assert all(pulse.second for pulse in shots)
+    # The cost is that of what the film does, from its S-state, under the pulse that was fired.
+    film = PulsedThinFilm(other)
+    means = np.array([m.mean((1, 2)) for m in film.frames(shots[0], MOVIE.times_ps)])
+    cost = WANTED.cost(np.array(MOVIE.times_ps), means)
+    assert report.costs[0] == pytest.approx(float(cost), abs=2e-3)
+    start = next(doc for name, doc in documents if name == "start")
+    assert start["plan_name"] == "steer_film"
+    assert start["plan_args"]["wanted"] == WANTED.as_json()
+    json.dumps(report.as_json())
+
+
+def test_a_dry_run_fires_nothing(tmp_path, few):
+    with thin_film_beamline(tmp_path, FILM, movie=MOVIE) as line:
+        report = steered(line, oversight=Oversight("dry-run"))
+        assert line.pulser.guard.spent.shots == 0
+    assert not report.reached
+    assert report.costs == ()
+
+
+def test_a_pulser_that_may_fire_no_sequences_refuses_and_the_plan_ends(tmp_path, few, monkeypatch):
+    plain = steering_envelope().model_copy(update={"rare": RarePulses()})
+    monkeypatch.setattr("skyctl.beamline.thin.THIN_ENVELOPE", plain)
+    with thin_film_beamline(tmp_path, FILM, movie=MOVIE) as line:
+        report = steered(line)
+        assert line.pulser.guard.spent.shots == 0
+    assert not report.reached
+    assert "pulses in a shot" in report.task.reason
+
+
+def steering_envelope():
+    from skyctl.beamline.thin import THIN_ENVELOPE
+
+    return THIN_ENVELOPE
