@@ -36,12 +36,14 @@ from skyctl.devices.instruments.transport import Transport
 from skyctl.devices.pulser import Pulser
 from skyctl.errors import FireUnknown, NotFired, PulseRefused
 from skyctl.pulse import Pulse, settings_of
+from skyctl.simulators.instrument.practice import MODES
 
 _STEP_T = 1e-4
 """Each shot has an amplitude of its own, by which the instrument's log tells which one it was."""
 _WIDE = Envelope(rest_s=0.0, shots=10**6, budget_T2ps=1e12)
 _FAULT_S = (0.0, 0.15)
 _FROZEN_S = (0.2, 5.0)
+_DEAF_S = 0.3
 _BACK_S = 60.0
 _STOPPED = 20
 """One shot in so many is armed, and stopped instead of fired."""
@@ -91,6 +93,15 @@ class Rig:
             return Scpi(self.server.address)
         prefix = f"{self.server.address}:"
         return ChannelAccess(prefix) if self.kind == "ca" else PvAccess(prefix)
+
+    def be_deaf(self, span_s: float) -> None:
+        """Have it neither fire nor answer FIRE for so long; all else it does."""
+        name = "SIM:MODE" if self.kind == "scpi" else "MODE"
+        modes = list(MODES)
+        with contextlib.closing(self.open()) as beside:
+            for mode in ("deaf", "normal"):
+                beside.put({name: mode if self.kind == "scpi" else modes.index(mode)}, _BACK_S)
+                time.sleep(span_s)
 
     @property
     def table(self) -> DriverTable:
@@ -209,8 +220,9 @@ class Broken:
         (``proved``) or a person (``said``) told
     stopped, stop_p50_ms, stop_ms : armed shots that were stopped instead, and how long until the
         instrument was told to switch off, by its own clock: median and longest
-    unknown_off_ms : the longest of an unknown shot: until a new line stands nobody can tell it, and
-        its own watchdog switches it off. One that was killed is off
+    unknown_off_ms : the same after a shot that became unknown, the longest by what was broken. One
+        that is deaf lost nothing but the answer; a line that was cut must stand anew first; one that
+        is frozen cannot be told before it wakes, up to 5 s: its own watchdog must switch it off
     """
 
     kind: str
@@ -230,7 +242,7 @@ class Broken:
     stopped: int = 0
     stop_p50_ms: float = 0.0
     stop_ms: float = 0.0
-    unknown_off_ms: float = 0.0
+    unknown_off_ms: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     unexplained: list[str] = field(default_factory=list)
 
@@ -254,6 +266,7 @@ def broken(kind: str, folder: Path, shots: int = 2000, every: int = 40, seed: in
         "killed": rig.restart,
         "frozen": lambda: _freeze(rig, rng.uniform(*_FROZEN_S)),
         "cut": cut_lines,
+        "deaf": lambda: rig.be_deaf(_DEAF_S),
     }
     account, notices = Broken(kind, shots, seed, dict.fromkeys(faults, 0)), _Notices()
     began = time.monotonic()
@@ -275,10 +288,10 @@ def broken(kind: str, folder: Path, shots: int = 2000, every: int = 40, seed: in
         rig.close()
     account.seconds = time.monotonic() - began
     _compare(account, rig.fired, ledger, guard)
-    stops, unknown = (notices.waited_ms(kind, rig.switched_off_ns) for kind in ("stop", "unknown"))
+    stops = notices.stops_ms(rig.switched_off_ns)
     account.stopped, account.stop_ms = len(stops), max(stops)
     account.stop_p50_ms = float(np.median(stops))
-    account.unknown_off_ms = max(unknown, default=0.0)
+    account.unknown_off_ms = notices.unknown_ms(rig.switched_off_ns)
     return account
 
 
@@ -306,16 +319,27 @@ class _Notices:
         thread.start()
         return thread
 
-    def waited_ms(self, kind: str, off_ns: list[int]) -> list[float]:
-        """How long notices of a kind waited for the instrument to be told. Of stops those with
-        nothing broken meanwhile; of unknown shots those where it was not killed."""
+    def stops_ms(self, off_ns: list[int]) -> list[float]:
+        """How long stops waited for the instrument to be told, those with nothing broken then."""
         waited = []
-        for _, noticed in (one for one in self._noticed if one[0] == kind):
-            off = min((time for time in off_ns if time >= noticed), default=math.inf)
-            broken = [f for f in self._faults if f[1] <= off and f[2] >= noticed - _JUST_NS]
-            if not any(kind == "stop" or name == "killed" for name, _, _ in broken):
+        for noticed, off in self._told("stop", off_ns):
+            if not any(f[1] <= off and f[2] >= noticed - _JUST_NS for f in self._faults):
                 waited.append((off - noticed) / 1e6)
         return waited
+
+    def unknown_ms(self, off_ns: list[int]) -> dict[str, float]:
+        """The longest wait after an unknown shot, by what was broken last before; not by a kill."""
+        longest: dict[str, float] = {}
+        for noticed, off in self._told("unknown", off_ns):
+            name = max((f for f in self._faults if f[1] <= noticed), key=lambda f: f[1])[0]
+            if name != "killed":
+                longest[name] = max(longest.get(name, 0.0), (off - noticed) / 1e6)
+        return longest
+
+    def _told(self, kind: str, off_ns: list[int]) -> Iterator[tuple[int, float]]:
+        """When each of a kind was noticed, and when the instrument was told to switch off."""
+        for _, noticed in (one for one in self._noticed if one[0] == kind):
+            yield noticed, min((time for time in off_ns if time >= noticed), default=math.inf)
 
 
 def _freeze(rig: Rig, span_s: float) -> None:

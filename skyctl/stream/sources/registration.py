@@ -34,7 +34,7 @@ class Registration:
         self._correlate = phase_cross_correlation
         self._reference = _relative(reference)
         self._says = np.where(np.isfinite(reference), np.float32(0), np.float32(np.nan))
-        self._slope = np.stack(np.gradient(self._reference))
+        self._slope = np.stack([np.gradient(self._reference, axis=axis) for axis in (0, 1)])
 
     def shift_of(self, image: np.ndarray) -> Shift:
         """The shift of an image of counts; of averages and single images alike."""
