@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from skyctl.bench.instruments import cut_lines
+from skyctl.bench.instrument_rig import cut_lines
 from skyctl.errors import InstrumentError
 from skyctl.pulse import Pulse
 
