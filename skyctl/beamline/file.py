@@ -12,6 +12,7 @@ from skyctl.agents.named import SEEKER
 from skyctl.devices.guard import Envelope
 from skyctl.devices.instruments.camera import CameraTable, InstrumentCamera
 from skyctl.devices.instruments.channel_access import ChannelAccess
+from skyctl.devices.instruments.ophyd_device import OphydDevice
 from skyctl.devices.instruments.pulse_instrument import PulseInstrument
 from skyctl.devices.instruments.pv_access import PvAccess
 from skyctl.devices.instruments.scpi import Scpi
@@ -41,7 +42,7 @@ from skyctl.stream.sources.source import Source
 from skyctl.stream.sources.transports import ZmqTransport
 from skyctl.stream.sources.triggers import Triggers
 
-_DRIVERS = ("scpi", "ca", "pva", "simplon")
+_DRIVERS = ("scpi", "ca", "pva", "simplon", "ophyd")
 _SOURCES = ("ntndarray", "scpi", "dectris", "array10")
 
 
@@ -57,9 +58,10 @@ def known(kind: Kind, own: tuple[str, ...]) -> AfterValidator:
 
 
 class Address(Strict):
-    """Where an instrument is: "HOST:PORT" for scpi and simplon, the PVs' prefix for ca and pva.
+    """Where an instrument is: "HOST:PORT" for scpi and simplon, the PVs' prefix for ca and pva,
+    "MODULE:NAME" for ophyd, a device that you have there.
 
-    transport : one of these four, or what another package offers as an entry point
+    transport : one of these five, or what another package offers as an entry point
         "skyctl.drivers": it is called with the address
     error_query : of scpi, what is answered with 0 where nothing is wrong
     compound : of scpi, whether it takes several commands a line; instruments of SRS do not
@@ -80,6 +82,7 @@ class Address(Strict):
             "ca": ChannelAccess,
             "pva": PvAccess,
             "simplon": Simplon,
+            "ophyd": OphydDevice,
         }  # fmt: skip
         connect = kinds.get(self.transport) or load("drivers", self.transport, _DRIVERS)
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from skyctl.beamline.beamline import warm_up
 from skyctl.children import CHILDREN
 from skyctl.frame import Frame, ShotStart
 from skyctl.inference.model import MovieClassifier
@@ -44,6 +45,7 @@ def detector_to_verdict(
     Raises TimeoutError for a movie that does not end, StreamError without p4p.
     """
     model = model or MovieClassifier()
+    warm_up(model, (SIDE, SIDE))  # as `assemble` does, for either way alike
     return [
         {"by": by, "rate": rate, **_measured(send, connect, rate, images, model)}
         for by, send, connect in (
