@@ -45,6 +45,7 @@ class Frame:
         clocks cannot be compared
     counts : what the detector counted, (rows, columns), where S_z was computed from it by a
         calibration; None where there is nothing to compute again
+    shift : how far the counts were moved before, (rows, columns) of their pixels
     """
 
     run: str
@@ -56,6 +57,7 @@ class Frame:
     received_ns: int = 0
     transit_ns: int = 0
     counts: np.ndarray | None = field(default=None, compare=False, repr=False)
+    shift: tuple[float, float] = field(default=(0.0, 0.0), compare=False, repr=False)
 
     @property
     def left_source_ns(self) -> int:

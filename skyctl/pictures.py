@@ -1,4 +1,4 @@
-"""Pictures: the film strip of a recording or a movie, a map, and standard problem 4."""
+"""Pictures: film strips of recordings and movies, maps, calibrations, and standard problem 4."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from skyctl.plans.mapping import MapReport
 from skyctl.process import LETTERS, OUTCOMES
 from skyctl.recording.reader import Recording
 from skyctl.simulators.thin.standard_problem import Sp4Run
+from skyctl.stream.sources.calibration import Calibration
 
 _FRAMES = 8
 LETTER_COLOURS = dict(
@@ -147,4 +148,27 @@ def standard_problem(runs: Sequence[Sp4Run], path: Path) -> None:
             )
         row.colorbar(colours, ax=row.axes[1:], aspect=15)
     path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def calibration_images(calibration: Calibration, path: Path) -> None:
+    """Draw what a calibration holds: mean counts of each state, and the contrast of each pixel."""
+    states = {name: getattr(calibration, name) for name in ("dark", "flat", "up", "down")}
+    images = {name: image for name, image in states.items() if image is not None}
+    figure = Figure(figsize=(3.2 * (len(images) + 1), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(images) + 1)
+    for axis, (name, image) in zip(axes, images.items(), strict=False):
+        shown = axis.imshow(
+            image, vmin=np.nanpercentile(image, 1), vmax=np.nanpercentile(image, 99)
+        )
+        axis.set_title(f"{name}, counts")
+        figure.colorbar(shown, ax=axis, shrink=0.7)
+    light = calibration.up + calibration.down - 2 * calibration.dark
+    ratio = np.where(calibration.bad, np.nan, calibration.up - calibration.down) / light
+    most = 2 * abs(calibration.contrast)
+    shown = axes[-1].imshow(ratio, vmin=-most, vmax=most, cmap="RdBu_r")
+    axes[-1].set_title("(up - down) / (up + down)")
+    figure.colorbar(shown, ax=axes[-1], shrink=0.7)
+    for axis in axes:
+        axis.set_axis_off()
     figure.savefig(path, dpi=110)

@@ -1,8 +1,10 @@
 """EPICS transport over Channel Access: ophyd's signals, whatever control layer ophyd has."""
 
+import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from ophyd import EpicsSignal
@@ -10,12 +12,22 @@ from ophyd import EpicsSignal
 from skyctl.devices.instruments.transport import Puts, Reading, Value
 from skyctl.errors import InstrumentError, InstrumentSilent, install
 
+_SLICE_S = 0.1
+"""Of waiting for a channel: that it was cut off is heard of a little later."""
+_AT_ONCE_S = 0.02
+"""pyepics else keeps a put for a line that was cut, and FIRE would come up to ten seconds late."""
+_LOOKS_S = 1.0
+"""A channel that found nobody for so long is replaced: it would look at longer and longer times."""
+
 
 class ChannelAccess:
     """Names are PVs after the prefix, fields too: "AMP", "AMP.DRVH". A command is a PV put to 1.
 
     Put completion is waited for, and proves nothing: some control layers report it for an IOC that
     died meanwhile. Reads go to the IOC, past any monitor.
+
+    A channel that was cut off is replaced before it is used again: libca looks for the old one
+    within ten seconds, for a new one at once.
 
     prefix : of every PV, like "XF:PULSER:"
 
@@ -33,16 +45,19 @@ class ChannelAccess:
         self.connections = 1
         self._prefix = prefix
         self._signals: dict[str, EpicsSignal] = {}
+        self._made_s: dict[str, float] = {}
+        self._lost: set[str] = set()
+        # caproto looks for a lost channel by itself, and never lets go of one.
+        self._replaces = ophyd.cl.name == "pyepics"
         self._lock = threading.Lock()
 
     def put(self, values: Puts, timeout_s: float, read: Sequence[str] = ()) -> dict[str, Reading]:
         """Put all, wait for all, then read. Raises InstrumentSilent or InstrumentError."""
         due_s = time.monotonic() + timeout_s
-        self._connect(values, due_s)
-        waiting = []
+        signals, waiting = self._connect(values, due_s), []
         for name, value in values.items():
             done = threading.Event()
-            self._put(name, value, use_complete=True, callback=_set(done))
+            self._put(name, signals[name], value, use_complete=True, callback=_set(done))
             waiting.append((name, done))
         for name, done in waiting:
             if not done.wait(max(0.0, due_s - time.monotonic())):
@@ -51,15 +66,15 @@ class ChannelAccess:
 
     def begin(self, values: Puts, timeout_s: float) -> None:
         """Put all, and wait for none. Raises InstrumentSilent or InstrumentError."""
-        self._connect(values, time.monotonic() + timeout_s)
+        signals = self._connect(values, time.monotonic() + timeout_s)
         for name, value in values.items():
-            self._put(name, value, use_complete=False)
+            self._put(name, signals[name], value, use_complete=False)
 
     def get(self, names: Sequence[str], timeout_s: float) -> dict[str, Reading]:
         """Read all afresh. Raises InstrumentSilent."""
         due_s = time.monotonic() + timeout_s
-        self._connect(names, due_s)
-        return {name: self._read(name, due_s, timeout_s) for name in names}
+        signals = self._connect(names, due_s)
+        return {name: self._read(name, signals[name], due_s, timeout_s) for name in names}
 
     def close(self) -> None:
         """Let go of the channels."""
@@ -67,17 +82,20 @@ class ChannelAccess:
             signal.destroy()
         self._signals.clear()
 
-    def _put(self, name: str, value: Value | None, **how: Any) -> None:
+    def _put(self, name: str, signal: EpicsSignal, value: Value | None, **how: Any) -> None:
+        if self._replaces:
+            how["timeout"] = _AT_ONCE_S
         try:
-            self._signals[name].put(1 if value is None else value, **how)
+            signal.put(1 if value is None else value, **how)
         except Exception as error:
             raise InstrumentError(
                 f"{self.address}{name} = {value!r}: not put ({error}). See whether the PV may "
                 "be written, and takes such a value."
             ) from error
+        if not signal.connected:
+            raise self._silent(name, "its connection was lost while it was put")
 
-    def _read(self, name: str, due_s: float, timeout_s: float) -> Reading:
-        signal: Any = self._signals[name]
+    def _read(self, name: str, signal: Any, due_s: float, timeout_s: float) -> Reading:
         left_s = max(0.01, due_s - time.monotonic())
         try:
             value = signal.get(use_monitor=False, timeout=left_s, connection_timeout=left_s)
@@ -87,21 +105,51 @@ class ChannelAccess:
         severity = signal.alarm_severity
         return Reading(value, "" if not severity else getattr(severity, "name", str(severity)))
 
-    def _connect(self, names: Any, due_s: float) -> None:
-        """Have a channel for each name, those that are new side by side."""
-        for name in names:
-            with self._lock:
-                if name not in self._signals:
-                    signal = EpicsSignal(
-                        self._prefix + name, name=name, put_complete=True, auto_monitor=False
-                    )
-                    signal.subscribe(self._connection_changed, event_type=signal.SUB_META)
-                    self._signals[name] = signal
-        for name in names:
-            try:
-                self._signals[name].wait_for_connection(timeout=max(0.01, due_s - time.monotonic()))
-            except TimeoutError as error:
-                raise self._silent(name, "not connected") from error
+    def _connect(self, names: Iterable[str], due_s: float) -> dict[str, EpicsSignal]:
+        """A channel for each name, connected; those that are new look side by side."""
+        signals = {name: self._have(name) for name in names}
+        for name in signals:
+            while not signals[name].connected:
+                left_s = due_s - time.monotonic()
+                if left_s <= 0:
+                    raise self._silent(name, "not connected")
+                with contextlib.suppress(TimeoutError):
+                    signals[name].wait_for_connection(timeout=min(_SLICE_S, left_s))
+                    break
+                signals[name] = self._have(name)
+        return signals
+
+    def _have(self, name: str) -> EpicsSignal:
+        """The channel of a name; another one where that was cut off."""
+        with self._lock:
+            known = self._signals.get(name)
+            if known is not None and not self._is_cut_off(name, known):
+                return known
+            if known is not None:  # destroyed first: two of a name share one channel
+                known.destroy()
+            self._lost.discard(name)
+            self._signals[name] = made = self._new(name)
+        return made
+
+    def _new(self, name: str) -> EpicsSignal:
+        self._made_s[name] = time.monotonic()
+        pv = self._prefix + name
+        signal: Any = EpicsSignal(pv, name=name, put_complete=True, auto_monitor=False)
+        self._watch(name, signal)
+        return signal
+
+    def _watch(self, name: str, signal: Any) -> None:
+        """Hear when its line is cut; and put nothing into a line that is."""
+        changed = partial(self._connection_changed, name)
+        signal.subscribe(changed, event_type=signal.SUB_META)
+        if self._replaces and hasattr(signal, "_write_pv"):
+            signal._write_pv.connection_timeout = _AT_ONCE_S
+
+    def _is_cut_off(self, name: str, signal: EpicsSignal) -> bool:
+        """Whether a channel was lost, or looks for its IOC since long and ever more seldom."""
+        if signal.connected or not self._replaces:
+            return False
+        return name in self._lost or time.monotonic() - self._made_s[name] > _LOOKS_S
 
     def _begin_anew(self, name: str) -> None:
         """Have another channel: pyepics waits for ever for a read that an IOC took with it."""
@@ -111,9 +159,10 @@ class ChannelAccess:
             self.connections += 1
             signal.destroy()
 
-    def _connection_changed(self, *, connected: bool = True, **_: Any) -> None:
+    def _connection_changed(self, name: str, *, connected: bool = True, **_: Any) -> None:
         if not connected:
             self.connections += 1
+            self._lost.add(name)
 
     def _silent(self, name: str, fault: str) -> InstrumentSilent:
         return InstrumentSilent(

@@ -13,6 +13,9 @@ _SEVERITIES = ("", "MINOR", "MAJOR", "INVALID")
 class PvAccess:
     """Names are PVs after the prefix, fields too. A command is a PV put to 1.
 
+    After a connection was lost, or an answer did not come, new channels are used: they are looked
+    for at once, the old ones when their turn comes.
+
     prefix : of every PV; conf : EPICS_PVA_… settings instead of the environment's
     watched : a name whose channel tells when the connection is lost
 
@@ -32,6 +35,7 @@ class PvAccess:
         self.connections = 1
         self._prefix = prefix
         self._fields: dict[str, str] = {}
+        self._cut_off = False
         self._context = Context("pva", conf=conf, useenv=conf is None, nt=False)
         self._monitor = self._context.monitor(
             prefix + watched, self._update, notify_disconnect=True
@@ -47,6 +51,7 @@ class PvAccess:
         self._put(values, timeout_s, "field(value)")
 
     def _put(self, values: Puts, timeout_s: float, request: str) -> None:
+        self._find_again()
         new = [name for name in values if name not in self._fields]
         for name, told in self._ask(new, timeout_s).items():
             # An enumeration is put by its index.
@@ -71,6 +76,7 @@ class PvAccess:
         self._context.close()
 
     def _ask(self, names: Sequence[str], timeout_s: float) -> dict[str, dict[str, Any]]:
+        self._find_again()
         pvs = [self._prefix + name for name in names]
         answers: Any = self._context.get(pvs, timeout=timeout_s, throw=False) if pvs else []
         for name, answer in zip(names, answers, strict=True):
@@ -80,6 +86,7 @@ class PvAccess:
     def _check(self, name: str, answer: Any, timeout_s: float) -> None:
         where = f"PV {self._prefix}{name}"
         if isinstance(answer, TimeoutError) or type(answer).__name__ == "Disconnected":
+            self._cut_off = True
             raise InstrumentSilent(
                 f"{where}: no answer within {timeout_s:g} s. See whether the IOC runs, and whether "
                 "EPICS_PVA_ADDR_LIST names its machine."
@@ -90,6 +97,12 @@ class PvAccess:
     def _update(self, value: Any) -> None:
         if isinstance(value, Exception):
             self.connections += 1
+            self._cut_off = True
+
+    def _find_again(self) -> None:
+        if self._cut_off:
+            self._cut_off = False
+            self._context.disconnect()  # forgets channels that nobody uses now
 
 
 def _reading(told: dict[str, Any]) -> Reading:

@@ -3,6 +3,7 @@
 import datetime
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,19 @@ class CountsAverage:
 
     hub : where the camera's frames arrive, with their counts or as counts (``Scaling(0, 1)``)
     camera, author : for the calibration's provenance; path : where `save` writes it
+    tell : is told, in another thread, of each image: its state, and the mean of those so far
     """
 
-    def __init__(self, hub: Hub, *, camera: str, author: str, path: Path) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        camera: str,
+        author: str,
+        path: Path,
+        tell: Callable[[str, np.ndarray], object] = lambda state, mean: None,
+    ) -> None:
+        self._tell = tell
         self._hub, self._camera, self._author, self._path = hub, camera, author, path
         self._lock = threading.Lock()
         self._state = ""
@@ -70,7 +81,10 @@ class CountsAverage:
             return
         counts = event.data if event.counts is None else event.counts
         with self._lock:
-            if self._state:
-                before = self._sums.get(self._state, 0.0)
-                self._sums[self._state] = before + counts.astype(np.float64)
-                self.images[self._state] += 1
+            state = self._state
+            if not state:
+                return
+            self._sums[state] = self._sums.get(state, 0.0) + counts.astype(np.float64)
+            self.images[state] += 1
+            mean = self._sums[state] / self.images[state]
+        self._tell(state, mean)

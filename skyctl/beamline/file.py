@@ -12,6 +12,7 @@ from skyctl.agents.named import SEEKER
 from skyctl.devices.guard import Envelope
 from skyctl.devices.instruments.camera import CameraTable, InstrumentCamera
 from skyctl.devices.instruments.channel_access import ChannelAccess
+from skyctl.devices.instruments.ophyd_device import OphydDevice
 from skyctl.devices.instruments.pulse_instrument import PulseInstrument
 from skyctl.devices.instruments.pv_access import PvAccess
 from skyctl.devices.instruments.scpi import Scpi
@@ -33,6 +34,7 @@ from skyctl.pulse import SETTINGS, FrameSchedule
 from skyctl.stream.sources.array10 import Array10Parser
 from skyctl.stream.sources.calibration import Calibration
 from skyctl.stream.sources.dectris import DectrisParser
+from skyctl.stream.sources.drifting import Drifting
 from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport
 from skyctl.stream.sources.pixels import Scaling, ToSz
 from skyctl.stream.sources.scpi import ScpiTransport
@@ -40,7 +42,7 @@ from skyctl.stream.sources.source import Source
 from skyctl.stream.sources.transports import ZmqTransport
 from skyctl.stream.sources.triggers import Triggers
 
-_DRIVERS = ("scpi", "ca", "pva", "simplon")
+_DRIVERS = ("scpi", "ca", "pva", "simplon", "ophyd")
 _SOURCES = ("ntndarray", "scpi", "dectris", "array10")
 
 
@@ -56,9 +58,10 @@ def known(kind: Kind, own: tuple[str, ...]) -> AfterValidator:
 
 
 class Address(Strict):
-    """Where an instrument is: "HOST:PORT" for scpi and simplon, the PVs' prefix for ca and pva.
+    """Where an instrument is: "HOST:PORT" for scpi and simplon, the PVs' prefix for ca and pva,
+    "MODULE:NAME" for ophyd, a device that you have there.
 
-    transport : one of these four, or what another package offers as an entry point
+    transport : one of these five, or what another package offers as an entry point
         "skyctl.drivers": it is called with the address
     error_query : of scpi, what is answered with 0 where nothing is wrong
     compound : of scpi, whether it takes several commands a line; instruments of SRS do not
@@ -79,6 +82,7 @@ class Address(Strict):
             "ca": ChannelAccess,
             "pva": PvAccess,
             "simplon": Simplon,
+            "ophyd": OphydDevice,
         }  # fmt: skip
         connect = kinds.get(self.transport) or load("drivers", self.transport, _DRIVERS)
         try:
@@ -136,6 +140,8 @@ class FramesEntry(Strict):
     offset, scale, masked, gaps : S_z of counts, as Scaling has them; or instead
     calibration : a file that the plan calibrate_contrast wrote, and binned : pixels a side. Raw
         counts are then recorded beside S_z
+    drift : with a calibration, how far the sample may have drifted since, in the camera's pixels:
+        each movie is then moved back by what its first image shows. Left out, nothing is moved
     """
 
     source: Annotated[Name, known("sources", _SOURCES)]
@@ -148,6 +154,7 @@ class FramesEntry(Strict):
     gaps: tuple[float, ...] | None = None
     calibration: Path | None = None
     binned: int = Field(default=1, ge=1, le=64)
+    drift: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _one_way(self) -> "FramesEntry":
@@ -158,6 +165,8 @@ class FramesEntry(Strict):
             )
         if self.binned > 1 and self.source == "dectris":
             raise ValueError("binned: not of dectris; bin in the detector")
+        if self.drift and not self.calibration:
+            raise ValueError("drift: needs a calibration, which says where the sample was")
         if not self.numbered and self.source not in ("ntndarray", "array10"):
             raise ValueError(
                 "numbered: of ntndarray and array10; other sources number their images"
@@ -165,9 +174,12 @@ class FramesEntry(Strict):
         return self
 
     def to_sz(self, camera: str, shape: tuple[int, int], here: Path) -> ToSz:
-        """What makes S_z of this camera's counts. Raises RecordingError: no such calibration."""
+        """What makes S_z of this camera's counts. Raises RecordingError: no such calibration, or no
+        scikit-image for one that drifts."""
         if self.calibration:
             loaded = Calibration.load(here / self.calibration, camera, shape)
+            if self.drift:
+                return Drifting(loaded, self.drift, self.binned)
             return loaded.pipeline(binned=self.binned)
         return Scaling(self.offset or 0.0, self.scale or 1.0, self.masked, self.gaps)
 
@@ -246,7 +258,7 @@ class BeamlineFile(Strict):
 
     def counting(self) -> "BeamlineFile":
         """The same, with counts for frames."""
-        plain = {"offset": 0.0, "scale": 1.0, "calibration": None, "binned": 1}
+        plain = {"offset": 0.0, "scale": 1.0, "calibration": None, "binned": 1, "drift": None}
         frames = self.camera.frames.model_copy(update=plain)
         return self.model_copy(update={"camera": self.camera.model_copy(update={"frames": frames})})
 

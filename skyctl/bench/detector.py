@@ -1,7 +1,8 @@
 """Benchmark of a detector's images to verdicts: areaDetector's NTNDArray beside our own stream.
 
 The detector is another process either way, at a steady rate; hub, classifier and images are the
-same. What differs is what they come by: counts by PV Access, or S_z by ZeroMQ.
+same. What differs is what they come by: counts by PV Access, or S_z by ZeroMQ. As in any run, there
+is a look before the movie.
 """
 
 import functools
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from skyctl.beamline.beamline import warm_up
 from skyctl.children import CHILDREN
 from skyctl.frame import Frame, ShotStart
 from skyctl.inference.model import MovieClassifier
@@ -44,6 +46,7 @@ def detector_to_verdict(
     Raises TimeoutError for a movie that does not end, StreamError without p4p.
     """
     model = model or MovieClassifier()
+    warm_up(model, (SIDE, SIDE))  # as `assemble` does, for either way alike
     return [
         {"by": by, "rate": rate, **_measured(send, connect, rate, images, model)}
         for by, send, connect in (
@@ -65,14 +68,14 @@ def _measured(
     images: int,
     model: MovieClassifier,
 ) -> dict[str, Any]:
-    told, go = CHILDREN.Queue(), CHILDREN.Event()
-    detector = CHILDREN.Process(target=send, args=(told, go, rate, images), daemon=True)
+    told, look, film = CHILDREN.Queue(), CHILDREN.Event(), CHILDREN.Event()
+    detector = CHILDREN.Process(target=send, args=(told, look, film, rate, images), daemon=True)
     detector.start()
     source = connect(told.get(timeout=_PATIENCE_S))
     results: queue.Queue[ShotResult] = queue.Queue()
 
     def listen(news: Verdict | ShotResult) -> None:
-        if isinstance(news, ShotResult) and news.shot == "movie":
+        if isinstance(news, ShotResult) and news.shot in ("look", "movie"):
             results.put(news)
 
     streaming = StreamingClassifier(model)
@@ -81,9 +84,12 @@ def _measured(
     hub.subscribe(consumer)
     if isinstance(source.transport, PvaTransport):
         _wait_for_the_old_image(hub)
-    source.parser.expect(_start(images))
-    go.set()
     try:
+        source.parser.expect(_look())
+        look.set()
+        results.get(timeout=_PATIENCE_S)
+        source.parser.expect(_start(images))
+        film.set()
         result = results.get(timeout=_PATIENCE_S + 2 * images / rate)
     except queue.Empty:
         raise TimeoutError(f"{images} images at {rate:g} a second: the movie did not end") from None
@@ -113,6 +119,10 @@ def _wait_for_the_old_image(hub: Hub) -> None:
         time.sleep(0.01)
 
 
+def _look() -> ShotStart:
+    return ShotStart("bench", "look", None, FrameSchedule(), 1, (SIDE, SIDE))
+
+
 def _start(images: int) -> ShotStart:
     return ShotStart("bench", "movie", Pulse(width_ps=28), FrameSchedule(), images, (SIDE, SIDE))
 
@@ -132,12 +142,16 @@ def _paced(rate: float, images: int) -> Iterator[int]:
         time.sleep(max(0.0, due - time.perf_counter()))
 
 
-def _send_own(told: Any, go: Any, rate: float, images: int) -> None:
+def _send_own(told: Any, look: Any, film: Any, rate: float, images: int) -> None:
     """The detector's process: S_z by our own stream."""
     movie = ((_counts() - _MIDDLE) / _HALF).astype(np.float32)
     publisher = Publisher(frame_bytes=movie[0].nbytes + 1000)
     told.put(publisher.address)
-    go.wait()
+    look.wait()
+    publisher.start(_look())
+    publisher.frame(Frame("bench", "look", 0, 0.0, time.time_ns(), movie[0]))
+    publisher.end("bench", "look")
+    film.wait()
     publisher.start(_start(images))
     for number in _paced(rate, images):
         image = movie[number % _DISTINCT]
@@ -146,7 +160,7 @@ def _send_own(told: Any, go: Any, rate: float, images: int) -> None:
     time.sleep(_PATIENCE_S)  # to be terminated: closing would drop what is still queued
 
 
-def _send_ntndarray(told: Any, go: Any, rate: float, images: int) -> None:
+def _send_ntndarray(told: Any, look: Any, film: Any, rate: float, images: int) -> None:
     """The detector's process: counts, as areaDetector's PVA plugin serves them."""
     from p4p import Value
     from p4p.nt import NTNDArray
@@ -182,7 +196,9 @@ def _send_ntndarray(told: Any, go: Any, rate: float, images: int) -> None:
         told.put(
             {key: setting for key, setting in server.conf().items() if isinstance(setting, str)}
         )
-        go.wait()
+        look.wait()
+        image.post(value(1))
+        film.wait()
         for number in _paced(rate, images):
-            image.post(value(number + 1))
+            image.post(value(number + 2))
         time.sleep(_PATIENCE_S)  # to be terminated

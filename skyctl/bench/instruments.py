@@ -1,18 +1,13 @@
 """Instruments: what a proved shot costs beside bare puts, and shots while the instrument fails.
 
-The instrument is `skyctl serve … --no-film` in a process of its own, which is killed, stopped, cut
-off and started again. It writes down each pulse that it really fires, and when it was told to
-switch off: that is the truth which the ledger and the driver's outcomes are held against.
+What the instrument itself wrote down (`Rig`) is the truth which the ledger and the driver's
+outcomes are held against.
 """
 
-import contextlib
 import json
 import math
-import os
 import random
 import signal
-import socket
-import stat
 import threading
 import time
 from collections import Counter
@@ -23,117 +18,23 @@ from typing import Any
 
 import numpy as np
 
-from skyctl.beamline.practice import InstrumentServer
+from skyctl.bench.instrument_rig import BACK_S, Rig, cut_lines, pulse_of_shot, pulser_at, wait_until
 from skyctl.devices.guard import Envelope, Guard
-from skyctl.devices.instruments.channel_access import ChannelAccess
 from skyctl.devices.instruments.commands import Commands
 from skyctl.devices.instruments.outcomes import Outcomes, outcomes_beside
 from skyctl.devices.instruments.pulse_instrument import PulseInstrument
-from skyctl.devices.instruments.pv_access import PvAccess
-from skyctl.devices.instruments.scpi import Scpi
-from skyctl.devices.instruments.table import DriverTable, load_table
-from skyctl.devices.instruments.transport import Transport
 from skyctl.devices.pulser import Pulser
 from skyctl.errors import FireUnknown, NotFired, PulseRefused
 from skyctl.pulse import Pulse, settings_of
 
-_STEP_T = 1e-4
-"""Each shot has an amplitude of its own, by which the instrument's log tells which one it was."""
 _WIDE = Envelope(rest_s=0.0, shots=10**6, budget_T2ps=1e12)
 _FAULT_S = (0.0, 0.15)
 _FROZEN_S = (0.2, 5.0)
-_BACK_S = 60.0
+_DEAF_S = 0.3
 _STOPPED = 20
 """One shot in so many is armed, and stopped instead of fired."""
 _JUST_NS = 10_000_000
 """A fault that ended so shortly before a notice has to do with it."""
-
-
-def cut_lines() -> None:
-    """Shut down every TCP connection of this process to 127.0.0.1, whoever holds it, as a network
-    that fails does: both ends see it broken, and may connect again."""
-    for link in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if stat.S_ISSOCK(link.stat().st_mode):
-                with socket.socket(fileno=os.dup(int(link.name))) as line:
-                    if line.family == socket.AF_INET and line.getpeername()[0] == "127.0.0.1":
-                        line.shutdown(socket.SHUT_RDWR)
-
-
-@dataclass
-class Rig:
-    """One instrument, and how it is reached. ``log`` is what it really fired."""
-
-    kind: str
-    log: Path
-    arguments: tuple[str, ...]
-    server: InstrumentServer
-
-    @classmethod
-    def start(cls, kind: str, folder: Path) -> "Rig":
-        """Start the instrument's process."""
-        log = folder / f"{kind}-fired.jsonl"
-        arguments = ["--no-film", "--log", str(log)]
-        if kind == "scpi":
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                arguments += ["--port", str(free.getsockname()[1])]
-        server = InstrumentServer("scpi" if kind == "scpi" else "epics", *arguments)
-        return cls(kind, log, tuple(arguments), server)
-
-    def restart(self) -> None:
-        """Kill it and start it again; it counts from 0."""
-        self.server.close()
-        self.server = InstrumentServer("scpi" if self.kind == "scpi" else "epics", *self.arguments)
-
-    def open(self) -> Transport:
-        """A transport to it."""
-        if self.kind == "scpi":
-            return Scpi(self.server.address)
-        prefix = f"{self.server.address}:"
-        return ChannelAccess(prefix) if self.kind == "ca" else PvAccess(prefix)
-
-    @property
-    def table(self) -> DriverTable:
-        """Its driver table."""
-        return load_table(DriverTable, "scpi-pulser" if self.kind == "scpi" else "epics-pulser")
-
-    @property
-    def fired(self) -> list[int]:
-        """Numbers of the shots that it really fired, in order."""
-        pulses = [told["pulse"] for told in self._told if "pulse" in told]
-        return [round(pulse["amplitude_T"] / _STEP_T) for pulse in pulses]
-
-    @property
-    def switched_off_ns(self) -> list[int]:
-        """When it was told to switch off, by the clock that all processes here have."""
-        return [told["off_ns"] for told in self._told if "off_ns" in told]
-
-    @property
-    def _told(self) -> list[dict[str, Any]]:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [json.loads(line) for line in lines]
-
-    def close(self) -> None:
-        """End it."""
-        with contextlib.suppress(ProcessLookupError):
-            self.server.process.send_signal(signal.SIGCONT)
-        self.server.close()
-
-
-def _pulse(number: int) -> Pulse:
-    return Pulse(amplitude_T=number * _STEP_T, width_ps=1.0)
-
-
-@contextlib.contextmanager
-def _pulser(rig: Rig, guard: Guard) -> Iterator[tuple[Pulser, PulseInstrument]]:
-    driver = PulseInstrument(rig.open(), rig.table)
-    pulser = Pulser(name="pulser", driver=driver, guard=guard)
-    driver.wait_asked(_BACK_S)
-    _wait(lambda: not pulser.hold_reason(), _BACK_S)
-    try:
-        yield pulser, driver
-    finally:
-        driver.close()
 
 
 @dataclass
@@ -160,17 +61,17 @@ def latency(kind: str, folder: Path, shots: int = 300) -> Latency:
     rig = Rig.start(kind, folder)
     proved, bare, wire = [], [], []
     try:
-        with _pulser(rig, Guard(_WIDE)) as (pulser, driver):
+        with pulser_at(rig, Guard(_WIDE)) as (pulser, driver):
             beside = Commands(rig.open(), rig.table, {}, None, 5.0)
             for number in range(1, shots + 1):
                 began = time.perf_counter()
-                pulser.set(_pulse(number), shot=f"s{number}").wait(10)
+                pulser.set(pulse_of_shot(number), shot=f"s{number}").wait(10)
                 pulser.trigger().wait(10)
                 proved.append(time.perf_counter() - began)
             driver.close()
             for number in range(1, shots + 1):
-                bare.append(_bare_puts(beside, _pulse(number)))
-                wire.append(_proof(beside, _pulse(number)))
+                bare.append(_bare_puts(beside, pulse_of_shot(number)))
+                wire.append(_proof(beside, pulse_of_shot(number)))
             beside.transport.close()
     finally:
         rig.close()
@@ -209,8 +110,9 @@ class Broken:
         (``proved``) or a person (``said``) told
     stopped, stop_p50_ms, stop_ms : armed shots that were stopped instead, and how long until the
         instrument was told to switch off, by its own clock: median and longest
-    unknown_off_ms : the longest of an unknown shot: until a new line stands nobody can tell it, and
-        its own watchdog switches it off. One that was killed is off
+    unknown_off_ms : the same after a shot that became unknown, the longest by what was broken. One
+        that is deaf lost nothing but the answer; a line that was cut must stand anew first; who is
+        frozen cannot be told before it wakes, up to 5 s: its own watchdog must switch it off
     """
 
     kind: str
@@ -230,7 +132,7 @@ class Broken:
     stopped: int = 0
     stop_p50_ms: float = 0.0
     stop_ms: float = 0.0
-    unknown_off_ms: float = 0.0
+    unknown_off_ms: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     unexplained: list[str] = field(default_factory=list)
 
@@ -254,11 +156,12 @@ def broken(kind: str, folder: Path, shots: int = 2000, every: int = 40, seed: in
         "killed": rig.restart,
         "frozen": lambda: _freeze(rig, rng.uniform(*_FROZEN_S)),
         "cut": cut_lines,
+        "deaf": lambda: rig.be_deaf(_DEAF_S),
     }
     account, notices = Broken(kind, shots, seed, dict.fromkeys(faults, 0)), _Notices()
     began = time.monotonic()
     try:
-        with _pulser(rig, guard) as (pulser, driver):
+        with pulser_at(rig, guard) as (pulser, driver):
             number, fault = 0, None
             while guard.shots_fired < shots:
                 number += 1
@@ -275,10 +178,10 @@ def broken(kind: str, folder: Path, shots: int = 2000, every: int = 40, seed: in
         rig.close()
     account.seconds = time.monotonic() - began
     _compare(account, rig.fired, ledger, guard)
-    stops, unknown = (notices.waited_ms(kind, rig.switched_off_ns) for kind in ("stop", "unknown"))
+    stops = notices.stops_ms(rig.switched_off_ns)
     account.stopped, account.stop_ms = len(stops), max(stops)
     account.stop_p50_ms = float(np.median(stops))
-    account.unknown_off_ms = max(unknown, default=0.0)
+    account.unknown_off_ms = notices.unknown_ms(rig.switched_off_ns)
     return account
 
 
@@ -306,16 +209,27 @@ class _Notices:
         thread.start()
         return thread
 
-    def waited_ms(self, kind: str, off_ns: list[int]) -> list[float]:
-        """How long notices of a kind waited for the instrument to be told. Of stops those with
-        nothing broken meanwhile; of unknown shots those where it was not killed."""
+    def stops_ms(self, off_ns: list[int]) -> list[float]:
+        """How long stops waited for the instrument to be told, those with nothing broken then."""
         waited = []
-        for _, noticed in (one for one in self._noticed if one[0] == kind):
-            off = min((time for time in off_ns if time >= noticed), default=math.inf)
-            broken = [f for f in self._faults if f[1] <= off and f[2] >= noticed - _JUST_NS]
-            if not any(kind == "stop" or name == "killed" for name, _, _ in broken):
+        for noticed, off in self._told("stop", off_ns):
+            if not any(f[1] <= off and f[2] >= noticed - _JUST_NS for f in self._faults):
                 waited.append((off - noticed) / 1e6)
         return waited
+
+    def unknown_ms(self, off_ns: list[int]) -> dict[str, float]:
+        """The longest wait after an unknown shot, by what was broken last before; not by a kill."""
+        longest: dict[str, float] = {}
+        for noticed, off in self._told("unknown", off_ns):
+            name = max((f for f in self._faults if f[1] <= noticed), key=lambda f: f[1])[0]
+            if name != "killed":
+                longest[name] = max(longest.get(name, 0.0), (off - noticed) / 1e6)
+        return longest
+
+    def _told(self, kind: str, off_ns: list[int]) -> Iterator[tuple[int, float]]:
+        """When each of a kind was noticed, and when the instrument was told to switch off."""
+        for _, noticed in (one for one in self._noticed if one[0] == kind):
+            yield noticed, min((time for time in off_ns if time >= noticed), default=math.inf)
 
 
 def _freeze(rig: Rig, span_s: float) -> None:
@@ -328,12 +242,12 @@ def _shoot(
     pulser: Pulser, number: int, account: Broken, notices: _Notices, *, stopped: bool
 ) -> None:
     try:
-        pulser.set(_pulse(number), shot=str(number)).wait(_BACK_S)
+        pulser.set(pulse_of_shot(number), shot=str(number)).wait(BACK_S)
         if stopped:
             notices.now("stop")
             pulser.stop()
             return
-        pulser.trigger().wait(_BACK_S)
+        pulser.trigger().wait(BACK_S)
     except NotFired:
         account.not_fired += 1
     except PulseRefused:
@@ -346,11 +260,11 @@ def _shoot(
 def _carry_on(pulser: Pulser, driver: PulseInstrument, rig: Rig, account: Broken) -> None:
     """Wait until fire is no more held; of a shot that only a person can know, say what the log
     says, once the instrument is back."""
-    due = time.monotonic() + _BACK_S
+    due = time.monotonic() + BACK_S
     while held := pulser.hold_reason():
         if time.monotonic() > due:
             account.unexplained.append(held)
-            raise TimeoutError(f"held for {_BACK_S:g} s: {held}")
+            raise TimeoutError(f"held for {BACK_S:g} s: {held}")
         is_open = driver.account.open
         if is_open and driver.answers:
             time.sleep(0.5)  # what it had still to do, it has done
@@ -359,7 +273,7 @@ def _carry_on(pulser: Pulser, driver: PulseInstrument, rig: Rig, account: Broken
             became = "fired" if int(is_open.shot) in rig.fired else "not fired"
             driver.reconcile(became, "bench", "the instrument's own log")
             account.said += 1
-            _wait(lambda shot=is_open: driver.account.open is not shot, _BACK_S)
+            wait_until(lambda shot=is_open: driver.account.open is not shot, BACK_S)
         time.sleep(0.02)
 
 
@@ -385,11 +299,3 @@ def _booked(ledger: Path) -> Iterator[str]:
                 told = json.loads(line)
                 if "shot" in told:
                     yield told["shot"]
-
-
-def _wait(what: Callable[[], bool], patience_s: float) -> None:
-    due = time.monotonic() + patience_s
-    while not what():
-        if time.monotonic() > due:
-            raise TimeoutError("the instrument did not come back")
-        time.sleep(0.001)

@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from skyctl.cli.common import JsonFile, console, explained, values_checked, who, write_json
+from skyctl.cli.common import (
+    JsonFile,
+    console,
+    explained,
+    progress_bar,
+    values_checked,
+    who,
+    write_json,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from skyctl.plans.stubs import Plan
     from skyctl.stream.sources.calibration import Calibration
 
@@ -60,8 +70,11 @@ def make(
         console.print("starting: opening the beamline …")
         with load_beamline(beamline, counts=True) as line:
             camera = line.sample.camera.table.name
-            average = CountsAverage(line.hub, camera=camera, author=author or who(), path=file)
-            states = {state: _asked(state) for state in _ASKED if flat or state != "flat"}
+            shown = _Shown(looks)
+            average = CountsAverage(
+                line.hub, camera=camera, author=author or who(), path=file, tell=shown.image
+            )
+            states = {state: _asked(state, shown) for state in _ASKED if flat or state != "flat"}
             engine = run_engine(line)
             engine(calibrate_contrast(line, average, states, looks=looks))
             average.close()
@@ -70,7 +83,11 @@ def make(
 
 @calibration_app.command("show")
 def show(
-    file: Annotated[Path, typer.Argument(help="A calibration (.npz).")], json_file: JsonFile = None
+    file: Annotated[Path, typer.Argument(help="A calibration (.npz).")],
+    json_file: JsonFile = None,
+    png: Annotated[
+        Path | None, typer.Option(help="Draw what it holds, and the contrast of each pixel.")
+    ] = None,
 ) -> None:
     """Of which camera a calibration is, by whom, of when, and how much a saturated film changes."""
     from skyctl.stream.sources.calibration import Calibration
@@ -79,9 +96,32 @@ def show(
         calibration = Calibration.read(file)
         _tell(calibration)
         write_json(json_file, _facts(calibration))
+        if png:
+            from skyctl.pictures import calibration_images
+
+            calibration_images(calibration, png)
 
 
-def _asked(state: str) -> "Callable[[], Plan[None]]":
+class _Shown:
+    """A bar a state while its images come, and their mean: a shutter left open shows at once."""
+
+    def __init__(self, looks: int) -> None:
+        self._looks = looks
+
+    def begin(self, state: str) -> None:
+        self._bars = progress_bar("images")
+        self._bars.start()
+        self._bar = self._bars.add_task(state, total=self._looks)
+
+    def image(self, state: str, mean: "np.ndarray") -> None:
+        """One more came."""
+        self._bars.advance(self._bar)
+        if self._bars.finished:
+            self._bars.stop()
+            console.print(f"{state}: {self._looks} images, {mean.mean():.6g} counts a pixel")
+
+
+def _asked(state: str, shown: _Shown) -> "Callable[[], Plan[None]]":
     """A stub that asks a person to bring this state about, and waits until it is."""
 
     def reach() -> "Plan[None]":
@@ -89,6 +129,7 @@ def _asked(state: str) -> "Callable[[], Plan[None]]":
 
         yield from bps.null()
         console.input(f"[bold]{state}[/]: {_ASKED[state]}; then press Enter ")
+        shown.begin(state)
 
     return reach
 

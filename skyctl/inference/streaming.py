@@ -278,7 +278,8 @@ def _fault(frame: Frame, start: ShotStart, before: Frame | None) -> str:
     low, high = frame.data.min(), frame.data.max()  # of which NaN makes NaN
     if not (np.isfinite(low) and np.isfinite(high)):
         return f"frame {frame.index} holds a NaN or an infinity"
-    if max(-low, high) > _LONGEST_SPIN + _NOISE_REACH * noise_of(frame.sz):
+    beyond = max(-low, high) - _LONGEST_SPIN
+    if beyond > 0 and beyond > _NOISE_REACH * noise_of(frame.sz):
         return f"frame {frame.index} holds values beyond ±1: not S_z"
     pulse = start.pulse
     met = pulse is not None and frame.movie_time_ps >= pulse.peak_ps

@@ -1,7 +1,8 @@
 """Raw counts beside a recording: what the detector counted of each frame, to compute S_z again.
 
 ``RUN.counts.h5`` beside ``RUN.h5``: /counts (n, rows, columns) in the detector's own type,
-compressed without loss, /shot and /frame_index of each; readable while it grows (SWMR).
+compressed without loss, /shot, /frame_index and /shift of each, how far it was moved before S_z was
+computed (rows, columns; NaN where the sample was lost); readable while it grows (SWMR).
 """
 
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ class CountsFile:
             ("counts", images),
             ("shot", np.array([frame.shot.encode() for frame in counted], _SHOT)),
             ("frame_index", np.array([frame.index for frame in counted], np.int32)),
+            ("shift", np.array([frame.shift for frame in counted], np.float64)),
         ):
             dataset = self._datasets[name]
             dataset.resize(have + len(counted), axis=0)
@@ -68,21 +70,23 @@ class CountsFile:
             ("counts", shape, images.dtype, packed),
             ("shot", (), np.dtype(_SHOT), {}),
             ("frame_index", (), np.dtype("i4"), {}),
+            ("shift", (2,), np.dtype("f8"), {}),
         ):
             self._datasets[name] = file.create_dataset(
                 name, (0, *inner), dtype, maxshape=(None, *inner),
-                chunks=(1, *inner) if inner else (1024,), **more,
+                chunks=(1, *inner) if name == "counts" else (1024, *inner), **more,
             )  # fmt: skip
         file.swmr_mode = True
         return file
 
 
 class Counted(NamedTuple):
-    """What the detector counted of a frame, (rows, columns)."""
+    """What the detector counted of a frame, (rows, columns), and how far that was moved."""
 
     shot: str
     index: int
     counts: np.ndarray
+    shift: tuple[float, float]
 
 
 class RecordedCounts:
@@ -106,20 +110,23 @@ class RecordedCounts:
             ) from error
         self._path, self._counts = path, self._dataset("counts")
         shots, indices = self._dataset("shot")[:], self._dataset("frame_index")[:]
-        whole = min(len(self._counts), len(shots), len(indices))
+        self._shifts = self._dataset("shift")[:]
+        whole = min(len(self._counts), len(shots), len(indices), len(self._shifts))
         names = [name.decode() for name in shots[:whole]]
         self._rows = {key: row for row, key in enumerate(zip(names, indices.tolist()))}  # noqa: B905
         self.image_shape: tuple[int, int] = self._counts.shape[1:]
 
     def __iter__(self) -> Iterator[Counted]:
         """In the order in which they came."""
-        for (shot, index), row in self._rows.items():
-            yield Counted(shot, index, self._counts[row])
+        for shot, index in self._rows:
+            yield self.of(shot, index)
 
-    def of(self, shot: str, index: int) -> np.ndarray:
+    def of(self, shot: str, index: int) -> Counted:
         """Of one frame. Raises RecordingError where it has none."""
         try:
-            return self._counts[self._rows[shot, index]]
+            row = self._rows[shot, index]
+            rows, columns = self._shifts[row].tolist()
+            return Counted(shot, index, self._counts[row], (rows, columns))
         except KeyError:
             raise RecordingError(
                 f"counts {self._path}: none of frame {index} of shot {shot}"

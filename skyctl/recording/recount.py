@@ -1,40 +1,43 @@
 """Recount: S_z of a recording's frames, computed again from the raw counts beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from skyctl.errors import RecordingError
 from skyctl.frame import Frame
-from skyctl.recording.counts import RecordedCounts
+from skyctl.recording.counts import Counted, RecordedCounts
 from skyctl.recording.playback import RecordedShot
 from skyctl.recording.reader import Recording
 from skyctl.stream.sources.calibration import Calibration
+from skyctl.stream.sources.contrast import Bin, Pipeline, Shift
+from skyctl.stream.sources.drifting import Drifting
 
 
 class Recount:
     """Takes a recorded shot and gives it with S_z of another calibration; a context manager.
 
     calibration : a file that `calibrate_contrast` wrote, of the camera that the recording names;
-        pixels are binned as they were
+        pixels are binned as they were. Where the run registered its movies, images are moved as
+        they were; by another calibration than the run's they are registered anew
 
-    Raises RecordingError: no counts were recorded, or the calibration is of another camera.
+    Raises RecordingError: no counts were recorded, the calibration is of another camera, or
+    scikit-image is wanted and not there.
     """
 
     def __init__(self, recording: Recording, calibration: Path) -> None:
         header = recording.header
-        stages = header.get("counts_to_sz", [])
-        binned = [told["pixels"] for told in stages if told.get("stage") == "binning"]
         self._counts = RecordedCounts(recording.path)
         try:
             loaded = Calibration.load(
                 calibration, str(header.get("camera", "")), self._counts.image_shape
             )
+            self._pipeline_of = _pipelines(header.get("counts_to_sz", []), loaded)
         except RecordingError:
             self._counts.close()
             raise
         self.provenance = loaded.provenance
-        self._pipeline = loaded.pipeline(binned=binned[0] if binned else 1)
 
     def __enter__(self) -> "Recount":
         return self
@@ -47,6 +50,27 @@ class Recount:
         return replace(shot, frames=self._again(shot))
 
     def _again(self, shot: RecordedShot) -> Iterator[Frame]:
+        before: tuple[float, float] | None = None
+        pipeline: Pipeline | None = None
         for frame in shot.frames:
-            counts = self._counts.of(frame.shot, frame.index)
-            yield replace(frame, data=self._pipeline.apply(counts))
+            counted = self._counts.of(frame.shot, frame.index)
+            if pipeline is None or counted.shift != before:
+                pipeline, before = self._pipeline_of(counted), counted.shift
+            yield replace(frame, data=pipeline.apply(counted.counts))
+
+
+def _pipelines(
+    stages: list[dict[str, Any]], calibration: Calibration
+) -> Callable[[Counted], Pipeline]:
+    """What gives the pipeline of a movie, or of a part of it that was moved alike, from the first
+    of its images. stages : as the recording lists them"""
+    told = {stage.get("stage"): stage for stage in stages}
+    binned = told.get(Bin.name, {}).get("pixels", 1)
+    registered = told.get(Shift.name)
+    if registered is None:
+        still = calibration.pipeline(binned=binned)
+        return lambda first: still
+    if registered["calibration"] == calibration.sha256():
+        return lambda first: calibration.pipeline(Shift(*first.shift), binned)
+    drifting = Drifting(calibration, registered["farthest"], binned)
+    return lambda first: drifting.for_movie(first.counts)

@@ -280,6 +280,7 @@ class Hub:
             frame.received_ns,
             max(0, transit),
             frame.counts,
+            frame.shift,
         )
 
     def _note(self, what: str) -> None:

@@ -1,10 +1,14 @@
 """A camera that areaDetector controls: its busy record does not hold up the pulse."""
 
+from importlib import resources
+
 import pytest
 from bluesky import RunEngine
 
 from skyctl.beamline import load_beamline
 from skyctl.beamline.practice import InstrumentServer
+from skyctl.devices.instruments.ophyd_device import OphydDevice
+from skyctl.errors import InstrumentError
 from skyctl.plans import classify_shot
 from skyctl.pulse import Pulse
 
@@ -33,6 +37,22 @@ scale = 1.0
 trigger_attribute = "TriggerCount"
 """
 
+DEVICE = """
+from ophyd import Component, EpicsSignalRO
+from ophyd.areadetector import DetectorBase
+from ophyd.areadetector.cam import CamBase
+from ophyd.areadetector.plugins import HDF5Plugin
+
+
+class Practice(DetectorBase):
+    cam = Component(CamBase, "cam1:")
+    hdf1 = Component(HDF5Plugin, "HDF1:")
+    triggers = Component(EpicsSignalRO, "TriggerCount_RBV")
+
+
+detector = Practice("SKY:", name="detector")
+"""
+
 
 @pytest.fixture
 def served(second_ioc, cleanup):
@@ -59,3 +79,36 @@ def test_its_movies_are_matched_by_trigger_and_none_is_missed(transport, served,
         camera.start(movie, pulsed=True)
         assert camera.next_trigger() == 7
         assert engine(classify_shot(line, Pulse(amplitude_T=1.0, width_ps=4.0))).plan_result.label
+
+
+def test_a_detector_that_is_in_ophyd_already_is_controlled_as_it_is(served, tmp_path, monkeypatch):
+    (tmp_path / "their_devices.py").write_text(DEVICE)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = (
+        resources.files("skyctl.devices")
+        .joinpath("instruments", "tables", "ophyd-area-detector.toml")
+        .read_text()
+    )
+    (tmp_path / "ours.toml").write_text('triggers = "triggers"\n' + own)
+    path = tmp_path / "beamline.toml"
+    of_ophyd = FILE.replace('"area-detector"', '"ours.toml"').replace('"TRANSPORT"', '"ophyd"')
+    before, camera, after = of_ophyd.partition("[camera]")
+    camera += after.replace('"SKY:"', '"their_devices:detector"', 1)
+    path.write_text(before + camera)
+    with load_beamline(path) as line:
+        engine = RunEngine({}, call_returns_result=True)
+        result = engine(classify_shot(line, Pulse(amplitude_T=1.0, width_ps=4.0))).plan_result
+        assert (result.problem, result.counts.received) == ("", 5)
+        assert line.sample.camera.transport.address == "ophyd://their_devices:detector"
+    from their_devices import detector
+
+    assert (detector.cam.num_images.get(), detector.cam.trigger_mode.get()) == (5, 1)
+
+
+@pytest.mark.parametrize(
+    ("address", "fault"),
+    [("no_such_module:x", "not there"), ("ophyd:nothing", "not there"), ("math:pi", "no Device")],
+)
+def test_a_device_that_is_not_in_ophyd_is_named(address, fault):
+    with pytest.raises(InstrumentError, match=f"{address}.*{fault}"):
+        OphydDevice(address)

@@ -254,11 +254,15 @@ def test_a_person_makes_a_calibration_and_sees_whose_it_is(tmp_path, cleanup):
     told = CliRunner().invoke(app, [*make, "--author", "Ada", "--looks", "2"], input="\n\n\n")
     assert told.exit_code == 0, told.output
     assert "close the shutter" in told.output
+    assert "dark: 2 images, 100 counts a pixel" in told.output
+    assert "up: 2 images, 42100 counts a pixel" in told.output
     assert server.instrument.get("FIRED") == 0
     assert Calibration.load(made, "SCPI camera", SHAPE).contrast == pytest.approx(CONTRAST)
     seen = CliRunner().invoke(
-        app, ["calibration", "show", str(made), "--json", str(tmp_path / "j")]
+        app,
+        ["calibration", "show", str(made), "--json", f"{tmp_path}/j", "--png", f"{tmp_path}/c.png"],
     )
+    assert (tmp_path / "c.png").stat().st_size > 10_000
     assert "Ada" in seen.output
     facts = json.loads((tmp_path / "j").read_text())
     assert (facts["camera"], facts["days_old"]) == ("SCPI camera", 0)

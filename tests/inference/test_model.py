@@ -361,6 +361,10 @@ def test_noise_is_told_from_a_film(film, disc, sigma):
     rng = np.random.default_rng(1)
     image = film(disc(50, 50, 5)) + rng.normal(0, sigma, (100, 100))
     assert noise_of(image) == pytest.approx(sigma, rel=0.05, abs=0.01)
+    large = np.tile(image, (4, 4)) + rng.normal(
+        0, sigma, (400, 400)
+    )  # of which some rows are asked
+    assert noise_of(large) == pytest.approx(np.sqrt(2) * sigma, rel=0.05, abs=0.01)
 
 
 def test_what_a_model_is_valid_for_survives_being_written_down():

@@ -3,8 +3,9 @@
 import os
 import tempfile
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,7 +46,8 @@ def bench_instruments(
     """Fire at an instrument in another process that is killed, frozen and cut off meanwhile.
 
     With PV Access also: 250 images a second of 512 × 512 pixels, as areaDetector sends them, to a
-    verdict each, beside our own stream.
+    verdict each, beside our own stream. With the extra 'counts' also: S_z of a sample that drifts,
+    registered and not.
 
     Status 1 where a shot was fired twice or unbooked, or its outcome is not what the instrument
     itself wrote down. Channel Access and PV Access need skyctl's extra 'epics'.
@@ -73,13 +75,26 @@ def bench_instruments(
             images = detector_to_verdict(_RATE, _IMAGES) if "pva" in kinds else []
         if images:
             show_rows(images)
+        counts = _counts_to_sz()
         for kind in kinds:
             place = Path(folder) / f"{kind}-broken"
             place.mkdir()
             with console.status(f"{kind}: killing, freezing, cutting off …"):
                 accounts.append(broken(kind, place, shots, seed=seed).as_json())
             console.print(accounts[-1], highlight=False)
-    write_json(json_file, {"latency": rows, "images": images, "faults": accounts})
+    write_json(json_file, {"latency": rows, "images": images, "counts": counts, "faults": accounts})
     if not all(account["right"] for account in accounts):
         complaints.print("[bold red]an account is not what happened[/]")
         raise typer.Exit(1)
+
+
+def _counts_to_sz() -> list[dict[str, Any]]:
+    if find_spec("skimage") is None:
+        console.print(f"counts to S_z: not measured, scikit-image: {install('counts')}")
+        return []
+    from skyctl.bench.registration import drifting_session
+
+    with console.status("a sample that drifts …"):
+        rows = drifting_session()
+    show_rows(rows)
+    return rows

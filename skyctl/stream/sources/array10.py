@@ -53,9 +53,8 @@ class Array10Parser:
         numbered: bool = True,
     ) -> None:
         self._numbered, self._came = numbered, 0
-        self._scaling = scaling
         self._limit = max_image_bytes
-        self._frames = NumberedFrames(run, origin=0)
+        self._frames = NumberedFrames(run, origin=0, to_sz=scaling)
         self._last = -1
 
     def expect(self, start: ShotStart) -> None:
@@ -72,11 +71,9 @@ class Array10Parser:
         if number is None or not 0 <= number < 2**63:
             raise UndecodableMessage("array-1.0: no frame number")
         counts = self._array(fields, blob)
-        image = self._scaling.apply(counts)
         anew = number == 0 < self._last
         self._last = number
-        kept = counts if self._scaling.keeps_counts else None
-        events = self._frames.take(number, image, 0, received_ns, anew, kept)
+        events = self._frames.take(number, counts, 0, received_ns, anew)
         self._came += 1
         return events
 

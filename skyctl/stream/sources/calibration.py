@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +24,8 @@ from skyctl.stream.sources.contrast import (
     Reference,
     Shift,
     Stage,
-    registered,
 )
+from skyctl.stream.sources.registration import Registration
 
 
 class Provenance(BaseModel):
@@ -91,25 +92,28 @@ class Calibration:
 
         shift : where the image has drifted to, from `drift`; binned : pixels a side
         """
-        detector = self._detector
-        reference = self._seen((self.up + self.down) / 2)
-        stages: list[Affine | Stage] = [*detector, *([shift] if shift else [])]
-        stages += [Reference(reference.astype(np.float32)), Contrast(self.contrast)]
+        stages: list[Affine | Stage] = [*self._detector, *([shift] if shift else [])]
+        stages += [Reference(self._reference), Contrast(self.contrast)]
         if binned > 1:
             stages.append(Bin(binned))
         return Pipeline(tuple(stages), gaps)
 
-    def drift(self, counts: np.ndarray) -> Shift:
-        """Where the sample has drifted to in an average of counts, from where it was calibrated."""
-        return registered(self._seen(counts), self._seen((self.up + self.down) / 2))
+    def registration(self) -> Registration:
+        """Finds how far the sample has drifted. Raises RecordingError without scikit-image."""
+        return Registration(self._reference)
 
-    def _seen(self, counts: np.ndarray) -> np.ndarray:
-        """What the detector saw, whatever its gain, light and dark counts."""
-        image = counts.astype(np.float64)
-        for stage in self._detector:
-            factor, summand = stage.affine
-            image = image * factor + summand
-        return image
+    def drift(self, counts: np.ndarray) -> Shift:
+        """What brings an image of counts, or an average, back to where it was calibrated."""
+        return self.registration().shift_of(self.seen(counts))
+
+    @property
+    def _reference(self) -> np.ndarray:
+        """The sample without its magnetism."""
+        return self.seen((self.up + self.down) / 2)
+
+    def seen(self, counts: np.ndarray) -> np.ndarray:
+        """What the detector saw, whatever its gain, light and dark counts; NaN says nothing."""
+        return Pipeline(tuple(self._detector), masked=math.nan).apply(counts)
 
     @property
     def _detector(self) -> list[Affine]:

@@ -5,23 +5,16 @@ then what the sample is without its magnetism (reference), and how much a satura
 the counts (contrast). The order is that of the light, backwards.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
-from scipy import ndimage
 
-from skyctl.errors import RecordingError
+from skyctl.errors import UndecodableMessage
+from skyctl.stream.sources.kernels_shift import moved
 from skyctl.stream.sources.pixels import Scaling
-
-_SUBPIXELS = 20
-_REFINEMENTS = 4
-_EDGE = 8
-_AROUND = 1.0
-"""Pixels: a dead pixel is filled from so near."""
-_WHOLE = 0.99
-"""A shifted pixel says something where less than a hundredth of it comes from one that does not."""
 
 
 class Affine(Protocol):
@@ -110,7 +103,7 @@ class Mask:
 class Shift:
     """Moves the image back to where the reference was taken; what is shifted in says nothing.
 
-    rows, columns : how far, pixels, as `registered` finds it
+    rows, columns : how far, pixels; NaN is a sample that was not found again: nothing says anything
     """
 
     rows: float
@@ -122,11 +115,10 @@ class Shift:
         return {"rows": self.rows, "columns": self.columns}
 
     def apply(self, image: np.ndarray) -> np.ndarray:
+        if not (math.isfinite(self.rows) and math.isfinite(self.columns)):
+            return np.full_like(image, np.nan)
         # Cubic: what the sample's own structure is off by, the contrast divides, by 0.05 say.
-        good, shift = np.isfinite(image), (self.rows, self.columns)
-        values = ndimage.shift(_filled(image, good), shift, order=3, mode="nearest")
-        weight = ndimage.shift(good.astype(np.float32), shift, order=1, cval=0.0)
-        return np.where(weight > _WHOLE, values, np.float32(np.nan))
+        return moved(image, self.rows, self.columns)
 
 
 @dataclass(frozen=True)
@@ -204,12 +196,17 @@ class Pipeline:
         masked: float = 0.0,
     ) -> None:
         self.stages, self._masked = stages, masked
+        moves = [(stage.rows, stage.columns) for stage in stages if isinstance(stage, Shift)]
+        self.shift: tuple[float, float] = moves[0] if moves else (0.0, 0.0)
+        self._binned = math.prod(stage.pixels for stage in stages if isinstance(stage, Bin))
+        self._shape: tuple[int, ...] = ()
         self._marks = Scaling(0.0, 1.0, masked=np.nan, gaps=gaps)
         self._steps: list[Callable[[np.ndarray], np.ndarray]] = []
         together: tuple[Any, Any] | None = None
         for stage in stages:
             if hasattr(stage, "affine"):
                 factor, summand = cast(Affine, stage).affine
+                self._shape = max(self._shape, np.shape(factor), np.shape(summand), key=len)
                 before = together or (1.0, 0.0)
                 together = before[0] * factor, before[1] * factor + summand
                 continue
@@ -223,6 +220,19 @@ class Pipeline:
         """Another calibration would make another S_z of them."""
         return True
 
+    def shape_of(self, counts: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of its S_z. Raises UndecodableMessage for counts of another camera."""
+        if self._shape and counts != self._shape:
+            raise UndecodableMessage(
+                f"an image of {counts}, and the calibration is of {self._shape}: calibrate this "
+                "camera (`skyctl calibration make`), or set its region of interest back"
+            )
+        return tuple(side // self._binned for side in counts)
+
+    def for_movie(self, first: np.ndarray) -> "Pipeline":  # noqa: ARG002
+        """Itself: nothing in it changes."""
+        return self
+
     def apply(self, counts: np.ndarray) -> np.ndarray:
         """S_z of an image of counts, float32 and read-only."""
         image = self._marks.apply(counts)
@@ -235,15 +245,6 @@ class Pipeline:
     def describe(self) -> list[dict[str, Any]]:
         """The stages by name, with what made them, for a recording's header."""
         return [{"stage": stage.name, **stage.parameters} for stage in self.stages]
-
-
-def _filled(image: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """The image, with what is around them in the pixels that say nothing."""
-    if good.all():
-        return image
-    weight = ndimage.gaussian_filter(good.astype(np.float64), _AROUND)
-    around = ndimage.gaussian_filter(np.where(good, image, 0).astype(np.float64), _AROUND)
-    return np.where(good, image, around / np.maximum(weight, 1e-12))
 
 
 def _or_nan(image: np.ndarray) -> np.ndarray:
@@ -268,41 +269,3 @@ def asymmetry(plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
     total = plus + minus
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(total > 0, (plus - minus) / total, np.float32(np.nan))
-
-
-def registered(image: np.ndarray, reference: np.ndarray) -> Shift:
-    """How an image has drifted from a reference: both of counts, with the same sample in them.
-
-    Register averages, not frames: 230 ms for 512 × 512. Raises RecordingError without scikit-image.
-    """
-    try:
-        from skimage.registration import phase_cross_correlation
-    except ImportError as error:
-        raise RecordingError(
-            f"{error}: registration needs it. pip install 'bluesky-skyctl[counts]'"
-        ) from error
-    moving, fixed = (_relative(counts) for counts in (image, reference))
-    # With its default normalisation it finds no shift at 5 % contrast.
-    options: dict[str, Any] = {"upsample_factor": _SUBPIXELS, "normalization": None}
-    shift, *_ = phase_cross_correlation(fixed, moving, **options)
-    return _refined(np.asarray(shift, np.float64), image, reference)
-
-
-def _refined(shift: np.ndarray, image: np.ndarray, reference: np.ndarray) -> Shift:
-    """The shift to a hundredth of a pixel: least squares over what both images have (Lucas and
-    Kanade). Correlation is off by a tenth, which at 5 % contrast is 0.2 of S_z."""
-    for _ in range(_REFINEMENTS):
-        moved = _relative(Shift(*shift).apply(image))
-        slope = np.stack([np.gradient(moved, axis=0), np.gradient(moved, axis=1)])
-        inside = np.isfinite(Shift(*shift).apply(np.where(np.isfinite(reference), image, np.nan)))
-        inside[:_EDGE] = inside[-_EDGE:] = inside[:, :_EDGE] = inside[:, -_EDGE:] = False
-        left = (_relative(reference) - moved)[inside]
-        step, *_ = np.linalg.lstsq(slope[:, inside].T, left - left.mean(), rcond=None)
-        shift = shift - step
-    return Shift(float(shift[0]), float(shift[1]))
-
-
-def _relative(counts: np.ndarray) -> np.ndarray:
-    """Counts around their mean, which pixels that say nothing have as well, float64."""
-    mean = np.nanmean(counts, dtype=np.float64)
-    return np.where(np.isfinite(counts), counts / mean - 1, 0.0)

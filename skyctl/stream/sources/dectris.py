@@ -55,10 +55,11 @@ class _Image(_Series):
     image_id: int = Field(strict=True, ge=0, lt=wire.MOST_FRAMES)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Open:
     series: _Series
     start: ShotStart
+    to_sz: ToSz | None = None
 
 
 class DectrisParser:
@@ -147,15 +148,16 @@ class DectrisParser:
 
     def _image(self, image: _Image, fields: Mapping[Any, Any], received_ns: int) -> Event:
         counts = self._counts(fields.get("data"))
-        if self._open and _same(self._open.series, image):
-            start = self._open.start
-        else:  # its start was lost: the hub counts it as a stray
-            start = self._unexpected(image, counts.shape, 0, None)
+        series = self._open if self._open and _same(self._open.series, image) else None
+        # A stray, whose start was lost, the hub only counts.
+        start = series.start if series else self._unexpected(image, counts.shape, 0, None)
         if counts.shape != start.shape:
             raise UndecodableMessage(f"image of {counts.shape} in a series of {start.shape}")
-        data = self._scaling.apply(counts)
-        kept = counts if self._scaling.keeps_counts else None
-        return frame(start, image.image_id, data, _source_time_ns(fields), received_ns, kept)
+        self._scaling.shape_of(counts.shape)
+        to_sz = (series and series.to_sz) or self._scaling.for_movie(counts)
+        if series:
+            series.to_sz = to_sz
+        return frame(start, image.image_id, counts, to_sz, _source_time_ns(fields), received_ns)
 
     def _end(self, series: _Series) -> ShotEnd:
         if not (self._open and _same(self._open.series, series)):

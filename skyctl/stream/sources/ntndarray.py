@@ -63,9 +63,8 @@ class NtndArrayParser:
         self._numbered, self._came = numbered, 0
         self._triggers, self._attribute = triggers, trigger_attribute
         self._trigger = -1
-        self._scaling = scaling
         self._limit = max_image_bytes
-        self._frames = NumberedFrames(run, origin=1)
+        self._frames = NumberedFrames(run, origin=1, to_sz=scaling)
         self._last, self._last_ns = -1, 0
         compression.warm_up()
 
@@ -82,11 +81,9 @@ class NtndArrayParser:
         if not isinstance(number, int) or not 0 <= number < 2**31:
             raise UndecodableMessage("NTNDArray: no uniqueId")
         counts, time_ns = self.counts_of(message)
-        image = self._scaling.apply(counts)
         anew = number <= self._last and time_ns > self._last_ns
         self._match(number, message)
-        kept = counts if self._scaling.keeps_counts else None
-        events = self._frames.take(number, image, time_ns, received_ns, anew, kept)
+        events = self._frames.take(number, counts, time_ns, received_ns, anew)
         self._came += 1
         self._last = number if anew else max(number, self._last)
         self._last_ns = max(time_ns, self._last_ns)

@@ -12,13 +12,29 @@ from skyctl.stream import wire
 
 
 class ToSz(Protocol):
-    """What makes S_z of counts: a `Scaling`, or a `Pipeline` of skyctl.stream.sources.contrast.
+    """What makes S_z of counts: a `Scaling`, a `Pipeline` of skyctl.stream.sources.contrast, or a
+    `Drifting` of skyctl.stream.sources.drifting.
 
     keeps_counts : whether frames carry their counts along, to be recorded beside S_z
+    shift : how far it moves an image, (rows, columns) of the detector's pixels
     """
 
     @property
     def keeps_counts(self) -> bool: ...
+
+    @property
+    def shift(self) -> tuple[float, float]: ...
+
+    def shape_of(self, counts: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of an image's S_z. Raises UndecodableMessage for counts of a wrong shape."""
+        ...
+
+    def for_movie(self, first: np.ndarray) -> "ToSz":
+        """What makes S_z of all images of the movie that begins with this one, of a right shape.
+
+        Raises UndecodableMessage.
+        """
+        ...
 
     def apply(self, counts: np.ndarray) -> np.ndarray:
         """S_z of an image, float32 and read-only."""
@@ -62,6 +78,19 @@ class Scaling:
     def keeps_counts(self) -> bool:
         """A scaling can be undone: S_z says what the counts were."""
         return False
+
+    @property
+    def shift(self) -> tuple[float, float]:
+        """It moves nothing."""
+        return (0.0, 0.0)
+
+    def shape_of(self, counts: tuple[int, ...]) -> tuple[int, ...]:
+        """As the counts."""
+        return counts
+
+    def for_movie(self, first: np.ndarray) -> "Scaling":  # noqa: ARG002
+        """Itself: every image is scaled alike."""
+        return self
 
     def describe(self) -> list[dict[str, Any]]:
         """Its one stage, for a recording's header."""

@@ -8,7 +8,10 @@ from skyctl.errors import UndecodableMessage
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.pulse import FrameSchedule
 from skyctl.stream import wire
+from skyctl.stream.sources.pixels import Scaling, ToSz
 from skyctl.stream.sources.source import Event
+
+_AS_IT_IS = Scaling(offset=0.0, scale=1.0)
 
 
 class Expected:
@@ -47,21 +50,25 @@ def check_shape(start: ShotStart, shape: tuple[int, ...]) -> None:
 def frame(
     start: ShotStart,
     index: int,
-    image: np.ndarray,
+    counts: np.ndarray,
+    to_sz: ToSz,
     source_time_ns: int,
     received_ns: int,
-    counts: np.ndarray | None = None,
 ) -> Frame:
-    """A frame of ``start``, whose movie says when in the movie it is."""
+    """A frame of ``start``, whose movie says when in the movie it is.
+
+    Its counts go with it, where S_z can be computed of them again.
+    """
     return Frame(
         run=start.run,
         shot=start.shot,
         index=index,
         movie_time_ps=start.movie.time_ps(index),
         source_time_ns=source_time_ns,
-        data=image,
+        data=to_sz.apply(counts),
         received_ns=received_ns,
-        counts=counts,
+        counts=counts if to_sz.keeps_counts else None,
+        shift=to_sz.shift,
     )
 
 
@@ -73,10 +80,12 @@ class NumberedFrames:
     source; such a one ends when a shot is expected or the source numbers anew.
 
     run : name of the source; origin : the number of the first frame of all
+    to_sz : what makes S_z of the counts of each movie; left out, they are S_z
     """
 
-    def __init__(self, run: str, origin: int) -> None:
+    def __init__(self, run: str, origin: int, to_sz: ToSz = _AS_IT_IS) -> None:
         self._run = run
+        self._to_sz = self._movie = to_sz
         self._origin = origin
         self._expected = Expected()
         self._start: ShotStart | None = None
@@ -98,20 +107,18 @@ class NumberedFrames:
     def take(
         self,
         number: int,
-        image: np.ndarray,
+        counts: np.ndarray,
         source_time_ns: int,
         received_ns: int,
         anew: bool,
-        counts: np.ndarray | None = None,
     ) -> list[Event]:
         """The events of a frame.
 
         anew : the source has begun to number anew with this frame
-        counts : what the image was computed from, to be kept with it
 
         Raises UndecodableMessage for a frame that does not fit the expected shot.
         """
-        shape = image.shape
+        shape = self._to_sz.shape_of(counts.shape)
         expected = self._expected.take(shape)
         anew = anew or bool(expected and number <= self._last)
         events: list[Event] = []
@@ -124,12 +131,13 @@ class NumberedFrames:
                 self._run, f"series-{number}", None, FrameSchedule(), expected_frames=0, shape=shape
             )
             self._start, self._over = start, False
+            self._movie = self._to_sz.for_movie(counts)
             events.append(start)
         index = number - self._first
         if not 0 <= index < wire.MOST_FRAMES:
             raise UndecodableMessage(f"frame number {number}: the shot began with {self._first}")
         self._last = max(self._last, number)
-        events.append(frame(start, index, image, source_time_ns, received_ns, counts))
+        events.append(frame(start, index, counts, self._movie, source_time_ns, received_ns))
         if 0 < start.expected_frames <= index + 1:
             events += self._end()
         return events

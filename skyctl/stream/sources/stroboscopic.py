@@ -8,10 +8,12 @@ import numpy as np
 from skyctl.frame import ShotEnd, ShotStart
 from skyctl.stream.sources.contrast import asymmetry
 from skyctl.stream.sources.ntndarray import NtndArrayParser, attribute_of
-from skyctl.stream.sources.pixels import ToSz
+from skyctl.stream.sources.pixels import Scaling, ToSz
 from skyctl.stream.sources.shots import check_shape, frame
 from skyctl.stream.sources.source import Event
 from skyctl.stream.sources.triggers import Triggers
+
+_IS_SZ = Scaling(offset=0.0, scale=1.0)
 
 
 class StroboscopicParser:
@@ -56,14 +58,17 @@ class StroboscopicParser:
         trigger = attribute_of(message, self._attribute)
         counts, time_ns = self._images.counts_of(message)
         start, (index, side) = self._triggers.of(trigger)
-        image = self._scaling.apply(counts)
-        check_shape(start, image.shape)
+        check_shape(start, self._scaling.shape_of(counts.shape))
+        # An image takes as long as a movie elsewhere: each tells itself how far it has drifted.
+        to_sz = self._scaling.for_movie(counts)
         events = [] if start is self._start else [*self._rest(), *self._begin(start)]
-        self._sides[index, side] = image
-        if all((index, other) in self._sides for other in range(self._helicities)):
-            kept = counts if self._scaling.keeps_counts and self._helicities == 1 else None
-            sz = self._sz(index)
-            self._frames[index] = frame(start, index, sz, time_ns, received_ns, kept)
+        if self._helicities == 1:
+            self._frames[index] = frame(start, index, counts, to_sz, time_ns, received_ns)
+        else:
+            self._sides[index, side] = to_sz.apply(counts)
+            if (index, 0) in self._sides and (index, 1) in self._sides:
+                sz = self._sz(index)
+                self._frames[index] = frame(start, index, sz, _IS_SZ, time_ns, received_ns)
         events += self._ready()
         return events
 
@@ -74,8 +79,6 @@ class StroboscopicParser:
         return []
 
     def _sz(self, index: int) -> np.ndarray:
-        if self._helicities == 1:
-            return self._sides[index, 0]
         sz = asymmetry(self._sides[index, 0], self._sides[index, 1]) / self._saturated
         return np.where(np.isfinite(sz), sz, 0).astype(np.float32)
 

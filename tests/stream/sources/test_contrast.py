@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from skyctl.errors import RecordingError
 from skyctl.inference.film_reader import read_film
+from skyctl.simulators.instrument.counting import CountingCamera, discs
 from skyctl.stream.sources.calibration import Calibration, Provenance
 from skyctl.stream.sources.contrast import (
     Bin,
@@ -27,51 +28,20 @@ WHEN = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
 PROVENANCE = Provenance(camera="cam", author="Ada", measured=WHEN, images={"dark": 16})
 
 
-class Detector:
-    """5 % contrast, uneven light, gains, dead pixels, a sample with structure; and it drifts."""
-
-    def __init__(self, seed, photons=2e6):
-        self.rng = np.random.default_rng(seed)
-        y, x = np.mgrid[:SIDE, :SIDE] / SIDE
-        self.light = 0.6 + 0.5 * np.exp(-((x - 0.4) ** 2 + (y - 0.6) ** 2) / 0.2)
-        self.gain = self.rng.normal(1.0, 0.03, (SIDE, SIDE))
-        self.dark = 100.0 + 5.0 * self.rng.random((SIDE, SIDE))
-        self.dead = self.rng.random((SIDE, SIDE)) < 0.005
-        grains = ndimage.gaussian_filter(self.rng.standard_normal((SIDE + 32, SIDE + 32)), 2.0)
-        self.sample = 1.0 + 0.2 * grains / grains.std()
-        self.sample[(self.sample < 0.3)] = 0.3
-        self.photons = photons
-
-    def counts(self, sz=None, drift=(0.0, 0.0), light=1.0):
-        """Counts of a film (H, W), None with the sample out; drift in pixels."""
-        seen = np.ones((SIDE, SIDE))
-        if sz is not None:
-            padded = np.pad(sz, 16, mode="edge")
-            whole = self.sample * (1 + CONTRAST * padded)
-            seen = ndimage.shift(whole, drift, order=3, mode="nearest")[16:-16, 16:-16]
-        mean = light * self.photons * self.light * self.gain * seen
-        counts = self.rng.poisson(np.maximum(mean, 0)) + self.dark
-        counts[self.dead] = 0
-        return counts.astype(np.float32)
-
-    def calibration(self):
-        full = np.ones((SIDE, SIDE))
-        return Calibration(
-            dark=self.counts(light=0.0), up=self.counts(full), down=self.counts(-full),
-            flat=self.counts(), provenance=PROVENANCE,
-        )  # fmt: skip
+def detector(seed):
+    return CountingCamera(seed, SIDE, CONTRAST)
 
 
-def film(discs, seed=0):
-    """S_z with so many discs, -1 in +1, apart from each other and from the edge."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:SIDE, :SIDE].astype(float)
-    places = [(40, 40), (40, 88), (88, 40), (88, 88)][:discs]
-    sz = np.ones((SIDE, SIDE))
-    for row, column in places:
-        row, column = row + rng.uniform(-4, 4), column + rng.uniform(-4, 4)
-        sz = np.minimum(sz, np.tanh((np.hypot(y - row, x - column) - 9) / 2))
-    return sz
+def calibrated(camera):
+    full = np.ones((SIDE, SIDE))
+    return Calibration(
+        dark=camera.counts(light=0.0), up=camera.counts(full), down=camera.counts(-full),
+        flat=camera.counts(), provenance=PROVENANCE,
+    )  # fmt: skip
+
+
+def film(count, seed=0):
+    return discs(SIDE, count, np.random.default_rng(seed))
 
 
 def rms(image, truth):
@@ -82,11 +52,11 @@ def rms(image, truth):
 
 @pytest.mark.parametrize("drift", [(0.0, 0.0), (3.4, -2.7), (-5.0, 5.0)])
 def test_s_z_comes_back_through_uneven_light_drift_and_dead_pixels(drift):
-    detector = Detector(seed=1)
-    calibration = detector.calibration()
+    camera = detector(seed=1)
+    calibration = calibrated(camera)
     assert calibration.contrast == pytest.approx(CONTRAST, rel=0.02)
     truth = film(2)
-    counts = detector.counts(truth, drift)
+    counts = camera.counts(truth, drift)
     shift = calibration.drift(counts)
     assert (shift.rows, shift.columns) == pytest.approx((-drift[0], -drift[1]), abs=0.15)
     image = calibration.pipeline(shift).apply(counts)
@@ -98,22 +68,22 @@ def test_s_z_comes_back_through_uneven_light_drift_and_dead_pixels(drift):
 def test_discs_are_counted_right_after_it():
     right = 0
     for seed in range(12):
-        detector, discs = Detector(seed), seed % 3
-        calibration = detector.calibration()
-        counts = detector.counts(film(discs, seed), detector.rng.uniform(-5, 5, 2))
+        camera, count = detector(seed), seed % 3
+        calibration = calibrated(camera)
+        counts = camera.counts(film(count, seed), camera.rng.uniform(-5, 5, 2))
         image = calibration.pipeline(calibration.drift(counts)).apply(counts)
-        right += read_film(image, mask=image == 0, pixel_sites=1.0).discs == discs
+        right += read_film(image, mask=image == 0, pixel_sites=1.0).discs == count
     assert right == 12
 
 
 def test_both_saturations_come_out_as_what_they_are():
-    detector = Detector(seed=2)
-    calibration = detector.calibration()
+    camera = detector(seed=2)
+    calibration = calibrated(camera)
     pipeline = calibration.pipeline()
     for sign in (1, -1):
-        image = pipeline.apply(detector.counts(sign * np.ones((SIDE, SIDE))))
+        image = pipeline.apply(camera.counts(sign * np.ones((SIDE, SIDE))))
         assert np.median(image[image != 0]) == pytest.approx(sign, abs=0.01)
-    assert (image[detector.dead] == 0).all()
+    assert (image[camera.dead] == 0).all()
 
 
 def test_marks_of_the_source_are_no_counts():
@@ -136,6 +106,16 @@ def test_a_dead_pixel_does_not_spread_when_the_image_is_shifted():
     assert inside[np.isfinite(inside)] == pytest.approx(5.0)
 
 
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (3.4, -2.7), (-0.5, 12.9), (1.0, 0.0)])
+def test_an_image_is_moved_as_a_cubic_spline_moves_it(shift):
+    image = detector(seed=5).counts(film(1))
+    told = Shift(*shift).apply(image)
+    dumb = ndimage.shift(image.astype(float), shift, order=3, mode="nearest")
+    inside = ndimage.shift(np.ones_like(image), shift, order=1, cval=0.0) > 0.99
+    assert np.array_equal(np.isfinite(told), inside)
+    assert told[inside] == pytest.approx(dumb[inside], abs=100.0)
+
+
 def test_binning_is_the_mean_of_what_says_something():
     image = np.array([[1, 3, np.nan, np.nan], [5, np.nan, np.nan, np.nan]], np.float32)
     assert Bin(2).apply(image) == pytest.approx(np.array([[3.0, np.nan]]), nan_ok=True)
@@ -148,7 +128,7 @@ def test_asymmetry_of_two_helicities():
 
 
 def test_stages_are_named_with_what_made_them():
-    told = Detector(seed=3).calibration().pipeline(Shift(1.5, -2.0), binned=2).describe()
+    told = calibrated(detector(seed=3)).pipeline(Shift(1.5, -2.0), binned=2).describe()
     assert [stage["stage"] for stage in told] == [
         "dark", "flat", "mask", "registration", "reference", "contrast", "binning",
     ]  # fmt: skip
@@ -157,7 +137,7 @@ def test_stages_are_named_with_what_made_them():
 
 
 def test_a_calibration_is_kept_and_is_of_one_camera(tmp_path):
-    calibration = Detector(seed=4).calibration()
+    calibration = calibrated(detector(seed=4))
     path = tmp_path / "cam.npz"
     calibration.save(path)
     with pytest.raises(RecordingError, match="is there already"):
