@@ -8,6 +8,7 @@ from skyctl.cli.bench.classifier import bench_classifier
 from skyctl.cli.bench.cycle import bench_cycle
 from skyctl.cli.bench.faults import bench_faults
 from skyctl.cli.bench.files import bench_files
+from skyctl.cli.bench.imagining import bench_imagining
 from skyctl.cli.bench.instruments import bench_instruments
 from skyctl.cli.bench.loop import bench_loop
 from skyctl.cli.bench.maps import bench_maps
@@ -44,6 +45,7 @@ for name, command in {
     "reader": bench_reader,
     "states": bench_states,
     "reach": bench_reach,
+    "imagining": bench_imagining,
     "autonomy": bench_autonomy,
     "cycle": bench_cycle,
     "characterise": bench_characterise,
