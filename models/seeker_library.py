@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from skyctl import __version__
+from skyctl.agents.imagined_film import switching_inputs
 from skyctl.agents.outcome import likeliest, outcome_of, signals
 from skyctl.agents.switching_library import PULSE_COLUMNS
 from skyctl.belief import Belief
@@ -187,7 +188,7 @@ def make_library(
         for trace, before, after in movies:
             each = waiting.popleft()
             facts = {
-                "sample": _numbers(each.sample),
+                "sample": sample_numbers(each.sample),
                 "pulse": [getattr(each.pulse, name) for name in PULSE_COLUMNS],
                 "size": before.reversed_sites,
                 "outcome": likeliest(outcome_of(_known(before), _known(after))),
@@ -221,27 +222,6 @@ class FitReport:
     likely: float
     switched: float
     spread: dict[str, float]
-
-
-def scaled(samples: np.ndarray, pulses: np.ndarray) -> np.ndarray:
-    """(shots, 6) what a film's motion depends on: ln α, K, D, field, ln duration, angle.
-
-    samples (shots, 5), pulses (shots, 3) as in `LibraryShots`. The couplings being fixed, a film
-    of another moment μ_s goes through the same states in 1/μ_s of the field and μ_s times the time:
-    moment and calibration need no input of their own.
-    """
-    damping, moment, anisotropy, dmi, calibration = samples.T
-    amplitude, theta, width = pulses.T
-    return np.column_stack(
-        [
-            np.log(damping),
-            anisotropy,
-            dmi,
-            amplitude * calibration * moment,
-            np.log(width / moment),
-            np.deg2rad(theta),
-        ]
-    )
 
 
 def fit_library(
@@ -288,7 +268,7 @@ class _Regression:
 
 
 def _regressions(shots: LibraryShots) -> dict[str, _Regression]:
-    x = scaled(shots.samples, shots.pulses)
+    x = switching_inputs(shots.samples, shots.pulses)
     times_ps, peak_ps = np.array(MOVIE.times_ps), Pulse(width_ps=1).peak_ps
     seen = [signals(times_ps, trace, -1, peak_ps) for trace in shots.traces]
     flips = np.array([s.flip_ps for s in seen])
@@ -297,7 +277,7 @@ def _regressions(shots: LibraryShots) -> dict[str, _Regression]:
     every, moment = np.arange(len(shots)), shots.samples[turned, 1]
     return {
         "chances": _Regression(_outcome_model(), x, shots.outcomes, every),
-        # In the film's own time, see `scaled`.
+        # In the film's own time, see `switching_inputs`.
         "flip_ps": _Regression(_signal_model(), x[turned], flips[turned] / moment, turned, moment),
         "furthest": _Regression(_signal_model(), x[stayed], furthest[stayed], stayed),
         "log_size": _Regression(_size_model(), shots.samples[:, 2:4], np.log(shots.sizes), every),
@@ -343,9 +323,11 @@ def _write(
     progress: Callable[[], None],
 ) -> None:
     """Fit to all shots, and evaluate at random samples and a grid of pulses."""
-    samples = np.array([_numbers(SampleSpread().draw(3 * FIRST_SEED + i)) for i in range(SAMPLES)])
+    samples = np.array(
+        [sample_numbers(SampleSpread().draw(3 * FIRST_SEED + i)) for i in range(SAMPLES)]
+    )
     pulses = np.array(list(itertools.product(_AMPLITUDES_T, _ANGLES_DEG, _WIDTHS_PS)))
-    at = scaled(np.repeat(samples, len(pulses), 0), np.tile(pulses, (len(samples), 1)))
+    at = switching_inputs(np.repeat(samples, len(pulses), 0), np.tile(pulses, (len(samples), 1)))
     fitted = {name: task.model.fit(task.x, task.y) for name, task in tasks.items()}
     progress()
     table = (len(samples), len(pulses))
@@ -368,7 +350,8 @@ def _write(
     progress()
 
 
-def _numbers(sample: DrawnSample) -> tuple[float, ...]:
+def sample_numbers(sample: DrawnSample) -> tuple[float, ...]:
+    """α, μ_s (μ_B), K (meV), D (meV), field calibration: a row of ``samples``."""
     p = sample.parameters
     couplings = (p.damping, p.moment_muB, p.anisotropy_meV, p.dmi_meV)
     return (*couplings, sample.field_calibration)

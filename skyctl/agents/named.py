@@ -5,6 +5,7 @@ from typing import Protocol
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.baseline_seekers import RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.campaign import Agent
+from skyctl.agents.imagining_seeker import ImaginingSeeker
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.agents.tasks import Task
 from skyctl.plugins import load
@@ -26,6 +27,7 @@ class AgentMaker(Protocol):
 
 OURS: dict[str, AgentMaker] = {
     SEEKER: TargetSeeker,
+    "imagining": ImaginingSeeker,
     "recipe": RecipeSeeker,
     "random": RandomSeeker,
     "random-search": RandomSearch,

@@ -39,6 +39,7 @@ class DriftWatch:
         if self.overlap >= _EVEN:
             return ""
         self._memory.switching = since
+        self._memory.probes.clear()
         return (
             f"the sample changed: damping looked like {_estimate(before)}, the last {_LAST} "
             f"switching shots say {_estimate(since)}; what was learned before is let go"
@@ -49,6 +50,7 @@ class DriftWatch:
         fresh = PulseMemory()
         self._memory.write_T, self._memory.erase_ps = fresh.write_T, fresh.erase_ps
         self._memory.switching = SwitchBelief(self._memory.switching.library)
+        self._memory.probes.clear()
 
 
 def _estimate(belief: SwitchBelief) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.bracket import Bracket, erased, narrow, written
+from skyctl.agents.film_posterior import ProbeSeen
 from skyctl.agents.outcome import signals
 from skyctl.agents.switching_library import Evidence, SwitchBelief
 from skyctl.agents.tasks import Action, Proposal, Task, TaskSeeker, against
@@ -22,12 +23,12 @@ from skyctl.verdict import ShotResult
 __all__ = ["Bracket", "Proposal", "PulseMemory", "TargetSeeker", "Task"]
 
 _ERASE = Pulse(amplitude_T=3.0, width_ps=1.0, theta_deg=20.0)
-_REPAIR_PULSES = 2.0
+REPAIR_PULSES = 2.0
 """What a lost skyrmion costs: one pulse empties the film or turns it back, one writes it anew."""
 _HOPELESS = 0.03
 _SHOTS_TO_DESPAIR = 8
 _CANDIDATES = 16
-_NOISY = 0.3
+NOISY = 0.3
 """Noise of a pixel, in units of S_z, from which on counted sites say nothing of a size."""
 
 
@@ -38,11 +39,16 @@ class PulseMemory:
     Kept over the tasks of a cycle, so that a pulse that worked is tried first the next time. The
     bounds are what nucleates and what the pulser may fire; the first guesses wrote and erased in
     all of 12 random samples.
+
+    probes : weak pulses that the imagining seeker fired; noise : of the camera's pixels, in units
+        of S_z, at the last look
     """
 
     write_T: Bracket = field(default_factory=lambda: Bracket(1.0, 12.0, 8.0, 0.3))
     erase_ps: Bracket = field(default_factory=lambda: Bracket(8.0, 60.0, 30.0, 1.0))
     switching: SwitchBelief = field(default_factory=SwitchBelief)
+    probes: list[ProbeSeen] = field(default_factory=list)
+    noise: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """All that is remembered, plain values, for `from_json`."""
@@ -50,6 +56,8 @@ class PulseMemory:
             "write_T": self.write_T.as_json(),
             "erase_ps": self.erase_ps.as_json(),
             "switching": self.switching.as_json(),
+            "probes": [probe.as_json() for probe in self.probes],
+            "noise": self.noise,
         }
 
     @classmethod
@@ -61,6 +69,8 @@ class PulseMemory:
             Bracket.from_json(saved["write_T"]),
             Bracket.from_json(saved["erase_ps"]),
             SwitchBelief.from_json(saved["switching"]),
+            [ProbeSeen.from_json(probe) for probe in saved["probes"]],
+            float(saved["noise"]),
         )
 
 
@@ -95,7 +105,7 @@ class TargetSeeker(TaskSeeker):
     def saw(self, look: ShotResult) -> None:
         """A look at the film at rest: how large the skyrmion is."""
         film = look.state
-        if film and film.has_one_skyrmion and film.noise < _NOISY and not look.problem:
+        if film and film.has_one_skyrmion and film.noise < NOISY and not look.problem:
             self._memory.switching.saw_skyrmion(film.reversed_sites)
 
     def _choose(self, action: Task, belief: Belief) -> Proposal | str:
@@ -127,7 +137,7 @@ class TargetSeeker(TaskSeeker):
                 f"{success.max():.1%}"
             )
         lost = 1 - success - chances[:, OUTCOMES.index(BREATHING)]
-        best = np.argsort(-success / (1 + _REPAIR_PULSES * lost), kind="stable")[:_CANDIDATES]
+        best = np.argsort(-success / (1 + REPAIR_PULSES * lost), kind="stable")[:_CANDIDATES]
         first = int(may[best[0]])
         self._proposed = {pulses[first]: first}  # pyright: ignore[reportUnhashable]
         damping, deviation = known.estimate()["damping"]

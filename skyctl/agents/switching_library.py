@@ -135,12 +135,20 @@ class SwitchingLibrary:
 
     @cached_property
     def alike(self) -> np.ndarray:
-        """(pulses, pulses), 1 for the same pulse and 0 for pulses that are nothing alike."""
-        scaled = np.column_stack(
-            [np.log(self.pulses[:, 0]), self.pulses[:, 1], np.log(self.pulses[:, 2])]
-        ) / np.array(_ALIKE)
-        square = ((scaled[:, None] - scaled[None]) ** 2).sum(-1)
-        return np.exp(-square / 2)
+        """(pulses, pulses) `alikeness` of each two."""
+        return np.hstack([alikeness(self.pulses, pulse[None]) for pulse in self.pulses])
+
+
+def alikeness(pulses: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(pulses, 1) how like another pulse (1, 3) each is: 1 for the same, 0 for nothing alike."""
+    off = np.column_stack(
+        [
+            np.log(pulses[:, 0] / other[:, 0]),
+            pulses[:, 1] - other[:, 1],
+            np.log(pulses[:, 2] / other[:, 2]),
+        ]
+    )
+    return np.exp(-((off / np.array(_ALIKE)) ** 2).sum(axis=1, keepdims=True) / 2)
 
 
 def _near(value: float, low: float, high: float) -> bool:
@@ -161,11 +169,11 @@ def _read(data: bytes, name: str) -> SwitchingLibrary:
             texts = {key: json.loads(str(file[key])) for key in ("spread", "about")}
             arrays = {key: file[key].astype(np.float64) for key in file if key not in texts}
         return SwitchingLibrary(**arrays, **texts, sha256=hashlib.sha256(data).hexdigest())
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise _unreadable(name, error) from error
 
 
-_DAMAGED = (
+DAMAGED = (
     *(OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error, struct.error),
     *(NotImplementedError, RuntimeError, MemoryError),
 )
@@ -235,13 +243,17 @@ class SwitchBelief:
         self.evidence.append(evidence)
 
     @property
+    def log_sizes(self) -> list[float]:
+        """ln of the sites of the skyrmion at rest, each time it was seen."""
+        return [size for _, size in self._sizes]
+
+    @property
     def weights(self) -> np.ndarray:
         """(samples,) posterior weights, which sum to 1."""
         library, log_weights = self.library, self._from_shots.copy()
-        if self._sizes:  # one skyrmion seen again and again is one observation
+        if sizes := self.log_sizes:  # one skyrmion seen again and again is one observation
             blur = math.hypot(library.spread["log_size"], _SIZE_BLUR)
-            size = np.mean([size for _, size in self._sizes])
-            log_weights += _log_student((size - library.log_size) / blur)
+            log_weights += _log_student((np.mean(sizes) - library.log_size) / blur)
         weights = np.exp(log_weights - log_weights.max())
         return (1 - _NARROWEST) * weights / weights.sum() + _NARROWEST / len(weights)
 

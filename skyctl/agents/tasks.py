@@ -66,6 +66,8 @@ class TaskSeeker(ABC):
     """Of its random numbers; None where it draws none."""
     library_sha256: str = ""
     """Of the file that holds what it knew beforehand; "" where it knew nothing."""
+    slow = False
+    """Whether `suggest` may take longer than a RunEngine may be held up."""
 
     def __init__(
         self, task: Task, centre: tuple[float, float], allowed: Allowed | None = None

@@ -112,8 +112,9 @@ AgentName = Annotated[
     str | None,
     typer.Option(
         "--agent",
-        help="What chooses the pulses of write, switch, erase and cycle: seeker, recipe, random, "
-        "random-search, or another package's. Left out: the beamline file's, or seeker.",
+        help="What chooses the pulses of write, switch, erase and cycle: seeker, imagining (probes "
+        "an unknown sample first, then switches it), recipe, random, random-search, or another "
+        "package's. Left out: the beamline file's, or seeker.",
     ),
 ]
 

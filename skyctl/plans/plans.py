@@ -9,7 +9,7 @@ import bluesky.preprocessors as bpp
 
 from skyctl import __version__
 from skyctl.agents.allowed import Allowed
-from skyctl.agents.campaign import Campaign
+from skyctl.agents.campaign import Agent, Campaign
 from skyctl.agents.named import SEEKER, AgentMaker, agent_maker
 from skyctl.agents.reacher import Reacher, Target
 from skyctl.agents.sample_drift import DriftWatch
@@ -321,7 +321,9 @@ class _Cycling:
         self.report.done.append(tasks)
         for task in _TASKS:
             seeker = self.make(task, self.middle, self.learned, allowed(self.beamline))
-            done = yield from pursue(self.beamline, Campaign(seeker, self.shots), self.oversight)
+            campaign = Campaign(seeker, self.shots)
+            slow = _is_slow(seeker)
+            done = yield from pursue(self.beamline, campaign, self.oversight, slow=slow)
             tasks.append(done.put_away())
             if self.on_task:
                 self.on_task(done)
@@ -356,10 +358,16 @@ def _one_task(
     seeker = agent_maker(agent)(task, middle, learned, allowed(beamline))
 
     def body() -> Plan[TaskReport]:
-        return (yield from pursue(beamline, Campaign(seeker, shots), oversight))
+        campaign = Campaign(seeker, shots)
+        return (yield from pursue(beamline, campaign, oversight, slow=_is_slow(seeker)))
 
     facts = agent_facts(beamline, arguments, oversight)
     return (yield from in_one_run(task, beamline, body, md, facts))
+
+
+def _is_slow(agent: Agent) -> bool:
+    """Whether it says so; other packages' need not say anything."""
+    return getattr(agent, "slow", False)
 
 
 def allowed(beamline: Beamline) -> Allowed:

@@ -149,7 +149,7 @@ class _Replaced(MovieClassifier, ABC):
         return process_probabilities(self._answer)
 
 
-class _Random(_Replaced):
+class RandomNetwork(_Replaced):
     def answer(self) -> np.ndarray:
         said = np.full(TRANSITIONS, (1 - _SURE) / (TRANSITIONS - 1))
         said[self._rng.integers(TRANSITIONS)] = _SURE
@@ -183,7 +183,7 @@ def _of_other_shots() -> tuple[tuple[float, ...], ...]:
 
 
 _MODELS: dict[Variant, Callable[[int], MovieClassifier]] = {
-    "random labels": _Random,
+    "random labels": RandomNetwork,
     "uniform": _Uniform,
     "another shot's": _Anothers,
 }

@@ -293,7 +293,7 @@ def _spread(
     return {
         "lives": len(chosen),
         "median": float(np.median(pulses)),
-        "median_95": _interval(pulses, np.median),
+        "median_95": interval(pulses, np.median),
         "p90": float(np.percentile(pulses, 90)),
         "mean": float(pulses.mean()),
         "success": verified / len(chosen),
@@ -319,12 +319,12 @@ def _times_cold(attempts: list[Attempt], task: Task) -> dict[str, Any]:
     return {
         "lives": len(both),
         "mean": float(ratio(hot, cool)),
-        "mean_95": _interval((hot, cool), ratio),
+        "mean_95": interval((hot, cool), ratio),
         "median": float(np.median(hot) / np.median(cool)),
     }
 
 
-def _interval(values: np.ndarray | tuple[np.ndarray, ...], statistic: Any) -> tuple[float, float]:
+def interval(values: np.ndarray | tuple[np.ndarray, ...], statistic: Any) -> tuple[float, float]:
     """95 % by bootstrap of a statistic of one sample, or of paired ones.
 
     That of samples whose numbers are all the same is the statistic twice.

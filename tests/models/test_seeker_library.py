@@ -5,6 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from skyctl.agents.imagined_film import switching_inputs
 from skyctl.agents.switching_library import SwitchingLibrary
 from skyctl.models import seeker_library
 from skyctl.models.seeker_library import (
@@ -16,7 +17,6 @@ from skyctl.models.seeker_library import (
     fit_library,
     library_shots,
     make_library,
-    scaled,
     watch,
 )
 from skyctl.process import OUTCOMES
@@ -71,7 +71,11 @@ def test_a_film_of_another_moment_is_the_same_film_in_other_units():
         ends.append(film.spins)
         p = parameters
         sample = [[p.damping, p.moment_muB, p.anisotropy_meV, p.dmi_meV, 1.0]]
-        rows.append(scaled(np.array(sample), np.array([[pulse.amplitude_T, 40.0, pulse.width_ps]])))
+        rows.append(
+            switching_inputs(
+                np.array(sample), np.array([[pulse.amplitude_T, 40.0, pulse.width_ps]])
+            )
+        )
     assert ends[0] == pytest.approx(ends[1], abs=1e-6)
     assert rows[0] == pytest.approx(rows[1])
 

@@ -9,6 +9,7 @@ from skyctl.cli.bench.cycle import bench_cycle
 from skyctl.cli.bench.faults import bench_faults
 from skyctl.cli.bench.files import bench_files
 from skyctl.cli.bench.generator import bench_generator
+from skyctl.cli.bench.imagining import bench_imagining
 from skyctl.cli.bench.instruments import bench_instruments
 from skyctl.cli.bench.latent import bench_latent
 from skyctl.cli.bench.loop import bench_loop
@@ -50,6 +51,7 @@ for name, command in {
     "reach": bench_reach,
     "generator": bench_generator,
     "latent": bench_latent,
+    "imagining": bench_imagining,
     "autonomy": bench_autonomy,
     "cycle": bench_cycle,
     "characterise": bench_characterise,

@@ -1,0 +1,249 @@
+"""The film as an agent imagines it: networks that say what a pulse would do to a sample, and show.
+
+They were trained on simulated shots (`skyctl train imagined-film`), and give in milliseconds what
+the film itself takes a second for.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyctl.agents.switching_library import DAMAGED, LibraryError
+from skyctl.process import OUTCOMES
+
+_FILE = "imagined-film.npz"
+SAMPLE_COLUMNS = ("damping", "moment_muB", "anisotropy_meV", "dmi_meV", "field_calibration")
+"""Numbers of a sample; an imagined one has its temperature (K) as a sixth, below 0 a cold one."""
+_SOFTENING = 0.015
+"""Change of the mean S_z from which on a movie's reading counts errors relative to it."""
+_BROKEN_OUTCOME = 0.01
+"""Share of each shot's chances that stays open: no outcome is impossible."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Layers of ReLUs: (rows, inputs) to (rows, outputs).
+
+    weights, biases : of each layer; mean, scale : what inputs are standardised by
+    """
+
+    weights: tuple[np.ndarray, ...]
+    biases: tuple[np.ndarray, ...]
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        h = ((x - self.mean) / self.scale).astype(np.float32)
+        *inner, last = zip(self.weights, self.biases, strict=True)
+        for weight, bias in inner:
+            h = np.maximum(h @ weight + bias, 0)
+        return h @ last[0] + last[1]
+
+    def as_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """For a file, float32, under names that begin with ``name``."""
+        arrays = {f"{name}/mean": self.mean, f"{name}/scale": self.scale}
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            arrays |= {f"{name}/weight{i}": weight, f"{name}/bias{i}": bias}
+        return {key: np.asarray(value, np.float32) for key, value in arrays.items()}
+
+    @classmethod
+    def from_arrays(cls, file: Mapping[str, np.ndarray], name: str) -> "Network":
+        """What ``as_arrays`` gave. Raises KeyError where it is not there."""
+        layers = sum(key.startswith(f"{name}/weight") for key in file)
+        return cls(
+            tuple(file[f"{name}/weight{i}"] for i in range(layers)),
+            tuple(file[f"{name}/bias{i}"] for i in range(layers)),
+            file[f"{name}/mean"],
+            file[f"{name}/scale"],
+        )
+
+
+def switching_inputs(samples: np.ndarray, pulses: np.ndarray) -> np.ndarray:
+    """(rows, 6) what a film's motion depends on: ln α, K, D, field, ln duration, angle.
+
+    samples (rows, 5 or more), pulses (rows, 3) amplitude (T), angle (degrees), width (ps). The
+    couplings being fixed, a film of another moment μ_s goes through the same states in 1/μ_s of
+    the field and μ_s times the time: moment and calibration need no input of their own.
+    """
+    damping, moment, anisotropy, dmi, calibration = samples[:, :5].T
+    amplitude, theta, width = pulses.T
+    return np.column_stack(
+        [
+            np.log(damping),
+            anisotropy,
+            dmi,
+            amplitude * calibration * moment,
+            np.log(width / moment),
+            np.deg2rad(theta),
+        ]
+    )
+
+
+def probe_inputs(samples: np.ndarray, amplitude_T: float | np.ndarray) -> np.ndarray:
+    """(rows, 7) what a probe's movie depends on; samples (rows, 6)."""
+    damping, moment, anisotropy, dmi, calibration, temperature_K = samples.T
+    field, warm = amplitude_T * calibration, np.maximum(temperature_K, 0)
+    return np.column_stack([np.log(damping), moment, anisotropy, dmi, field, field**2, warm])
+
+
+def unsoftened(read: np.ndarray) -> np.ndarray:
+    """What `softened` makes of it again."""
+    return _SOFTENING * np.sinh(read / _SOFTENING)
+
+
+def softened(change: np.ndarray) -> np.ndarray:
+    """A movie's change of mean S_z on the scale on which it is read: small ones as they are, of
+    large ones the logarithm."""
+    return _SOFTENING * np.arcsinh(change / _SOFTENING)
+
+
+@dataclass(frozen=True, eq=False)
+class ImaginedFilm:
+    """What the networks were trained to say, and how far they can be relied on.
+
+    lowest, highest : (5,) of SAMPLE_COLUMNS, the samples it was made for; warmest_K
+    outcome : members whose logits give an outcome's chances; flip : when half of the film turned
+        over, in units of the moment; furthest : the share that did; size : ln of the skyrmion's
+        sites at rest
+    probe : a probe's movie, ``components`` (n, noises × frames) of it; kept : logit that the
+        skyrmion outlives it
+    times_ps, noises : of the movie's frames; of the camera, in units of S_z
+    resting_ps : up to when a probe does nothing yet
+    probe_width_ps, probe_theta_deg, probe_amplitudes_T : of the probes
+    errors : (2, frames, frames) covariance of the movie's prediction, of cold films and of those at
+        ``warm_K``
+    spread : standard deviations of flip, furthest and size about what is expected
+    about : the command that makes the file again, versions, how good the fit was; sha256 : of it
+    """
+
+    lowest: np.ndarray
+    highest: np.ndarray
+    warmest_K: float
+    outcome: tuple[Network, ...]
+    flip: Network
+    furthest: Network
+    size: Network
+    probe: Network
+    components: np.ndarray
+    kept: Network
+    times_ps: np.ndarray
+    noises: np.ndarray
+    resting_ps: float
+    probe_width_ps: float
+    probe_theta_deg: float
+    probe_amplitudes_T: tuple[float, float]
+    errors: np.ndarray
+    warm_K: float
+    spread: dict[str, float]
+    about: dict[str, Any]
+    sha256: str
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "ImaginedFilm":
+        """Read what `skyctl train imagined-film` wrote; None: the shipped one, read once.
+
+        Raises LibraryError for anything else.
+        """
+        if path is None:
+            return _shipped()
+        try:
+            return _read(path.read_bytes(), str(path))
+        except OSError as error:
+            raise _unreadable(str(path), error) from error
+
+    def chances(self, samples: np.ndarray, pulses: np.ndarray) -> np.ndarray:
+        """(samples, pulses, len(OUTCOMES)) of what pulses (pulses, 3) do to one skyrmion each."""
+        rows, columns = len(samples), len(pulses)
+        x = switching_inputs(np.repeat(samples, columns, 0), np.tile(pulses, (rows, 1)))
+        chances = np.mean([_softmax(member(x)) for member in self.outcome], axis=0)
+        chances = (1 - _BROKEN_OUTCOME) * chances + _BROKEN_OUTCOME / len(OUTCOMES)
+        return chances.reshape(rows, columns, -1)
+
+    def signals(self, samples: np.ndarray, pulse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """((samples,), (samples,)) when half of the film turns over, ps after the pulse's peak, and
+        the share of the film that does where half does not."""
+        x = switching_inputs(samples, np.tile(pulse, (len(samples), 1)))
+        return self.flip(x)[:, 0] * samples[:, 1], self.furthest(x)[:, 0]
+
+    def log_size(self, samples: np.ndarray) -> np.ndarray:
+        """(samples,) ln of the sites of the relaxed skyrmion."""
+        return self.size(samples[:, 2:4])[:, 0]
+
+    def probe_movie(self, samples: np.ndarray, amplitude_T: float, noise: float) -> np.ndarray:
+        """(samples, frames) `softened` change of the mean S_z under a probe, in units of what it is
+        at rest, as a camera with that noise shows it; samples (samples, 6)."""
+        stack = self.probe(probe_inputs(samples, amplitude_T)) @ self.components
+        stack = stack.reshape(len(samples), len(self.noises), -1)
+        at = np.interp(noise, self.noises, np.arange(len(self.noises)))
+        low = min(int(at), len(self.noises) - 2)
+        share = at - low
+        return (1 - share) * stack[:, low] + share * stack[:, low + 1]
+
+    def keeps(self, samples: np.ndarray, amplitude_T: float) -> np.ndarray:
+        """(samples,) chance that the skyrmion outlives a probe; samples (samples, 6)."""
+        return 1 / (1 + np.exp(-self.kept(probe_inputs(samples, amplitude_T))[:, 0]))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> ImaginedFilm:
+    data = resources.files("skyctl.agents").joinpath(_FILE).read_bytes()
+    return _read(data, f"shipped {_FILE}")
+
+
+_NETWORKS = ("flip", "furthest", "size", "probe", "kept")
+_ARRAYS = ("lowest", "highest", "components", "times_ps", "noises", "errors")
+
+
+def packed(
+    networks: Mapping[str, Network],
+    arrays: Mapping[str, np.ndarray],
+    numbers: Mapping[str, Any],
+) -> bytes:
+    """A file of an `ImaginedFilm` (.npz).
+
+    networks : by field; those of ``outcome`` are "outcome0", "outcome1" …
+    arrays, numbers : the other fields, plain values the latter
+    """
+    buffer = io.BytesIO()
+    every: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
+    for name, network in networks.items():
+        every |= network.as_arrays(name)
+    np.savez_compressed(buffer, numbers=np.array(json.dumps(dict(numbers))), **every)
+    return buffer.getvalue()
+
+
+def _read(data: bytes, name: str) -> ImaginedFilm:
+    try:
+        with np.load(io.BytesIO(data)) as file:
+            numbers = json.loads(str(file["numbers"]))
+            arrays = {key: file[key] for key in file if key != "numbers"}
+        members = sum(key.startswith("outcome") and key.endswith("/mean") for key in arrays)
+        return ImaginedFilm(
+            outcome=tuple(Network.from_arrays(arrays, f"outcome{i}") for i in range(members)),
+            **{each: Network.from_arrays(arrays, each) for each in _NETWORKS},
+            **{each: arrays[each] for each in _ARRAYS},
+            **numbers,
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+    except DAMAGED as error:
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> LibraryError:
+    return LibraryError(
+        f"imagined film {name}: cannot be read ({error}). Make it again with "
+        "`skyctl train imagined-film`."
+    )

@@ -1,0 +1,78 @@
+"""The posterior of a sample: what probes tell of it, on movies as the networks show them."""
+
+import numpy as np
+import pytest
+
+from skyctl.agents.film_posterior import ProbeSeen, posterior, prior
+from skyctl.agents.imagined_film import ImaginedFilm, unsoftened
+from skyctl.agents.outcome import NOT_SEEN, SzSignals, certain
+from skyctl.agents.switching_library import Evidence, SwitchBelief
+
+FILM = ImaginedFilm.load()
+MIDDLE = (FILM.lowest + FILM.highest) / 2
+
+
+def probe(sample: np.ndarray, amplitude_T: float = 0.9, noise: float = 0.0) -> ProbeSeen:
+    change = unsoftened(FILM.probe_movie(sample[None], amplitude_T, noise)[0])
+    times = tuple(FILM.times_ps.tolist())
+    return ProbeSeen(amplitude_T, times, tuple(change.tolist()), noise, 10_000, 3)
+
+
+def sample(damping: float, temperature_K: float = 0.0) -> np.ndarray:
+    return np.array([damping, *MIDDLE[1:], temperature_K])
+
+
+def test_before_any_shot_it_is_the_prior():
+    samples = posterior(FILM, [], SwitchBelief())
+    assert samples[:, :5].mean(0) == pytest.approx(MIDDLE, rel=0.05)
+    assert (samples[:, 5] < 0).mean() == pytest.approx(0.5, abs=0.06)
+    assert prior(FILM, 5, np.random.default_rng(0)).shape == (5, 6)
+
+
+@pytest.mark.parametrize("damping", [0.1, 0.2, 0.4])
+def test_a_probe_tells_the_damping(damping):
+    samples = posterior(FILM, [probe(sample(damping))], SwitchBelief())
+    off = samples[:, 0].mean() - damping
+    assert abs(off) < 0.03
+    assert (
+        abs(off) < 3 * samples[:, 0].std() < 0.25 * np.ptp(FILM.lowest[:1] - FILM.highest[:1]) + 1
+    )
+
+
+def test_a_noisy_camera_leaves_more_open():
+    quiet, loud = (
+        posterior(FILM, [probe(sample(0.3), noise=noise)], SwitchBelief())[:, 0].std()
+        for noise in (0.0, 1.0)
+    )
+    assert loud > 1.3 * quiet
+
+
+def test_a_warm_film_is_not_taken_for_one_of_less_damping():
+    samples = posterior(FILM, [probe(sample(0.3, temperature_K=1.0))], SwitchBelief())
+    assert samples[:, 0].mean() == pytest.approx(0.3, abs=0.05)
+
+
+def test_a_pulse_that_missed_tells_too():
+    def after(outcome: str) -> np.ndarray:
+        belief = SwitchBelief()
+        pulse = int(belief.library.chances[:, :, 1].mean(0).argmax())
+        belief.saw(Evidence(pulse, tuple(certain(outcome)), NOT_SEEN))  # type: ignore[arg-type]
+        return posterior(FILM, [], belief)
+
+    assert abs(after("switching")[:, 0].mean() - after("collapse")[:, 0].mean()) > 0.02
+
+
+def test_the_time_of_turning_over_tells_too():
+    belief = SwitchBelief()
+    pulse = int(belief.library.chances[:, :, 1].mean(0).argmax())
+    seen = SzSignals(float(FILM.signals(sample(0.15)[None], belief.library.pulses[pulse])[0][0]), 1)
+    belief.saw(Evidence(pulse, tuple(certain("collapse")), seen))
+    assert (
+        posterior(FILM, [], belief)[:, 0].std()
+        < 0.8 * posterior(FILM, [], SwitchBelief())[:, 0].std()
+    )
+
+
+def test_a_probe_comes_back_from_a_file_as_it_was():
+    seen = probe(sample(0.2))
+    assert ProbeSeen.from_json(seen.as_json()) == seen

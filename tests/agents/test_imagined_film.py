@@ -1,0 +1,82 @@
+"""The imagined film: a file of networks, and what its inputs leave out because physics does."""
+
+import numpy as np
+import pytest
+
+from skyctl.agents.imagined_film import (
+    ImaginedFilm,
+    Network,
+    probe_inputs,
+    softened,
+    switching_inputs,
+    unsoftened,
+)
+from skyctl.agents.switching_library import LibraryError
+
+FILM = ImaginedFilm.load()
+MIDDLE = (FILM.lowest + FILM.highest) / 2
+COLD = np.append(MIDDLE, 0.0)[None]
+
+
+def test_a_network_is_what_its_layers_say():
+    network = Network(
+        (np.array([[1.0], [-1.0]]), np.array([[2.0]])),
+        (np.array([0.0]), np.array([1.0])),
+        np.array([1.0, 0.0]),
+        np.array([2.0, 1.0]),
+    )
+    assert network(np.array([[5.0, 0.0], [1.0, 3.0]])) == pytest.approx(np.array([[5.0], [1.0]]))
+
+
+def test_chances_are_probabilities_and_nothing_is_impossible():
+    pulses = np.array([[2.0, 40.0, 12.0], [3.0, 60.0, 27.0]])
+    chances = FILM.chances(np.repeat(COLD, 3, 0), pulses)
+    assert chances.shape == (3, 2, 4)
+    assert chances.sum(-1) == pytest.approx(1.0)
+    assert chances.min() > 0.001
+
+
+def test_a_moment_is_a_scale_of_field_and_time():
+    pulse = np.array([[2.0, 40.0, 12.0]])
+    heavier = COLD.copy()
+    heavier[0, 1] *= 1.1
+    assert switching_inputs(heavier, pulse * [1 / 1.1, 1, 1.1]) == pytest.approx(
+        switching_inputs(COLD, pulse)
+    )
+
+
+def test_a_sample_below_0_K_is_a_cold_one():
+    assert (probe_inputs(COLD - [0, 0, 0, 0, 0, 1.0], 0.6) == probe_inputs(COLD, 0.6)).all()
+
+
+def test_softening_is_undone():
+    change = np.array([-0.5, 0.0, 0.001, 1.9])
+    assert unsoftened(softened(change)) == pytest.approx(change)
+
+
+def test_a_noisy_camera_shows_less_of_a_probe():
+    quiet, loud = (FILM.probe_movie(COLD, 1.0, noise).max() for noise in (0.0, 0.5))
+    assert 0.3 * quiet < loud < 0.95 * quiet
+
+
+def test_between_two_noises_a_movie_is_between_those_of_both():
+    low, middle, high = (FILM.probe_movie(COLD, 1.0, noise) for noise in (0.35, 0.425, 0.5))
+    assert middle == pytest.approx((low + high) / 2, abs=1e-6)
+    assert FILM.probe_movie(COLD, 1.0, 5.0) == pytest.approx(FILM.probe_movie(COLD, 1.0, 1.0))
+
+
+def test_a_gentle_sample_is_told_to_lose_its_skyrmion_to_a_strong_probe():
+    gentle = COLD.copy()
+    gentle[0, 0] = 0.08
+    assert FILM.keeps(gentle, 1.2)[0] < FILM.keeps(COLD, 1.2)[0]
+    assert FILM.keeps(COLD, 0.3)[0] > 0.95
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 no zip", b"x" * 1000])
+def test_another_file_is_refused_by_name(tmp_path, data):
+    path = tmp_path / "other.npz"
+    path.write_bytes(data)
+    with pytest.raises(LibraryError, match=r"other\.npz.*skyctl train imagined-film"):
+        ImaginedFilm.load(path)
+    with pytest.raises(LibraryError, match="not there"):
+        ImaginedFilm.load(tmp_path / "not there")
