@@ -4,8 +4,8 @@ import typer
 
 from skyctl.cli.train.classifier import train_classifier
 from skyctl.cli.train.generator import train_generator
-from skyctl.cli.train.latent import train_latent
 from skyctl.cli.train.imagined_film import train_imagined_film
+from skyctl.cli.train.latent import train_latent
 from skyctl.cli.train.reader import train_reader
 from skyctl.cli.train.seeker import train_seeker
 from skyctl.cli.train.torque import train_torque
