@@ -1,6 +1,5 @@
 """EPICS transport over Channel Access: ophyd's signals, whatever control layer ophyd has."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -14,6 +13,7 @@ from skyctl.errors import InstrumentError, InstrumentSilent, install
 
 _SLICE_S = 0.1
 """Of waiting for a channel: that it was cut off is heard of a little later."""
+_BETWEEN_S = 0.005
 _AT_ONCE_S = 0.02
 """pyepics else keeps a put for a line that was cut, and FIRE would come up to ten seconds late."""
 _LOOKS_S = 1.0
@@ -113,10 +113,11 @@ class ChannelAccess:
                 left_s = due_s - time.monotonic()
                 if left_s <= 0:
                     raise self._silent(name, "not connected")
-                with contextlib.suppress(TimeoutError):
+                try:
                     signals[name].wait_for_connection(timeout=min(_SLICE_S, left_s))
-                    break
-                signals[name] = self._have(name)
+                except Exception:  # noqa: BLE001 - a line that breaks just then has errors of its own
+                    time.sleep(_BETWEEN_S)
+                    signals[name] = self._have(name)
         return signals
 
     def _have(self, name: str) -> EpicsSignal:

@@ -30,6 +30,8 @@ from skyctl.pulse import Pulse
 
 _log = logging.getLogger(__name__)
 _BETWEEN_COUNTS_S = 0.002
+_OFF_AGAIN_S = 0.01
+"""An output that could not be switched off is told again so soon: the line may have been cut."""
 
 
 def _nothing() -> None:
@@ -352,7 +354,8 @@ class PulseInstrument:
     def _watch(self) -> None:
         was, looked_s = "", -math.inf
         while not self._closed.is_set():
-            self._wake.wait(max(0.0, looked_s + self._beat_s - time.monotonic()))
+            rest_s = max(0.0, looked_s + self._beat_s - time.monotonic())
+            self._wake.wait(min(rest_s, _OFF_AGAIN_S) if self._disarm_due else rest_s)
             self._wake.clear()
             try:
                 self._disarm_now()

@@ -190,11 +190,13 @@ class _Notices:
 
     def __init__(self) -> None:
         self._faults: list[tuple[str, int, int]] = []
-        self._noticed: list[tuple[str, int]] = []
+        self._noticed: list[tuple[str, int, int]] = []
 
-    def now(self, kind: str) -> None:
-        """Something was noticed: "stop" or "unknown"."""
-        self._noticed.append((kind, time.monotonic_ns()))
+    def now(self, kind: str, since_ns: int | None = None) -> None:
+        """Something was noticed: "stop" or "unknown". The driver may have told the instrument
+        before whoever waits for it knew, though not before ``since_ns``."""
+        now_ns = time.monotonic_ns()
+        self._noticed.append((kind, now_ns, now_ns if since_ns is None else since_ns))
 
     def strike(self, name: str, fault: Callable[[], None], after_s: float) -> threading.Thread:
         """Break it, from a thread."""
@@ -228,8 +230,9 @@ class _Notices:
 
     def _told(self, kind: str, off_ns: list[int]) -> Iterator[tuple[int, float]]:
         """When each of a kind was noticed, and when the instrument was told to switch off."""
-        for _, noticed in (one for one in self._noticed if one[0] == kind):
-            yield noticed, min((time for time in off_ns if time >= noticed), default=math.inf)
+        for _, noticed, since in (one for one in self._noticed if one[0] == kind):
+            off = min((time for time in off_ns if time >= since), default=math.inf)
+            yield noticed, max(off, noticed)
 
 
 def _freeze(rig: Rig, span_s: float) -> None:
@@ -241,19 +244,21 @@ def _freeze(rig: Rig, span_s: float) -> None:
 def _shoot(
     pulser: Pulser, number: int, account: Broken, notices: _Notices, *, stopped: bool
 ) -> None:
+    began_ns = time.monotonic_ns()
     try:
         pulser.set(pulse_of_shot(number), shot=str(number)).wait(BACK_S)
         if stopped:
             notices.now("stop")
             pulser.stop()
             return
+        began_ns = time.monotonic_ns()
         pulser.trigger().wait(BACK_S)
     except NotFired:
         account.not_fired += 1
     except PulseRefused:
         account.refused += 1
     except FireUnknown:
-        notices.now("unknown")
+        notices.now("unknown", began_ns)
         account.unknown += 1
 
 
