@@ -22,8 +22,7 @@ class PlainParser:
     names_shots = False
 
     def __init__(self, scaling: ToSz) -> None:
-        self._scaling = scaling
-        self._frames = NumberedFrames("plain", origin=0)
+        self._frames = NumberedFrames("plain", origin=0, to_sz=scaling)
         self._came = 0
 
     def expect(self, start: ShotStart) -> None:
@@ -38,9 +37,7 @@ class PlainParser:
             counts = np.frombuffer(pixels, np.dtype(kind)).reshape(int(rows), int(columns))
         except (ValueError, TypeError) as error:
             raise UndecodableMessage(f"plain: {error}") from error
-        number, image = self._came, self._scaling.apply(counts)
-        kept = counts if self._scaling.keeps_counts else None
-        events = self._frames.take(number, image, 0, received_ns, False, kept)
+        events = self._frames.take(self._came, counts, 0, received_ns, False)
         self._came += 1
         return events
 
