@@ -12,17 +12,22 @@ from skyctl.beamline import assemble
 from skyctl.beamline.file import FramesEntry
 from skyctl.cli import app
 from skyctl.errors import UndecodableMessage
+from skyctl.frame import ShotStart
 from skyctl.plans.plans import in_one_run
 from skyctl.plans.stubs import look
+from skyctl.pulse import FrameSchedule, Pulse
 from skyctl.recording.counts import RecordedCounts
 from skyctl.recording.playback import recorded_shots
 from skyctl.recording.reader import Recording
 from skyctl.recording.recount import Recount
+from skyctl.recording.writer import Recorder
 from skyctl.simulators.instrument.counting import CountingCamera, discs
 from skyctl.stream.sources.calibration import Calibration, Provenance
 from skyctl.stream.sources.drifting import Drifting
 from skyctl.stream.sources.ntndarray import NtndArrayParser
 from skyctl.stream.sources.source import Source
+from skyctl.stream.sources.stroboscopic import StroboscopicParser
+from skyctl.stream.sources.triggers import Triggers
 
 SIDE = 96
 DRIFTS = [(0.0, 0.0), (1.3, -0.6), (2.2, -1.9), (4.7, -3.1)]
@@ -134,6 +139,35 @@ def test_a_replay_moves_the_counts_as_they_were_moved(session):
                 assert np.array_equal(was.data, again.data)  # bit for bit
     told = CliRunner().invoke(app, ["replay", str(path), "--calibration", str(folder / "cam.npz")])
     assert told.exit_code == 0, told.output
+
+
+def test_images_of_a_stroboscope_are_replayed_each_as_it_was_moved(tmp_path):
+    camera = CountingCamera(4, SIDE)
+    made, film = calibration(camera), discs(SIDE, 1, camera.rng)
+    made.save(tmp_path / "cam.npz")
+    drifting, triggers = Drifting(made, farthest=10), Triggers()
+    parser = StroboscopicParser(drifting, triggers, as_they_come=True)
+    movie = FrameSchedule(delays_ps=(0.0, 20.0))
+    parser.expect(ShotStart("run", "a", Pulse(width_ps=2.0), movie, 2, (SIDE, SIDE)))
+    header = {"camera": "cam", "counts_to_sz": drifting.describe()}
+    recorder = Recorder(tmp_path / "run.h5", "run", (SIDE, SIDE), header=header)
+    for index, drift in enumerate([(0.0, 0.0), (3.0, -2.0)]):
+        triggers.assign("a", index, (index, 0))
+        counts = camera.counts(film, drift)
+        image = {
+            "uniqueId": index, "dimension": [{"size": SIDE}] * 2, "value": counts.ravel(),
+            "attribute": [{"name": "TriggerCount", "value": index}],
+        }  # fmt: skip
+        for event in parser.parse(image, 0):
+            recorder.handle(event)
+    recorder.close()
+    with Recording(recorder.path) as recording, Recount(recording, tmp_path / "cam.npz") as recount:
+        ((was, again),) = [
+            ([f.data for f in shot.frames], [f.data for f in recount(twin).frames])
+            for shot, twin in zip(recorded_shots(recording), recorded_shots(recording), strict=True)
+        ]
+    assert max(rms(image, film) for image in was) < 0.08
+    assert np.array_equal(was, again)
 
 
 def test_by_another_calibration_it_is_registered_anew(session):
