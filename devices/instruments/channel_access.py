@@ -136,15 +136,10 @@ class ChannelAccess:
         self._made_s[name] = time.monotonic()
         pv = self._prefix + name
         signal: Any = EpicsSignal(pv, name=name, put_complete=True, auto_monitor=False)
-        self._watch(name, signal)
-        return signal
-
-    def _watch(self, name: str, signal: Any) -> None:
-        """Hear when its line is cut; and put nothing into a line that is."""
-        changed = partial(self._connection_changed, name)
-        signal.subscribe(changed, event_type=signal.SUB_META)
-        if self._replaces and hasattr(signal, "_write_pv"):
+        signal.subscribe(partial(self._connection_changed, name), event_type=signal.SUB_META)
+        if self._replaces:
             signal._write_pv.connection_timeout = _AT_ONCE_S
+        return signal
 
     def _is_cut_off(self, name: str, signal: EpicsSignal) -> bool:
         """Whether a channel was lost, or looks for its IOC since long and ever more seldom."""

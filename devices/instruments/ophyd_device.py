@@ -1,7 +1,7 @@
 """Transport to a device that somebody has in ophyd already: an areaDetector, say."""
 
 import importlib
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from ophyd import Device
@@ -37,7 +37,8 @@ class OphydDevice(ChannelAccess):
             raise self._silent(name, f"not connected ({error})") from error
         if name not in self._signals:
             self._signals[name] = signal
-            self._watch(name, signal)
+            changed = partial(self._connection_changed, name)
+            signal.subscribe(changed, event_type=signal.SUB_META)
         return signal
 
     def _begin_anew(self, name: str) -> None:
