@@ -36,7 +36,8 @@ class Network(Protocol):
         ...
 
     def imagine(self, z: np.ndarray, fields_T: np.ndarray) -> Any:
-        """What has ``mean``, (batch, frames, 3), under fields (batch, steps, 3) T."""
+        """What has ``mean``, (batch, frames, 3), and the members' ``spread`` about it, (batch,
+        frames), under fields (batch, steps, 3) T."""
         ...
 
 
@@ -67,17 +68,18 @@ class FilmImagined:
         """How many shots it has seen."""
         return len(self._seen)
 
-    def means(self, sequences: FieldSequences) -> np.ndarray:
-        """⟨m⟩ that is expected, (n, frames, 3)."""
-        imagined = self._imagined(sequences, *self.factors)
+    def expected(self, sequences: FieldSequences) -> tuple[np.ndarray, np.ndarray]:
+        """⟨m⟩ that is expected, (n, frames, 3), and how far the network's members spread about it,
+        (n, frames): less where much the same was seen."""
+        imagined, spread = self._imagined(sequences, *self.factors)
         if not self._seen:
-            return imagined
-        known = self._imagined(FieldSequences.joined(self._sequences), *self.factors)
+            return imagined, spread
+        known, _ = self._imagined(FieldSequences.joined(self._sequences), *self.factors)
         left = np.array(self._seen) - known
-        weights = _alike(imagined, known) @ np.linalg.inv(
-            _alike(known, known) + _TRUST * np.eye(len(known))
-        )
-        return imagined + np.einsum("nk,kfc->nfc", weights, left)
+        alike = _alike(imagined, known)
+        weights = alike @ np.linalg.inv(_alike(known, known) + _TRUST * np.eye(len(known)))
+        expected = imagined + np.einsum("nk,kfc->nfc", weights, left)
+        return expected, spread * (1 - alike.max(1, keepdims=True))
 
     def learn(self, sequence: FieldSequences, mean: np.ndarray) -> None:
         """Take in what the film did, ``mean`` (frames, 3), under one sequence."""
@@ -93,16 +95,18 @@ class FilmImagined:
         best, least = self.factors, np.inf
         for time in _FACTORS:
             for of_field in _FACTORS:
-                off = self._imagined(fired, of_field, time) - np.array(self._seen)
+                off = self._imagined(fired, of_field, time)[0] - np.array(self._seen)
                 misfit = (np.square(off).sum(2).mean(1) / _UNEXPLAINED**2).sum()
                 misfit += ((of_field - 1) ** 2 + (time - 1) ** 2) / _PRIOR**2
                 if misfit < least:
                     best, least = (float(of_field), float(time)), misfit
         return best
 
-    def _imagined(self, sequences: FieldSequences, of_field: float, time: float) -> np.ndarray:
-        """⟨m⟩ of the network, (n, frames, 3), for a film ``time`` as fast under ``of_field`` of
-        the field."""
+    def _imagined(
+        self, sequences: FieldSequences, of_field: float, time: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """⟨m⟩ of the network, (n, frames, 3), and its spread, (n, frames), for a film ``time`` as
+        fast under ``of_field`` of the field."""
         limit = self.network.card.strongest_T
         steps = int(np.ceil(self.times_ps[-1] * time / GRID_PS - 1e-9))
         edges = GRID_PS * np.arange(steps + 1)
@@ -110,11 +114,12 @@ class FilmImagined:
         fields *= np.minimum(1, limit / np.maximum(np.linalg.norm(fields, axis=2), 1e-12))[
             ..., None
         ]
-        mean = self.network.imagine(self._z, fields).mean
+        found = self.network.imagine(self._z, fields)
         place = self.times_ps * time / GRID_PS
         before = np.minimum(place.astype(int), steps - 1)
         after = (place - before)[:, None]
-        return mean[:, before] * (1 - after) + mean[:, before + 1] * after
+        mean = found.mean[:, before] * (1 - after) + found.mean[:, before + 1] * after
+        return mean, found.spread[:, before + 1]
 
 
 def _alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:

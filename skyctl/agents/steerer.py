@@ -26,9 +26,12 @@ from skyctl.verdict import ShotResult
 GOOD_COST = 0.15
 """At this cost, or below, what is wanted is reached."""
 _IMAGINED = 2000
-_ROUNDS = 2
+_ROUNDS = 1
 _BEST = 25
 _NEIGHBOURS = 20
+_DOUBT = 3.0
+"""Times the members' spread: two of them tell little of how far both are off. A search for the best
+of thousands finds what they are wrong about, unless it is told to stay where they agree."""
 _OFF_START = 0.08
 """⟨m⟩ of a movie's first frame may be off the start by this."""
 RESETS = tuple(
@@ -66,14 +69,17 @@ class Wanted:
     def cost(self, times_ps: np.ndarray, means: np.ndarray) -> np.ndarray:
         """(…,) of courses (…, frames, 3) at times (frames,). Raises ValueError where no frame falls
         into the time."""
+        return self.size(times_ps, np.linalg.norm(means - np.array(self.mean), axis=-1))
+
+    def size(self, times_ps: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Root mean square of (…, frames) over the time in which it is wanted. As ``cost``."""
         there = (times_ps >= self.from_ps - 1e-9) & (times_ps <= self.to_ps + 1e-9)
         if not there.any():
             raise ValueError(
                 f"wanted from {self.from_ps:g} to {self.to_ps:g} ps: the movie, from "
                 f"{times_ps[0]:g} to {times_ps[-1]:g} ps, has no frame in that time"
             )
-        off = means[..., there, :] - np.array(self.mean)
-        return np.sqrt(np.square(off).sum(-1).mean(-1))
+        return np.sqrt(np.square(values[..., there]).mean(-1))
 
     def constrained(self, sequences: FieldSequences, longest_ps: float) -> FieldSequences:
         """With the field that is on in any case, where one is; over by ``longest_ps``."""
@@ -209,7 +215,10 @@ class Steerer:
         return tried.at(slice(best, best + 1)), float(costs[best])
 
     def _expected(self, sequences: FieldSequences) -> np.ndarray:
-        return self.wanted.cost(self.film.times_ps, self.film.means(sequences))
+        """Of each the cost that is expected, where the members may be wrong by what they spread."""
+        times, wanted = self.film.times_ps, self.wanted
+        means, spread = self.film.expected(sequences)
+        return np.hypot(wanted.cost(times, means), _DOUBT * wanted.size(times, spread))
 
     def _with_first(self, sequences: FieldSequences) -> FieldSequences:
         return self.wanted.constrained(sequences, self._longest_ps)

@@ -28,8 +28,9 @@ def courses(
                 axes.plot(times_ps[1::2], mean[1::2, k], ".", color=colour, label=label)
             axes.set(
                 xlabel="time (ps)", ylabel="⟨m⟩", ylim=(-1.05, 1.05),
-                title=f"{name}, field {field}: {what} (dots), film (dashed)",
             )  # fmt: skip
+            title = f"{name}, field {field}: {what} (dots), film (dashed)"
+            axes.set_title(title, fontsize="small")
             axes.legend(loc="lower left", fontsize="small")
     figure.savefig(path, dpi=_DPI)
 

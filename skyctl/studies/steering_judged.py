@@ -91,7 +91,7 @@ def judge(
 
 
 def _steered(agent: Steerer, sample: _Sample) -> dict[str, Any]:
-    """A campaign that goes on to its last shot, good or not."""
+    """A campaign, to where it is good enough or its shots are used up."""
     campaign = SteeringCampaign(agent, SHOTS, 3)
     thinking_s: list[float] = []
     start = sample.shoot(_nothing())[:1]

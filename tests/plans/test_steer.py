@@ -32,7 +32,8 @@ class ItsOwnPhysics:
         return m
 
     def imagine(self, z, fields_T):
-        return SimpleNamespace(mean=np.stack([self._course(z[0], one) for one in fields_T]))
+        mean = np.stack([self._course(z[0], one) for one in fields_T])
+        return SimpleNamespace(mean=mean, spread=0 * mean[..., 0])
 
     def _course(self, m, fields_T):
         film = ThinFilm(FILM)
