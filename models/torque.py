@@ -5,7 +5,8 @@ All take spins (films, 3, rows, columns) on the flattened triangular lattice
 to them, in units of its mean over the training set. The lattice is periodic and of any size.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from skyctl.inference.torque_network import FEWEST_SITES
 
+Architecture = Literal["equivariant", "gradient", "paper"]
 REDUCED_WIDTHS = (16, 32, 48, 64)
 PAPER_WIDTHS = (64, 128, 256, 512)
 """Features after each of the paper's four blocks. It prints the last; the others are ours."""
@@ -80,6 +82,8 @@ class PaperNetwork(nn.Module):
 
 
 _DIRECTIONS = 6
+Adjoint = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From weights of an output to what each input, vectors and spins, changes of its weighted sum."""
 
 
 def _turned(site: tuple[int, int], times: int) -> tuple[int, int]:
@@ -146,6 +150,15 @@ class HexagonConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return filtered(x, self.reach, factors(self.filters()))
 
+    def adjoint(self, y: Tensor) -> Tensor:
+        """What a change of each input changes, weighted by ``y``, which is as the output."""
+        return filtered(y, self.reach, factors(adjoint_of(self.filters())))
+
+
+def adjoint_of(filters: Tensor) -> Tensor:
+    """The filters (in, out, side, side) of the adjoint of filters (out, in, side, side)."""
+    return filters.transpose(0, 1).flip(2, 3)
+
 
 def factors(filters: Tensor) -> list[Tensor]:
     """Filters (out, in, side, side) as those that give the same one after another, sooner.
@@ -175,6 +188,12 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (torch.ones(1, 3, device=a.device) @ products).reshape(-1, features, places)
 
 
+def _silu_slope(x: Tensor) -> Tensor:
+    """The derivative of SiLU, x sigmoid(x)."""
+    s = torch.sigmoid(x)
+    return s * (1 + x * (1 - s))
+
+
 def _weights(summed: int, *shape: int) -> nn.Parameter:
     """Random weights for sums of ``summed`` terms, as torch's layers begin with."""
     return nn.Parameter(torch.empty(shape).uniform_(-1, 1) / summed**0.5)
@@ -202,6 +221,10 @@ class _Gate(nn.Module):
 
     def forward(self, x: Tensor, spins: Tensor) -> Tensor:
         """Vectors (films 3, features 6, rows, columns), spins (films 3, 1, …) → as the first."""
+        return self.with_adjoint(x, spins)[0]
+
+    def with_adjoint(self, x: Tensor, spins: Tensor) -> tuple[Tensor, Adjoint]:
+        """As ``forward``, and what a change of vectors and spins changes, weighted alike."""
         rows, columns = x.shape[-2:]
         n, f, sites = len(x), self.features, rows * columns
         # Directions lie along the places: what follows acts on each direction alike, as matrices
@@ -209,13 +232,32 @@ class _Gate(nn.Module):
         x = x.reshape(n, f, _DIRECTIONS * sites)
         s = spins.reshape(n, 1, sites).repeat(1, 1, _DIRECTIONS)
         both = torch.cat([x, s], 1)
-        products = torch.cat([_dot(x, s), _dot(self.left @ both, self.right @ both)], 1)
+        left, right = self.left @ both, self.right @ both
+        products = torch.cat([_dot(x, s), _dot(left, right)], 1)
         around = products.unflatten(2, (_DIRECTIONS, sites)).mean(2)
         everywhere = (self.around @ around + self.bias)[:, :, None]
         hidden = (self.own @ products).unflatten(2, (_DIRECTIONS, sites)) + everywhere
         weights = self.second @ functional.silu(hidden.flatten(2)) + self.weight
-        gated = (self.mix @ both).unflatten(0, (-1, 3)) * weights[:, None]
-        return gated.reshape(n, f * _DIRECTIONS, rows, columns)
+        mixed = self.mix @ both
+        gated = mixed.unflatten(0, (-1, 3)) * weights[:, None]
+
+        def adjoint(by_gated: Tensor) -> tuple[Tensor, Tensor]:
+            by_gated = by_gated.reshape(n, f, _DIRECTIONS * sites)
+            by_weights = (self.second.T @ _dot(by_gated, mixed)).unflatten(2, (_DIRECTIONS, sites))
+            by_hidden = by_weights * _silu_slope(hidden)
+            by_around = (self.around.T @ by_hidden.sum(2)).repeat(1, 1, _DIRECTIONS)
+            by_products = self.own.T @ by_hidden.flatten(2) + by_around / _DIRECTIONS
+            by_products = by_products.repeat_interleave(3, 0)
+            by_dots, by_pairs = by_products[:, :f], by_products[:, f:]
+            by_mixed = by_gated.unflatten(0, (-1, 3)) * weights[:, None]
+            by_both = self.mix.T @ by_mixed.flatten(0, 1)
+            by_both = by_both + self.left.T @ (by_pairs * right) + self.right.T @ (by_pairs * left)
+            by_x = by_both[:, :f] + by_dots * s
+            by_s = by_both[:, f:] + (by_dots * x).sum(1, keepdim=True)
+            by_spins = by_s.unflatten(2, (_DIRECTIONS, sites)).sum(2)
+            return by_x.reshape(n, -1, rows, columns), by_spins.reshape(n, 1, rows, columns)
+
+        return gated.reshape(n, f * _DIRECTIONS, rows, columns), adjoint
 
 
 class EquivariantNetwork(nn.Module):
@@ -270,3 +312,47 @@ class EquivariantNetwork(nn.Module):
             x = y if number == 0 else x + y
         field = self.last(x) + self.direct(s)
         return across(spins, field.reshape(-1, 3, rows, columns))
+
+
+class GradientNetwork(EquivariantNetwork):
+    """An equivariant network whose torque is the gradient of an energy: it can pump none.
+
+    The energy is E = -½ Σ S·F, with F what an ``EquivariantNetwork`` sums up; the field on a spin
+    is -∂E/∂S, all of it written out, so that a step needs no differentiation. It filters twice as
+    often. Parameters are the same.
+    """
+
+    def energy(self, spins: Tensor) -> Tensor:
+        """Spins (films, 3, rows, columns) → energies (films,), in units of the mean field."""
+        s = spins.reshape(-1, 1, *spins.shape[-2:])
+        x = s
+        for number, (filters, gate) in enumerate(zip(self.filters, self.gates, strict=True)):
+            y = gate(filters(x), s)
+            x = y if number == 0 else x + y
+        return -(s * (self.last(x) + self.direct(s))).reshape(len(spins), -1).sum(1) / 2
+
+    def forward(self, spins: Tensor) -> Tensor:
+        """Spins (films, 3, rows, columns) → perpendicular field, the same shape."""
+        s = spins.reshape(-1, 1, *spins.shape[-2:])
+        x, adjoints = s, []
+        for number, (filters, gate) in enumerate(zip(self.filters, self.gates, strict=True)):
+            y, adjoint = gate.with_adjoint(filters(x), s)
+            adjoints.append(adjoint)
+            x = y if number == 0 else x + y
+        # The direct filter is symmetric, its own adjoint.
+        field, by_x = self.last(x) + 2 * self.direct(s), self.last.adjoint(s)
+        for number in reversed(range(len(adjoints))):
+            by_gate, by_spins = adjoints[number](by_x)
+            through = self.filters[number].adjoint(by_gate)
+            by_x = through if number == 0 else by_x + through
+            field = field + by_spins
+        return across(spins, (field + by_x).reshape(spins.shape) / 2)
+
+
+def new_network(
+    architecture: Architecture, widths: Sequence[int] = REDUCED_WIDTHS
+) -> EquivariantNetwork | PaperNetwork:
+    """A network with random weights; ``widths`` are the paper's."""
+    if architecture == "paper":
+        return PaperNetwork(widths)
+    return GradientNetwork() if architecture == "gradient" else EquivariantNetwork()

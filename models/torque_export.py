@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from skyctl.errors import ModelError
 from skyctl.inference.torque_network import FEWEST_SITES, LATTICE, TorqueNetwork
 from skyctl.models.onnx_file import write_onnx
-from skyctl.models.torque import HexagonConv, across, factors, filtered
+from skyctl.models.torque import (
+    GradientNetwork,
+    HexagonConv,
+    across,
+    adjoint_of,
+    factors,
+    filtered,
+)
 from skyctl.models.torque_training import TorqueScore
 from skyctl.simulators.itinerant.electrons import Electrons, random_spins
 
@@ -25,7 +32,7 @@ _PARITY = 1e-4  # of the mean field: ONNX Runtime adds in another order
 class TorqueFacts:
     """What a model file says of itself.
 
-    architecture : "paper" or "equivariant"; scale : mean perpendicular field of the training
+    architecture : of ``torque.Architecture``; scale : mean perpendicular field of the training
         states, hoppings; side : of the lattices it was trained on, sites
     scores : by name, on held-out states
     """
@@ -42,17 +49,28 @@ class TorqueFacts:
 
 
 class FixedConv(nn.Module):
-    """A HexagonConv whose filters are plain numbers: the graph need not build them."""
+    """A HexagonConv whose filters are plain numbers: the graph need not build them.
 
-    def __init__(self, free: HexagonConv) -> None:
+    both_ways : with its adjoint, which a ``GradientNetwork`` asks for
+    """
+
+    def __init__(self, free: HexagonConv, both_ways: bool) -> None:
         super().__init__()
         self.reach = free.reach
-        self.filters = nn.ParameterList(
-            part.contiguous() for part in factors(free.filters().detach())
-        )
+        filters = free.filters().detach()
+        self.filters = _fixed(factors(filters))
+        self.back = _fixed(factors(adjoint_of(filters)) if both_ways else [])
 
     def forward(self, x: Tensor) -> Tensor:
         return filtered(x, self.reach, self.filters)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """As ``HexagonConv.adjoint``."""
+        return filtered(y, self.reach, self.back)
+
+
+def _fixed(filters: list[Tensor]) -> nn.ParameterList:
+    return nn.ParameterList(part.contiguous() for part in filters)
 
 
 class ExportedTorque(nn.Module):
@@ -61,13 +79,11 @@ class ExportedTorque(nn.Module):
     def __init__(self, network: nn.Module, scale: float) -> None:
         super().__init__()
         self.network, self.scale = copy.deepcopy(network), scale
+        both_ways = isinstance(network, GradientNetwork)
         for module in list(self.network.modules()):
-            for name, child in module.named_children():
+            for name, child in list(module.named_children()):
                 if isinstance(child, HexagonConv):
-                    setattr(module, name, FixedConv(child))
-                if isinstance(child, nn.ModuleList):
-                    fixed = [FixedConv(c) if isinstance(c, HexagonConv) else c for c in child]
-                    setattr(module, name, nn.ModuleList(fixed))
+                    setattr(module, name, FixedConv(child, both_ways))
 
     def forward(self, spins: Tensor) -> Tensor:
         films = spins[None]
@@ -126,6 +142,9 @@ def torque_card(path: Path, facts: TorqueFacts, parity: float, parameters: int) 
         "(X. Cheng et al., Phys. Rev. Research 5, 033188 (2023)); its symmetry is learned.",
         "equivariant": "D6-symmetric filters on vector features, weighted by functions of their "
         "scalar products: equivariant under O(3) and D6 by construction.",
+        "gradient": "D6-symmetric filters on vector features, weighted by functions of their "
+        "scalar products, make an energy, whose gradient is the torque: equivariant under O(3) and "
+        "D6, and free of pumping, by construction.",
     }[facts.architecture]
     return f"""# {facts.name}, version {facts.version}
 

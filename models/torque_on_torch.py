@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skyctl.errors import ModelError
 from skyctl.inference.torque_network import FEWEST_SITES, TorqueNetwork
-from skyctl.models.torque import EquivariantNetwork, PaperNetwork
+from skyctl.models.torque import new_network
 from skyctl.models.torque_export import ExportedTorque
 
 
@@ -67,11 +67,8 @@ def _read(path: Path, architecture: str, scale: float) -> ExportedTorque:
         for array in onnx.load(path).graph.initializer
         if array.name.startswith("network.")
     }
-    if architecture == "equivariant":
-        network = EquivariantNetwork()
-    else:
-        firsts = [name for name in weights if name.endswith(".first.weight")]
-        network = PaperNetwork([len(weights[name]) for name in sorted(firsts)])
+    firsts = sorted(name for name in weights if name.endswith(".first.weight"))
+    network = new_network(architecture, [len(weights[name]) for name in firsts])
     exported = ExportedTorque(network, scale)
     try:
         exported.load_state_dict(weights)

@@ -5,13 +5,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
 
 from skyctl.inference.torque_network import TorqueNetwork
-from skyctl.models.torque import REDUCED_WIDTHS, EquivariantNetwork, PaperNetwork
+from skyctl.models.torque import REDUCED_WIDTHS, Architecture, new_network
 from skyctl.models.torque_data import (
     KINDS,
     TorquePlan,
@@ -22,12 +21,15 @@ from skyctl.models.torque_data import (
 from skyctl.models.torque_export import TorqueFacts, export_torque, torque_card
 from skyctl.models.torque_training import Precision, predict, score, train_torque
 
-Architecture = Literal["equivariant", "paper"]
 DRIVEN_STATES = "network-driven"
 """Name of the score on states that a network drove to."""
 EARLY_STATES = "of the first 5 t0"
 """Name of the score on the states of the truth's plan that were held out."""
-LEARNING_RATES: dict[Architecture, float] = {"equivariant": 5e-3, "paper": 1e-3}
+LEARNING_RATES: dict[Architecture, float] = {
+    "equivariant": 5e-3,
+    "gradient": 5e-3,
+    "paper": 1e-3,
+}
 """At 5e-3 the paper's network, which has no normalisation, falls to predicting nothing."""
 TEST_SEED = 1000
 """Added to a plan's seed: the runs of the test are nobody else's."""
@@ -95,11 +97,7 @@ class TorqueRecipe:
     def network(self) -> nn.Module:
         """The network as it is before training, the same for the same seed."""
         torch.manual_seed(self.seed)
-        return (
-            EquivariantNetwork()
-            if self.architecture == "equivariant"
-            else PaperNetwork(self.widths)
-        )
+        return new_network(self.architecture, self.widths)
 
 
 def make_torque_network(
@@ -125,27 +123,27 @@ def make_torque_network(
     states, ModelError, ScaleOutError, OSError.
     """
     data.mkdir(parents=True, exist_ok=True)
-    truth = _filled(data / "truth.h5", recipe.plan, scheduler, progress)
-    test = _filled(data / "test.h5", recipe.test_plan, scheduler, progress)
+    truth = filled_set(data / "truth.h5", recipe.plan, scheduler, progress)
+    test = filled_set(data / "test.h5", recipe.test_plan, scheduler, progress)
     held_out = {str(kind): TorqueStates.joined([*test]).of_kind(kind) for kind in KINDS}
     training, held_out[EARLY_STATES] = truth
     scale = training.mean_field
-    driven = [_labelled(path, recipe.plan) for path in labelled]
+    driven = [labelled_set(path, recipe.plan) for path in labelled]
     drives = replace(recipe, architecture="equivariant")
     network = drives.network()
     for number in range(recipe.rounds):
         if number or driver is None:
-            learned = _learned(training, driven)
-            _train(drives, number, network, learned, scale, data, progress)
+            learned = learned_states(training, driven)
+            trained(drives, number, network, learned, scale, data, progress)
             driver = data / f"{drives.architecture}-{number}.onnx"
             export_torque(network, driver, _facts(drives, network, scale, learned, held_out))
         driven.append(_driven(recipe, number, TorqueNetwork(driver), data, progress))
-    training = _learned(training, driven)
+    training = learned_states(training, driven)
     if driven:
         held_out[DRIVEN_STATES] = TorqueStates.joined([kept for _, kept in driven])
     if recipe.architecture != drives.architecture:
         network = recipe.network()
-    _train(recipe, recipe.rounds, network, training, scale, data, progress)
+    trained(recipe, recipe.rounds, network, training, scale, data, progress)
     facts = _facts(recipe, network, scale, training, held_out)
     difference = export_torque(network, out, facts)
     parameters = sum(p.numel() for p in network.parameters())
@@ -153,7 +151,7 @@ def make_torque_network(
     return network, facts
 
 
-def _train(
+def trained(
     recipe: TorqueRecipe,
     number: int,
     network: nn.Module,
@@ -162,7 +160,10 @@ def _train(
     data: Path,
     progress: Progress,
 ) -> None:
-    """A round of training; its weights are kept, and taken where they are there."""
+    """A round of training; its weights are kept in ``data``, and taken where they are there.
+
+    scale : mean field of the training states, hoppings, which the network learns as 1
+    """
     said = json.dumps(asdict(recipe), sort_keys=True) + training.sha256
     key = hashlib.sha256(said.encode()).hexdigest()[:12]
     weights = data / f"{recipe.architecture}-{number}-{key}.pt"
@@ -190,13 +191,14 @@ def _train(
     kept.unlink(missing_ok=True)
 
 
-def _filled(
+def filled_set(
     path: Path,
     plan: TorquePlan,
     scheduler: str,
     progress: Progress,
     driver: TorqueNetwork | None = None,
 ) -> tuple[TorqueStates, TorqueStates]:
+    """The set of a plan, filled: its states to learn from, and to be held out."""
     with TorqueSet(path, plan) as states:
         advance = progress(f"states driven by {plan.driver}", int((~states.done).sum()))
         fill_torque_set(states, driver=driver, scheduler=scheduler, progress=advance)
@@ -216,10 +218,10 @@ def _driven(
         steps=recipe.driven_states,
         seed=recipe.plan.seed + 1 + number,
     )
-    return _filled(data / f"{name}-{plan.seed}.h5", plan, "here", progress, driver)
+    return filled_set(data / f"{name}-{plan.seed}.h5", plan, "here", progress, driver)
 
 
-def _labelled(path: Path, plan: TorquePlan) -> tuple[TorqueStates, TorqueStates]:
+def labelled_set(path: Path, plan: TorquePlan) -> tuple[TorqueStates, TorqueStates]:
     """A torque set that was filled before: to learn, and to be held out."""
     with TorqueSet(path) as states:
         if (states.plan.side, states.plan.electrons) != (plan.side, plan.electrons):
@@ -234,9 +236,10 @@ def _labelled(path: Path, plan: TorquePlan) -> tuple[TorqueStates, TorqueStates]
         return states.split()
 
 
-def _learned(
+def learned_states(
     truth: TorqueStates, driven: Sequence[tuple[TorqueStates, TorqueStates]]
 ) -> TorqueStates:
+    """All states to learn from: the truth's, and of the sets that networks drove."""
     return TorqueStates.joined([truth, *(learned for learned, _ in driven)])
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
+from skyctl.models.torque_data import KINDS
 from skyctl.models.torque_training import angles_deg
 
 if TYPE_CHECKING:
@@ -143,6 +144,26 @@ def energies(path: Path, courses: "Mapping[str, Mapping[str, EnergyCourse]]") ->
             style = {"damped": "k:", "truth": "k-"}.get(name, "o-")
             axes.plot(course.times_t0, gained, style, markersize=3, label=name)
         axes.set(xlabel="t / t₀", ylabel="E - E(0), 10⁻³ hoppings a site", title=kind)
+        axes.legend()
+    figure.savefig(path, dpi=_DPI)
+
+
+def scaling(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Share of angles under 10° against the states learned from, a line for each architecture."""
+    figure = Figure(figsize=(5.4 * len(KINDS), 3.6), layout="constrained")
+    for axes, kind in zip(figure.subplots(1, len(KINDS), squeeze=False)[0], KINDS, strict=True):
+        for name in dict.fromkeys(row["architecture"] for row in rows):
+            cells = [row for row in rows if row["architecture"] == name]
+            counts = sorted({row["states"] for row in cells})
+            means = [
+                100
+                * np.mean([row[kind]["within_10_deg"] for row in cells if row["states"] == count])
+                for count in counts
+            ]
+            axes.plot(counts, means, "o-", label=name)
+        axes.set(
+            xlabel="states learned from", ylabel="angles under 10°, %", xscale="log", title=kind
+        )
         axes.legend()
     figure.savefig(path, dpi=_DPI)
 

@@ -7,7 +7,9 @@ import torch
 from skyctl.models.torque import (
     PAPER_WIDTHS,
     EquivariantNetwork,
+    GradientNetwork,
     PaperNetwork,
+    across,
     factors,
     filtered,
     wrap,
@@ -46,13 +48,14 @@ def some_spins(films=2, side=12, seed=0):
     return torch.from_numpy(spins.astype(np.float32))
 
 
-def small_network():
+def small_network(kind=EquivariantNetwork):
     torch.manual_seed(0)
-    return EquivariantNetwork(features=3, reaches=(2, 2, 2), products=4, hidden=8, direct=4)
+    return kind(features=3, reaches=(2, 2, 2), products=4, hidden=8, direct=4)
 
 
-def test_the_equivariant_network_has_the_electrons_symmetries():
-    network, spins = small_network(), some_spins()
+@pytest.mark.parametrize("kind", [EquivariantNetwork, GradientNetwork])
+def test_an_equivariant_network_has_the_electrons_symmetries(kind):
+    network, spins = small_network(kind), some_spins()
     with torch.no_grad():
         field = network(spins)
         size = field.abs().max()
@@ -75,6 +78,24 @@ def test_the_equivariant_network_is_not_merely_linear():
         filters = network.direct(spins.reshape(-1, 1, 12, 12)).reshape(spins.shape)
         direct = filters - spins * (spins * filters).sum(1, keepdim=True)
         assert (network(spins) - direct).norm() > 0.1 * direct.norm()
+
+
+def test_the_torque_of_a_gradient_network_is_the_gradient_of_its_energy():
+    network, spins = small_network(GradientNetwork), some_spins().requires_grad_()
+    (slope,) = torch.autograd.grad(network.energy(spins).sum(), spins)
+    field = network(spins)
+    torch.testing.assert_close(field, across(spins, -slope), atol=1e-5, rtol=1e-4)
+    assert field.norm() > 0.1 * slope.norm()
+
+
+@pytest.mark.parametrize(("kind", "symmetric"), [(EquivariantNetwork, 0), (GradientNetwork, 1)])
+def test_only_a_gradient_has_a_symmetric_slope(kind, symmetric):
+    network, spins = small_network(kind), some_spins(1)
+    u, v = (across(spins, torch.randn(spins.shape)) for _ in range(2))
+    _, along_u = torch.autograd.functional.jvp(network, spins, u)
+    _, along_v = torch.autograd.functional.jvp(network, spins, v)
+    one, other = float((along_u * v).sum()), float((along_v * u).sum())
+    assert (one == pytest.approx(other, rel=1e-3)) == symmetric
 
 
 def test_networks_take_a_larger_lattice_and_look_no_farther_than_their_filters():

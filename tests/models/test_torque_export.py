@@ -9,7 +9,7 @@ import torch
 
 from skyctl.errors import ModelError
 from skyctl.inference.torque_network import TorqueNetwork
-from skyctl.models.torque import EquivariantNetwork, PaperNetwork
+from skyctl.models.torque import EquivariantNetwork, GradientNetwork, PaperNetwork
 from skyctl.models.torque_export import TorqueFacts, export_torque, torque_card
 from skyctl.models.torque_training import TorqueScore
 from skyctl.pulse import Pulse
@@ -24,15 +24,15 @@ def facts(architecture):
     return TorqueFacts("made-up", architecture, ELECTRONS, 0.024, 24, "0" * 64, 8, scores)
 
 
-@pytest.fixture(scope="module", params=["equivariant", "paper"])
+@pytest.fixture(scope="module", params=["equivariant", "gradient", "paper"])
 def exported(request, tmp_path_factory):
     torch.manual_seed(0)
+    sizes = {"features": 2, "reaches": (2, 2, 1), "products": 2, "hidden": 4, "direct": 3}
     network = {
-        "equivariant": EquivariantNetwork(
-            features=2, reaches=(2, 2, 1), products=2, hidden=4, direct=3
-        ),
-        "paper": PaperNetwork((4, 6)),
-    }[request.param].eval()
+        "equivariant": lambda: EquivariantNetwork(**sizes),
+        "gradient": lambda: GradientNetwork(**sizes),
+        "paper": lambda: PaperNetwork((4, 6)),
+    }[request.param]().eval()
     path = tmp_path_factory.mktemp("model") / "torque.onnx"
     difference = export_torque(network, path, facts(request.param))
     return request.param, network, path, difference

@@ -11,10 +11,11 @@ from numba import cuda
 from skyctl.errors import ModelError
 from skyctl.inference.torque_network import FEWEST_SITES, TorqueNetwork
 from skyctl.models import torque_on_torch
-from skyctl.models.torque import EquivariantNetwork
+from skyctl.models.torque import EquivariantNetwork, GradientNetwork
+from skyctl.models.torque_export import TorqueFacts, export_torque
 from skyctl.models.torque_on_torch import TorqueOnTorch
 from skyctl.pulse import Pulse, Spot
-from skyctl.simulators.itinerant.electrons import random_spins
+from skyctl.simulators.itinerant.electrons import Electrons, random_spins
 from skyctl.simulators.itinerant.film import ItinerantFilmParameters, TorqueFilm
 
 SHIPPED = sorted(Path(str(importlib.resources.files("skyctl.models"))).glob("*torque*.onnx"))
@@ -33,6 +34,16 @@ def test_the_field_is_that_of_onnx_runtime(path, shape):
     spins = spins_of(*shape)
     difference = np.abs(field(spins) - expected(spins)).max()
     assert difference < 1e-4 * field.card.mean_field
+
+
+def test_a_gradient_networks_file_is_read_too(tmp_path):
+    path, facts = tmp_path / "gradient.onnx", ("g", "gradient", Electrons(), 0.02, 24, "", 0, {})
+    torch.manual_seed(0)
+    export_torque(GradientNetwork().eval(), path, TorqueFacts(*facts))
+    spins = spins_of(12, 9)
+    field = TorqueNetwork(path)(spins)
+    np.testing.assert_allclose(TorqueOnTorch(path, "cpu")(spins), field, atol=1e-6)
+    assert np.abs(field).max() > 1e-3
 
 
 @both
@@ -58,7 +69,7 @@ def test_lattices_that_are_too_small_are_refused():
 def test_another_architecture_is_refused(monkeypatch):
     equivariant = next(path for path in SHIPPED if "equivariant" in path.stem)
     smaller = EquivariantNetwork(hidden=8)
-    monkeypatch.setattr(torque_on_torch, "EquivariantNetwork", lambda: smaller)
+    monkeypatch.setattr(torque_on_torch, "new_network", lambda *_: smaller)
     with pytest.raises(ModelError, match=r"not a network of models\.torque"):
         TorqueOnTorch(equivariant, "cpu")
 

@@ -26,6 +26,7 @@ from skyctl.cli.bench.stream import bench_stream
 from skyctl.cli.bench.thin_film import bench_thin_film
 from skyctl.cli.bench.torque import bench_torque
 from skyctl.cli.bench.torque_energy import bench_torque_energy
+from skyctl.cli.bench.torque_scaling import bench_torque_scaling
 
 bench_app = typer.Typer(
     help="Measure speed, beside a floor measured in the same run.", no_args_is_help=True
@@ -46,6 +47,7 @@ for name, command in {
     "maps": bench_maps,
     "torque": bench_torque,
     "torque-energy": bench_torque_energy,
+    "torque-scaling": bench_torque_scaling,
     "reader": bench_reader,
     "states": bench_states,
     "reach": bench_reach,

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from skyctl.models.torque_training import TorqueScore
 
 Network = Annotated[
-    Literal["equivariant", "paper"],
-    typer.Option(help="Symmetric by construction, or the paper's in a reduced width."),
+    Literal["equivariant", "gradient", "paper"],
+    typer.Option(
+        help="Symmetric by construction; that, as the gradient of an energy; or the paper's in a "
+        "reduced width."
+    ),
 ]
 
 Out = Annotated[
