@@ -20,8 +20,9 @@ def invoke(*arguments):
 def test_drawn_films_are_starts_and_targets(tmp_path):
     out, told = tmp_path / "drawn.h5", tmp_path / "told.json"
     run = invoke(
-        "--size", 100, "--number", 4, "--out", out, "--png", tmp_path / "a.png", "--json", told
-    )
+        "--size", 100, "--number", 4, "--relax", 0, "--out", out, "--png", tmp_path / "a.png",
+        "--json", told,
+    )  # fmt: skip
     assert run.exit_code == 0, run.output
     assert (tmp_path / "a.png").stat().st_size > 5000
     (row,) = json.loads(told.read_text())["states"]
