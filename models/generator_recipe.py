@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
@@ -83,12 +84,12 @@ def make_generator(
     data.mkdir(parents=True, exist_ok=True)
     plan = recipe.plan
     states = annealed_states(data / "annealed.h5", plan, progress("annealing", plan.fields))
-    network = _trained(recipe, states, data, progress)
+    network, draft = _trained(recipe, states, data, progress)
     told = _first_card(recipe, states)
-    draft = data / "decoder.onnx"
-    _export(network, draft, told)
+    _say(draft, draft, told)
     told |= _fitted(StateGenerator(draft), states, plan, progress("fitting", plan.fields))
-    parity = _export(network, out, told)
+    _say(draft, out, told)
+    parity = _parity(network, out)
     generator = StateGenerator(out)
     out.with_suffix(".md").write_text(_card(generator, recipe, states, network, parity))
     return generator
@@ -96,15 +97,17 @@ def make_generator(
 
 def _trained(
     recipe: GeneratorRecipe, states: AnnealedStates, data: Path, progress: Progress
-) -> nn.Module:
-    """The trained decoder; its weights are kept, and taken where they are there."""
+) -> tuple[nn.Module, Path]:
+    """The trained decoder and its ONNX file, without a card; both are kept, and taken where they
+    are there."""
     torch.manual_seed(recipe.seed)
-    network = Decoder(recipe.features)
+    network = Decoder(recipe.features).eval()
     said = json.dumps(asdict(recipe), sort_keys=True) + states.sha256
     weights = data / f"decoder-{hashlib.sha256(said.encode()).hexdigest()[:12]}.pt"
+    graph = weights.with_suffix(".onnx")
     if weights.exists():
         network.load_state_dict(torch.load(weights, weights_only=True))
-        return network
+        return network, graph
     advance = progress("training", recipe.steps)
     with _one_thread():
         train_decoder(
@@ -112,10 +115,15 @@ def _trained(
             weight=recipe.weight, learning_rate=recipe.learning_rate, seed=recipe.seed,
             advance=lambda _loss: advance(),
         )  # fmt: skip
+    films = torch.export.Dim("films", min=1)
+    rows, columns = (torch.export.Dim(side, min=2) for side in ("rows", "columns"))
+    shapes = {"maps": {0: films, 2: rows, 3: columns}}
+    inputs = {"maps": torch.zeros(2, 1 + len(WIDTHS), 8, 10)}
+    write_onnx(network, inputs, ["spins"], shapes, {}, graph)
     partial = weights.with_suffix(".part")
     torch.save(network.state_dict(), partial)
     partial.replace(weights)
-    return network
+    return network, graph
 
 
 @contextlib.contextmanager
@@ -209,15 +217,16 @@ def _hottest(generator: StateGenerator, plan: AnnealPlan) -> float:
     return kept
 
 
-def _export(network: nn.Module, path: Path, told: dict[str, Any]) -> float:
-    """Write the decoder for films of any size; the largest difference of a spin's component
-    between torch and ONNX Runtime. Raises ModelError when it is above 1e-4."""
-    films = torch.export.Dim("films", min=1)
-    rows, columns = (torch.export.Dim(side, min=2) for side in ("rows", "columns"))
-    shapes = {"maps": {0: films, 2: rows, 3: columns}}
-    inputs = {"maps": torch.zeros(2, 1 + len(WIDTHS), 8, 10)}
-    network.eval()
-    write_onnx(network, inputs, ["spins"], shapes, {"generator": json.dumps(told)}, path)
+def _say(graph: Path, path: Path, told: dict[str, Any]) -> None:
+    """Write the network of a file to another, with what it says of itself."""
+    model = onnx.load(str(graph))
+    onnx.helper.set_model_props(model, {"generator": json.dumps(told)})
+    onnx.save(model, str(path))
+
+
+def _parity(network: nn.Module, path: Path) -> float:
+    """The largest difference of a spin's component between torch and ONNX Runtime. Raises
+    ModelError when it is above 1e-4; then no file is left behind."""
     generator, rng = StateGenerator(path), np.random.default_rng(0)
     maps = rng.uniform(0, 1, (1, 1 + len(WIDTHS), 9, 12)).astype(np.float32)
     with torch.no_grad():

@@ -1,6 +1,7 @@
 """Training of the generator's decoder: annealed states from their places, and low energies."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,8 @@ def energies(spins: Tensor, dmi: float, fields: Tensor) -> Tensor:
         g[..., 1:-1, :-2], g[..., 1:-1, 2:], g[..., :-2, 1:-1], g[..., 2:, 1:-1]
     )  # fmt: skip
     neighbours = [part for side in around for part in side.unbind(1)]
-    inner = torch.stack(llg.interaction_field(*neighbours, spins[:, 2], 1.0, dmi, 0.0), 1)
+    arguments: tuple[Any, ...] = (*neighbours, spins[:, 2], 1.0, dmi, 0.0)
+    inner = torch.stack(llg.interaction_field(*arguments), 1)
     return -(spins * inner).sum(1).mean((1, 2)) / 2 - fields * spins[:, 2].mean((1, 2))
 
 

@@ -24,7 +24,7 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Film:
+class SpinEnergy:
     """What the energy is of, J = 1: dmi : D; field : μB; open : open edges."""
 
     dmi: float
@@ -42,7 +42,7 @@ class Film:
         return energies(rim, self.dmi, fields) * ((side + 1) / side) ** 2
 
 
-def losses_of(network: SpinVAE, spins: Tensor, film: Film) -> tuple[Tensor, Tensor, Tensor]:
+def losses_of(network: SpinVAE, spins: Tensor, film: SpinEnergy) -> tuple[Tensor, Tensor, Tensor]:
     """Reconstruction, latent and energy loss of a batch (films, 3, side, side)."""
     made, mean, log_variance = network(spins)
     reconstruction = (made - spins).square().sum(1).mean()
@@ -53,7 +53,7 @@ def losses_of(network: SpinVAE, spins: Tensor, film: Film) -> tuple[Tensor, Tens
 def train_stage(
     network: SpinVAE,
     spins: np.ndarray,
-    film: Film,
+    film: SpinEnergy,
     *,
     beta: float,
     gamma: float,
@@ -88,7 +88,7 @@ def train_stage(
 
 
 @torch.no_grad()
-def evaluate(network: SpinVAE, spins: np.ndarray, film: Film) -> Losses:
+def evaluate(network: SpinVAE, spins: np.ndarray, film: SpinEnergy) -> Losses:
     """Losses over films that training may not have seen."""
     network.eval()
     torch.manual_seed(0)

@@ -197,8 +197,9 @@ class StateGenerator:
         scale = helix_period(p) / self.period
         sides = np.array([p.rows, p.columns])
         grid = STRIDE * np.maximum(np.round(sides / scale / STRIDE).astype(int), 1)
+        rows, columns = int(grid[0]), int(grid[1])
         own = (places + 0.5) * (grid / sides)[::-1] - 0.5
-        spins = self.run(maps(own, *grid, scaled_field(p))[None])[0]
+        spins = self.run(maps(own, rows, columns, scaled_field(p))[None])[0]
         spins = _read_off(spins.astype(np.float64), p.rows, p.columns)
         # Exact symmetries: interfacial DMI turns every spin about z, a field along -z all over.
         turn = np.exp(1j * np.arctan2(-p.interfacial_dmi_meV, p.dmi_meV))
@@ -303,5 +304,5 @@ def _read_off(spins: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """A film's spins between its sites, as if it had rows × columns of them; unit vectors."""
     if spins.shape[1:] != (rows, columns):
         zoom = (1, rows / spins.shape[1], columns / spins.shape[2])
-        spins = ndimage.zoom(spins, zoom, order=1, mode="grid-wrap", grid_mode=True)
+        spins = np.asarray(ndimage.zoom(spins, zoom, order=1, mode="grid-wrap", grid_mode=True))
     return spins / np.linalg.norm(spins, axis=0)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from skyctl.bench.machine import machine
 from skyctl.inference.session import shipped_model
@@ -141,7 +141,7 @@ def discs(film: FilmParameters, places: np.ndarray) -> np.ndarray:
     row, column = np.mgrid[: film.rows, : film.columns]
     sites = np.stack([column, row], -1).reshape(-1, 2)
     sides = np.array([film.columns, film.rows])
-    nearest = cKDTree(places % sides, boxsize=sides).query(sites)[1]
+    nearest = KDTree(places % sides, boxsize=sides).query(sites)[1]
     away = sites - places[nearest]
     away = (away - sides * np.round(away / sides)).reshape(film.rows, film.columns, 2)
     radius = 0.27 * spacing(len(places), film.rows, film.columns)
@@ -165,7 +165,8 @@ def as_annealed(generator: StateGenerator, side: int, states: int) -> dict[str, 
     spread = {k: k_spread(s[:, 2]) for k, s in kinds.items()}
     for name, values in (("energy", energies), ("charge", charges)):
         told[name] = {k: float(v.mean()) for k, v in values.items()}
-        told[name]["p"] = float(stats.ks_2samp(values["annealed"], values["drawn"]).pvalue)
+        test: Any = stats.ks_2samp(values["annealed"], values["drawn"])
+        told[name]["p"] = float(test.pvalue)
     told["energy"]["scatter"] = {k: float(v.std()) for k, v in energies.items()}
     radial = {k: np.stack([radial_distribution(s) for s in v]) for k, v in kinds.items()}
     told["radial"] = {k: float(v.mean(0).max()) for k, v in radial.items()}

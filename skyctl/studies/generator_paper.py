@@ -18,7 +18,7 @@ import torch
 from skyctl.bench.machine import machine
 from skyctl.models.generator_data import AnnealedStates, AnnealPlan, annealed_states
 from skyctl.models.spin_vae import SpinVAE
-from skyctl.models.spin_vae_training import Film, evaluate, samples, train_stage
+from skyctl.models.spin_vae_training import SpinEnergy, evaluate, samples, train_stage
 from skyctl.simulators.lattice.elastic_band import least_energy_path
 from skyctl.simulators.lattice.film import (
     FilmParameters,
@@ -49,7 +49,8 @@ class VaePreset:
     filters, hidden, latents : of the network (``SpinVAE``); batch, steps : of a stage, first_steps
         of the first one, at the least β
     betas : one after another at γ = 0; gammas : one after another at ``beta``
-    collapse : γ at which ``seeds`` networks go on from γ = 0 at once; samples : drawn of each
+    collapse : γ at which ``seeds`` networks go on from γ = 0 at once, for collapse_steps; samples :
+        drawn of each
     """
 
     side: int
@@ -67,8 +68,9 @@ class VaePreset:
     beta: float
     gammas: tuple[float, ...]
     collapse: tuple[float, ...]
+    collapse_steps: int
     seeds: int
-    samples: int = 100
+    samples: int
 
     @property
     def film(self) -> FilmParameters:
@@ -87,12 +89,16 @@ _BETAS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _GAMMAS = tuple(10.0**power for power in range(-4, 7))
 PRESETS = {
     "quick": VaePreset(
-        32, 0.6, 0.2, 1000, 1000, (12, 24, 48), 256, 64, 64, 400, 150, (*_BETAS[::2], 0.1), 1e-3,
-        (1e-4, 1.0, 1e2, 1e3, 1e4, 1e6), (1e3, 1e4), 5,
+        side=32, dmi=0.6, field=0.2, states=1000, sweeps=1000,
+        filters=(12, 24, 48), hidden=256, latents=64, batch=32, first_steps=300, steps=120,
+        betas=(1e-6, 1e-3, 1e-2, 1.0), beta=1e-3, gammas=(1e-4, 1.0, 1e2, 1e4, 1e6),
+        collapse=(1e4,), collapse_steps=300, seeds=5, samples=50,
     ),
     "paper": VaePreset(
-        128, 0.3, 0.05, 39_300, 1000, (6, 12, 24, 48), 512, 100, 100, 30_000, 30_000, _BETAS, 1e-3,
-        _GAMMAS, (500.0, 1e3, 1.5e3, 2e3, 5e3), 5,
+        side=128, dmi=0.3, field=0.05, states=39_300, sweeps=1000,
+        filters=(6, 12, 24, 48), hidden=512, latents=100, batch=100, first_steps=30_000,
+        steps=30_000, betas=_BETAS, beta=1e-3, gammas=_GAMMAS,
+        collapse=(500.0, 1e3, 1.5e3, 2e3, 5e3), collapse_steps=30_000, seeds=5, samples=100,
     ),
 }  # fmt: skip
 
@@ -104,7 +110,12 @@ class _Stages:
     """
 
     def __init__(
-        self, preset: VaePreset, folder: Path, spins: np.ndarray, film: Film, progress: Progress
+        self,
+        preset: VaePreset,
+        folder: Path,
+        spins: np.ndarray,
+        film: SpinEnergy,
+        progress: Progress,
     ) -> None:
         self.preset, self.folder, self.spins, self.film = preset, folder, spins, film
         self.progress = progress
@@ -151,7 +162,7 @@ def reproduce_generator(
     begun = time.process_time()
     states = annealed_states(out / f"annealed-{preset.side}.h5", preset.plan(), lambda: None)
     held = round(len(states.spins) * _HELD_OUT)
-    film = Film(preset.dmi, preset.field)
+    film = SpinEnergy(preset.dmi, preset.field)
     stages = _Stages(preset, out / "stages", states.spins[held:], film, progress)
     judged = _Judge(preset, states, held)
     result: dict[str, Any] = {"machine": machine(), "preset": asdict(preset), **judged.baselines()}
@@ -215,7 +226,7 @@ class _Judge:
     def network(self, network: SpinVAE) -> dict[str, Any]:
         """Losses on held-out and on learned states, and of reconstructions and samples what
         ``told`` tells."""
-        film = Film(self.preset.dmi, self.preset.field)
+        film = SpinEnergy(self.preset.dmi, self.preset.field)
         unseen, seen = self.states.spins[: self.held], self.states.spins[self.held :][: self.held]
         with torch.no_grad():
             made = network.decode(network.encode(torch.from_numpy(unseen))[0]).numpy()
@@ -341,10 +352,9 @@ def _collapse(stages: _Stages, judged: _Judge, seed: int, out: Path) -> list[dic
     them; the spread of their samples in k-space, and how often those relax to the ground state."""
     p, rows, shown = stages.preset, [], []
     for own in range(seed, seed + p.seeds):
-        _, base = stages.trained("", min(p.betas), 0.0, p.first_steps, own)
-        _, base = stages.trained(base, p.beta, 0.0, p.steps, own)
+        _, base = stages.trained("", p.beta, 0.0, p.first_steps, own)
         for gamma in (0.0, *p.collapse):
-            network, _ = stages.trained(base, p.beta, gamma, p.steps, own)
+            network, _ = stages.trained(base, p.beta, gamma, p.collapse_steps, own)
             drawn = samples(network, p.samples)
             rows.append(
                 {
@@ -368,10 +378,12 @@ def _confined(preset: VaePreset, out: Path, progress: Progress, seed: int) -> di
     plan = preset.plan(periodic=False)
     film = plan.film(plan.lowest)
     spins = annealed_states(out / f"annealed-open-{preset.side}.h5", plan).spins
-    energy = Film(preset.dmi, preset.field, open=True)
+    energy = SpinEnergy(preset.dmi, preset.field, open=True)
     stages = _Stages(preset, out / "stages", spins, energy, progress)
     _, base = stages.trained("", preset.beta, 0.0, preset.first_steps, seed)
-    network, _ = stages.trained(base, preset.beta, max(preset.collapse), preset.steps, seed)
+    network, _ = stages.trained(
+        base, preset.beta, max(preset.collapse), preset.collapse_steps, seed
+    )
     minima, _ = relaxed(
         FilmArrays.of(film, None, None), samples(network, 32), _TOLERANCE_T, _MOST_SWEEPS
     )

@@ -85,7 +85,7 @@ def collapse(
 ) -> None:
     """Figure 5: samples of networks, and the spread of each's in k-space against γ."""
     figure = Figure(figsize=(11, 1.5 * len(shown)), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1.2, 1))
+    left, right = figure.subfigures(1, 2, width_ratios=(1.2, 1), squeeze=False)[0]
     for some, (name, films) in zip(left.subplots(len(shown), 4), shown, strict=True):
         for axes, sz in zip(some, films, strict=True):
             _film(axes, sz, "")

@@ -7,7 +7,7 @@ import torch
 from skyctl.models.generator_data import AnnealPlan
 from skyctl.models.spin_vae import SpinVAE
 from skyctl.models.spin_vae_training import (
-    Film,
+    SpinEnergy,
     evaluate,
     losses_of,
     samples,
@@ -16,7 +16,7 @@ from skyctl.models.spin_vae_training import (
 )
 from skyctl.simulators.lattice.film import energies_meV
 
-FILM = Film(0.6, 0.2)
+FILM = SpinEnergy(0.6, 0.2)
 
 
 def states(count=8, side=16):
@@ -60,7 +60,7 @@ def test_the_losses_are_those_of_the_paper():
 def test_an_open_edge_is_the_films():
     spins = states(side=8)
     film = AnnealPlan(periodic=False).film(0.2 / 0.36, 8)
-    mine = Film(0.6, 0.2, open=True).energies(torch.from_numpy(spins)).numpy()
+    mine = SpinEnergy(0.6, 0.2, open=True).energies(torch.from_numpy(spins)).numpy()
     assert mine == pytest.approx(energies_meV(film, spins) / 64, abs=1e-5)
 
 

@@ -12,7 +12,7 @@ from skyctl.studies.generator_paper import PRESETS, angles_deg, reproduce_genera
 TINY = replace(
     PRESETS["quick"], side=24, states=20, sweeps=100, filters=(4, 6), hidden=8, latents=4,
     batch=4, first_steps=2, steps=1, betas=(1e-6, 1e-3), gammas=(1.0, 1e4), collapse=(1e4,),
-    seeds=2, samples=4,
+    collapse_steps=1, seeds=2, samples=4,
 )  # fmt: skip
 
 

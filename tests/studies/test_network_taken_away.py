@@ -6,7 +6,7 @@ import pytest
 from skyctl.process import PROCESSES
 from skyctl.studies import network_taken_away as network
 from skyctl.studies.network_lives import live
-from skyctl.studies.network_shots import OFF_CENTRE, shots_at_skyrmions
+from skyctl.studies.network_shots import OFF_CENTRE, SEVERAL, shots_at_others, shots_at_skyrmions
 from skyctl.studies.network_table import told
 
 LIVES = (500, 501)
@@ -57,6 +57,14 @@ def test_random_shots_are_at_skyrmions_and_judged_by_the_film():
     for process, label, _, right in verdicts:
         assert right == (label == process)
         assert process not in ("nucleation", "nothing")
+
+
+def test_a_film_of_several_skyrmions_is_no_process_of_one():
+    verdicts = shots_at_others(SEVERAL, 2, 0.05, 1)
+    assert len(verdicts) == 2
+    for process, label, _, right in verdicts:
+        assert process == "mixed"
+        assert right == (label == "mixed")
 
 
 def test_shares_count_what_they_say():

@@ -21,6 +21,7 @@ from skyctl.cli.bench.reader import bench_reader
 from skyctl.cli.bench.recording import bench_recording
 from skyctl.cli.bench.simulator import bench_simulator
 from skyctl.cli.bench.soak import bench_soak
+from skyctl.cli.bench.starts import bench_starts
 from skyctl.cli.bench.states import bench_states
 from skyctl.cli.bench.stream import bench_stream
 from skyctl.cli.bench.thin_film import bench_thin_film
@@ -49,6 +50,7 @@ for name, command in {
     "torque-energy": bench_torque_energy,
     "torque-scaling": bench_torque_scaling,
     "reader": bench_reader,
+    "starts": bench_starts,
     "states": bench_states,
     "reach": bench_reach,
     "generator": bench_generator,
