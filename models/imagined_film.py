@@ -9,12 +9,10 @@ import numpy as np
 
 from skyctl import __version__
 from skyctl.agents.imagined_film import Network, packed, probe_inputs, softened, switching_inputs
-from skyctl.agents.outcome import signals
+from skyctl.agents.switching_library import SwitchingLibrary
 from skyctl.errors import needs
 from skyctl.models.probe_shots import AMPLITUDES_T, NOISES, PROBE, WARMEST_K, ProbeShots
-from skyctl.models.seeker_library import MOVIE, SHOTS_PER_FILM, LibraryShots
-from skyctl.process import OUTCOMES
-from skyctl.pulse import Pulse
+from skyctl.models.seeker_library import MOVIE
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.simulators.lattice.film import FilmParameters
 
@@ -23,9 +21,13 @@ with needs("train"):
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-_MEMBERS = 5
-_OUTCOME = {"hidden_layer_sizes": (48, 48), "alpha": 0.3, "max_iter": 400}
-_SIGNAL = {"hidden_layer_sizes": (32, 32), "alpha": 0.3, "max_iter": 400}
+_ROWS = 60_000
+"""Of the library's samples × pulses that are learned from: one in three."""
+_PASSES = {"batch_size": 256, "learning_rate_init": 2e-3, "alpha": 1e-4, "tol": 0.0}
+_OUTCOME = {"hidden_layer_sizes": (48, 48), "max_iter": 25, **_PASSES}
+_SIGNAL = {"hidden_layer_sizes": (24, 24), "max_iter": 5, **_PASSES}
+_SIZE = {"hidden_layer_sizes": (16,), "max_iter": 500, "alpha": 1e-3}
+_KEPT = {"hidden_layer_sizes": (24, 24), "max_iter": 400, "alpha": 0.1}
 _PROBE = {"hidden_layer_sizes": (64, 64), "alpha": 1e-2, "max_iter": 1500, "tol": 1e-6}
 _COMPONENTS = 16
 _LEFT_OUT = 5
@@ -34,24 +36,24 @@ _RESTING_PS = PROBE.peak_ps - 3 * PROBE.width_ps
 
 
 def fit_imagined_film(
-    shots: LibraryShots,
+    library: SwitchingLibrary,
     probes: ProbeShots,
     path: Path,
     *,
     command: str = "",
     progress: Callable[[], None] = lambda: None,
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Fit the networks and write what the agent reads (.npz); ``progress`` comes 3 times.
 
-    All seeds are fixed: equal shots make an equal file. Returns how good the fit is on films left
-    out: ``log_loss`` of the outcomes and ``prior_log_loss`` of their frequencies alone, nats;
-    ``likely`` and ``switched`` : mean chance of switching of the twentieth of the shots that have
-    the highest, and the share of them that did; ``movie`` : r.m.s. of a cold probe's movie.
+    library : what is known of pulses that switch, which the networks learn to say of any sample
+    All seeds are fixed: equal shots make an equal file. Returns how good the fit is on samples left
+    out: ``divergence`` of the chances from the library's, nats; ``movie`` and ``warm_movie`` :
+    r.m.s. error of a probe's movie, `softened`, the film's thermal noise in the latter.
     """
     with warnings.catch_warnings():
-        # Weight decay bounds the networks, not the passes: running out of passes is no fault.
+        # The passes are set: running out of them is no fault.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        switching, spread, fit = _switching(shots)
+        switching, divergence = _switching(library)
         progress()
         seen = _seen(probes)
         coefficients, components = _principal(seen)
@@ -69,10 +71,11 @@ def fit_imagined_film(
         networks = {
             **switching,
             "probe": _probe_network(probes, components, coefficients, every),
-            "kept": _classifier(_inputs_of(probes), probes.kept, alpha=0.1),
+            "kept": _classifier(_inputs_of(probes), probes.kept),
         }
         progress()
-    fit["movie"] = float(np.sqrt(np.trace(cold) / len(cold)))
+    movie, warm_movie = (float(np.sqrt(np.trace(each) / len(each))) for each in (cold, warm))
+    fit = {"divergence": divergence, "movie": movie, "warm_movie": warm_movie}
     low, high = _ranges()
     path.write_bytes(
         packed(
@@ -85,9 +88,9 @@ def fit_imagined_film(
             {
                 "warmest_K": WARMEST_K, "probe_width_ps": PROBE.width_ps, "resting_ps": _RESTING_PS,
                 "probe_theta_deg": PROBE.theta_deg, "probe_amplitudes_T": AMPLITUDES_T,
-                "warm_K": warm_K, "spread": spread,
+                "warm_K": warm_K, "spread": library.spread,
                 "about": {
-                    "command": command, "skyctl": __version__,
+                    "command": command, "library": library.sha256, "skyctl": __version__,
                     "scikit-learn": sklearn.__version__, "fit": fit,
                 },
             },
@@ -105,48 +108,30 @@ def _ranges() -> tuple[np.ndarray, np.ndarray]:
     return np.append(low, nominal * (1 - relative)), np.append(high, nominal * (1 + relative))
 
 
-def _switching(
-    shots: LibraryShots,
-) -> tuple[dict[str, Network], dict[str, float], dict[str, Any]]:
-    """The networks of shots that are to switch; the signals' spread; how good the fit is."""
-    x = switching_inputs(shots.samples, shots.pulses)
-    films = np.arange(len(shots)) // SHOTS_PER_FILM
-    held = films % _LEFT_OUT == 0
-    members = [_classifier(x[~held], shots.outcomes[~held], i) for i in range(_MEMBERS)]
-    chances = np.mean([_probabilities(member(x[held])) for member in members], axis=0)
-    fit = _fit_report(chances, shots.outcomes[held])
-    networks = {f"outcome{i}": _classifier(x, shots.outcomes, i) for i in range(_MEMBERS)}
-    times_ps, peak_ps = np.array(MOVIE.times_ps), Pulse(width_ps=1).peak_ps
-    seen = [signals(times_ps, trace, -1, peak_ps) for trace in shots.traces]
-    flips, furthest = np.array([[s.flip_ps, s.furthest] for s in seen]).T
-    moment = shots.samples[:, 1]
-    spread: dict[str, float] = {}
-    for name, inputs, y, unit, rows in (
-        ("flip", x, flips / moment, moment, np.isfinite(flips)),
-        ("furthest", x, furthest, np.ones(len(shots)), np.isnan(flips)),
-        ("size", shots.samples[:, 2:4], np.log(shots.sizes), np.ones(len(shots)), films >= 0),
-    ):
-        fitted = _regressor(inputs[rows & ~held], y[rows & ~held], **_SIGNAL)
-        off = y[rows & held] - fitted(inputs[rows & held])[:, 0]
-        spread[name] = float(np.std(off * unit[rows & held]))
-        networks[name] = _regressor(inputs[rows], y[rows], **_SIGNAL)
-    return networks, spread, fit
-
-
-def _fit_report(chances: np.ndarray, outcomes: np.ndarray) -> dict[str, Any]:
-    switching = OUTCOMES.index("switching")
-    likeliest = np.argsort(-chances[:, switching], kind="stable")[: max(1, len(outcomes) // 20)]
-    frequency = np.bincount(outcomes, minlength=len(OUTCOMES)) / len(outcomes)
-    floor = 0.99 * chances + 0.01 / len(OUTCOMES)
-    return {
-        "log_loss": float(-np.log(floor[np.arange(len(outcomes)), outcomes]).mean()),
-        "prior_log_loss": float(-np.log(frequency[outcomes]).mean()),
-        "likely": float(chances[likeliest, switching].mean()),
-        "switched": float((outcomes[likeliest] == switching).mean()),
+def _switching(library: SwitchingLibrary) -> tuple[dict[str, Network], float]:
+    """Networks that say of any sample what the library says of its own, and how far the chances
+    are off on samples left out (Kullback and Leibler's divergence, nats)."""
+    samples, pulses = library.chances.shape[:2]
+    of_sample = np.repeat(np.arange(samples), pulses)
+    x = switching_inputs(library.samples[of_sample], np.tile(library.pulses, (samples, 1)))
+    logits = np.log(library.chances).reshape(len(x), -1)
+    logits -= logits.mean(axis=1, keepdims=True)
+    held = of_sample % _LEFT_OUT == 0
+    rows = np.random.default_rng(0).choice(np.flatnonzero(~held), _ROWS, replace=False)
+    outcome = _regressor(x[rows], logits[rows], **_OUTCOME)
+    said, found = _softmax(logits[held]), _softmax(outcome(x[held]))
+    divergence = float((said * np.log(said / found)).sum(axis=1).mean())
+    moment = library.samples[of_sample, 1]
+    networks = {
+        "outcome": outcome,
+        "flip": _regressor(x[rows], (library.flip_ps.ravel() / moment)[rows], **_SIGNAL),
+        "furthest": _regressor(x[rows], library.furthest.ravel()[rows], **_SIGNAL),
+        "size": _regressor(library.samples[:, 2:4], library.log_size, **_SIZE),
     }
+    return networks, divergence
 
 
-def _probabilities(logits: np.ndarray) -> np.ndarray:
+def _softmax(logits: np.ndarray) -> np.ndarray:
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
@@ -193,9 +178,9 @@ def _errors(
     return tuple(e.T @ e / len(e) for e in (first[cold], first[~cold]))  # type: ignore[return-value]
 
 
-def _classifier(x: np.ndarray, y: np.ndarray, seed: int = 0, **changed: Any) -> Network:
+def _classifier(x: np.ndarray, y: np.ndarray) -> Network:
     mean, scale = x.mean(0), x.std(0)
-    model = MLPClassifier(random_state=seed, **{**_OUTCOME, **changed})
+    model = MLPClassifier(random_state=0, **_KEPT)
     model.fit((x - mean) / scale, y)
     return Network(tuple(model.coefs_), tuple(model.intercepts_), mean, scale)
 

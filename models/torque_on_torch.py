@@ -68,8 +68,14 @@ def _read(path: Path, architecture: str, scale: float) -> ExportedTorque:
         if array.name.startswith("network.")
     }
     firsts = sorted(name for name in weights if name.endswith(".first.weight"))
-    network = new_network(architecture, [len(weights[name]) for name in firsts])
+    widths = [len(weights[name]) for name in firsts]
+    network = new_network(architecture, widths)  # pyright: ignore[reportArgumentType]
     exported = ExportedTorque(network, scale)
+    # A file holds one of two equal arrays: a symmetric filter is its own adjoint.
+    for name in exported.state_dict():
+        twin = name.replace(".back.", ".filters.")
+        if name not in weights and twin in weights:
+            weights[name] = weights[twin]
     try:
         exported.load_state_dict(weights)
     except RuntimeError as error:

@@ -6,20 +6,11 @@ import numpy as np
 from scipy import stats
 
 from skyctl.simulators.lattice.film import FilmParameters
-from skyctl.simulators.lattice.monte_carlo import TOGETHER, MonteCarlo, Rule
-from skyctl.simulators.physics import llg
+from skyctl.simulators.lattice.monte_carlo import MonteCarlo, Rule
 from skyctl.simulators.proof.temperature import ANISOTROPY_K, AXIAL, CHAIN, CHAIN_K, PARAMAGNET
 
 _SEED = 3
-_APART = 20
-"""Sweeps from one measurement to the next."""
 _BINS = 8
-_EASY = FilmParameters(exchange_meV=1.0, dmi_meV=0.0, anisotropy_meV=20.0, periodic=True)
-"""A film so easy along z that it orders as Ising's."""
-_NEAR = np.array([1.98, 2.06, 2.14])
-"""k_BT/J around its Curie point."""
-ISING = 2 / np.log(1 + np.sqrt(2))
-"""Onsager's k_BT_c/J."""
 
 
 def _drawn(parameters: FilmParameters, temperature_K: float, rule: Rule, sweeps: int) -> np.ndarray:
@@ -72,37 +63,3 @@ def balance(rule: Rule) -> float:
 
 def _bins(films: MonteCarlo) -> np.ndarray:
     return np.minimum((films.spins[:, 2].ravel() + 1) / 2 * _BINS, _BINS - 1).astype(int)
-
-
-def curie_point(sweeps: int = 20_000) -> float:
-    """k_BT_c/J of a film with K = 20 J: where the Binder cumulants of 8 × 8 and 16 × 16 sites
-    cross (K. Binder, Z. Phys. B 43, 119 (1981)), straight lines through three temperatures."""
-    small, large = (_cumulants(side, sweeps) for side in (8, 16))
-    slope, offset = np.polyfit(_NEAR, small - large, 1)
-    return float(-offset / slope)
-
-
-def _cumulants(side: int, sweeps: int) -> np.ndarray:
-    """1 - ⟨m⁴⟩/3⟨m²⟩² of the mean S_z at each of _NEAR, by the heat bath."""
-    film = replace(_EASY, rows=side, columns=side)
-    films = MonteCarlo(film, len(_NEAR) * TOGETHER, seed=_SEED)
-    temperatures = np.repeat(_NEAR, TOGETHER) * film.exchange_meV / llg.K_B_MEV_PER_K
-    moments = np.zeros((2, len(_NEAR)))
-    films.sweep(sweeps // 10, temperatures)
-    for _ in range(0, sweeps, _APART):
-        films.sweep(_APART, temperatures)
-        m = films.spins[:, 2].mean((1, 2)).reshape(len(_NEAR), TOGETHER)
-        moments += (m**2).mean(1), (m**4).mean(1)
-    second, fourth = moments / (sweeps // _APART)
-    return 1 - fourth / (3 * second**2)
-
-
-def curie_point_expected() -> float:
-    """Ising's, with the exchange of spins that K and the exchange field let tilt so far: J⟨cos θ⟩²,
-    θ normal about z. Good to a few per cent at K = 20 J."""
-    stiffness = 2 * _EASY.anisotropy_meV + 2 * np.sqrt(2) * _EASY.exchange_meV  # √2 J: Ising's -u
-    point = ISING
-    for _ in range(20):
-        square = 2 * point * _EASY.exchange_meV / stiffness
-        point = ISING * (1 - square / 2 + square**2 / 12) ** 2
-    return float(point)

@@ -220,11 +220,6 @@ CHECKS: tuple[Check, ...] = (
         "Fisher 1964",
     ),
     Check(
-        "monte-carlo-curie-point", "heat-bath: k_BT_c/J where cumulants cross, K = 20 J",
-        monte_carlo.curie_point, monte_carlo.curie_point_expected(), 0.05,
-        "Onsager 1944, less what spins tilt", full=True,
-    ),
-    Check(
         "same-movie-threads", "numbers that 2 or 5 threads, or a batch, change",
         again.spins_that_threads_change, 0, 0, "bit for bit",
     ),

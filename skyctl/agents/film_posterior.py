@@ -11,17 +11,17 @@ from skyctl.agents.imagined_film import ImaginedFilm, softened
 from skyctl.agents.switching_library import Evidence, SwitchBelief
 from skyctl.process import OUTCOMES
 
-_PARTICLES = 768
-_MOVES = 4
+_PARTICLES = 2048
+_MOVES = 3
 _ENOUGH = 0.5
 """Share of the samples that are to stay unlike each other as the evidence comes in bit by bit."""
 _SURPRISE = 0.1
 """Share of shots that do something else than is imagined, whatever that is."""
-_FLIP_BLUR_PS, _FURTHEST_BLUR, _SIZE_BLUR = 1.0, 0.03, 0.12
+_FLIP_BLUR_PS, _FURTHEST_BLUR, _SIZE_BLUR = 1.0, 0.03, 0.25
 """What camera, temperature and place of the skyrmion add to the networks' own spread."""
 _HEAVY = 8.0
 """Degrees of freedom of a movie's errors: one that is far out must not decide alone."""
-_LEAST_ERROR = 5e-4
+_LEAST_ERROR = 2.5e-3
 _CUT_OFF = 0.58
 """Noise of a dark pixel that is cut off at -1, over what it is before: √(1/2 - 1/2π)."""
 _BINS = 4
@@ -70,26 +70,35 @@ class Likelihood:
         for shot in self._switching.evidence:
             total += self._of_shot(shot, samples)
         if sizes := self._switching.log_sizes:  # one skyrmion seen again is one observation
-            blur = math.hypot(self._film.spread["size"], _SIZE_BLUR)
+            blur = math.hypot(self._film.spread["log_size"], _SIZE_BLUR)
             total += _log_student((np.mean(sizes) - self._film.log_size(samples)) / blur)
         return total
 
-    def of_probe(self, probe: ProbeSeen, samples: np.ndarray, blur: float = 1.0) -> np.ndarray:
-        """(n,) of one movie; ``blur`` : what its errors are taken to be larger by."""
+    def of_probe(self, probe: ProbeSeen, samples: np.ndarray) -> np.ndarray:
+        """(n,) of one movie."""
+        expected = self._film.probe_movie(samples, probe.amplitude_T, probe.noise)
+        return self.of_movies(probe, softened(np.array(probe.change))[None], expected, samples)[0]
+
+    def of_movies(
+        self, probe: ProbeSeen, movies: np.ndarray, expected: np.ndarray, samples: np.ndarray
+    ) -> np.ndarray:
+        """(movies, n) of `softened` movies (movies, frames) that a probe might have shown instead;
+        ``expected`` (n, all frames) is what it shows of each sample."""
         film = self._film
-        expected = film.probe_movie(samples, probe.amplitude_T, probe.noise)
         at = np.searchsorted(film.times_ps, np.round(probe.times_ps, 6))
-        off = softened(np.array(probe.change)) - expected[:, at]
-        log = np.empty(len(samples))
+        log = np.empty((len(movies), len(samples)))
         edges = np.linspace(0, film.warmest_K, _BINS + 1)
         which = np.clip(np.searchsorted(edges, samples[:, 5]) - 1, -1, _BINS - 1)
         for each in np.unique(which):
             rows = which == each
-            temperature_K = 0.0 if each < 0 else (edges[each] + edges[each + 1]) / 2
-            root = np.linalg.cholesky(blur**2 * self._errors(probe, at, temperature_K))
-            square = (np.linalg.solve(root, off[rows].T) ** 2).sum(0)
-            log[rows] = (
-                -(_HEAVY + len(at)) / 2 * np.log1p(square / _HEAVY) - np.log(np.diag(root)).sum()
+            temperature_K = 0.0 if each < 0 else float(edges[each] + edges[each + 1]) / 2
+            root = np.linalg.cholesky(self._errors(probe, at, temperature_K))
+            here = np.linalg.solve(root, expected[rows][:, at].T).T
+            seen = np.linalg.solve(root, movies.T).T
+            square = (seen**2).sum(1)[:, None] + (here**2).sum(1) - 2 * seen @ here.T
+            log[:, rows] = (
+                -(_HEAVY + len(at)) / 2 * np.log1p(np.maximum(square, 0) / _HEAVY)
+                - np.log(np.diag(root)).sum()
             )
         return log
 
@@ -109,7 +118,7 @@ class Likelihood:
         flip, furthest = self._film.signals(samples, pulse)
         spread = self._film.spread
         if math.isfinite(shot.signals.flip_ps):
-            blur = math.hypot(spread["flip"], _FLIP_BLUR_PS)
+            blur = math.hypot(spread["flip_ps"], _FLIP_BLUR_PS)
             log += _log_student((shot.signals.flip_ps - flip) / blur)
         elif math.isfinite(shot.signals.furthest):
             blur = math.hypot(spread["furthest"], _FURTHEST_BLUR)
@@ -141,7 +150,7 @@ def posterior(
     samples = prior(film, _PARTICLES, rng)
     log, taken = likelihood(samples), 0.0
     while taken < 1:
-        more = _next_share(log, 1 - taken)
+        more = _next_share(log, 1 - taken, _ENOUGH * len(log))
         taken += more
         weights = _normalised(more * log)
         kept = rng.choice(len(samples), len(samples), p=weights)
@@ -150,19 +159,24 @@ def posterior(
     return samples
 
 
-def _next_share(log: np.ndarray, most: float) -> float:
-    """How much more of the evidence leaves _ENOUGH of the samples, by bisection."""
+def tempered(log: np.ndarray, fewest: float) -> np.ndarray:
+    """(n,) weights, which sum to 1, of likelihoods whose logarithm is ``log``; so much of it that
+    they are worth ``fewest`` equal ones or more."""
+    return _normalised(_next_share(log, 1.0, fewest) * log)
 
-    def alike(share: float) -> float:
-        weights = _normalised(share * log)
-        return 1 / (weights**2).sum() / len(log)
 
-    if alike(most) >= _ENOUGH:
+def _next_share(log: np.ndarray, most: float, fewest: float) -> float:
+    """How much more of the evidence leaves so many samples, by bisection."""
+
+    def left(share: float) -> float:
+        return 1 / (_normalised(share * log) ** 2).sum()
+
+    if left(most) >= fewest:
         return most
     low, high = 0.0, most
-    for _ in range(30):
+    for _ in range(20):
         middle = (low + high) / 2
-        low, high = (middle, high) if alike(middle) >= _ENOUGH else (low, middle)
+        low, high = (middle, high) if left(middle) >= fewest else (low, middle)
     return max(low, 1e-6)
 
 

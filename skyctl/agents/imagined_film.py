@@ -17,15 +17,12 @@ from typing import Any
 import numpy as np
 
 from skyctl.agents.switching_library import DAMAGED, LibraryError
-from skyctl.process import OUTCOMES
 
 _FILE = "imagined-film.npz"
 SAMPLE_COLUMNS = ("damping", "moment_muB", "anisotropy_meV", "dmi_meV", "field_calibration")
 """Numbers of a sample; an imagined one has its temperature (K) as a sixth, below 0 a cold one."""
 _SOFTENING = 0.015
 """Change of the mean S_z from which on a movie's reading counts errors relative to it."""
-_BROKEN_OUTCOME = 0.01
-"""Share of each shot's chances that stays open: no outcome is impossible."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +107,7 @@ class ImaginedFilm:
     """What the networks were trained to say, and how far they can be relied on.
 
     lowest, highest : (5,) of SAMPLE_COLUMNS, the samples it was made for; warmest_K
-    outcome : members whose logits give an outcome's chances; flip : when half of the film turned
+    outcome : logits of an outcome's chances; flip : when half of the film turned
         over, in units of the moment; furthest : the share that did; size : ln of the skyrmion's
         sites at rest
     probe : a probe's movie, ``components`` (n, noises × frames) of it; kept : logit that the
@@ -127,7 +124,7 @@ class ImaginedFilm:
     lowest: np.ndarray
     highest: np.ndarray
     warmest_K: float
-    outcome: tuple[Network, ...]
+    outcome: Network
     flip: Network
     furthest: Network
     size: Network
@@ -163,9 +160,7 @@ class ImaginedFilm:
         """(samples, pulses, len(OUTCOMES)) of what pulses (pulses, 3) do to one skyrmion each."""
         rows, columns = len(samples), len(pulses)
         x = switching_inputs(np.repeat(samples, columns, 0), np.tile(pulses, (rows, 1)))
-        chances = np.mean([_softmax(member(x)) for member in self.outcome], axis=0)
-        chances = (1 - _BROKEN_OUTCOME) * chances + _BROKEN_OUTCOME / len(OUTCOMES)
-        return chances.reshape(rows, columns, -1)
+        return _softmax(self.outcome(x)).reshape(rows, columns, -1)
 
     def signals(self, samples: np.ndarray, pulse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """((samples,), (samples,)) when half of the film turns over, ps after the pulse's peak, and
@@ -203,7 +198,7 @@ def _shipped() -> ImaginedFilm:
     return _read(data, f"shipped {_FILE}")
 
 
-_NETWORKS = ("flip", "furthest", "size", "probe", "kept")
+_NETWORKS = ("outcome", "flip", "furthest", "size", "probe", "kept")
 _ARRAYS = ("lowest", "highest", "components", "times_ps", "noises", "errors")
 
 
@@ -214,8 +209,7 @@ def packed(
 ) -> bytes:
     """A file of an `ImaginedFilm` (.npz).
 
-    networks : by field; those of ``outcome`` are "outcome0", "outcome1" …
-    arrays, numbers : the other fields, plain values the latter
+    networks : by field; arrays, numbers : the other fields, plain values the latter
     """
     buffer = io.BytesIO()
     every: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
@@ -230,9 +224,7 @@ def _read(data: bytes, name: str) -> ImaginedFilm:
         with np.load(io.BytesIO(data)) as file:
             numbers = json.loads(str(file["numbers"]))
             arrays = {key: file[key] for key in file if key != "numbers"}
-        members = sum(key.startswith("outcome") and key.endswith("/mean") for key in arrays)
         return ImaginedFilm(
-            outcome=tuple(Network.from_arrays(arrays, f"outcome{i}") for i in range(members)),
             **{each: Network.from_arrays(arrays, each) for each in _NETWORKS},
             **{each: arrays[each] for each in _ARRAYS},
             **numbers,

@@ -12,8 +12,9 @@ from skyctl.agents.film_posterior import (
     Likelihood,
     ProbeSeen,
     posterior,
+    tempered,
 )
-from skyctl.agents.imagined_film import ImaginedFilm, unsoftened
+from skyctl.agents.imagined_film import ImaginedFilm
 from skyctl.agents.seeker import REPAIR_PULSES, PulseMemory, TargetSeeker
 from skyctl.agents.tasks import Proposal, Task, against
 from skyctl.belief import Belief
@@ -25,11 +26,9 @@ _SITES = 100 * 100
 """Pixels of a frame: the camera has one a site, of the film the networks are of."""
 _PROBES_AT_MOST = 2
 _AMPLITUDES = 5
-_IMAGINED_SAMPLES = 192
-_IMAGINED_TRUTHS = 24
-_BLUR = 1.5
-"""How much wider an imagined movie's errors are taken: few samples are imagined, and a narrow
-posterior would be told from none of them."""
+_IMAGINED_SAMPLES, _IMAGINED_TRUTHS = 512, 32
+_FEWEST = 1.5
+"""Samples that an imagined movie leaves at the least: fewer would promise too much."""
 _HOPELESS, _SHOTS_TO_DESPAIR = 0.03, 8
 _CANDIDATES = 16
 _ALIKE_SHARE = 0.8
@@ -87,7 +86,9 @@ class ImaginingSeeker(TargetSeeker):
         expected = np.where(may, _expected(mean), np.inf)
         best = np.argsort(expected, kind="stable")[: min(_CANDIDATES, may.sum())]
         if self._may_probe and len(self._memory.probes) < _PROBES_AT_MOST:
-            probe = self._worth_probing(belief, samples, chances[:, may], expected[best[0]])
+            probe = self._worth_probing(
+                belief, samples, chances[:, may], library.pulses[may], float(expected[best[0]])
+            )
             if probe:
                 return probe
         first = int(best[0])
@@ -100,13 +101,13 @@ class ImaginingSeeker(TargetSeeker):
         return Proposal("switch", pulses[first], reason, candidates)
 
     def _imagine(self) -> tuple[np.ndarray, np.ndarray]:
-        """Likely samples (n, 6), and the chances (n, pulses, outcomes) of the library's pulses."""
+        """Likely samples (n, 6); chances (some, library's pulses, outcomes) of some."""
         if self._imagined is None:
             known = self._memory
             seed = len(known.probes) + len(known.switching.evidence)
-            every = posterior(self._film, known.probes, known.switching, seed)
-            samples = every[:: max(1, len(every) // _IMAGINED_SAMPLES)]
-            self._imagined = samples, self._film.chances(samples, known.switching.library.pulses)
+            samples = posterior(self._film, known.probes, known.switching, seed)
+            some = samples[:: len(samples) // _IMAGINED_SAMPLES]
+            self._imagined = samples, self._film.chances(some, known.switching.library.pulses)
         return self._imagined
 
     def _after_misses(self, chances: np.ndarray) -> np.ndarray:
@@ -123,15 +124,21 @@ class ImaginingSeeker(TargetSeeker):
         belief: Belief,
         samples: np.ndarray,
         chances: np.ndarray,
+        pulses: np.ndarray,
         expected: float,
     ) -> Proposal | None:
-        """The probe after which the fewest pulses are to be expected, if that saves any."""
+        """The probe after which the fewest pulses are to be expected, if that saves any.
+
+        chances : of some samples and of pulses (pulses, 3); of these, those count that are best
+            for one of them
+        """
+        some = np.unique(_expected(chances).argmin(axis=1))
+        chances = self._film.chances(samples, pulses[some])
         found: list[tuple[float, Pulse]] = []
         for amplitude_T in np.linspace(*self._film.probe_amplitudes_T, _AMPLITUDES):
             probe = self._probing_pulse(float(amplitude_T), belief)
             if self._allowed.allows(probe):
-                after = self._expected_after(probe.amplitude_T, samples, chances)
-                found.append((after, probe))
+                found.append((self._expected_after(probe, samples, chances), probe))
         if not found:
             return None
         after, probe = min(found, key=lambda each: each[0])
@@ -142,35 +149,20 @@ class ImaginingSeeker(TargetSeeker):
         )
         return Proposal("switch", probe, reason, whole_movie=True)
 
-    def _expected_after(
-        self, amplitude_T: float, samples: np.ndarray, chances: np.ndarray
-    ) -> float:
+    def _expected_after(self, probe: Pulse, samples: np.ndarray, chances: np.ndarray) -> float:
         """Pulses to be expected, this probe and what a broken skyrmion costs among them."""
-        film = self._film
-        kept = film.keeps(samples, amplitude_T)
-        movies = film.probe_movie(samples, amplitude_T, self._memory.noise)
-        likelihood = Likelihood(film, (), self._memory.switching)
-        truths = range(0, len(samples), max(1, len(samples) // _IMAGINED_TRUTHS))
-        total = []
-        for truth in truths:
-            seen = self._as_seen(amplitude_T, movies[truth])
-            log = likelihood.of_probe(seen, samples, _BLUR)
-            weights = np.exp(log - log.max())
-            expected = _expected(np.tensordot(weights / weights.sum(), chances, 1)).min()
-            total.append(expected + (1 - kept[truth]) * REPAIR_PULSES)
-        return 1 + float(np.mean(total))
-
-    def _as_seen(self, amplitude_T: float, movie: np.ndarray) -> ProbeSeen:
-        film = self._film
-        resting = int((film.times_ps <= film.resting_ps).sum())
-        return ProbeSeen(
-            amplitude_T,
-            tuple(film.times_ps),
-            tuple(unsoftened(movie)),
-            self._memory.noise,
-            _SITES,
-            resting,
+        film, noise = self._film, self._memory.noise
+        movies = film.probe_movie(samples, probe.amplitude_T, noise)
+        truths = np.arange(0, len(samples), max(1, len(samples) // _IMAGINED_TRUTHS))
+        times_ps, resting = tuple(film.times_ps), int((film.times_ps <= film.resting_ps).sum())
+        seen = ProbeSeen(probe.amplitude_T, times_ps, (), noise, _SITES, resting)
+        log = Likelihood(film, (), self._memory.switching).of_movies(
+            seen, movies[truths], movies, samples
         )
+        weights = np.array([tempered(each, _FEWEST) for each in log])
+        after = _expected(np.tensordot(weights, chances, 1)).min(axis=1)
+        broken = 1 - film.keeps(samples[truths], probe.amplitude_T)
+        return 1 + float(np.mean(after + REPAIR_PULSES * broken))
 
     def _probing_pulse(self, amplitude_T: float, belief: Belief) -> Pulse:
         pulse = Pulse(
@@ -211,7 +203,8 @@ class ImaginingSeeker(TargetSeeker):
 
 
 def _expected(chances: np.ndarray) -> np.ndarray:
-    """Pulses to be expected of one shot and what a miss makes necessary: one more, and where the
-    skyrmion is lost also what brings it back. ``chances`` (…, outcomes)."""
-    missed = 1 - chances[..., _SUCCESS]
-    return 1 + missed + REPAIR_PULSES * (missed - chances[..., _KEPT])
+    """Pulses to be expected were one pulse fired over and over, what brings a lost skyrmion back
+    among them; ``chances`` (…, outcomes)."""
+    success = chances[..., _SUCCESS]
+    lost = 1 - success - chances[..., _KEPT]
+    return (1 + REPAIR_PULSES * lost) / np.maximum(success, 1e-3)

@@ -69,8 +69,8 @@ class PulseMemory:
             Bracket.from_json(saved["write_T"]),
             Bracket.from_json(saved["erase_ps"]),
             SwitchBelief.from_json(saved["switching"]),
-            [ProbeSeen.from_json(probe) for probe in saved["probes"]],
-            float(saved["noise"]),
+            [ProbeSeen.from_json(probe) for probe in saved.get("probes", [])],
+            float(saved.get("noise", 0.0)),
         )
 
 

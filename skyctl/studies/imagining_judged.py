@@ -4,6 +4,7 @@ Each life begins with a skyrmion at rest and an agent that knows nothing of the 
 counts: probes, and those that empty the film and write anew after a miss.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -165,9 +166,40 @@ def imagining_metrics(
     found = [done[life] for life in plan]
     return {
         "machine": machine(),
+        "thinking": thinking(),
         "metrics": [_row(where, found) for where in wheres],
         "lives": [asdict(x) for x in found],
     }
+
+
+def thinking(shots: int = 3) -> dict[str, float]:
+    """What an answer takes of a process's CPU time, s, and how long it holds up an event loop that
+    it is asked beside, in a thread as plans do it, ms; beside the same loop when nobody is asked.
+    """
+    seekers = [ImaginingSeeker("switch", _CENTRE, PulseMemory()) for _ in range(shots)]
+    film = Belief.certain("one", -1)
+    ImaginingSeeker("switch", _CENTRE, PulseMemory()).suggest(film)  # loads the networks
+
+    def ask() -> None:
+        for seeker in seekers:
+            seeker.suggest(film)
+
+    began = time.process_time()
+    held_ms = asyncio.run(_longest_gap_ms(ask))
+    taken_s = (time.process_time() - began) / shots
+    idle_ms = asyncio.run(_longest_gap_ms(lambda: time.sleep(taken_s * shots)))
+    return {"cpu_s": taken_s, "loop_held_ms": held_ms, "loop_held_idle_ms": idle_ms}
+
+
+async def _longest_gap_ms(call: Callable[[], None]) -> float:
+    """Of a loop that wants to run every millisecond, while a thread is in ``call``."""
+    asked = asyncio.ensure_future(asyncio.to_thread(call))
+    longest, last = 0.0, time.perf_counter()
+    while not asked.done():
+        await asyncio.sleep(0.001)
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    return 1000 * longest
 
 
 def _planned(
