@@ -336,14 +336,14 @@ class GradientNetwork(EquivariantNetwork):
         s = spins.reshape(-1, 1, *spins.shape[-2:])
         x, adjoints = s, []
         for number, (filters, gate) in enumerate(zip(self.filters, self.gates, strict=True)):
-            y, adjoint = gate.with_adjoint(filters(x), s)
+            y, adjoint = gate.with_adjoint(filters(x), s)  # pyright: ignore[reportCallIssue]
             adjoints.append(adjoint)
             x = y if number == 0 else x + y
         # The direct filter is symmetric, its own adjoint.
         field, by_x = self.last(x) + 2 * self.direct(s), self.last.adjoint(s)
         for number in reversed(range(len(adjoints))):
             by_gate, by_spins = adjoints[number](by_x)
-            through = self.filters[number].adjoint(by_gate)
+            through = self.filters[number].adjoint(by_gate)  # pyright: ignore[reportCallIssue]
             by_x = through if number == 0 else by_x + through
             field = field + by_spins
         return across(spins, (field + by_x).reshape(spins.shape) / 2)

@@ -220,7 +220,10 @@ def _kept(path: Path | None) -> dict[Life, Switched]:
     known = {_agent_sha(who) for who in get_args(Who)}
     for line in path.read_text().splitlines() if path and path.exists() else ():
         plain = json.loads(line)
-        life = Switched(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()
+        }
+        life = Switched(**values)
         if life.library_sha256 in known:
             found[life.who, life.where, life.sample_seed] = life
     return found

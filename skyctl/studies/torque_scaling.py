@@ -58,9 +58,9 @@ def torque_scaling(
                     kind: predict(network, test.of_kind(kind).spins) * truth.mean_field
                     for kind in KINDS
                 }
-                scores = {
-                    kind: asdict(score(field, test.of_kind(kind).fields))
-                    for kind, field in predicted.items()
+                scores: dict[str, Any] = {
+                    kind: asdict(score(predicted[kind], test.of_kind(kind).fields))
+                    for kind in KINDS
                 }
                 rows.append(
                     {"architecture": name, "states": len(states.spins), "seed": seed, **scores}
