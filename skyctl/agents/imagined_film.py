@@ -4,19 +4,17 @@ They were trained on simulated shots (`skyctl train imagined-film`), and give in
 the film itself takes a second for.
 """
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skyctl.agents.switching_library import DAMAGED, LibraryError
+from skyctl.agents.library_file import read_library
 
 _FILE = "imagined-film.npz"
 SAMPLE_COLUMNS = ("damping", "moment_muB", "anisotropy_meV", "dmi_meV", "field_calibration")
@@ -149,12 +147,7 @@ class ImaginedFilm:
 
         Raises LibraryError for anything else.
         """
-        if path is None:
-            return _shipped()
-        try:
-            return _read(path.read_bytes(), str(path))
-        except OSError as error:
-            raise _unreadable(str(path), error) from error
+        return _read(path) if path else _shipped()
 
     def chances(self, samples: np.ndarray, pulses: np.ndarray) -> np.ndarray:
         """(samples, pulses, len(OUTCOMES)) of what pulses (pulses, 3) do to one skyrmion each."""
@@ -194,8 +187,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _shipped() -> ImaginedFilm:
-    data = resources.files("skyctl.agents").joinpath(_FILE).read_bytes()
-    return _read(data, f"shipped {_FILE}")
+    return _read(None)
 
 
 _NETWORKS = ("outcome", "flip", "furthest", "size", "probe", "kept")
@@ -219,23 +211,17 @@ def packed(
     return buffer.getvalue()
 
 
-def _read(data: bytes, name: str) -> ImaginedFilm:
-    try:
-        with np.load(io.BytesIO(data)) as file:
-            numbers = json.loads(str(file["numbers"]))
-            arrays = {key: file[key] for key in file if key != "numbers"}
-        return ImaginedFilm(
-            **{each: Network.from_arrays(arrays, each) for each in _NETWORKS},
-            **{each: arrays[each] for each in _ARRAYS},
-            **numbers,
-            sha256=hashlib.sha256(data).hexdigest(),
-        )
-    except DAMAGED as error:
-        raise _unreadable(name, error) from error
+def _read(path: Path | None) -> ImaginedFilm:
+    return read_library(
+        path, _of_arrays, shipped=_FILE, what="imagined film", command="skyctl train imagined-film"
+    )
 
 
-def _unreadable(name: str, error: Exception) -> LibraryError:
-    return LibraryError(
-        f"imagined film {name}: cannot be read ({error}). Make it again with "
-        "`skyctl train imagined-film`."
+def _of_arrays(file: dict[str, np.ndarray], sha256: str) -> ImaginedFilm:
+    numbers = json.loads(str(file.pop("numbers")))
+    return ImaginedFilm(
+        **{each: Network.from_arrays(file, each) for each in _NETWORKS},
+        **{each: file[each] for each in _ARRAYS},
+        **numbers,
+        sha256=sha256,
     )

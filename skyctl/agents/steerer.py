@@ -17,7 +17,7 @@ from skyctl.agents.field_sequences import (
     drawn_sequences,
     varied,
 )
-from skyctl.agents.film_imagined import FilmImagined
+from skyctl.agents.imagined_thin_film import ImaginedThinFilm
 from skyctl.agents.tasks import Proposal
 from skyctl.belief import Belief
 from skyctl.pulse import Pulse
@@ -26,7 +26,6 @@ from skyctl.verdict import ShotResult
 GOOD_COST = 0.15
 """At this cost, or below, what is wanted is reached."""
 _IMAGINED = 2000
-_ROUNDS = 1
 _BEST = 25
 _NEIGHBOURS = 20
 _DOUBT = 3.0
@@ -125,7 +124,7 @@ class Steerer:
     def __init__(
         self,
         wanted: Wanted,
-        film: FilmImagined,
+        film: ImaginedThinFilm,
         allowed: Allowed | None = None,
         *,
         good: float = GOOD_COST,
@@ -206,11 +205,10 @@ class Steerer:
         drawn = [self._with_first(drawn_sequences(_IMAGINED, *limits)), *self._fired]
         tried = FieldSequences.joined(drawn)
         costs = self._expected(tried)
-        for _ in range(_ROUNDS):
-            leading = tried.at(np.argsort(costs)[:_BEST])
-            near = self._with_first(varied(leading, _NEIGHBOURS, *limits))
-            tried = FieldSequences.joined([leading, near])
-            costs = self._expected(tried)
+        leading = tried.at(np.argsort(costs)[:_BEST])
+        near = self._with_first(varied(leading, _NEIGHBOURS, *limits))
+        tried = FieldSequences.joined([leading, near])
+        costs = self._expected(tried)
         best = int(costs.argmin())
         return tried.at(slice(best, best + 1)), float(costs[best])
 

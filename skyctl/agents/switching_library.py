@@ -1,24 +1,18 @@
 """What is known of switching before a sample was ever pulsed, and what its shots then add."""
 
-import hashlib
-import io
 import json
 import math
-import struct
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
+from skyctl.agents.library_file import LibraryError, read_library
 from skyctl.agents.outcome import SzSignals, likeliest
-from skyctl.errors import SkyctlError
 from skyctl.process import OUTCOMES, SWITCHING, Outcome
 from skyctl.pulse import Pulse
 
@@ -41,10 +35,6 @@ _ALIKE = (0.05, 5.0, 0.08)
 _ALIKE_SHARE = 0.8
 _NARROWEST = 0.05
 """Weight that stays with the library as a whole: no sample is exactly one of it."""
-
-
-class LibraryError(SkyctlError):
-    """A file that holds no switching library."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +67,7 @@ class SwitchingLibrary:
 
         Raises LibraryError for anything else.
         """
-        if path is None:
-            return _shipped()
-        try:
-            return _read(path.read_bytes(), str(path))
-        except OSError as error:
-            raise _unreadable(str(path), error) from error
+        return _read(path) if path else _shipped()
 
     @cached_property
     def as_pulses(self) -> tuple[Pulse, ...]:
@@ -159,33 +144,19 @@ def _near(value: float, low: float, high: float) -> bool:
 
 @lru_cache(maxsize=1)
 def _shipped() -> SwitchingLibrary:
-    data = resources.files("skyctl.agents").joinpath(_FILE).read_bytes()
-    return _read(data, f"shipped {_FILE}")
+    return _read(None)
 
 
-def _read(data: bytes, name: str) -> SwitchingLibrary:
-    try:
-        with np.load(io.BytesIO(data)) as file:
-            texts = {key: json.loads(str(file[key])) for key in ("spread", "about")}
-            arrays = {key: file[key].astype(np.float64) for key in file if key not in texts}
-        return SwitchingLibrary(**arrays, **texts, sha256=hashlib.sha256(data).hexdigest())
-    except DAMAGED as error:
-        raise _unreadable(name, error) from error
-
-
-DAMAGED = (
-    *(OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error, struct.error),
-    *(NotImplementedError, RuntimeError, MemoryError),
-)
-"""What numpy and zipfile raise for a file with flipped bytes: of another compression, encrypted, of
-arrays larger than memory."""
-
-
-def _unreadable(name: str, error: Exception) -> LibraryError:
-    return LibraryError(
-        f"switching library {name}: cannot be read ({error}). Make it again with "
-        "`skyctl train seeker`."
+def _read(path: Path | None) -> SwitchingLibrary:
+    return read_library(
+        path, _of_arrays, shipped=_FILE, what="switching library", command="skyctl train seeker"
     )
+
+
+def _of_arrays(file: dict[str, np.ndarray], sha256: str) -> SwitchingLibrary:
+    texts = {key: json.loads(str(file.pop(key))) for key in ("spread", "about")}
+    arrays = {key: array.astype(np.float64) for key, array in file.items()}
+    return SwitchingLibrary(**arrays, **texts, sha256=sha256)
 
 
 @dataclass(frozen=True)

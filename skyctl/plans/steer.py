@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from skyctl.agents.film_imagined import FilmImagined, Network
+from skyctl.agents.imagined_thin_film import ImaginedThinFilm, Network
 from skyctl.agents.steerer import Steerer, SteeringCampaign, Wanted
 from skyctl.plans.campaign import TaskReport, pursue
 from skyctl.plans.modes import Oversight
@@ -81,7 +81,7 @@ def steer_film(
         Whether a movie showed the course that was wanted, the shots it took and what each cost.
     """
     require_open(beamline)
-    film = FilmImagined(network, start, np.array(beamline.camera.movie.times_ps))
+    film = ImaginedThinFilm(network, start, np.array(beamline.camera.movie.times_ps))
     steerer = Steerer(wanted, film, allowed(beamline), seed=seed)
     campaign = SteeringCampaign(steerer, shots, _RESETS)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from skyctl.agents.campaign import Look, Stop
 from skyctl.agents.field_sequences import FieldSequences, drawn_sequences, varied
-from skyctl.agents.film_imagined import FilmImagined
+from skyctl.agents.imagined_thin_film import ImaginedThinFilm
 from skyctl.agents.steerer import GOOD_COST, HOLD, SWITCH, Steerer, SteeringCampaign, Wanted
 from skyctl.agents.tasks import Proposal
 from skyctl.belief import Belief
@@ -67,7 +67,7 @@ def judge(
         life = {"life": number, "wanted": wanted.as_json(), "film": film.as_dict()}
         start = s_state(nominal)
         for name, learns in (("imagines and learns", True), ("imagines, learns nothing", False)):
-            imagines = FilmImagined(network, start, TIMES_PS, learns)
+            imagines = ImaginedThinFilm(network, start, TIMES_PS, learns)
             life[name] = _steered(Steerer(wanted, imagines, seed=number), sample)
         life["climbs without a network"] = _climbed(wanted, sample, network, number)
         life["random"] = _random(wanted, sample, network, number)

@@ -11,7 +11,7 @@ from skyctl.agents.imagined_film import (
     switching_inputs,
     unsoftened,
 )
-from skyctl.agents.switching_library import LibraryError
+from skyctl.agents.library_file import LibraryError
 
 FILM = ImaginedFilm.load()
 MIDDLE = (FILM.lowest + FILM.highest) / 2

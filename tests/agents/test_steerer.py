@@ -9,7 +9,7 @@ from skyctl.agents import steerer as steering
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.campaign import Look, Stop
 from skyctl.agents.field_sequences import FieldSequences, drawn_sequences, varied
-from skyctl.agents.film_imagined import FilmImagined
+from skyctl.agents.imagined_thin_film import ImaginedThinFilm
 from skyctl.agents.steerer import HOLD, Steerer, SteeringCampaign, Wanted
 from skyctl.belief import Belief
 from skyctl.frame import Counts
@@ -46,7 +46,7 @@ class Spins:
 
 
 def film_of(network, learns=True):
-    return FilmImagined(network, START, TIMES, learns)
+    return ImaginedThinFilm(network, START, TIMES, learns)
 
 
 def test_sequences_are_possible_and_their_pulses_make_their_fields():

@@ -7,8 +7,9 @@ from importlib import resources
 import numpy as np
 import pytest
 
+from skyctl.agents.library_file import LibraryError
 from skyctl.agents.outcome import SzSignals, certain
-from skyctl.agents.switching_library import Evidence, LibraryError, SwitchBelief, SwitchingLibrary
+from skyctl.agents.switching_library import Evidence, SwitchBelief, SwitchingLibrary
 from skyctl.devices.guard import Envelope, Guard
 from skyctl.process import OUTCOMES
 

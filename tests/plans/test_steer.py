@@ -49,8 +49,9 @@ class ItsOwnPhysics:
 @pytest.fixture
 def few(monkeypatch):
     monkeypatch.setattr(steering, "_IMAGINED", 8)
-    monkeypatch.setattr(steering, "_ROUNDS", 0)
-    monkeypatch.setattr("skyctl.agents.film_imagined._FACTORS", np.array([0.95, 1.0, 1.05]))
+    monkeypatch.setattr(steering, "_BEST", 1)
+    monkeypatch.setattr(steering, "_NEIGHBOURS", 1)
+    monkeypatch.setattr("skyctl.agents.imagined_thin_film._FACTORS", np.array([0.95, 1.0, 1.05]))
 
 
 def steered(line, engine=None, **options):

@@ -42,7 +42,7 @@ class Network(Protocol):
 
 
 @dataclass
-class FilmImagined:
+class ImaginedThinFilm:
     """Imagines ⟨m⟩ of one film from one start, in batches, and learns from what it did.
 
     network : of a film like it; start : (3, rows, columns), where each shot begins
