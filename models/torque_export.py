@@ -144,7 +144,7 @@ def torque_card(path: Path, facts: TorqueFacts, parity: float, parameters: int) 
         "scalar products: equivariant under O(3) and D6 by construction.",
         "gradient": "D6-symmetric filters on vector features, weighted by functions of their "
         "scalar products, make an energy, whose gradient is the torque: equivariant under O(3) and "
-        "D6, and free of pumping, by construction.",
+        "D6, and keeping that energy, by construction.",
     }[facts.architecture]
     return f"""# {facts.name}, version {facts.version}
 

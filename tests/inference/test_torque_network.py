@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from skyctl.errors import ModelError
 from skyctl.inference import torque_network as torque_module
-from skyctl.inference.session import open_session
+from skyctl.inference.session import open_session, shipped_model
 from skyctl.inference.torque_network import FEWEST_SITES, LATTICE, TorqueNetwork
 from skyctl.pulse import Pulse, Spot
 from skyctl.simulators.itinerant.electrons import random_spins
@@ -227,3 +227,31 @@ def test_a_film_on_the_gpu_moves_as_on_the_cpu(model, path):
     on_cpu, on_cuda = (pulsed(path or model, device) for device in ("cpu", "cuda"))
     np.testing.assert_allclose(on_cuda, on_cpu, atol=1e-4, rtol=0)
     assert np.abs(on_cuda[-1] - on_cuda[0]).max() > 0.1
+
+
+@pytest.mark.parametrize(("name", "is_gradient"), [("gradient", True), ("equivariant", False)])
+def test_the_torque_of_the_gradient_network_is_an_energys(name, is_gradient):
+    """What turning one spin adds to another's torque, that one's turning adds to the first's."""
+    network = TorqueNetwork(shipped_model(f"itinerant-torque-{name}"))
+    spins = random_spins(12, 12, np.random.default_rng(4)).astype(np.float32)
+    here, there, turn = (0, 0), (1, 2), 0.02
+
+    def torque_of_one_as_the_other_turns(one, other):
+        """About x of the one and y of the other, or the other way round."""
+        about = {here: 0, there: 1}
+        torques = []
+        for angle in (turn, -turn):
+            axis = np.eye(3, dtype=np.float32)[about[other]]
+            turned = spins.copy()
+            spin = spins[:, *other]
+            along = axis * (axis @ spin)
+            turned[:, *other] = (
+                along + (spin - along) * np.cos(angle) + np.cross(axis, spin) * np.sin(angle)
+            )
+            torques.append(np.cross(turned, network(turned), axis=0)[about[one], *one])
+        return (torques[0] - torques[1]) / (2 * turn) / network.card.mean_field
+
+    one_way = torque_of_one_as_the_other_turns(here, there)
+    back = torque_of_one_as_the_other_turns(there, here)
+    assert abs(one_way) > 0.01
+    assert (abs(one_way - back) < 2e-3) == is_gradient
