@@ -78,6 +78,7 @@ bench: .venv/.test
 	$(BIN)/skyctl bench thinfilm --json benchmarks/thin_film.json
 	$(BIN)/skyctl bench reader --json benchmarks/reader.json
 	$(BIN)/skyctl bench states --json benchmarks/states.json
+	$(BIN)/skyctl bench starts --json benchmarks/starts.json
 	$(BIN)/skyctl bench reach --json benchmarks/reach.json
 	$(BIN)/skyctl bench generator --json benchmarks/generator.json
 	$(BIN)/skyctl bench loop --json benchmarks/loop.json
