@@ -54,8 +54,9 @@ class TorqueRecipe:
     test_runs, test_steps : of runs that the truth drives as the paper's, by which the network is
         judged and from which it never learns
     rounds : in how many the equivariant network, trained so far, drives ``driven_runs`` runs, of
-        which ``driven_states`` states each, up to ``plan.longest_t0``, are then labelled and
-        learned as well; by either architecture, so that both learn from the same states
+        which ``driven_states`` states each, up to ``longest_t0``, are then labelled, with
+        ``boundaries`` (``TorquePlan``), and learned as well; by either architecture, so that both
+        learn from the same states
 
     Raises ValueError for what cannot be.
     """
@@ -72,6 +73,8 @@ class TorqueRecipe:
     rounds: int = 1
     driven_runs: int = 24
     driven_states: int = 8
+    longest_t0: float = 500.0
+    boundaries: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -116,7 +119,7 @@ def make_torque_network(
         What is in it is not done again: the same call goes on where one was stopped
     driver : an .onnx file that drives the first round; left out, what is trained before it
     labelled : torque sets, driven by networks, that are learned from too
-    scheduler : where the truth's runs are simulated, as in ``fill_torque_set``
+    scheduler : where runs are simulated and labelled, as in ``fill_torque_set``
 
     Returns the network and what its file says of itself. Raises ValueError for labelled sets of
     another lattice or other electrons, StateError for a folder of other
@@ -137,7 +140,7 @@ def make_torque_network(
             trained(drives, number, network, learned, scale, data, progress)
             driver = data / f"{drives.architecture}-{number}.onnx"
             export_torque(network, driver, _facts(drives, network, scale, learned, held_out))
-        driven.append(_driven(recipe, number, TorqueNetwork(driver), data, progress))
+        driven.append(_driven(recipe, number, TorqueNetwork(driver), data, scheduler, progress))
     training = learned_states(training, driven)
     if driven:
         held_out[DRIVEN_STATES] = TorqueStates.joined([kept for _, kept in driven])
@@ -206,7 +209,12 @@ def filled_set(
 
 
 def _driven(
-    recipe: TorqueRecipe, number: int, driver: TorqueNetwork, data: Path, progress: Progress
+    recipe: TorqueRecipe,
+    number: int,
+    driver: TorqueNetwork,
+    data: Path,
+    scheduler: str,
+    progress: Progress,
 ) -> tuple[TorqueStates, TorqueStates]:
     """States that the network drives to, labelled: to learn, and to be held out."""
     # Named after its weights: trained otherwise, it drives elsewhere.
@@ -216,9 +224,11 @@ def _driven(
         driver=name,
         runs=recipe.driven_runs,
         steps=recipe.driven_states,
+        longest_t0=recipe.longest_t0,
+        boundaries=recipe.boundaries,
         seed=recipe.plan.seed + 1 + number,
     )
-    return filled_set(data / f"{name}-{plan.seed}.h5", plan, "here", progress, driver)
+    return filled_set(data / f"{name}-{plan.seed}.h5", plan, scheduler, progress, driver)
 
 
 def labelled_set(path: Path, plan: TorquePlan) -> tuple[TorqueStates, TorqueStates]:

@@ -70,7 +70,10 @@ def _main(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what happens.")] = False,
 ) -> None:
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR)
+    level = logging.INFO if verbose else logging.ERROR
+    shown = logging.StreamHandler()
+    shown.setLevel(level)  # for libraries that set their loggers' levels themselves, as Dask does
+    logging.basicConfig(level=level, handlers=[shown])
     if version:
         console.print(f"skyctl {__version__}")
         raise typer.Exit

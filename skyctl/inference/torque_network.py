@@ -72,6 +72,10 @@ class TorqueNetwork:
                 f"{electrons}. Train one for them."
             )
 
+    def __reduce__(self) -> tuple[type["TorqueNetwork"], tuple[Path, str]]:
+        """Opened again from its file where it is unpickled: a session cannot be sent."""
+        return type(self), (self.path.absolute(), self.device)
+
     def __call__(self, spins: np.ndarray) -> np.ndarray:
         """The perpendicular field on ``spins``, both (3, rows, columns), in hoppings.
 

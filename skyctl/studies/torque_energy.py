@@ -24,7 +24,7 @@ from skyctl.models.torque_data import (
 from skyctl.models.torque_recipe import Progress, no_progress
 from skyctl.simulators.itinerant.electrons import FOUR_TWISTS, Electrons, equilibrium, perpendicular
 from skyctl.simulators.itinerant.film import FieldOfSpins
-from skyctl.studies.torque_paper import run_film
+from skyctl.studies.torque_quenches import run_film
 
 LOOKS = 8
 _TRUTH_STEP_T0 = 5.0

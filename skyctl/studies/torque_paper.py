@@ -4,20 +4,19 @@ The paper's network and ours learn from the same states; then their films run be
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.ndimage import maximum_filter
 from torch import nn
 
 from skyctl.bench.machine import machine
 from skyctl.inference.torque_network import TorqueNetwork
 from skyctl.models.torque import PAPER_WIDTHS
-from skyctl.models.torque_data import DAMPING, H_EXT, TorquePlan, TorqueSet, TorqueStates
+from skyctl.models.torque_data import TorquePlan, TorqueSet, TorqueStates
 from skyctl.models.torque_recipe import (
     Architecture,
     Progress,
@@ -29,13 +28,17 @@ from skyctl.models.torque_training import predict, random_rotation
 from skyctl.simulators.itinerant.electrons import (
     SITES_PER_SKYRMION_CELL,
     lattice_charge,
-    order_peaks,
-    random_spins,
     skyrmion_lattice,
-    structure_factor,
 )
-from skyctl.simulators.itinerant.film import FieldOfSpins, exact_field, midpoint_step
+from skyctl.simulators.itinerant.film import FieldOfSpins
 from skyctl.strict_json import strict_json
+from skyctl.studies.torque_quenches import (
+    late_quenches,
+    order,
+    peak_height,
+    quench_starts,
+    run_film,
+)
 
 ARCHITECTURES: tuple[Architecture, ...] = ("equivariant", "paper")
 TARGETS = {
@@ -44,7 +47,6 @@ TARGETS = {
 }
 _RESTORED_M = 0.4
 _SPREAD = 0.3
-_STEP_T0 = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class TorquePreset:
 
 
 PRESETS = {
-    "quick": TorquePreset(TorqueRecipe(), 2, 100.0, 10.0, 2500.0),
+    "quick": TorquePreset(TorqueRecipe(), 4, 1200.0, 10.0, 2500.0),
     "paper": TorquePreset(
         TorqueRecipe(
             widths=PAPER_WIDTHS,
@@ -81,42 +83,6 @@ PRESETS = {
         long_t0=25_000.0,
     ),
 }
-
-
-def run_film(
-    field: FieldOfSpins,
-    spins: np.ndarray,
-    times_t0: Sequence[float],
-    step_t0: float = _STEP_T0,
-    damping: float = DAMPING,
-) -> Iterator[np.ndarray]:
-    """Spins (3, rows, columns) at each of ``times_t0``, under a field and the paper's H_ext."""
-    applied = np.array([0, 0, H_EXT])[:, None, None]
-    now = 0.0
-    for when in times_t0:
-        steps = round((when - now) / step_t0)
-        for _ in range(steps):
-            spins = midpoint_step(spins, lambda s, _: field(s) + applied, step_t0, damping)
-        now += steps * step_t0
-        yield spins
-
-
-def order(spins: np.ndarray) -> float:
-    """Share of S(q) in the six peaks of the skyrmion lattice, 0 to 1."""
-    s = structure_factor(spins)
-    return float(sum(s[peak] for peak in order_peaks(*spins.shape[1:])) / s.sum())
-
-
-def peaks_found(s: np.ndarray) -> int:
-    """Of how many of the six wave vectors ±Q one of the six highest peaks of S(q) lies within a
-    pixel. s : (rows, columns), a structure factor; q = 0 is no peak."""
-    s = s.copy()
-    s[0, 0] = 0
-    peaks = np.where(s == maximum_filter(s, 3, mode="wrap"), s, 0)
-    highest = np.zeros(s.shape, bool)
-    highest.ravel()[np.argsort(peaks.ravel())[-6:]] = True
-    near = maximum_filter(highest, 3, mode="wrap")
-    return int(sum(near[peak] for peak in order_peaks(*s.shape)))
 
 
 def equivariance_error(network: nn.Module, spins: np.ndarray, seed: int = 0) -> float:
@@ -218,18 +184,14 @@ def _run_films(
     from skyctl.studies import torque_paper_figures as figures
 
     side = preset.recipe.plan.side
-    starts = [
-        random_spins(side, side, np.random.default_rng([seed, n])) for n in range(preset.quenches)
-    ]
     times = [preset.truth_t0 / 4, preset.truth_t0]
-    quenched: dict[str, list[np.ndarray]] = {}
-    for name, field in {"truth": exact_field(preset.recipe.plan.electrons), **films}.items():
-        advance = progress(f"quenches, {name}", len(starts))
-        step_t0 = preset.truth_step_t0 if name == "truth" else _STEP_T0
-        quenched[name] = _quenched(field, starts, times, step_t0, advance)
+    starts = quench_starts(preset.quenches, side, seed)
+    result["quenches"], quenched = late_quenches(
+        films, preset.recipe.plan.electrons, starts, times, preset.truth_step_t0, out / "data",
+        progress,
+    )  # fmt: skip
     figures.structure_factors(out / "structure_factor.png", quenched, times)
-    quenches: dict[str, Any] = {"t0": times[-1]}
-    result["quenches"], result["restored"] = quenches, {}
+    result["restored"] = {}
     looks = [preset.long_t0 * k / 25 for k in range(26)]
     snapshots, histories = {}, {}
     perturbed = _lattice(side, spread=_SPREAD, rng=np.random.default_rng(seed))
@@ -238,14 +200,12 @@ def _run_films(
         late = _advanced(run_film(field, starts[0], looks), advance)[-1]
         restoring = _advanced(run_film(field, perturbed, looks), advance)
         snapshots[name] = (late, perturbed, restoring[-1])
-        histories[name] = [order(spins) for spins in restoring]
+        histories[name] = [peak_height(spins) for spins in restoring]
         result["restored"][name] = {"t0": preset.long_t0, **_restored(perturbed, restoring[-1])}
-        quenches[name] = {
-            "peaks_within_one_pixel": peaks_found(structure_factor(late)),
-            "order_after_long_run": order(late),
-        }
+        result["quenches"][name]["order_after_long_run"] = order(late)
     figures.snapshots(out / "snapshots.png", snapshots)
-    figures.long_runs(out / "long_run.png", looks, histories)
+    perfect = peak_height(_lattice(side))
+    figures.long_runs(out / "long_run.png", looks, histories, perfect)
 
 
 def _lattice(side: int, **how: Any) -> np.ndarray:
@@ -260,24 +220,6 @@ def _advanced(frames: Iterator[np.ndarray], advance: Callable[[], None]) -> list
         seen.append(spins)
         advance()
     return seen
-
-
-def _quenched(
-    field: FieldOfSpins,
-    starts: Sequence[np.ndarray],
-    times_t0: Sequence[float],
-    step_t0: float,
-    advance: Callable[[], None],
-) -> list[np.ndarray]:
-    """The structure factor at each of ``times_t0``, mean of quenches from all ``starts``."""
-    runs: list[list[np.ndarray]] = []
-    for start in starts:
-        runs.append(list(run_film(field, start, times_t0, step_t0)))
-        advance()
-    return [
-        np.mean([structure_factor(spins) for spins in at_one_time], axis=0)
-        for at_one_time in zip(*runs, strict=True)
-    ]
 
 
 def _restored(perturbed: np.ndarray, restored: np.ndarray) -> dict[str, float]:

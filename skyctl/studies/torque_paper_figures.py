@@ -121,14 +121,21 @@ def snapshots(path: Path, shown: Mapping[str, tuple[np.ndarray, np.ndarray, np.n
 
 
 def long_runs(
-    path: Path, times_t0: Sequence[float] | np.ndarray, histories: Mapping[str, Sequence[float]]
+    path: Path,
+    times_t0: Sequence[float],
+    histories: Mapping[str, Sequence[float]],
+    perfect: float,
 ) -> None:
-    """Fig. 8: the order of a skyrmion lattice over a long run."""
+    """Fig. 8: the peaks of S(q) of a skyrmion lattice over a long run.
+
+    histories : of each network, sites times S(q); perfect : of the lattice that is to come back
+    """
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
     for name, history in histories.items():
         axes.plot(times_t0, history, label=name)
-    axes.set(xlabel="t / t₀", ylabel="share of S(q) in the six peaks", ylim=(0, 1))
+    axes.axhline(perfect, color="k", linestyle=":", label="perfect lattice")
+    axes.set(xlabel="t / t₀", ylabel="N S(Q), mean of the six peaks", ylim=(0, None))
     axes.legend()
     figure.savefig(path, dpi=_DPI)
 

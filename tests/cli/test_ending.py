@@ -140,3 +140,21 @@ def test_the_package_is_a_command(package):
         [sys.executable, "-m", package, "--version"], capture_output=True, text=True, check=False
     )
     assert done.stdout.startswith("skyctl ")
+
+
+@pytest.mark.parametrize("verbose", [(), ("-v",)])
+def test_a_library_that_sets_its_own_level_speaks_only_when_asked(verbose):
+    told = """
+import logging, sys
+from skyctl.cli import app
+app([*sys.argv[1:], "--version"], standalone_mode=False)
+library = logging.getLogger("library")
+library.setLevel(logging.INFO)
+library.info("State start")
+library.error("it broke")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", told, *verbose], capture_output=True, text=True, check=True
+    )
+    assert "it broke" in done.stderr
+    assert ("State start" in done.stderr) == bool(verbose)

@@ -2,6 +2,8 @@
 
 import importlib.resources
 import os
+import pickle
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -255,3 +257,16 @@ def test_the_torque_of_the_gradient_network_is_an_energys(name, is_gradient):
     back = torque_of_one_as_the_other_turns(there, here)
     assert abs(one_way) > 0.01
     assert (abs(one_way - back) < 2e-3) == is_gradient
+
+
+def test_a_network_that_is_sent_to_a_worker_is_opened_again_from_its_file(monkeypatch, tmp_path):
+    path = Path(shutil.copy(shipped_model("itinerant-torque-equivariant"), tmp_path / "here.onnx"))
+    monkeypatch.chdir(tmp_path)
+    sent = pickle.dumps(TorqueNetwork("here.onnx"))
+    monkeypatch.chdir("/")
+    spins = random_spins(12, 12, np.random.default_rng(0))
+    arrived = pickle.loads(sent)  # noqa: S301
+    np.testing.assert_array_equal(arrived(spins), TorqueNetwork(path)(spins))
+    path.unlink()
+    with pytest.raises(ModelError, match=r"here\.onnx"):
+        pickle.loads(sent)  # noqa: S301

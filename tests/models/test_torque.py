@@ -32,6 +32,7 @@ from skyctl.models.torque_training import (
     train_torque,
 )
 from skyctl.simulators.itinerant.electrons import (
+    FOUR_TWISTS,
     HALF_NEIGHBOURS,
     Electrons,
     perpendicular,
@@ -324,6 +325,30 @@ def test_held_out_runs_are_three_in_ten_of_either_kind(tmp_path):
             assert len(part.of_kind(kind).spins) == count * plan.states
 
 
+def test_no_more_than_fourteen_runs_of_a_kind_are_held_out(tmp_path):
+    with TorqueSet(tmp_path / "torque.h5", TorquePlan(side=12, runs=120, steps=1)) as states:
+        states.done[:] = True
+        training, held_out = states.split()
+    assert [len(held_out.of_kind(kind).spins) for kind in ("lattice", "quench")] == [28, 28]
+    assert len(training.spins) == (120 - 28) * 2
+
+
+def test_a_label_of_one_boundary_is_one_of_four_whose_mean_is_the_label():
+    plan = TorquePlan(
+        side=12, runs=2, steps=8, driver="made up", longest_t0=40, electrons=TINY.electrons,
+        boundaries=1,
+    )  # fmt: skip
+    run = simulate_run(plan, 1, lambda spins: np.roll(spins, 1, axis=2) * 0.1)
+    drawn = []
+    for spins, field in zip(run.spins.astype(np.float64), run.fields, strict=True):
+        alone = [label(plan.electrons, spins, [twist]) for twist in FOUR_TWISTS]
+        np.testing.assert_allclose(np.mean(alone, 0), label(plan.electrons, spins), atol=1e-6)
+        off = [np.abs(field - one).max() for one in alone]
+        assert min(off) < 1e-5
+        drawn.append(int(np.argmin(off)))
+    assert len(set(drawn)) > 1
+
+
 def test_a_networks_own_states_are_labelled_by_the_truth(tmp_path):
     plan = TorquePlan(
         side=12, runs=2, steps=2, driver="made up", longest_t0=20, electrons=TINY.electrons
@@ -350,3 +375,7 @@ def test_impossible_plans_are_refused():
         TorquePlan(runs=1)
     with pytest.raises(ValueError, match="more than 0"):
         TorquePlan(longest_t0=0)
+    with pytest.raises(ValueError, match="driven by truth, labelled with 1 boundaries: give 4"):
+        TorquePlan(boundaries=1)
+    with pytest.raises(ValueError, match="5 boundaries: give 1 to 4"):
+        TorquePlan(driver="made up", boundaries=5)

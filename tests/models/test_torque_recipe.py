@@ -22,12 +22,12 @@ from skyctl.models.torque_recipe import (
 )
 from skyctl.simulators.itinerant.electrons import Electrons
 
-PLAN = TorquePlan(side=12, runs=8, steps=1, longest_t0=15, electrons=Electrons(temperature=0.1))
+PLAN = TorquePlan(side=12, runs=8, steps=1, electrons=Electrons(temperature=0.1))
 
 
 RECIPE = TorqueRecipe(
     "paper", (2, 3), PLAN, test_runs=2, test_steps=1, steps=2, rounds=1, driven_runs=8,
-    driven_states=1,
+    driven_states=1, longest_t0=15,
 )  # fmt: skip
 
 

@@ -13,10 +13,7 @@ from skyctl.models.torque_data import TorquePlan
 from skyctl.models.torque_recipe import TorqueRecipe
 from skyctl.simulators.itinerant.electrons import (
     Electrons,
-    helix,
     random_spins,
-    skyrmion_lattice,
-    structure_factor,
 )
 from skyctl.studies import torque_paper as reproduction
 from skyctl.studies.torque_paper import (
@@ -24,10 +21,7 @@ from skyctl.studies.torque_paper import (
     TorquePreset,
     equivariance_error,
     field_range,
-    order,
-    peaks_found,
     receptive_field,
-    run_film,
 )
 
 
@@ -44,21 +38,6 @@ class OneSpin(torch.nn.Module):
         return torch.cat([z, 0 * z, 0 * z], 1)
 
 
-def test_order_is_the_share_of_the_six_peaks():
-    assert order(helix(24, 24)) == pytest.approx(1)
-    uniform = np.zeros((3, 24, 24))
-    uniform[2] = 1
-    assert order(uniform) == pytest.approx(0)
-    assert 0.5 < order(skyrmion_lattice(24, 24, magnetisation=0.4)) < 1
-
-
-def test_peaks_are_found_within_one_pixel():
-    s = structure_factor(skyrmion_lattice(24, 24))
-    assert peaks_found(s) == 6
-    assert peaks_found(np.roll(s, (1, -1), (0, 1))) == 6
-    assert peaks_found(np.roll(s, 12, 1)) == 0
-
-
 def test_a_network_that_is_not_symmetric_is_found_out():
     spins = some_spins()
     torch.manual_seed(0)
@@ -71,20 +50,6 @@ def test_the_receptive_field_is_what_the_network_looks_at():
     assert influence[7, 8] == pytest.approx(3)
     assert influence.sum() == pytest.approx(3)
     assert field_range(influence) == pytest.approx(np.sqrt(4 + 2 + 1))
-
-
-def test_films_are_looked_at_when_asked():
-    def field(spins):
-        out = np.zeros_like(spins)
-        out[0] = 0.1
-        return out
-
-    start = np.zeros((3, 12, 12))
-    start[2] = 1
-    first, second = run_film(field, start, [0.0, 10.0])
-    np.testing.assert_array_equal(first, start)
-    # A turn of 1 about x, by -S x B, but for damping and H_ext.
-    assert second[1, 0, 0] == pytest.approx(-np.sin(1.0), abs=0.06)
 
 
 def test_the_whole_of_it_very_small(tmp_path, monkeypatch):

@@ -51,6 +51,16 @@ DrivenStates = Annotated[
 
 Longest = Annotated[float, typer.Option(help="How long such a run may last, t0.", min=1)]
 
+Boundaries = Annotated[
+    int,
+    typer.Option(
+        help="Of four, how many a label of such a run is the mean of: one is 6 % off, but not in "
+        "the mean, and takes a quarter of the time.",
+        min=1,
+        max=4,
+    ),
+]
+
 Driver = Annotated[
     Path | None,
     typer.Option(help="The .onnx file that drives the first round; left out: trained for it."),
@@ -86,6 +96,7 @@ def train_torque(
     driven_runs: DrivenRuns = 24,
     driven_states: DrivenStates = 8,
     longest: Longest = 500.0,
+    boundaries: Boundaries = 4,
     driver: Driver = None,
     states: States = None,
     scheduler: Scheduler = "here",
@@ -106,8 +117,9 @@ def train_torque(
     target = out or Path(f"itinerant-torque-{network}.onnx")
     with explained(ValueError), progress_bar("") as bars:
         recipe = TorqueRecipe(
-            network, plan=TorquePlan(runs=runs, longest_t0=longest), steps=steps, rounds=rounds,
-            driven_runs=driven_runs, driven_states=driven_states, precision=precision, seed=seed,
+            network, plan=TorquePlan(runs=runs), steps=steps, rounds=rounds,
+            driven_runs=driven_runs, driven_states=driven_states, longest_t0=longest,
+            boundaries=boundaries, precision=precision, seed=seed,
         )  # fmt: skip
         _, facts = make_torque_network(
             recipe, target, data, driver=driver, labelled=states or (), scheduler=scheduler,
