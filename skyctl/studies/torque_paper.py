@@ -32,6 +32,7 @@ from skyctl.simulators.itinerant.electrons import (
 )
 from skyctl.simulators.itinerant.film import FieldOfSpins
 from skyctl.strict_json import strict_json
+from skyctl.studies.torque_floor import distance_from_middle
 from skyctl.studies.torque_quenches import (
     late_quenches,
     order,
@@ -112,10 +113,7 @@ def receptive_field(network: nn.Module, spins: np.ndarray) -> np.ndarray:
 
 def field_range(influence: np.ndarray, share: float = 0.95) -> float:
     """Lattice constants within which ``share`` of a receptive field (rows, columns) lies."""
-    rows, columns = influence.shape
-    row, column = np.mgrid[:rows, :columns]
-    down, right = row - rows // 2, column - columns // 2
-    distance = np.sqrt(right**2 + right * down + down**2).ravel()
+    distance = distance_from_middle(*influence.shape).ravel()
     by_distance = np.argsort(distance, kind="stable")
     within = np.cumsum(influence.ravel()[by_distance]) / influence.sum()
     return float(distance[by_distance][np.searchsorted(within, share)])

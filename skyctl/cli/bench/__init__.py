@@ -27,6 +27,7 @@ from skyctl.cli.bench.stream import bench_stream
 from skyctl.cli.bench.thin_film import bench_thin_film
 from skyctl.cli.bench.torque import bench_torque
 from skyctl.cli.bench.torque_energy import bench_torque_energy
+from skyctl.cli.bench.torque_floor import bench_torque_floor
 from skyctl.cli.bench.torque_quenches import bench_torque_quenches
 from skyctl.cli.bench.torque_scaling import bench_torque_scaling
 
@@ -49,6 +50,7 @@ for name, command in {
     "maps": bench_maps,
     "torque": bench_torque,
     "torque-energy": bench_torque_energy,
+    "torque-floor": bench_torque_floor,
     "torque-quenches": bench_torque_quenches,
     "torque-scaling": bench_torque_scaling,
     "reader": bench_reader,
