@@ -295,7 +295,8 @@ class Pipeline:
         image = self._marks.apply(counts)
         for step in self._steps:
             image = step(image)
-        image = np.where(np.isfinite(image), image, np.float32(self._masked))
+        image = np.array(image, np.float32)
+        np.copyto(image, self._masked, where=~np.isfinite(image))  # half the time of np.where
         image.flags.writeable = False
         return image
 
