@@ -14,8 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from skyctl.beamline.file import BeamlineFile, open_camera, open_pulser, read_beamline
+from skyctl.beamline.file import (
+    BeamlineFile,
+    DelaysEntry,
+    counts_to_sz,
+    open_camera,
+    open_delays,
+    open_pulser,
+    read_beamline,
+)
 from skyctl.devices.instruments.camera import CameraTable
+from skyctl.devices.instruments.stroboscope import delay_of
 from skyctl.devices.instruments.table import load_table
 from skyctl.devices.ledger_accept import inspect
 from skyctl.errors import SkyctlError, StreamError, install
@@ -115,6 +124,8 @@ def check_instruments(path: Path) -> Report:
         "frames": partial(_ask_frames, file, here),
         "ledger": partial(_ask_ledger, file),
     }
+    if file.delays:
+        asked["delays"] = partial(_ask_delays, file.delays, here)
     report = Report([Finding("beamline", f"{file.name}, {path}")])
     with ThreadPoolExecutor(len(asked)) as threads:
         waiting = {name: threads.submit(ask) for name, ask in asked.items()}
@@ -155,9 +166,19 @@ def _ask_camera(file: BeamlineFile, here: Path) -> list[Finding]:
     ]
 
 
+def _ask_delays(entry: DelaysEntry, here: Path) -> list[Finding]:
+    transport, table = open_delays(entry, here)
+    try:
+        delay = delay_of(transport, table, _ANSWER_S)
+    finally:
+        transport.close()
+    found = f"{table.name} at {transport.address}: {delay:g} {table.delay.unit}"
+    return [Finding("delays", f"{found}, {table.helicities} helicities")]
+
+
 def _ask_frames(file: BeamlineFile, here: Path) -> list[Finding]:
     camera = load_table(CameraTable, file.camera.driver, here).name
-    to_sz = file.camera.frames.to_sz(camera, file.camera.shape, here)
+    to_sz = counts_to_sz(file, camera, here)
     source = file.camera.frames.open(Triggers(), to_sz)
     try:
         if isinstance(source.transport, Reachable):

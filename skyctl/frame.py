@@ -44,8 +44,10 @@ class Frame:
     transit_ns : from the source to the hub, the difference of their clocks taken out; 0 where the
         clocks cannot be compared
     counts : what the detector counted, (rows, columns), where S_z was computed from it by a
-        calibration; None where there is nothing to compute again
-    shift : how far the counts were moved before, (rows, columns) of their pixels
+        calibration; of two helicities (2, rows, columns); None where there is nothing to compute
+        again
+    shift : how far the counts were moved before, (rows, columns) of their pixels; of two helicities
+        by those of plus, then of minus
     """
 
     run: str
@@ -57,7 +59,7 @@ class Frame:
     received_ns: int = 0
     transit_ns: int = 0
     counts: np.ndarray | None = field(default=None, compare=False, repr=False)
-    shift: tuple[float, float] = field(default=(0.0, 0.0), compare=False, repr=False)
+    shift: tuple[float, ...] = field(default=(0.0, 0.0), compare=False, repr=False)
 
     @property
     def left_source_ns(self) -> int:

@@ -152,23 +152,28 @@ def standard_problem(runs: Sequence[Sp4Run], path: Path) -> None:
 
 
 def calibration_images(calibration: Calibration, path: Path) -> None:
-    """Draw what a calibration holds: mean counts of each state, and the contrast of each pixel."""
+    """Draw what a calibration holds: mean counts of each state, and the contrast of each pixel; of
+    two helicities plus above minus."""
     states = {name: getattr(calibration, name) for name in ("dark", "flat", "up", "down")}
     images = {name: image for name, image in states.items() if image is not None}
     figure = Figure(figsize=(3.2 * (len(images) + 1), 3.4), layout="constrained")
     axes = figure.subplots(1, len(images) + 1)
-    for axis, (name, image) in zip(axes, images.items(), strict=False):
+    for axis, (name, each) in zip(axes, images.items(), strict=False):
+        image = _above_each_other(each)
         shown = axis.imshow(
             image, vmin=np.nanpercentile(image, 1), vmax=np.nanpercentile(image, 99)
         )
         axis.set_title(f"{name}, counts")
         figure.colorbar(shown, ax=axis, shrink=0.7)
-    light = calibration.up + calibration.down - 2 * calibration.dark
-    ratio = np.where(calibration.bad, np.nan, calibration.up - calibration.down) / light
-    most = 2 * abs(calibration.contrast)
+    ratio, most = _above_each_other(calibration.contrasts), 2 * abs(calibration.contrast)
     shown = axes[-1].imshow(ratio, vmin=-most, vmax=most, cmap="RdBu_r")
     axes[-1].set_title("(up - down) / (up + down)")
     figure.colorbar(shown, ax=axes[-1], shrink=0.7)
     for axis in axes:
         axis.set_axis_off()
     figure.savefig(path, dpi=110)
+
+
+def _above_each_other(images: np.ndarray) -> np.ndarray:
+    """The images of either helicity, (2, H, W), as one."""
+    return images.reshape(-1, images.shape[-1])

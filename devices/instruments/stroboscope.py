@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from ophyd.status import Status
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from skyctl.devices.instruments.camera import InstrumentCamera
 from skyctl.devices.instruments.commands import Commands
 from skyctl.devices.instruments.pulse_instrument import PulseInstrument
 from skyctl.devices.instruments.sample import InstrumentSample
 from skyctl.devices.instruments.table import Setting, Strict, Value
-from skyctl.devices.instruments.transport import Transport
+from skyctl.devices.instruments.transport import Transport, number
 from skyctl.errors import InstrumentError, PulseRefused
 from skyctl.pulse import Exposure, FrameSchedule, Pulse
 from skyctl.stream.sources.triggers import Triggers
@@ -27,7 +27,7 @@ Order = Literal["ascending", "coarse-to-fine"]
 class DelayTable(Strict):
     """How the time of the probe after the start of the movie is set, and the light's helicity.
 
-    delay : in ps; plus, minus : what is put for either helicity, {} where there is one alone
+    delay : in ps; plus, minus : what is put for either helicity; left out where there is one alone
     """
 
     name: str = Field(min_length=1)
@@ -38,10 +38,22 @@ class DelayTable(Strict):
     plus: dict[str, Value] = Field(default={})
     minus: dict[str, Value] = Field(default={})
 
+    @model_validator(mode="after")
+    def _both(self) -> "DelayTable":
+        if bool(self.plus) != bool(self.minus):
+            raise ValueError("plus, minus: say how either helicity is set, or leave both out")
+        return self
+
     @property
     def helicities(self) -> int:
         """How many images a delay needs."""
         return 2 if self.minus else 1
+
+
+def delay_of(transport: Transport, table: DelayTable, timeout_s: float) -> float:
+    """The delay that it has, in the instrument's own unit. Raises InstrumentError."""
+    name = table.delay.readback
+    return number(transport.address, name, transport.get([name], timeout_s)[name])
 
 
 def in_order(count: int, order: Order) -> list[int]:
@@ -95,11 +107,15 @@ class Stroboscope(InstrumentSample):
         return len(movie.times_ps) * self.table.helicities * self._repeats
 
     def expose(self, run: str, exposure: Exposure, movie: FrameSchedule) -> None:
-        """Camera: remember the movie until its pulse; a look is one image at once."""
-        if not exposure.pulsed:
+        """Camera: remember the movie until its pulse; a look is one image at once, of either
+        helicity."""
+        if exposure.pulsed:
+            self._waiting, self._movie, self._not_ready = exposure.shot, movie, ""
+        elif self.table.helicities == 2:
+            self._waiting = ""
+            self._in_turn(lambda: self._look(exposure.shot, movie))
+        else:
             super().expose(run, exposure, movie)
-            return
-        self._waiting, self._movie, self._not_ready = exposure.shot, movie, ""
 
     def ready(self, shot: str, pulse: Pulse, repeats: int) -> Status:
         """Pulser: set up for the pulses of one image."""
@@ -116,6 +132,20 @@ class Stroboscope(InstrumentSample):
         fired = self.pulser.fire(shot, pulse, self._parts(shot))
         fired.add_callback(self._was_fired)
         return fired
+
+    def _look(self, shot: str, movie: FrameSchedule) -> None:
+        """One image of either helicity, which is switched once the first has come."""
+        for side, helicity in enumerate((self.table.plus, self.table.minus)):
+            self._delays.order(helicity)
+            trigger = self.camera.next_trigger()
+            self._book.assign(shot, trigger, (0, side))
+            self.camera.start(movie, pulsed=False)
+            if not self._book.wait_come(trigger, self.camera.timeout_s):
+                raise InstrumentError(
+                    f"{self.table.name}: no image of trigger {trigger} within "
+                    f"{self.camera.timeout_s:g} s. See the camera; where an exposure takes longer, "
+                    "raise the camera's timeout_s."
+                )
 
     def _parts(self, shot: str) -> list[Callable[[], None]]:
         """What is done before the pulses of each image."""

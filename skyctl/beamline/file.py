@@ -2,11 +2,13 @@
 
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+import numpy as np
+from pydantic import AfterValidator, Field, FiniteFloat, ValidationError, model_validator
 
 from skyctl.agents.named import SEEKER
 from skyctl.devices.guard import Envelope
@@ -17,6 +19,7 @@ from skyctl.devices.instruments.pulse_instrument import PulseInstrument
 from skyctl.devices.instruments.pv_access import PvAccess
 from skyctl.devices.instruments.scpi import Scpi
 from skyctl.devices.instruments.simplon import Simplon
+from skyctl.devices.instruments.stroboscope import DelayTable
 from skyctl.devices.instruments.table import (
     DriverTable,
     FieldCalibration,
@@ -33,6 +36,7 @@ from skyctl.plugins import Kind, load, missing, offered
 from skyctl.pulse import SETTINGS, FrameSchedule
 from skyctl.stream.sources.array10 import Array10Parser
 from skyctl.stream.sources.calibration import Calibration
+from skyctl.stream.sources.contrast import Asymmetry, Contrast, Dark, Pipeline
 from skyctl.stream.sources.dectris import DectrisParser
 from skyctl.stream.sources.drifting import Drifting
 from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport
@@ -137,9 +141,10 @@ class FramesEntry(Strict):
         it is then matched to the shot; left out, by arrival
     numbered : false for an ntndarray or array10 that does not number its images (``uniqueId`` is
         always 0, no ``frame``): they are counted as they come, and a lost one is not told
-    offset, scale, masked, gaps : S_z of counts, as Scaling has them; or instead
+    offset, scale, masked : S_z of counts, as Scaling has them; or instead
     calibration : a file that the plan calibrate_contrast wrote, and binned : pixels a side. Raw
         counts are then recorded beside S_z
+    gaps : counts that are no measurement, of either, as Scaling has them
     drift : with a calibration, how far the sample may have drifted since, in the camera's pixels:
         each movie is then moved back by what its first image shows. Left out, nothing is moved
     """
@@ -151,7 +156,7 @@ class FramesEntry(Strict):
     offset: float | None = None
     scale: float | None = None
     masked: float = 0.0
-    gaps: tuple[float, ...] | None = None
+    gaps: tuple[FiniteFloat, ...] | None = None
     calibration: Path | None = None
     binned: int = Field(default=1, ge=1, le=64)
     drift: float | None = Field(default=None, gt=0)
@@ -165,23 +170,39 @@ class FramesEntry(Strict):
             )
         if self.binned > 1 and self.source == "dectris":
             raise ValueError("binned: not of dectris; bin in the detector")
+        if self.calibration and self.masked != 0:
+            raise ValueError("masked: with a calibration what says nothing is 0; leave it out")
         if self.drift and not self.calibration:
             raise ValueError("drift: needs a calibration, which says where the sample was")
+        if self.binned > 1 and not self.calibration:
+            raise ValueError("binned: needs a calibration; or bin in the detector")
         if not self.numbered and self.source not in ("ntndarray", "array10"):
             raise ValueError(
                 "numbered: of ntndarray and array10; other sources number their images"
             )
         return self
 
-    def to_sz(self, camera: str, shape: tuple[int, int], here: Path) -> ToSz:
-        """What makes S_z of this camera's counts. Raises RecordingError: no such calibration, or no
-        scikit-image for one that drifts."""
+    def to_sz(
+        self, camera: str, shape: tuple[int, ...], here: Path, saturated: float = 1.0
+    ) -> ToSz:
+        """What makes S_z of this camera's counts.
+
+        shape : of what it counts: (rows, columns), or (2, rows, columns) of two helicities
+        saturated : without a calibration, the asymmetry of both for a saturated film
+
+        Raises RecordingError: no such calibration, or no scikit-image for one that drifts.
+        """
         if self.calibration:
             loaded = Calibration.load(here / self.calibration, camera, shape)
+            loaded = replace(loaded, gaps=self.gaps)
             if self.drift:
                 return Drifting(loaded, self.drift, self.binned)
             return loaded.pipeline(binned=self.binned)
-        return Scaling(self.offset or 0.0, self.scale or 1.0, self.masked, self.gaps)
+        offset, scale = self.offset or 0.0, self.scale or 1.0
+        if len(shape) == 2:
+            return Scaling(offset, scale, self.masked, self.gaps)
+        stages = (Dark(np.asarray(offset)), Asymmetry(), Contrast(saturated))
+        return Pipeline(stages, self.gaps, self.masked)
 
     def open(self, triggers: Triggers, scaling: ToSz) -> Source:
         """Connect. Raises StreamError, InstrumentError, PluginError."""
@@ -220,7 +241,7 @@ class DelaysEntry(Address):
     """A delay generator: movies are then stroboscopic, one image a delay of ``camera.movie``.
 
     repeats : pulses of an image; order : in which the delays are taken
-    saturated : with two helicities, the asymmetry of the saturated film
+    saturated : with two helicities and no calibration, the asymmetry of the saturated film
     """
 
     driver: Name
@@ -256,6 +277,13 @@ class BeamlineFile(Strict):
     sample: dict[str, str | float | int] = Field(default={})
     twin: Twin = Twin()
 
+    @model_validator(mode="after")
+    def _one_contrast(self) -> "BeamlineFile":
+        told = self.delays and "saturated" in self.delays.model_fields_set
+        if told and self.camera.frames.calibration:
+            raise ValueError("delays.saturated: the calibration says it; leave it out")
+        return self
+
     def counting(self) -> "BeamlineFile":
         """The same, with counts for frames."""
         plain = {"offset": 0.0, "scale": 1.0, "calibration": None, "binned": 1, "drift": None}
@@ -280,6 +308,21 @@ def read_beamline(path: Path | str) -> BeamlineFile:
     return file.model_copy(update=found)
 
 
+def counts_to_sz(file: BeamlineFile, camera: str, here: Path) -> ToSz:
+    """What makes S_z of what this camera counts. Raises InstrumentError, RecordingError."""
+    shape, delays, frames = file.camera.shape, file.delays, file.camera.frames
+    if delays is None:
+        return frames.to_sz(camera, shape, here)
+    if load_table(DelayTable, delays.driver, here).helicities == 2:
+        return frames.to_sz(camera, (2, *shape), here, delays.saturated)
+    if "saturated" in delays.model_fields_set:
+        raise InstrumentError(
+            f"beamline {file.name}: delays.saturated is of two helicities, and {delays.driver} "
+            "says how to set none. Leave it out, or give plus and minus there."
+        )
+    return frames.to_sz(camera, shape, here)
+
+
 def open_pulser(file: BeamlineFile, here: Path) -> PulseInstrument:
     """The pulser's driver; it connects in its own thread. Raises InstrumentError."""
     entry = file.pulser
@@ -298,6 +341,11 @@ def open_pulser(file: BeamlineFile, here: Path) -> PulseInstrument:
         timeout_s=entry.timeout_s,
         envelope=entry.limits(),
     )
+
+
+def open_delays(entry: DelaysEntry, here: Path) -> tuple[Transport, DelayTable]:
+    """The delay generator; it is not asked yet. Raises InstrumentError."""
+    return entry.open(), load_table(DelayTable, entry.driver, here)
 
 
 def open_camera(file: BeamlineFile, here: Path) -> InstrumentCamera:

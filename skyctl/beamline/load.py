@@ -10,19 +10,25 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from skyctl.beamline.beamline import Beamline, assemble
-from skyctl.beamline.file import BeamlineFile, open_camera, open_pulser, read_beamline
+from skyctl.beamline.file import (
+    BeamlineFile,
+    counts_to_sz,
+    open_camera,
+    open_delays,
+    open_pulser,
+    read_beamline,
+)
 from skyctl.beamline.simulated import simulated_beamline
 from skyctl.devices.instruments.camera import InstrumentCamera
 from skyctl.devices.instruments.presence import Presence
 from skyctl.devices.instruments.pulse_instrument import PulseInstrument
 from skyctl.devices.instruments.sample import InstrumentSample
-from skyctl.devices.instruments.stroboscope import DelayTable, Stroboscope
-from skyctl.devices.instruments.table import load_table
-from skyctl.devices.instruments.transport import number
+from skyctl.devices.instruments.stroboscope import Stroboscope, delay_of
 from skyctl.errors import InstrumentError, InstrumentSilent
 from skyctl.inference.model import MovieClassifier
 from skyctl.simulators.instrument.imaging import Imaging
@@ -98,7 +104,7 @@ def _real(file: BeamlineFile, here: Path, folder: Path, parts: dict[str, Any]) -
         undo.callback(pulser.close)
         camera = open_camera(file, here)
         undo.callback(camera.transport.close)
-        to_sz, triggers = frames.to_sz(camera.table.name, camera.shape, here), Triggers()
+        to_sz, triggers = counts_to_sz(file, camera.table.name, here), Triggers()
         source = frames.open(triggers, to_sz)
         undo.callback(source.transport.close)
         opened = _Opened(pulser, camera, to_sz, triggers, source)
@@ -163,12 +169,7 @@ def _strobed(file: BeamlineFile, here: Path, opened: _Opened) -> tuple[Strobosco
             f"beamline {file.name}: a stroboscope needs camera.movie with delays_ps, and "
             "camera.frames with trigger_attribute: else nobody knows which delay an image is of"
         )
-    table, delays = load_table(DelayTable, entry.driver, here), entry.open()
-
-    def answer() -> None:
-        name = table.delay.readback
-        number(delays.address, name, delays.get([name], _FIRST_LOOK_S)[name])
-
+    delays, table = open_delays(entry, here)
     sample = Stroboscope(
         opened.pulser,
         opened.camera,
@@ -179,7 +180,10 @@ def _strobed(file: BeamlineFile, here: Path, opened: _Opened) -> tuple[Strobosco
         facts=_facts(file, opened),
         presences=[
             _camera_there(opened.camera),
-            Presence(f"delays {table.name} at {delays.address}", answer),
+            Presence(
+                f"delays {table.name} at {delays.address}",
+                partial(delay_of, delays, table, _FIRST_LOOK_S),
+            ),
         ],
         frames_fault=_fault_of(opened.source),
     )
@@ -187,7 +191,6 @@ def _strobed(file: BeamlineFile, here: Path, opened: _Opened) -> tuple[Strobosco
         opened.to_sz,
         opened.triggers,
         helicities=table.helicities,
-        saturated=entry.saturated,
         as_they_come=entry.order == "ascending",
         trigger_attribute=frames.trigger_attribute,
     )

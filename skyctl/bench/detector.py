@@ -1,30 +1,36 @@
 """Benchmark of a detector's images to verdicts: areaDetector's NTNDArray beside our own stream.
 
 The detector is another process either way, at a steady rate; hub, classifier and images are the
-same. What differs is what they come by: counts by PV Access, or S_z by ZeroMQ. As in any run, there
-is a look before the movie.
+same. What differs is what they come by: counts by PV Access, or S_z by ZeroMQ; and what is done to
+the counts. As in any run, there is a look before the movie.
 """
 
 import functools
+import os
 import queue
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from skyctl.beamline.beamline import warm_up
+from skyctl.bench.registration import calibrated
 from skyctl.children import CHILDREN
 from skyctl.frame import Frame, ShotStart
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.streaming import StreamingClassifier
 from skyctl.pulse import FrameSchedule, Pulse
+from skyctl.simulators.instrument.counting import CountingCamera
 from skyctl.simulators.instrument.loopback import epics_on_loopback, free_ports
 from skyctl.stream.hub import Consumer, Hub
 from skyctl.stream.publisher import Publisher
+from skyctl.stream.sources.drifting import Drifting
 from skyctl.stream.sources.ntndarray import NtndArrayParser, PvaTransport
 from skyctl.stream.sources.own import own_source
-from skyctl.stream.sources.pixels import Scaling
+from skyctl.stream.sources.pixels import Scaling, ToSz
 from skyctl.stream.sources.source import Source
 from skyctl.verdict import ShotResult, Verdict
 
@@ -34,12 +40,15 @@ _MIDDLE, _HALF = 2000.0, 600.0
 _DISTINCT = 32
 _PATIENCE_S = 60.0
 _PV = "SIM:Image"
+_DRIFT = (3.4, -2.7)
 
 
 def detector_to_verdict(
     rate: float, images: int, model: MovieClassifier | None = None
 ) -> list[dict[str, Any]]:
-    """A row for each way: images, how many are missing, and ms from received and sent to verdict.
+    """A row for each way: images, how many are missing, ms from received and sent to verdict, and
+    processor time of one that got its verdict (``cpu_ms``), all threads of this process.
+    With scikit-image also of a sample that has drifted: each movie is registered.
 
     rate : images a second, of 512 × 512 pixels; images : of one movie
 
@@ -47,17 +56,22 @@ def detector_to_verdict(
     """
     model = model or MovieClassifier()
     warm_up(model, (SIDE, SIDE))  # as `assemble` does, for either way alike
+    plain = partial(_areadetector, Scaling(offset=_MIDDLE, scale=1 / _HALF))
+    ways: list[tuple[str, Callable[..., None], Callable[[Any], Source]]] = [
+        ("NTNDArray, uint16 counts", partial(_send_ntndarray, _counts), plain),
+        ("our own stream, float32 S_z", _send_own, own_source),
+    ]
+    if find_spec("skimage"):
+        drifting = Drifting(calibrated(_camera()), farthest=2 * max(_DRIFT))
+        send, connect = partial(_send_ntndarray, _drifted), partial(_areadetector, drifting)
+        ways.insert(1, ("NTNDArray, uint16 counts, each movie registered", send, connect))
     return [
         {"by": by, "rate": rate, **_measured(send, connect, rate, images, model)}
-        for by, send, connect in (
-            ("NTNDArray, uint16 counts", _send_ntndarray, _areadetector),
-            ("our own stream, float32 S_z", _send_own, own_source),
-        )
+        for by, send, connect in ways
     ]
 
 
-def _areadetector(conf: dict[str, str]) -> Source:
-    to_sz = Scaling(offset=_MIDDLE, scale=1 / _HALF)
+def _areadetector(to_sz: ToSz, conf: dict[str, str]) -> Source:
     return Source(PvaTransport(_PV, conf=conf), NtndArrayParser(to_sz, "bench"))
 
 
@@ -89,8 +103,10 @@ def _measured(
         look.set()
         results.get(timeout=_PATIENCE_S)
         source.parser.expect(_start(images))
+        began_s = time.process_time()
         film.set()
         result = results.get(timeout=_PATIENCE_S + 2 * images / rate)
+        took_s = time.process_time() - began_s
     except queue.Empty:
         raise TimeoutError(f"{images} images at {rate:g} a second: the movie did not end") from None
     finally:
@@ -107,6 +123,8 @@ def _measured(
         "received_p99_ms": float(p99),
         "sent_p50_ms": streaming.age.quantile(0.5),
         "sent_p99_ms": streaming.age.quantile(0.99),
+        "cpu_ms": 1e3 * took_s / max(1, len(result.latencies_ms)),
+        "load": os.getloadavg()[0],
     }
 
 
@@ -132,6 +150,18 @@ def _counts() -> np.ndarray:
     """Noise around a film magnetised up, another one each time."""
     noise = np.random.default_rng(0).normal(0, 0.1, (_DISTINCT, SIDE, SIDE))
     return (_MIDDLE + _HALF * (0.9 + noise)).astype(np.uint16)
+
+
+def _camera() -> CountingCamera:
+    """Of few enough photons for 16 bits, and contrast enough for those."""
+    return CountingCamera(0, SIDE, contrast=0.2, photons=2e4)
+
+
+@functools.cache
+def _drifted() -> np.ndarray:
+    """A film magnetised up, on a sample that has drifted since its camera was calibrated."""
+    camera, up = _camera(), np.ones((SIDE, SIDE))
+    return np.stack([camera.counts(up, _DRIFT) for _ in range(_DISTINCT)]).astype(np.uint16)
 
 
 def _paced(rate: float, images: int) -> Iterator[int]:
@@ -160,7 +190,9 @@ def _send_own(told: Any, look: Any, film: Any, rate: float, images: int) -> None
     time.sleep(_PATIENCE_S)  # to be terminated: closing would drop what is still queued
 
 
-def _send_ntndarray(told: Any, look: Any, film: Any, rate: float, images: int) -> None:
+def _send_ntndarray(
+    movie: Callable[[], np.ndarray], told: Any, look: Any, film: Any, rate: float, images: int
+) -> None:
     """The detector's process: counts, as areaDetector's PVA plugin serves them."""
     from p4p import Value
     from p4p.nt import NTNDArray
@@ -172,7 +204,7 @@ def _send_ntndarray(told: Any, look: Any, film: Any, rate: float, images: int) -
     colour = {"name": "ColorMode", "value": 0, "descriptor": "", "source": ""}
 
     def value(number: int) -> Any:
-        counts = _counts()[number % _DISTINCT]
+        counts = movie()[number % _DISTINCT]
         seconds, nanoseconds = divmod(time.time_ns(), 10**9)
         stamp = {"secondsPastEpoch": seconds, "nanoseconds": nanoseconds, "userTag": 0}
         return Value(

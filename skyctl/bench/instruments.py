@@ -6,6 +6,7 @@ outcomes are held against.
 
 import json
 import math
+import os
 import random
 import signal
 import threading
@@ -54,6 +55,7 @@ class Latency:
     bare_p95_ms: float
     wire_p50_ms: float
     ratio: float
+    load: float
 
 
 def latency(kind: str, folder: Path, shots: int = 300) -> Latency:
@@ -78,7 +80,8 @@ def latency(kind: str, folder: Path, shots: int = 300) -> Latency:
     p50, p95 = (1e3 * np.percentile(proved, q) for q in (50, 95))
     bare_p50, bare_p95 = (1e3 * np.percentile(bare, q) for q in (50, 95))
     wire_p50 = 1e3 * float(np.median(wire))
-    return Latency(kind, shots, p50, p95, bare_p50, bare_p95, wire_p50, p50 / bare_p50)
+    ratio, load = p50 / bare_p50, os.getloadavg()[0]
+    return Latency(kind, shots, p50, p95, bare_p50, bare_p95, wire_p50, ratio, load)
 
 
 def _bare_puts(commands: Commands, pulse: Pulse) -> float:
@@ -134,6 +137,7 @@ class Broken:
     stop_ms: float = 0.0
     unknown_off_ms: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    load: float = 0.0
     unexplained: list[str] = field(default_factory=list)
 
     @property
@@ -176,7 +180,7 @@ def broken(kind: str, folder: Path, shots: int = 2000, every: int = 40, seed: in
     finally:
         guard.close()
         rig.close()
-    account.seconds = time.monotonic() - began
+    account.seconds, account.load = time.monotonic() - began, os.getloadavg()[0]
     _compare(account, rig.fired, ledger, guard)
     stops = notices.stops_ms(rig.switched_off_ns)
     account.stopped, account.stop_ms = len(stops), max(stops)

@@ -56,7 +56,7 @@ def drifting_session(sessions: int = 25) -> list[dict[str, Any]]:
     farthest, took_s = 0.0, 0.0
     for seed in range(sessions):
         camera, drift = CountingCamera(seed, _SIDE), np.zeros(2)
-        calibration = _calibrated(camera)
+        calibration = calibrated(camera)
         ways: dict[str, ToSz] = {
             "with": Drifting(calibration, 2 * _FARTHEST), "without": calibration.pipeline(),
         }  # fmt: skip
@@ -85,8 +85,9 @@ def drifting_session(sessions: int = 25) -> list[dict[str, Any]]:
     ]
 
 
-def _calibrated(camera: CountingCamera) -> Calibration:
-    full = np.ones((_SIDE, _SIDE))
+def calibrated(camera: CountingCamera) -> Calibration:
+    """Its calibration, of four images each."""
+    full = np.ones((camera.side, camera.side))
 
     def mean(*what: Any, **how: Any) -> np.ndarray:
         return np.mean([camera.counts(*what, **how) for _ in range(_IMAGES_AVERAGED)], axis=0)

@@ -136,10 +136,11 @@ def _asked(state: str, shown: _Shown) -> "Callable[[], Plan[None]]":
 
 def _facts(calibration: "Calibration") -> dict[str, object]:
     told = calibration.provenance
-    rows, columns = calibration.dark.shape
+    rows, columns = calibration.dark.shape[-2:]
     return {
         "camera": told.camera,
         "shape": [rows, columns],
+        "helicities": calibration.helicities,
         "author": told.author,
         "measured": told.measured.isoformat(),
         "days_old": (datetime.datetime.now(datetime.UTC) - told.measured).days,

@@ -12,7 +12,7 @@ from skyctl.errors import FilmUnreadable
 from skyctl.frame import Counts, Frame, ShotEnd, ShotStart
 from skyctl.inference.film_reader import read_film
 from skyctl.inference.model import MovieClassifier
-from skyctl.inference.pixels import gaps, nearest_good
+from skyctl.inference.pixels import gaps, into_gaps
 from skyctl.inference.rules import noise_of
 from skyctl.inference.state_check import MovieCheck, StateCheck
 from skyctl.process import KINDS
@@ -113,8 +113,8 @@ class StreamingClassifier:
         self._background = 0
         """Of the film in the first frame; 0 before there was one."""
         self._checked = MovieCheck(self.check, start and start.pulse) if self.check else None
-        self._nearest: tuple[np.ndarray, ...] | None = None
-        """Where pixels that measure nothing take their value from; None in a movie without."""
+        self._filled: Callable[[np.ndarray], np.ndarray] | None = None
+        """Gives pixels that measure nothing their neighbours' value; None in a movie without."""
 
     def _frame(self, frame: Frame) -> None:
         start = self._start
@@ -124,8 +124,8 @@ class StreamingClassifier:
         if self._bad_frame or (self._last_frame and frame.index < self._last_frame.index):
             return
         if self._last_frame is None and (missing := gaps(frame.sz)).any():
-            self._nearest = nearest_good(missing)
-        sz = frame.sz if self._nearest is None else frame.sz[self._nearest]
+            self._filled = into_gaps(missing)
+        sz = frame.sz if self._filled is None else self._filled(frame.sz)
         if self._last_frame is None:
             self.model.begin(sz, start.pulse)
             self.model.outside = self._foreign

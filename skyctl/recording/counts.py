@@ -2,7 +2,8 @@
 
 ``RUN.counts.h5`` beside ``RUN.h5``: /counts (n, rows, columns) in the detector's own type,
 compressed without loss, /shot, /frame_index and /shift of each, how far it was moved before S_z was
-computed (rows, columns; NaN where the sample was lost); readable while it grows (SWMR).
+computed (rows, columns; NaN where the sample was lost); readable while it grows (SWMR). Of two
+helicities /counts is (n, 2, rows, columns), and /shift of either: plus, then minus.
 """
 
 from collections.abc import Iterator
@@ -42,14 +43,15 @@ class CountsFile:
         if not counted:
             return
         images = np.stack([frame.counts for frame in counted if frame.counts is not None])
+        shifts = np.array([frame.shift for frame in counted], np.float64)
         if self._file is None:
-            self._file = self._make(images)
+            self._file = self._make(images, shifts.shape[1])
         have = len(self._datasets["counts"])
         for name, values in (
             ("counts", images),
             ("shot", np.array([frame.shot.encode() for frame in counted], _SHOT)),
             ("frame_index", np.array([frame.index for frame in counted], np.int32)),
-            ("shift", np.array([frame.shift for frame in counted], np.float64)),
+            ("shift", shifts),
         ):
             dataset = self._datasets[name]
             dataset.resize(have + len(counted), axis=0)
@@ -61,7 +63,7 @@ class CountsFile:
         if self._file:
             self._file.close()
 
-    def _make(self, images: np.ndarray) -> h5py.File:
+    def _make(self, images: np.ndarray, offsets: int) -> h5py.File:
         import hdf5plugin
 
         file = h5py.File(self._path, "x", libver="latest")
@@ -70,7 +72,7 @@ class CountsFile:
             ("counts", shape, images.dtype, packed),
             ("shot", (), np.dtype(_SHOT), {}),
             ("frame_index", (), np.dtype("i4"), {}),
-            ("shift", (2,), np.dtype("f8"), {}),
+            ("shift", (offsets,), np.dtype("f8"), {}),
         ):
             self._datasets[name] = file.create_dataset(
                 name, (0, *inner), dtype, maxshape=(None, *inner),
@@ -81,18 +83,18 @@ class CountsFile:
 
 
 class Counted(NamedTuple):
-    """What the detector counted of a frame, (rows, columns), and how far that was moved."""
+    """What the detector counted of a frame, and how far that was moved, as the file has them."""
 
     shot: str
     index: int
     counts: np.ndarray
-    shift: tuple[float, float]
+    shift: tuple[float, ...]
 
 
 class RecordedCounts:
     """The counts beside a recording; readable while they are written.
 
-    image_shape : (rows, columns) of the detector
+    image_shape : (rows, columns) of the detector; (2, rows, columns) of two helicities
 
     Raises RecordingError where none were recorded.
     """
@@ -114,7 +116,7 @@ class RecordedCounts:
         whole = min(len(self._counts), len(shots), len(indices), len(self._shifts))
         names = [name.decode() for name in shots[:whole]]
         self._rows = {key: row for row, key in enumerate(zip(names, indices.tolist()))}  # noqa: B905
-        self.image_shape: tuple[int, int] = self._counts.shape[1:]
+        self.image_shape: tuple[int, ...] = self._counts.shape[1:]
 
     def __iter__(self) -> Iterator[Counted]:
         """In the order in which they came."""
@@ -125,8 +127,7 @@ class RecordedCounts:
         """Of one frame. Raises RecordingError where it has none."""
         try:
             row = self._rows[shot, index]
-            rows, columns = self._shifts[row].tolist()
-            return Counted(shot, index, self._counts[row], (rows, columns))
+            return Counted(shot, index, self._counts[row], tuple(self._shifts[row].tolist()))
         except KeyError:
             raise RecordingError(
                 f"counts {self._path}: none of frame {index} of shot {shot}"

@@ -11,7 +11,7 @@ from skyctl.recording.counts import Counted, RecordedCounts
 from skyctl.recording.playback import RecordedShot
 from skyctl.recording.reader import Recording
 from skyctl.stream.sources.calibration import Calibration
-from skyctl.stream.sources.contrast import Bin, Pipeline, Shift
+from skyctl.stream.sources.contrast import Bin, Pipeline, Shift, shift_by
 from skyctl.stream.sources.drifting import Drifting
 
 
@@ -19,8 +19,9 @@ class Recount:
     """Takes a recorded shot and gives it with S_z of another calibration; a context manager.
 
     calibration : a file that `calibrate_contrast` wrote, of the camera that the recording names;
-        pixels are binned as they were. Where the run registered its movies, images are moved as
-        they were; by another calibration than the run's they are registered anew
+        pixels are binned, and the source's marks for gaps taken, as they were. Where the run
+        registered its movies, images are moved as they were; by another calibration than the run's
+        they are registered anew
 
     Raises RecordingError: no counts were recorded, the calibration is of another camera, or
     scikit-image is wanted and not there.
@@ -50,7 +51,7 @@ class Recount:
         return replace(shot, frames=self._again(shot))
 
     def _again(self, shot: RecordedShot) -> Iterator[Frame]:
-        before: tuple[float, float] | None = None
+        before: tuple[float, ...] | None = None
         pipeline: Pipeline | None = None
         for frame in shot.frames:
             counted = self._counts.of(frame.shot, frame.index)
@@ -66,11 +67,13 @@ def _pipelines(
     of its images. stages : as the recording lists them"""
     told = {stage.get("stage"): stage for stage in stages}
     binned = told.get(Bin.name, {}).get("pixels", 1)
+    if marks := told.get("gaps"):
+        calibration = replace(calibration, gaps=tuple(marks["marks"]))
     registered = told.get(Shift.name)
     if registered is None:
         still = calibration.pipeline(binned=binned)
         return lambda first: still
     if registered["calibration"] == calibration.sha256():
-        return lambda first: calibration.pipeline(Shift(*first.shift), binned)
+        return lambda first: calibration.pipeline(shift_by(first.shift), binned)
     drifting = Drifting(calibration, registered["farthest"], binned)
     return lambda first: drifting.for_movie(first.counts)

@@ -10,7 +10,7 @@ import numpy as np
 
 from skyctl.inference.model import MovieClassifier
 from skyctl.inference.paper_label import paper_label
-from skyctl.inference.pixels import nearest_good
+from skyctl.inference.pixels import into_gaps
 from skyctl.models.movie_set import MovieSet
 from skyctl.models.scale_out import fill
 from skyctl.process import LETTERS, MIXED, letter_of
@@ -72,8 +72,7 @@ def _classify(images: Iterable[np.ndarray], shot: MovieSpec, model: MovieClassif
     """
     shown = list(images)
     if shot.sites is not None:
-        nearest = nearest_good(~shot.sites)
-        shown = [image[nearest] for image in shown]
+        shown = list(map(into_gaps(~shot.sites), shown))
     *_, last = model.watch(shown, shot.times_ps, shot.pulse)
     return paper_label(model, last, shown[-1])
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from skyctl.beamline import assemble
 from skyctl.beamline.counting import CountsAverage
+from skyctl.beamline.file import FramesEntry
 from skyctl.cli import app
 from skyctl.errors import StreamError
 from skyctl.frame import Frame, ShotStart
@@ -196,6 +197,30 @@ def test_a_replay_computes_s_z_again_from_counts(counted, tmp_path):
         ]
     assert again == pytest.approx(was / 2, abs=0.02)
     assert np.abs(was).mean() > 0.8
+
+
+def test_marks_of_the_source_are_gaps_beside_a_calibration_and_in_a_replay(tmp_path):
+    calibration(CONTRAST).save(tmp_path / "cam.npz")
+    said = {"source": "scpi", "address": "h:1", "calibration": "cam.npz", "gaps": [50.0]}
+    entry = FramesEntry.model_validate(said)
+    camera = Camera()
+    camera.light[5, 5] = 0.0  # counts 50, a pixel that the calibration holds for a good one
+    to_sz = entry.to_sz("cam", SHAPE, tmp_path)
+    camera.stages = to_sz.describe()
+    with assemble(camera, Source(camera, NtndArrayParser(to_sz)), tmp_path / "runs") as line:
+        looked_at(line)
+        path = line.camera.recording
+    with Recording(path) as recording, Recount(recording, tmp_path / "cam.npz") as recount:
+        (image,) = recording.images(0, 1)
+        ((again,),) = [
+            [frame.data for frame in recount(shot).frames] for shot in recorded_shots(recording)
+        ]
+    assert (image[5, 5], again[5, 5]) == (0.0, 0.0)
+    assert np.array_equal(image, again)
+    with pytest.raises(ValueError, match="masked: with a calibration"):
+        FramesEntry.model_validate({**said, "masked": 2.0})
+    with pytest.raises(ValueError, match="binned: needs a calibration"):
+        FramesEntry(source="scpi", address="h:1", offset=0.0, scale=1.0, binned=2)
 
 
 @pytest.mark.parametrize("other", [{"camera": "another"}, {"shape": (60, 60)}])

@@ -2,6 +2,7 @@
 
 import datetime
 import queue
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -188,6 +189,16 @@ def test_a_movie_has_the_shift_of_its_first_image():
     assert movie.for_movie(camera.counts(film)) is movie
     assert movie.shift == pytest.approx((-3.0, 0.0), abs=0.05)
     assert movie.apply(camera.counts(film)).shape == drifting.shape_of((SIDE, SIDE)) == (48, 48)
+
+
+def test_marks_of_the_source_do_not_mislead_the_registration():
+    camera = CountingCamera(5, SIDE)
+    drifting = Drifting(replace(calibration(camera), gaps=(12345.0,)), farthest=10)
+    counts = camera.counts(np.ones((SIDE, SIDE)), (3.0, -1.0))
+    counts[20:40, 20:40] = 12345.0
+    movie = drifting.for_movie(counts)
+    assert movie.shift == pytest.approx((-3.0, 1.0), abs=0.05)
+    assert not movie.apply(counts)[24:30, 24:30].any()
 
 
 def test_a_sample_that_is_lost_says_nothing(caplog):

@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from skyctl.errors import RecordingError
 from skyctl.stream.sources.contrast import (
     Affine,
+    Asymmetry,
     Bin,
     Contrast,
     Dark,
     Flat,
     Mask,
+    PairShift,
     Pipeline,
     Reference,
     Shift,
     Stage,
+    shift_by,
 )
 from skyctl.stream.sources.registration import Registration
 
@@ -47,8 +50,10 @@ class Provenance(BaseModel):
 class Calibration:
     """What one camera counts: in the dark, of each saturation, and with the sample out.
 
-    dark, up, down : mean counts, (H, W); flat : mean counts without a sample, None where it was not
-        measured: then uneven light is in up and down, which serves while nothing drifts
+    dark, up, down : mean counts, (H, W), or (2, H, W) of two helicities; flat : mean counts without
+        a sample, None where it was not measured: then uneven light is in up and down, which serves
+        while nothing drifts
+    gaps : the source's own marks of pixels that measured nothing, as in Scaling; not kept in a file
     bad : pixels that say nothing, found from these images
 
     Raises ValueError for images that do not fit each other, or no contrast between up and down.
@@ -59,6 +64,7 @@ class Calibration:
     down: np.ndarray
     provenance: Provenance
     flat: np.ndarray | None = None
+    gaps: tuple[float, ...] | None = None
     bad: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,33 +84,49 @@ class Calibration:
             )
 
     @property
-    def contrast(self) -> float:
-        """(I↑ − I↓) / (I↑ + I↓) of the saturated film, the median over pixels."""
+    def helicities(self) -> int:
+        """How many images an exposure has."""
+        return 2 if self.dark.ndim == 3 else 1
+
+    @property
+    def contrasts(self) -> np.ndarray:
+        """(I↑ − I↓) / (I↑ + I↓) of each pixel of the saturated film, NaN where that is bad."""
         total = self.up + self.down - 2 * self.dark
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.where(self.bad, np.nan, (self.up - self.down) / total)
-        return float(np.nanmedian(ratio))
+            return np.where(self.bad, np.nan, (self.up - self.down) / total)
 
-    def pipeline(
-        self, shift: Shift | None = None, binned: int = 1, gaps: tuple[float, ...] | None = None
-    ) -> Pipeline:
+    @property
+    def contrast(self) -> float:
+        """The median over pixels; of two helicities, of which the other has the opposite one, half
+        of what lies between them."""
+        medians = np.nanmedian(self.contrasts, axis=(-2, -1))
+        return float(medians if self.helicities == 1 else (medians[0] - medians[1]) / 2)
+
+    def pipeline(self, shift: Shift | PairShift | None = None, binned: int = 1) -> Pipeline:
         """Stages that make S_z of this camera's counts.
 
-        shift : where the image has drifted to, from `drift`; binned : pixels a side
+        shift : where the image has drifted to; binned : pixels a side
         """
         stages: list[Affine | Stage] = [*self._detector, *([shift] if shift else [])]
-        stages += [Reference(self._reference), Contrast(self.contrast)]
+        if self.helicities == 1:
+            stages.append(Reference(self._reference))
+        else:
+            stages += [Reference(self._reference, rest=0.0), Asymmetry()]
+        stages.append(Contrast(self.contrast))
         if binned > 1:
             stages.append(Bin(binned))
-        return Pipeline(tuple(stages), gaps)
+        return Pipeline(tuple(stages), self.gaps)
 
-    def registration(self) -> Registration:
-        """Finds how far the sample has drifted. Raises RecordingError without scikit-image."""
-        return Registration(self._reference)
+    def drift(self) -> Callable[[np.ndarray], Shift | PairShift]:
+        """What finds the shift that brings an image of counts, or an average, back to where it was
+        calibrated. Raises RecordingError without scikit-image."""
+        each = [Registration(image) for image in _images(self._reference)]
 
-    def drift(self, counts: np.ndarray) -> Shift:
-        """What brings an image of counts, or an average, back to where it was calibrated."""
-        return self.registration().shift_of(self.seen(counts))
+        def found(counts: np.ndarray) -> Shift | PairShift:
+            seen = zip(each, _images(self.seen(counts)), strict=True)
+            return shift_by(sum((one.shift_of(image).offsets for one, image in seen), ()))
+
+        return found
 
     @property
     def _reference(self) -> np.ndarray:
@@ -113,7 +135,7 @@ class Calibration:
 
     def seen(self, counts: np.ndarray) -> np.ndarray:
         """What the detector saw, whatever its gain, light and dark counts; NaN says nothing."""
-        return Pipeline(tuple(self._detector), masked=math.nan).apply(counts)
+        return Pipeline(tuple(self._detector), self.gaps, masked=math.nan).apply(counts)
 
     @property
     def _detector(self) -> list[Affine]:
@@ -150,8 +172,11 @@ class Calibration:
             raise RecordingError(f"calibration {path}: cannot be read ({error})") from error
 
     @classmethod
-    def load(cls, path: Path, camera: str, shape: tuple[int, int]) -> "Calibration":
-        """Read one, of this camera. Raises RecordingError for another's, or what is none."""
+    def load(cls, path: Path, camera: str, shape: tuple[int, ...]) -> "Calibration":
+        """Read one, of this camera. Raises RecordingError for another's, or what is none.
+
+        shape : (H, W), or (2, H, W) of two helicities
+        """
         loaded = cls.read(path)
         told = loaded.provenance
         if told.camera != camera or loaded.dark.shape != shape:
@@ -168,3 +193,8 @@ class Calibration:
             if image is not None:
                 digest.update(np.ascontiguousarray(image).tobytes())
         return digest.hexdigest()
+
+
+def _images(counts: np.ndarray) -> list[np.ndarray]:
+    """The one image, or those of either helicity."""
+    return [counts] if counts.ndim == 2 else list(counts)

@@ -3,6 +3,9 @@
 Detector first, sample next: dark, gain of each pixel, mask; then where the image has drifted to;
 then what the sample is without its magnetism (reference), and how much a saturated film changes
 the counts (contrast). The order is that of the light, backwards.
+
+With two helicities an image is a pair, (2, H, W), plus first. Either has a dark, a reference and a
+drift of its own, whatever the light; after their asymmetry it is one image.
 """
 
 import math
@@ -114,6 +117,11 @@ class Shift:
     def parameters(self) -> dict[str, Any]:
         return {"rows": self.rows, "columns": self.columns}
 
+    @property
+    def offsets(self) -> tuple[float, ...]:
+        """(rows, columns)."""
+        return self.rows, self.columns
+
     def apply(self, image: np.ndarray) -> np.ndarray:
         if not (math.isfinite(self.rows) and math.isfinite(self.columns)):
             return np.full_like(image, np.nan)
@@ -122,10 +130,42 @@ class Shift:
 
 
 @dataclass(frozen=True)
+class PairShift:
+    """Moves either image of a pair back by its own `Shift`."""
+
+    plus: Shift
+    minus: Shift
+    name: str = "registration"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        both = (self.plus, self.minus)
+        return {"rows": [one.rows for one in both], "columns": [one.columns for one in both]}
+
+    @property
+    def offsets(self) -> tuple[float, ...]:
+        """(rows, columns) of plus, then of minus."""
+        return *self.plus.offsets, *self.minus.offsets
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        return np.stack([self.plus.apply(image[0]), self.minus.apply(image[1])])
+
+
+def shift_by(offsets: tuple[float, ...]) -> Shift | PairShift:
+    """What moves an image by (rows, columns), or a pair by those of plus and those of minus."""
+    first = Shift(*offsets[:2])
+    return PairShift(first, Shift(*offsets[2:])) if offsets[2:] else first
+
+
+@dataclass(frozen=True)
 class Reference:
-    """Divides by the sample without its magnetism: the mean of both saturations."""
+    """Divides by the sample without its magnetism: the mean of both saturations.
+
+    rest : taken away then. 1 leaves what the magnetism adds; 0, to take an asymmetry of
+    """
 
     image: np.ndarray
+    rest: float = 1.0
     name: str = "reference"
 
     @property
@@ -134,7 +174,24 @@ class Reference:
 
     @property
     def affine(self) -> tuple[Any, Any]:
-        return 1.0 / _or_nan(self.image), -1.0
+        return 1.0 / _or_nan(self.image), -self.rest
+
+
+@dataclass(frozen=True)
+class Asymmetry:
+    """(I₊ − I₋) / (I₊ + I₋) of a pair of two helicities; NaN where there is no light."""
+
+    name: str = "asymmetry"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {}
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        plus, minus = image
+        total = plus + minus
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(total > 0, (plus - minus) / total, np.float32(np.nan))
 
 
 @dataclass(frozen=True)
@@ -195,9 +252,9 @@ class Pipeline:
         gaps: tuple[float, ...] | None = None,
         masked: float = 0.0,
     ) -> None:
-        self.stages, self._masked = stages, masked
-        moves = [(stage.rows, stage.columns) for stage in stages if isinstance(stage, Shift)]
-        self.shift: tuple[float, float] = moves[0] if moves else (0.0, 0.0)
+        self.stages, self.gaps, self._masked = stages, gaps, masked
+        moves = [stage for stage in stages if isinstance(stage, Shift | PairShift)]
+        self.shift: tuple[float, ...] = moves[0].offsets if moves else (0.0, 0.0)
         self._binned = math.prod(stage.pixels for stage in stages if isinstance(stage, Bin))
         self._shape: tuple[int, ...] = ()
         self._marks = Scaling(0.0, 1.0, masked=np.nan, gaps=gaps)
@@ -221,11 +278,11 @@ class Pipeline:
         return True
 
     def shape_of(self, counts: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of its S_z. Raises UndecodableMessage for counts of another camera."""
-        if self._shape and counts != self._shape:
+        """Shape of the S_z of an image. Raises UndecodableMessage for one of another camera."""
+        if self._shape and counts != self._shape[-2:]:
             raise UndecodableMessage(
-                f"an image of {counts}, and the calibration is of {self._shape}: calibrate this "
-                "camera (`skyctl calibration make`), or set its region of interest back"
+                f"an image of {counts}, and the calibration is of {self._shape[-2:]}: calibrate "
+                "this camera (`skyctl calibration make`), or set its region of interest back"
             )
         return tuple(side // self._binned for side in counts)
 
@@ -238,13 +295,15 @@ class Pipeline:
         image = self._marks.apply(counts)
         for step in self._steps:
             image = step(image)
-        image = np.where(np.isfinite(image), image, np.float32(self._masked))
+        image = np.array(image, np.float32)
+        np.copyto(image, self._masked, where=~np.isfinite(image))  # half the time of np.where
         image.flags.writeable = False
         return image
 
     def describe(self) -> list[dict[str, Any]]:
         """The stages by name, with what made them, for a recording's header."""
-        return [{"stage": stage.name, **stage.parameters} for stage in self.stages]
+        marks = [] if self.gaps is None else [{"stage": "gaps", "marks": list(self.gaps)}]
+        return [*marks, *({"stage": stage.name, **stage.parameters} for stage in self.stages)]
 
 
 def _or_nan(image: np.ndarray) -> np.ndarray:
@@ -259,13 +318,3 @@ def _affine_step(together: tuple[Any, Any]) -> Callable[[np.ndarray], np.ndarray
         return (image * factor + summand).astype(np.float32, copy=False)
 
     return step
-
-
-def asymmetry(plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
-    """(I₊ − I₋) / (I₊ + I₋) of two helicities: of one image each, dark and mask already taken away.
-
-    Divided by that of the saturated film it is S_z. NaN where there is no light.
-    """
-    total = plus + minus
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(total > 0, (plus - minus) / total, np.float32(np.nan))

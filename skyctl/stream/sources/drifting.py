@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 
 from skyctl.stream.sources.calibration import Calibration
-from skyctl.stream.sources.contrast import Pipeline, Shift
+from skyctl.stream.sources.contrast import PairShift, Pipeline, Shift, shift_by
 
 _log = logging.getLogger(__name__)
-_LOST = Shift(math.nan, math.nan)
 
 
 class Drifting:
     """A `Calibration`'s pipeline, with a registration of its own for each movie.
 
     The shift of a movie is that of its first image, before anything has happened to the film, and
-    does not change within it. It goes with each frame (``Frame.shift``), so that S_z can be
-    computed again bit for bit. A sample that has drifted farther than ``farthest`` is lost: its
-    images then say nothing, so that nothing is decided from them.
+    does not change within it; of two helicities either has its own. It goes with each frame
+    (``Frame.shift``), so that S_z can be computed again bit for bit. A sample that has drifted
+    farther than ``farthest`` is lost: its images then say nothing, so that nothing is decided from
+    them.
 
     calibration, binned : as `Calibration.pipeline` has them; farthest : pixels, along either axis
 
@@ -31,8 +31,9 @@ class Drifting:
 
     def __init__(self, calibration: Calibration, farthest: float, binned: int = 1) -> None:
         self._calibration, self._farthest = calibration, farthest
-        self._registration = calibration.registration()
-        self._pipeline = calibration.pipeline(_LOST, binned)
+        self._drift = calibration.drift()
+        self._lost = shift_by((math.nan, math.nan) * calibration.helicities)
+        self._pipeline = calibration.pipeline(self._lost, binned)
 
     def shape_of(self, counts: tuple[int, ...]) -> tuple[int, ...]:
         """As the pipeline's."""
@@ -40,20 +41,21 @@ class Drifting:
 
     def for_movie(self, first: np.ndarray) -> Pipeline:
         """The pipeline of the movie whose first image this is."""
-        found = self._registration.shift_of(self._calibration.seen(first))
-        if not max(abs(found.rows), abs(found.columns)) <= self._farthest:  # as NaN is not
+        found = self._drift(first)
+        if not np.abs(found.offsets).max() <= self._farthest:  # as NaN is not
             _log.error(
-                "the sample has drifted by %.1f, %.1f pixels (rows, columns), and no farther than "
+                "the sample has drifted by %s pixels (rows, columns), and no farther than "
                 "%g is followed: this movie says nothing. Move it back, or calibrate again.",
-                -found.rows, -found.columns, self._farthest,
-            )  # fmt: skip
-            found = _LOST
+                ", ".join(f"{-offset:.1f}" for offset in found.offsets),
+                self._farthest,
+            )
+            found = self._lost
         return self.moved(found)
 
-    def moved(self, shift: Shift) -> Pipeline:
+    def moved(self, shift: Shift | PairShift) -> Pipeline:
         """The pipeline of a movie that was registered already."""
-        stages = self._pipeline.stages
-        return Pipeline(tuple(shift if isinstance(s, Shift) else s for s in stages))
+        stages = (shift if stage is self._lost else stage for stage in self._pipeline.stages)
+        return Pipeline(tuple(stages), self._pipeline.gaps)
 
     def apply(self, counts: np.ndarray) -> np.ndarray:
         """S_z of one image by itself."""

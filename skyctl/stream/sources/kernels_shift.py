@@ -5,6 +5,7 @@ spline. A shift is the same for every pixel, so what `scipy.ndimage.shift` solve
 is one convolution along each axis: twenty times as fast.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -22,8 +23,11 @@ _NEAR = 3
 """Pixels: one that says nothing is filled from so near."""
 _TOUCHED = 0.01
 """A moved pixel says something where no more than this of it is of one that does not."""
+_SHARES = np.exp(-0.5 * (np.mgrid[-_NEAR : _NEAR + 1, -_NEAR : _NEAR + 1] ** 2).sum(0))
+"""Of what is around a pixel in what it is filled with."""
 
 
+@functools.lru_cache(maxsize=8)
 def _taps(fraction: float) -> np.ndarray:
     """Weights of the pixels at -_REACH + 1 … _REACH around a place ``fraction`` after pixel 0."""
     places = fraction - np.arange(-_REACH + 1, _REACH + 1)
@@ -64,7 +68,7 @@ def _fill(image):
             for i in range(max(0, r - _NEAR), min(height, r + _NEAR + 1)):
                 for j in range(max(0, c - _NEAR), min(width, c + _NEAR + 1)):
                     if np.isfinite(image[i, j]):
-                        share = math.exp(-0.5 * ((i - r) ** 2 + (j - c) ** 2))
+                        share = _SHARES[i - r + _NEAR, j - c + _NEAR]
                         total += share * image[i, j]
                         weight += share
             filled[r, c] = total / weight if weight else 0.0

@@ -16,14 +16,15 @@ class ToSz(Protocol):
     `Drifting` of skyctl.stream.sources.drifting.
 
     keeps_counts : whether frames carry their counts along, to be recorded beside S_z
-    shift : how far it moves an image, (rows, columns) of the detector's pixels
+    shift : how far it moves an image, (rows, columns) of the detector's pixels; a pair of two
+        helicities has four, of plus and of minus
     """
 
     @property
     def keeps_counts(self) -> bool: ...
 
     @property
-    def shift(self) -> tuple[float, float]: ...
+    def shift(self) -> tuple[float, ...]: ...
 
     def shape_of(self, counts: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of an image's S_z. Raises UndecodableMessage for counts of a wrong shape."""
@@ -80,7 +81,7 @@ class Scaling:
         return False
 
     @property
-    def shift(self) -> tuple[float, float]:
+    def shift(self) -> tuple[float, ...]:
         """It moves nothing."""
         return (0.0, 0.0)
 

@@ -6,14 +6,11 @@ from typing import Any
 import numpy as np
 
 from skyctl.frame import ShotEnd, ShotStart
-from skyctl.stream.sources.contrast import asymmetry
 from skyctl.stream.sources.ntndarray import NtndArrayParser, attribute_of
-from skyctl.stream.sources.pixels import Scaling, ToSz
+from skyctl.stream.sources.pixels import ToSz
 from skyctl.stream.sources.shots import check_shape, frame
 from skyctl.stream.sources.source import Event
 from skyctl.stream.sources.triggers import Triggers
-
-_IS_SZ = Scaling(offset=0.0, scale=1.0)
 
 
 class StroboscopicParser:
@@ -23,8 +20,7 @@ class StroboscopicParser:
     when the next movie begins; what is then not there is missing, and its verdict says so. Delays
     that are taken in ascending order may be handed on as they come, and end early.
 
-    scaling : counts to S_z. With two helicities it is what is done to each image (dark, flat,
-        mask), and ``saturated`` the asymmetry of the saturated film, which S_z is divided by
+    scaling : counts to S_z; with two helicities those of a pair of images, (2, rows, columns)
     as_they_come : delays are taken in ascending order
     """
 
@@ -36,12 +32,11 @@ class StroboscopicParser:
         triggers: Triggers,
         *,
         helicities: int = 1,
-        saturated: float = 1.0,
         as_they_come: bool = False,
         trigger_attribute: str = "TriggerCount",
     ) -> None:
         self._scaling, self._triggers = scaling, triggers
-        self._helicities, self._saturated = helicities, saturated
+        self._helicities = helicities
         self._as_they_come, self._attribute = as_they_come, trigger_attribute
         self._images = NtndArrayParser(scaling)
         self._start: ShotStart | None = None
@@ -59,28 +54,22 @@ class StroboscopicParser:
         counts, time_ns = self._images.counts_of(message)
         start, (index, side) = self._triggers.of(trigger)
         check_shape(start, self._scaling.shape_of(counts.shape))
-        # An image takes as long as a movie elsewhere: each tells itself how far it has drifted.
-        to_sz = self._scaling.for_movie(counts)
         events = [] if start is self._start else [*self._rest(), *self._begin(start)]
-        if self._helicities == 1:
+        self._sides[index, side] = counts
+        places = [(index, each) for each in range(self._helicities)]
+        if all(place in self._sides for place in places):
+            sides = [self._sides.pop(place) for place in places]
+            counts = sides[0] if self._helicities == 1 else np.stack(sides)
+            # An image takes as long as a movie elsewhere: each tells itself how far it has drifted.
+            to_sz = self._scaling.for_movie(counts)
             self._frames[index] = frame(start, index, counts, to_sz, time_ns, received_ns)
-        else:
-            self._sides[index, side] = to_sz.apply(counts)
-            if (index, 0) in self._sides and (index, 1) in self._sides:
-                sz = self._sz(index)
-                self._frames[index] = frame(start, index, sz, _IS_SZ, time_ns, received_ns)
-        events += self._ready()
-        return events
+        return events + self._ready()
 
     def _begin(self, start: ShotStart) -> list[Event]:
         self._start, self._begun, self._next = start, False, 0
         self._sides.clear()
         self._frames.clear()
         return []
-
-    def _sz(self, index: int) -> np.ndarray:
-        sz = asymmetry(self._sides[index, 0], self._sides[index, 1]) / self._saturated
-        return np.where(np.isfinite(sz), sz, 0).astype(np.float32)
 
     def _ready(self) -> list[Event]:
         """What can be handed on in time order."""

@@ -18,7 +18,8 @@ class Triggers:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._came: set[int] = set()
         self._waiting: ShotStart | None = None
         self._starts: OrderedDict[int, tuple[ShotStart, tuple[int, int]]] = OrderedDict()
 
@@ -33,16 +34,26 @@ class Triggers:
         place : of a stroboscopic movie, which delay in time order, and which helicity
         """
         with self._lock:
+            self._came.discard(trigger)  # of a camera that counts anew
             if self._waiting and self._waiting.shot == shot:
                 self._starts[trigger] = self._waiting, place
             while len(self._starts) > _REMEMBERED:
-                self._starts.popitem(last=False)
+                oldest, _ = self._starts.popitem(last=False)
+                self._came.discard(oldest)
+
+    def wait_come(self, trigger: int, timeout_s: float) -> bool:
+        """Whether the image of this trigger comes within this time."""
+        with self._lock:
+            return self._lock.wait_for(lambda: trigger in self._came, timeout_s)
 
     def of(self, trigger: int) -> tuple[ShotStart, tuple[int, int]]:
         """The shot of a trigger, and its place. Raises ForeignMessage: nobody asked for it."""
         with self._lock:
             try:
-                return self._starts[trigger]
+                start = self._starts[trigger]
+                self._came.add(trigger)
+                self._lock.notify_all()
+                return start
             except KeyError:
                 raise ForeignMessage(
                     f"an image of trigger {trigger}, which was for no shot: somebody else triggers"

@@ -1,14 +1,17 @@
 """A line that was cut: what was in flight nobody knows, and the next command has a new line."""
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from skyctl.bench.instrument_rig import cut_lines
-from skyctl.errors import InstrumentError
+from skyctl.devices.instruments.pv_access import PvAccess
+from skyctl.errors import InstrumentError, InstrumentSilent
 from skyctl.pulse import Pulse
+from skyctl.simulators.instrument.loopback import epics_on_loopback, free_ports
 
-from .conftest import PATIENCE_S, until
+from .conftest import PATIENCE_S, PREFIX, until
 
 _SOON_S = 1.5
 """EPICS's own clients look for a lost channel up to ten seconds later."""
@@ -43,3 +46,49 @@ def test_an_armed_instrument_whose_line_was_cut_is_disarmed(bench):
     until(lambda: bench.pulser.hold_reason() == "")
     bench.pulser.set(Pulse(width_ps=10.0), shot="b").wait(PATIENCE_S)
     bench.pulser.trigger().wait(PATIENCE_S)
+
+
+@pytest.mark.parametrize("bench", ["ca"], indirect=True)
+@pytest.mark.parametrize("where", ["before pyepics", "in pyepics"])
+def test_a_put_is_not_kept_for_a_line_that_was_cut_just_then(bench, where, monkeypatch):
+    """pyepics waits five seconds for the line and then for ever, and would put: FIRE, say."""
+    ca = pytest.importorskip("epics.ca")
+    bench.driver.close()
+    bench.transport.put({"WIDTH": 20.0}, PATIENCE_S)
+    pv = bench.transport._signals["WIDTH"]._write_pv
+    place = pv if where == "before pyepics" else ca
+    put = place.put
+
+    def put_late(*args, **options):
+        cut_lines()
+        until(lambda: not pv.connected)
+        return put(*args, **options)
+
+    monkeypatch.setattr(place, "put", put_late)
+    with ThreadPoolExecutor() as thread:
+        late = thread.submit(bench.transport.put, {"WIDTH": 30.0}, 0.5)
+        with pytest.raises(InstrumentError, match=r"was lost while|timed out waiting"):
+            late.result(timeout=3.0)
+    monkeypatch.undo()
+    assert bench.transport.get(["WIDTH"], PATIENCE_S)["WIDTH"].value == 20.0
+
+
+def test_pv_access_looks_at_once_for_a_server_that_was_away_again():
+    """p4p hurries once; of the second time it would hear six seconds later."""
+    server_of = pytest.importorskip("p4p.server")
+    thread, nt = pytest.importorskip("p4p.server.thread"), pytest.importorskip("p4p.nt")
+    conf = epics_on_loopback(free_ports())
+
+    def serve():
+        counter = thread.SharedPV(nt=nt.NTScalar("d"), initial=1.0)
+        pvs = {f"{PREFIX}FIRED": counter}
+        return server_of.Server(providers=[pvs], conf=conf, useenv=False)
+
+    with contextlib.closing(PvAccess(PREFIX, conf=conf)) as transport:
+        with serve():
+            transport.get(["FIRED"], PATIENCE_S)
+        for _ in range(2):
+            with pytest.raises(InstrumentSilent):
+                transport.get(["FIRED"], 0.2)
+            with serve():
+                assert transport.get(["FIRED"], 3.0)["FIRED"].value == 1.0

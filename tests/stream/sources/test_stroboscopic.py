@@ -7,6 +7,7 @@ from skyctl.devices.instruments.stroboscope import in_order
 from skyctl.errors import ForeignMessage, UndecodableMessage
 from skyctl.frame import Frame, ShotEnd, ShotStart
 from skyctl.pulse import FrameSchedule
+from skyctl.stream.sources.contrast import Asymmetry, Contrast, Pipeline
 from skyctl.stream.sources.pixels import Scaling
 from skyctl.stream.sources.stroboscopic import StroboscopicParser
 from skyctl.stream.sources.triggers import Triggers
@@ -22,8 +23,8 @@ def triggers():
     return Triggers()
 
 
-def parser(triggers, **options):
-    return StroboscopicParser(Scaling(offset=0, scale=1), triggers, **options)
+def parser(triggers, scaling=Scaling(offset=0, scale=1), **options):  # noqa: B008
+    return StroboscopicParser(scaling, triggers, **options)
 
 
 def expect(made, triggers, shot, places, first=1):
@@ -74,7 +75,7 @@ def test_ascending_delays_may_be_handed_on_as_they_come(triggers):
 
 
 def test_two_helicities_are_one_image(triggers):
-    made = parser(triggers, helicities=2, saturated=CONTRAST)
+    made = parser(triggers, Pipeline((Asymmetry(), Contrast(CONTRAST))), helicities=2)
     places = [(index, side) for index in range(4) for side in (0, 1)]
     expect(made, triggers, "a", places)
     events = []
