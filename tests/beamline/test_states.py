@@ -10,7 +10,7 @@ from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.simulators.lattice.film import FilmParameters
 
-SMALL = FilmParameters(rows=40, columns=40)
+SMALL = FilmParameters(rows=32, columns=32)
 BEAMLINE = """
 name = "test"
 [pulser]
@@ -58,7 +58,7 @@ def test_a_limit_is_found_by_states_of_every_kind_and_told_apart_from_a_torn_fil
     scores = [check.score(imaging.image(state, shot=900 + k)) for k, state in enumerate(normal)]
     assert max(scores) < 1.5 * check.limit
     torn = normal[2].copy()
-    torn[:, 20:] *= -1
+    torn[:, 16:] *= -1
     assert check.score(imaging.image(torn, shot=950)) > check.limit
 
 
