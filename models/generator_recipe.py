@@ -1,9 +1,8 @@
 """How the generator is made: states annealed, its decoder trained, its places fitted, exported."""
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from skyctl.errors import ModelError
 from skyctl.inference.state_generator import BEST_ORDER, HEATED_BY, STRIDE, WIDTHS, StateGenerator
 from skyctl.models.generator import Decoder
 from skyctl.models.generator_data import AnnealedStates, AnnealPlan, annealed_states
-from skyctl.models.generator_training import train_decoder
+from skyctl.models.generator_training import one_thread, train_decoder
 from skyctl.models.onnx_file import write_onnx
 from skyctl.simulators.lattice.film import FilmParameters, energies_meV
 from skyctl.simulators.lattice.monte_carlo import MonteCarlo
@@ -109,7 +108,7 @@ def _trained(
         network.load_state_dict(torch.load(weights, weights_only=True))
         return network, graph
     advance = progress("training", recipe.steps)
-    with _one_thread():
+    with one_thread():
         train_decoder(
             network, states, recipe.plan, steps=recipe.steps, batch=recipe.batch,
             weight=recipe.weight, learning_rate=recipe.learning_rate, seed=recipe.seed,
@@ -124,17 +123,6 @@ def _trained(
     torch.save(network.state_dict(), partial)
     partial.replace(weights)
     return network, graph
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """So small a network is no faster on several, and on a busy machine many times slower."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _first_card(recipe: GeneratorRecipe, states: AnnealedStates) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Training of the generator's decoder: annealed states from their places, and low energies."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,17 @@ _CROWDING = (0.7, 1.3)
 _DRAWN = 192
 _RAMP = 0.2
 """Of the steps go by without the energy, and as many in which it grows."""
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """So small a network is no faster on several, and on a busy machine many times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def energies(spins: Tensor, dmi: float, fields: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ def ground_state(
 
     Raises ValueError for a film without exchange, or one too small for its helix's period.
     """
-    _require_a_period(parameters)
+    require_a_period(parameters)
     film = FilmArrays.of(parameters, sites, anisotropy_map)
     there = np.ones((parameters.rows, parameters.columns), bool) if sites is None else sites
     starts: list[Start] = [*uniform(parameters), *fitting(parameters)]
@@ -102,14 +102,21 @@ def annealed(
     Raises ValueError for a periodic film with an odd side.
     """
     film = FilmArrays.of(parameters, sites, anisotropy_map)
-    starts = _annealed(film, 1, seed, 1, sites, lambda share: None)
+    return _minima(film, cooled(film, 1, seed, sites), lambda share: None)[0]
+
+
+def cooled(
+    film: FilmArrays, count: int, seed: int, sites: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Films cooled down from disorder, not relaxed, (3, rows, columns) each; side by side, which
+    takes little longer than one. Raises ValueError for a periodic film with an odd side."""
+    starts = _annealed(film, count, seed, 1, sites, lambda share: None)
     if not starts:
         raise ValueError(
-            f"annealing a periodic film of {parameters.rows} x {parameters.columns} sites: give "
-            "even sides, or open edges"
+            f"annealing a periodic film of {film.parameters.rows} x {film.parameters.columns} "
+            "sites: give even sides, or open edges"
         )
-    (start,) = starts
-    return _minima(film, [start.spins], lambda share: None)[0]
+    return [start.spins for start in starts]
 
 
 def _lowest(film: FilmArrays, starts: list[Start], states: np.ndarray) -> GroundState:
@@ -271,7 +278,8 @@ def _lengths(spins: np.ndarray) -> np.ndarray:
     return np.where(lengths > 0, lengths, 1.0)
 
 
-def _require_a_period(p: FilmParameters) -> None:
+def require_a_period(p: FilmParameters) -> None:
+    """Raises ValueError for a film without exchange, or smaller than half of its helix's period."""
     if p.exchange_meV <= 0:
         raise ValueError(f"film exchange_meV = {p.exchange_meV:g}: must be above 0 here")
     period = helix_period(p)

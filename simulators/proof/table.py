@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from skyctl.simulators.lattice.engines import INTEGRATORS
+from skyctl.simulators.lattice.monte_carlo import Rule
 from skyctl.simulators.physics import llg
 from skyctl.simulators.physics.schemes import SCHEMES, Integrator
 from skyctl.simulators.proof import (
@@ -45,6 +46,7 @@ _DRIFTS: dict[Integrator, float] = {
 }
 """meV/ps: three times and more what was measured."""
 _RULES: tuple[Literal["heat-bath", "metropolis"], ...] = ("heat-bath", "metropolis")
+_CURIE_UNCERTAINTIES: dict[Rule, float] = {"heat-bath": 0.003, "metropolis": 0.006}
 _ALONG: tuple[Literal["x", "z"], ...] = ("x", "z")
 _ROUNDING: dict[Precision, float] = {"f8": 1e-15, "f4": 3e-7}
 _FIELD_CASES: tuple[tuple[Integrator, float], ...] = (
@@ -218,6 +220,33 @@ CHECKS: tuple[Check, ...] = (
         "monte-carlo-chain", "heat-bath: ⟨S_i·S_i+1⟩ of a chain, J = 1 meV at 6 K",
         partial(monte_carlo.chain_product, "heat-bath"), temperature.pair_product_exact(), 0.01,
         "Fisher 1964",
+    ),
+    *(
+        Check(
+            f"monte-carlo-balance-{rule}", f"{rule}: p that moves are as frequent as their reverse",
+            partial(monte_carlo.balance, rule), 1, 0.99, "Bowker's test",
+        )
+        for rule in _RULES
+    ),
+    *(
+        check
+        for rule, uncertainty in _CURIE_UNCERTAINTIES.items()
+        for check in (
+            Check(
+                f"monte-carlo-curie-{rule}", f"{rule}: Curie point, K = 20 k_BT, in J⟨|S_z|⟩²",
+                partial(lambda r: monte_carlo.curie_point(r).reduced, rule),
+                monte_carlo.ISING_CURIE, 5 * uncertainty, "Onsager 1944",
+            ),
+            Check(
+                f"monte-carlo-curie-{rule}-error", "its uncertainty",
+                partial(lambda r: monte_carlo.curie_point(r).uncertainty, rule), 0, uncertainty,
+                "jackknife",
+            ),
+        )
+    ),
+    Check(
+        "monte-carlo-restart", "numbers of Monte Carlo films that a restart changes",
+        again.drawn_spins_that_a_restart_changes, 0, 0, "bit for bit",
     ),
     Check(
         "same-movie-threads", "numbers that 2 or 5 threads, or a batch, change",

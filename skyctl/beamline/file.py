@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,8 +32,10 @@ from skyctl.devices.instruments.table import (
 from skyctl.devices.instruments.transport import Transport, number
 from skyctl.errors import InstrumentError
 from skyctl.inference.model import model_file
+from skyctl.inference.state_check import FALSE_ALARMS
 from skyctl.plugins import Kind, load, missing, offered
 from skyctl.pulse import SETTINGS, FrameSchedule
+from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.stream.sources.array10 import Array10Parser
 from skyctl.stream.sources.calibration import Calibration
 from skyctl.stream.sources.contrast import Asymmetry, Contrast, Dark, Pipeline
@@ -250,6 +252,16 @@ class DelaysEntry(Address):
     saturated: float = Field(default=1.0, gt=0)
 
 
+class StatesEntry(Strict):
+    """Whether a film at rest is a state of the sample; where it is none, the network abstains.
+
+    noise : of a pixel, in units of S_z; false_alarms : share of normal movies that are called none
+    """
+
+    noise: float = Field(ge=0, le=10)
+    false_alarms: float = Field(default=FALSE_ALARMS, ge=FALSE_ALARMS, lt=1)
+
+
 class Twin(Strict):
     """The simulated film of --mock; ``sample`` draws an unknown one, left out: the nominal."""
 
@@ -264,6 +276,8 @@ class BeamlineFile(Strict):
     model : a classifier, a file (.onnx) or the name of another package's; agent : a name, see
         `skyctl.agents.named`
     sample : plain facts for the recordings
+    film : the sample's, as far as it is known: numbers of ``FilmParameters``, left out: the
+        default's. The twin is simulated by it, and ``states`` are its
     """
 
     name: Name
@@ -275,6 +289,8 @@ class BeamlineFile(Strict):
     camera: CameraEntry
     delays: DelaysEntry | None = None
     sample: dict[str, str | float | int] = Field(default={})
+    film: dict[str, Any] = Field(default={})
+    states: StatesEntry | None = None
     twin: Twin = Twin()
 
     @model_validator(mode="after")
@@ -283,6 +299,24 @@ class BeamlineFile(Strict):
         if told and self.camera.frames.calibration:
             raise ValueError("delays.saturated: the calibration says it; leave it out")
         return self
+
+    @model_validator(mode="after")
+    def _a_film(self) -> "BeamlineFile":
+        self.film_parameters()
+        return self
+
+    def film_parameters(self) -> FilmParameters:
+        """The nominal film under the camera."""
+        numbers = {field.name for field in fields(FilmParameters)} - {"rows", "columns"}
+        if wrong := sorted(set(self.film) - numbers):
+            raise ValueError(
+                f"film: {', '.join(wrong)} is not said here: choose of {', '.join(sorted(numbers))}"
+            )
+        rows, columns = (max(1, round(n * self.camera.pixel_sites)) for n in self.camera.shape)
+        try:
+            return FilmParameters.from_dict({"rows": rows, "columns": columns, **self.film})
+        except TypeError as error:
+            raise ValueError(f"film: {error}") from None
 
     def counting(self) -> "BeamlineFile":
         """The same, with counts for frames."""

@@ -24,6 +24,7 @@ from skyctl.beamline.file import (
     read_beamline,
 )
 from skyctl.beamline.simulated import simulated_beamline
+from skyctl.beamline.states import kept_check
 from skyctl.devices.instruments.camera import InstrumentCamera
 from skyctl.devices.instruments.presence import Presence
 from skyctl.devices.instruments.pulse_instrument import PulseInstrument
@@ -31,9 +32,9 @@ from skyctl.devices.instruments.sample import InstrumentSample
 from skyctl.devices.instruments.stroboscope import Stroboscope, delay_of
 from skyctl.errors import InstrumentError, InstrumentSilent
 from skyctl.inference.model import MovieClassifier
+from skyctl.inference.state_check import StateCheck
 from skyctl.simulators.instrument.imaging import Imaging
 from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
-from skyctl.simulators.lattice.film import FilmParameters
 from skyctl.stream.sources.pixels import ToSz
 from skyctl.stream.sources.source import Reachable, Source
 from skyctl.stream.sources.stroboscopic import StroboscopicParser
@@ -76,6 +77,7 @@ def load_beamline(
         "ledger": folder / "ledger.jsonl",
         "metrics_port": metrics_port,
         "timeout_s": file.timeout_s,
+        "check": None if counts else _check(file),
     }
     if mock:
         beamline = _twin(file, folder, parts)
@@ -197,13 +199,24 @@ def _strobed(file: BeamlineFile, here: Path, opened: _Opened) -> tuple[Strobosco
     return sample, Source(opened.source.transport, parser)
 
 
+def _check(file: BeamlineFile) -> StateCheck | None:
+    if not file.states:
+        return None
+    rows, columns = (n // file.camera.frames.binned for n in file.camera.shape)
+    imaging = Imaging(pixels=(rows, columns), gaussian_noise=file.states.noise)
+    try:
+        return kept_check(file.film_parameters(), imaging, false_alarms=file.states.false_alarms)
+    except (ValueError, RuntimeError) as error:
+        raise InstrumentError(f"beamline {file.name}, [states]: {error}") from error
+
+
 def _twin(file: BeamlineFile, folder: Path, parts: dict[str, Any]) -> Beamline[Any]:
-    rows, columns = (max(1, round(n * file.camera.pixel_sites)) for n in file.camera.shape)
-    nominal = FilmParameters(rows=rows, columns=columns)
+    nominal = file.film_parameters()
     drawn = DrawnSample(nominal)
     if file.twin.sample is not None:
         drawn = SampleSpread().draw(file.twin.sample, nominal)
-    imaging = None if (rows, columns) == file.camera.shape else Imaging(pixels=file.camera.shape)
+    whole = (nominal.rows, nominal.columns) == file.camera.shape
+    imaging = None if whole else Imaging(pixels=file.camera.shape)
     return simulated_beamline(
         folder,
         parameters=drawn.parameters,

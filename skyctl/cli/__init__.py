@@ -23,6 +23,7 @@ from skyctl.cli.doctor import doctor
 from skyctl.cli.export_recording import export_recording
 from skyctl.cli.generate import generate
 from skyctl.cli.ground_state import ground_state
+from skyctl.cli.help_text import readable_help
 from skyctl.cli.import_movie import import_movie
 from skyctl.cli.keys import keys
 from skyctl.cli.ledger import ledger_app
@@ -63,6 +64,7 @@ app.add_typer(ledger_app, name="ledger")
 app.add_typer(train_app, name="train")
 app.add_typer(reproduce_app, name="reproduce")
 app.add_typer(bench_app, name="bench")
+readable_help(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -91,10 +91,10 @@ def generate(
     The film is the default one without its anisotropy, of which the generator knows nothing; --set
     makes it another. Drawn in milliseconds where annealing takes seconds.
 
-    Twelve skyrmions:     skyctl generate --size 128 --periodic --number 12 --png drawn.png
-    As annealing leaves:  skyctl generate --size 128 --periodic --as-annealed --count 8
-    Pulse it:             skyctl generate --size 100 --field 0.95 --number 8 --out eight.h5
-                          skyctl simulate lattice --resume eight.h5
+    Twelve:       skyctl generate --size 128 --periodic --number 12 --png 12.png
+    As annealed:  skyctl generate --size 128 --periodic --as-annealed --count 8
+    Pulse it:     skyctl generate --size 100 --field 0.95 --number 8 --out 8.h5
+                  skyctl simulate lattice --resume 8.h5
     """
     from skyctl.inference.session import shipped_model
     from skyctl.inference.state_generator import SHIPPED_GENERATOR, StateGenerator

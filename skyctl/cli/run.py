@@ -98,7 +98,7 @@ CheckStates = Annotated[
     typer.Option(
         "--check-states",
         help="Abstain where the film at rest looks like no state of this sample (1 % false alarms; "
-        "the limit takes half a minute to find).",
+        "the limit of a film takes ten seconds to find, once).",
     ),
 ]
 
@@ -188,7 +188,7 @@ def run(
     if beamline and (film != RunFilm() or device != "cpu" or check_states):
         raise typer.BadParameter(
             "--film, --size, --set, --shape, --sample, --start, --check-states and --device are of "
-            "the simulated sample: with --beamline its file says them, under [twin]"
+            "the simulated sample: with --beamline its file says them, in [film], [states], [twin]"
         )
     if fault := "" if beamline else film.forbids(plan, rehearse):
         raise typer.BadParameter(fault)
@@ -279,10 +279,10 @@ def _simulated(
 
 def _check(film: RunFilm) -> "StateCheck":
     """Of the nominal film: nobody knows the drawn sample's parameters."""
-    from skyctl.beamline.states import calibrated_check
+    from skyctl.beamline.states import kept_check
 
     with console.status("finding the limit of the state check …"):
-        return calibrated_check(film.nominal)
+        return kept_check(film.nominal)
 
 
 def _of_file(

@@ -78,12 +78,11 @@ class LifeReport:
 def live(variant: Variant, noise: float, sample_seed: int) -> LifeReport:
     """Write, switch and erase at one sample that starts empty."""
     sample = SampleSpread().draw(sample_seed)
-    make = _MODELS.get(variant)
     with filmed(
         sample,
         Conditions(noise=noise),
         sample_seed,
-        model=make(sample_seed) if make else None,
+        model=in_its_place(variant, sample_seed),
         ends_early=variant != "whole movies",
         blind=variant == "looks blinded",
         movie=MOVIE if variant in ("every frame", "whole movies") else SPARING,
@@ -187,3 +186,9 @@ _MODELS: dict[Variant, Callable[[int], MovieClassifier]] = {
     "uniform": _Uniform,
     "another shot's": _Anothers,
 }
+
+
+def in_its_place(variant: Variant, seed: int) -> MovieClassifier | None:
+    """What stands in the network's place; None where the network does."""
+    make = _MODELS.get(variant)
+    return make(seed) if make else None

@@ -1,7 +1,9 @@
-"""`reach` judged: three skyrmions at given places on unseen samples, beside two baselines."""
+"""`reach` judged: three skyrmions at given places on unseen samples, beside two baselines and
+without each of its parts."""
 
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from skyctl.belief import Belief
 from skyctl.devices.guard import Envelope
 from skyctl.inference.film_reader import read_film
 from skyctl.simulators.instrument.spread import SampleSpread
+from skyctl.studies.network_lives import Variant, in_its_place
 from skyctl.studies.rig import Conditions, filmed, run_campaign
 from skyctl.verdict import FilmState
 
@@ -62,10 +65,27 @@ class Blind(Reacher):
         return super().suggest(belief)
 
 
-AGENTS: dict[str, Callable[..., Reacher]] = {
-    "reacher": lambda target, allowed, seed: Reacher(target, allowed),
-    "at random": AtRandom,
-    "without looks": Blind,
+@dataclass(frozen=True)
+class Judged:
+    """Who drives, and what is taken away. make : (target, allowed, seed) → agent
+    network : the network, or what stands in its place, or blank looks (``network_lives``)
+    noiseless : looks and movies show the film as it truly is"""
+
+    make: Callable[[Target, Allowed, int], Reacher] = lambda target, allowed, _: Reacher(
+        target, allowed
+    )
+    network: Variant = "network"
+    noiseless: bool = False
+
+
+AGENTS: dict[str, Judged] = {
+    "reacher": Judged(),
+    "network at random": Judged(network="random labels"),
+    "network that tells nothing": Judged(network="uniform"),
+    "film as it truly is": Judged(noiseless=True),
+    "network, looks blank": Judged(network="looks blinded"),
+    "at random": Judged(AtRandom),
+    "without looks": Judged(Blind),
 }
 
 
@@ -100,11 +120,17 @@ def judge(
 
 def _life(name: str, number: int, noise: float, on_life: Callable[[str], object]) -> dict[str, Any]:
     sample, target = SampleSpread().draw(_FIRST_SAMPLE + number), drawn_target(number)
-    allowed = Allowed.from_envelope(Envelope().model_dump())
-    with filmed(sample, Conditions(noise=noise), number) as rig:
+    allowed, who = Allowed.from_envelope(Envelope().model_dump()), AGENTS[name]
+    with filmed(
+        sample,
+        Conditions(noise=0.0 if who.noiseless else noise),
+        number,
+        model=in_its_place(who.network, number),
+        blind=who.network == "looks blinded",
+    ) as rig:
         rig.film.set_uniform(-1)
         rig.film.settle()
-        campaign = Campaign(AGENTS[name](target, allowed, number), PULSES)
+        campaign = Campaign(who.make(target, allowed, number), PULSES)
         stop = run_campaign(campaign, rig)
         truth = read_film(rig.film.spins[2].astype(np.float32))
     misses = Misses.of(truth, target)

@@ -1,4 +1,4 @@
-"""`skyctl bench reach`: three skyrmions at given places, beside two baselines."""
+"""`skyctl bench reach`: three skyrmions at given places, beside baselines and without its parts."""
 
 from typing import Annotated
 
@@ -14,7 +14,10 @@ Noise = Annotated[float, typer.Option(help="Of the camera, in units of S_z.", mi
 def bench_reach(samples: Samples = 60, noise: Noise = 0.1, json_file: JsonFile = None) -> None:
     """How many pulses it takes to bring three skyrmions to given places, within 3 sites, on samples
     that nobody saw before; beside the same pulses at random places, and without looks (a pulse at
-    each place, and that is it). Five minutes.
+    each place, and that is it).
+
+    And without its parts: a network in its place that names transitions at random, or tells
+    nothing; the film as it truly is instead of noisy images; looks that are blank.
     """
     from skyctl.studies.reacher_judged import judge
 
