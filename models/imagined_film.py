@@ -8,11 +8,20 @@ from typing import Any
 import numpy as np
 
 from skyctl import __version__
-from skyctl.agents.imagined_film import Network, packed, probe_inputs, softened, switching_inputs
+from skyctl.agents.imagined_film import (
+    Network,
+    packed,
+    probe_inputs,
+    softened,
+    switching_inputs,
+    warm_inputs,
+)
 from skyctl.agents.switching_library import SwitchingLibrary
 from skyctl.errors import needs
-from skyctl.models.probe_shots import AMPLITUDES_T, NOISES, PROBE, WARMEST_K, ProbeShots
+from skyctl.models.probe_shots import NOISES, PROBE, WARMEST_K, ProbeShots
 from skyctl.models.seeker_library import MOVIE
+from skyctl.models.warm_shots import WarmShots
+from skyctl.process import OUTCOMES, SWITCHING
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.simulators.lattice.film import FilmParameters
 
@@ -27,7 +36,7 @@ _PASSES = {"batch_size": 256, "learning_rate_init": 2e-3, "alpha": 1e-4, "tol": 
 _OUTCOME = {"hidden_layer_sizes": (48, 48), "max_iter": 25, **_PASSES}
 _SIGNAL = {"hidden_layer_sizes": (24, 24), "max_iter": 5, **_PASSES}
 _SIZE = {"hidden_layer_sizes": (16,), "max_iter": 500, "alpha": 1e-3}
-_KEPT = {"hidden_layer_sizes": (24, 24), "max_iter": 400, "alpha": 0.1}
+_WARM = {"hidden_layer_sizes": (24, 24), "max_iter": 600, "alpha": 3.0}
 _PROBE = {"hidden_layer_sizes": (64, 64), "alpha": 1e-2, "max_iter": 1500, "tol": 1e-6}
 _COMPONENTS = 16
 _LEFT_OUT = 5
@@ -38,6 +47,7 @@ _RESTING_PS = PROBE.peak_ps - 3 * PROBE.width_ps
 def fit_imagined_film(
     library: SwitchingLibrary,
     probes: ProbeShots,
+    warm: WarmShots,
     path: Path,
     *,
     command: str = "",
@@ -46,6 +56,7 @@ def fit_imagined_film(
     """Fit the networks and write what the agent reads (.npz); ``progress`` comes 3 times.
 
     library : what is known of pulses that switch, which the networks learn to say of any sample
+    warm : shots at warm films
     All seeds are fixed: equal shots make an equal file. Returns how good the fit is on samples left
     out: ``divergence`` of the chances from the library's, nats; ``movie`` and ``warm_movie`` :
     r.m.s. error of a probe's movie, `softened`, the film's thermal noise in the latter.
@@ -65,16 +76,16 @@ def fit_imagined_film(
             @ components
         )
         progress()
-        cold, warm = _errors(error, probes, left_out)
+        errors = _errors(error, probes, left_out)
         warm_K = float(probes.temperatures_K[left_out & (probes.temperatures_K > 0)].mean())
         every = np.ones(len(probes), bool)
         networks = {
             **switching,
             "probe": _probe_network(probes, components, coefficients, every),
-            "kept": _classifier(_inputs_of(probes), probes.kept),
+            "warm": _warm_network(warm, switching["outcome"]),
         }
         progress()
-    movie, warm_movie = (float(np.sqrt(np.trace(each) / len(each))) for each in (cold, warm))
+    movie, warm_movie = (float(np.sqrt(np.trace(each) / len(each))) for each in errors)
     fit = {"divergence": divergence, "movie": movie, "warm_movie": warm_movie}
     low, high = _ranges()
     path.write_bytes(
@@ -83,12 +94,11 @@ def fit_imagined_film(
             {
                 "lowest": low, "highest": high, "components": components.astype(np.float32),
                 "times_ps": np.array(MOVIE.times_ps), "noises": np.array(NOISES),
-                "errors": np.stack([cold, warm]),
+                "errors": np.stack(errors),
             },
             {
                 "warmest_K": WARMEST_K, "probe_width_ps": PROBE.width_ps, "resting_ps": _RESTING_PS,
-                "probe_theta_deg": PROBE.theta_deg, "probe_amplitudes_T": AMPLITUDES_T,
-                "warm_K": warm_K, "spread": library.spread,
+                "probe_theta_deg": PROBE.theta_deg, "warm_K": warm_K, "spread": library.spread,
                 "about": {
                     "command": command, "library": library.sha256, "skyctl": __version__,
                     "scikit-learn": sklearn.__version__, "fit": fit,
@@ -178,10 +188,13 @@ def _errors(
     return tuple(e.T @ e / len(e) for e in (first[cold], first[~cold]))  # type: ignore[return-value]
 
 
-def _classifier(x: np.ndarray, y: np.ndarray) -> Network:
+def _warm_network(shots: WarmShots, outcome: Network) -> Network:
+    """Says the logit of switching; ``outcome`` is the network of cold films."""
+    logits = outcome(switching_inputs(shots.samples, shots.pulses))
+    x = warm_inputs(shots.samples, shots.pulses, logits)
     mean, scale = x.mean(0), x.std(0)
-    model = MLPClassifier(random_state=0, **_KEPT)
-    model.fit((x - mean) / scale, y)
+    model = MLPClassifier(random_state=0, **_WARM)
+    model.fit((x - mean) / scale, shots.outcomes == OUTCOMES.index(SWITCHING))
     return Network(tuple(model.coefs_), tuple(model.intercepts_), mean, scale)
 
 

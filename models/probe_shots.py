@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import norm
 
 from skyctl.models.seeker_library import MOVIE, sample_numbers
 from skyctl.pulse import Pulse
+from skyctl.simulators.instrument.seen_mean import seen_mean
 from skyctl.simulators.instrument.spread import DrawnSample, SampleSpread
 from skyctl.simulators.lattice.files import MovieFile
 from skyctl.simulators.lattice.film import Film
@@ -30,7 +30,6 @@ NOISES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 _SHOTS_PER_FILM = 6
 _GENTLE = SampleSpread(damping=(0.08, 0.18))
 """Where a probe may break a skyrmion, and where little of it is enough: every other sample."""
-_LEVELS = 1001
 
 
 @dataclass(frozen=True)
@@ -131,30 +130,8 @@ def make_probe_shots(
 def _watch(shot: MovieSpec, frames: Iterator[np.ndarray]) -> tuple[np.ndarray, bool]:
     seen, spins = [], np.empty(0)
     for spins in frames:
-        seen.append(seen_mean(spins[2]))
+        seen.append(seen_mean(spins[2], NOISES))
     calm = Film(replace(shot.parameters, temperature_K=0.0), precision="f4")
     calm.spins = spins
     calm.settle()
     return np.array(seen).T, film_truth(calm.spins) == ("one", -1)
-
-
-def seen_mean(sz: np.ndarray) -> np.ndarray:
-    """(len(NOISES),) mean that cameras with normal noise show of an S_z, cut off at ±1."""
-    counts, _ = np.histogram(sz, np.linspace(-1, 1, _LEVELS + 1))
-    return _SEEN_OF_LEVELS @ counts / sz.size
-
-
-def _seen_of_levels() -> np.ndarray:
-    """(noises, levels) mean of a pixel of each level after the cut."""
-    edges = np.linspace(-1, 1, _LEVELS + 1)
-    level = (edges[:-1] + edges[1:]) / 2
-    rows = [level]
-    for noise in NOISES[1:]:
-        low, high = (-1 - level) / noise, (1 - level) / noise
-        inside = norm.cdf(high) - norm.cdf(low)
-        tails = 1 - norm.cdf(high) - norm.cdf(low)
-        rows.append(level * inside + tails + noise * (norm.pdf(low) - norm.pdf(high)))
-    return np.array(rows)
-
-
-_SEEN_OF_LEVELS = _seen_of_levels()

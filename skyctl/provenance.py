@@ -15,19 +15,23 @@ from bluesky.utils import Msg
 
 from skyctl.agents.reacher import Target
 from skyctl.agents.seeker import PulseMemory
-from skyctl.beamline import replayed_beamline
+from skyctl.agents.steerer import Wanted
+from skyctl.beamline import Beamline, replayed_beamline
 from skyctl.belief import Belief, Told
 from skyctl.decision import NAMES
 from skyctl.devices.guard import Envelope, Spent
 from skyctl.errors import RecordingError, SkyctlError
+from skyctl.inference.latent_film import LatentFilm
 from skyctl.inference.model import MovieClassifier
 from skyctl.plans import cycle, erase, reach_state, switch, write
 from skyctl.plans.campaign import DECISIONS
 from skyctl.plans.characterise import characterise
 from skyctl.plans.mapping import map_process_diagram
 from skyctl.plans.modes import Answer, Oversight, Request
+from skyctl.plans.steer import steer_film
 from skyctl.recording.reader import Recording
 from skyctl.rehearsal import twin_mean_sz
+from skyctl.simulators.thin.film import ThinFilmParameters, s_state
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,21 @@ def replay_decisions(
     )
 
 
+def _steer_again(
+    line: Beamline[Any], *, wanted: dict[str, Any], network_sha256: list[str], **arguments: Any
+) -> Generator[Msg, Any, Any]:
+    """`steer_film`, with the shipped network. Raises RecordingError where it was another."""
+    network = LatentFilm()
+    if network_sha256 != list(network.card.files_sha256):
+        raise RecordingError(
+            "the run was steered with another latent network than the shipped one, which is "
+            f"{network.card.name} {network.card.version}: only what that chose can be made again. "
+            "Use the version of skyctl that it ran with."
+        )
+    start = s_state(ThinFilmParameters.from_dict(network.card.film))
+    return (yield from steer_film(line, Wanted.from_json(wanted), network, start, **arguments))
+
+
 _PLANS: dict[str, Callable[..., Generator[Msg, Any, Any]]] = {
     "write": write,
     "switch": switch,
@@ -209,6 +228,7 @@ _PLANS: dict[str, Callable[..., Generator[Msg, Any, Any]]] = {
     "cycle": cycle,
     "characterise": partial(characterise, predict=twin_mean_sz),
     "map_process_diagram": map_process_diagram,
+    "steer_film": _steer_again,
 }
 _PULSE_SETTINGS = ("amplitude_T", "theta_deg")
 

@@ -5,8 +5,9 @@ import copy
 import statistics
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ from bluesky import RunEngine
 from bluesky.utils import Msg, RunEngineInterrupted
 from ophyd.utils import LimitError
 
+from skyctl.agents.allowed import Allowed
 from skyctl.agents.characteriser import SampleGuess
+from skyctl.agents.imagining_seeker import ImaginingSeeker
+from skyctl.agents.seeker import PulseMemory
 from skyctl.agents.switching_library import SwitchBelief
+from skyctl.agents.tasks import Task
 from skyctl.beamline import Beamline, simulated_beamline
 from skyctl.devices.guard import Envelope, Spent
 from skyctl.devices.simulated import SimulatedSample
@@ -26,9 +31,11 @@ from skyctl.plans.mapping import MapReport
 from skyctl.plans.modes import dry_run
 from skyctl.plans.protocols import Beamline as AnyBeamline
 from skyctl.pulse import Pulse
+from skyctl.simulators.instrument.seen_mean import seen_mean
 from skyctl.simulators.instrument.spread import DrawnSample
 from skyctl.simulators.lattice.empty_film import empty_film_mean_sz
-from skyctl.simulators.lattice.film import FilmParameters
+from skyctl.simulators.lattice.film import Film, FilmParameters
+from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
 from skyctl.verdict import ShotResult
 
 _NOT_FOR_TWINS = ("oversight", "on_task", "md")
@@ -142,6 +149,39 @@ def twin_mean_sz(sample: SampleGuess, pulse: Pulse, times_ps: np.ndarray) -> np.
     """How the mean S_z of the default film, empty and cold, answers a pulse: a `Predict`."""
     drawn = sample_of(sample)
     return empty_film_mean_sz(drawn.parameters, drawn.delivered(pulse), times_ps)
+
+
+def twin_skyrmion(
+    samples: np.ndarray, pulse: Pulse, times_ps: np.ndarray, noise: float
+) -> np.ndarray:
+    """How the mean S_z of the default film, cold and with one skyrmion, answers a pulse: a `Twin`.
+
+    Their skyrmions relax from the first one's, which is like theirs.
+    """
+    spins, shots = None, []
+    for row in samples.tolist():
+        drawn = sample_of(SampleGuess(*row[:5]))
+        film = Film(replace(drawn.parameters, damping=1.0), precision="f4")
+        if spins is None:
+            film.set_skyrmion()
+            spins = film.spins
+        else:
+            film.spins = spins
+            film.relax()
+        shots.append(MovieSpec(drawn.parameters, times_ps, drawn.delivered(pulse), film.spins))
+    return np.array([*simulate_batch(shots, partial(_seen, (noise,)))])
+
+
+def _seen(noise: tuple[float], _: MovieSpec, frames: Iterator[np.ndarray]) -> list[float]:
+    return [float(seen_mean(spins[2], noise)[0]) for spins in frames]
+
+
+def imagining_seeker(
+    task: Task, centre: tuple[float, float], memory: PulseMemory, allowed: Allowed
+) -> ImaginingSeeker:
+    """The seeker that imagines what pulses do (entry point "imagining" of skyctl.agents), with the
+    film itself to fit its sample with."""
+    return ImaginingSeeker(task, centre, memory, allowed, twin=twin_skyrmion)
 
 
 def rehearse(

@@ -118,7 +118,7 @@ def test_the_command_takes_the_agent_of_the_file_and_names_one_that_is_not_there
     assert done.exit_code == 1
     said = " ".join(done.stderr.split())
     assert "agent 'stairs'" in said
-    assert "seeker, imagining, recipe, random, random-search, steps" in said
+    assert "seeker, recipe, random, random-search, imagining, steps" in said
 
 
 def test_a_beamline_file_names_driver_source_model_and_agent(installed, tmp_path, cleanup):

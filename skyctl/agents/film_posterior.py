@@ -18,11 +18,13 @@ _ENOUGH = 0.5
 _SURPRISE = 0.1
 """Share of shots that do something else than is imagined, whatever that is."""
 _FLIP_BLUR_PS, _FURTHEST_BLUR, _SIZE_BLUR = 1.0, 0.03, 0.25
-"""What camera, temperature and place of the skyrmion add to the networks' own spread."""
+"""What camera and place of the skyrmion add to the networks' own spread."""
+_WARM_FLIP_BLUR_PS, _WARM_FURTHEST_BLUR = 5.0, 0.2
+"""What each K of temperature adds: the networks of these are of cold films."""
 _HEAVY = 8.0
 """Degrees of freedom of a movie's errors: one that is far out must not decide alone."""
 _LEAST_ERROR = 2.5e-3
-_CUT_OFF = 0.58
+CUT_OFF = 0.58
 """Noise of a dark pixel that is cut off at -1, over what it is before: √(1/2 - 1/2π)."""
 _BINS = 4
 
@@ -76,29 +78,20 @@ class Likelihood:
 
     def of_probe(self, probe: ProbeSeen, samples: np.ndarray) -> np.ndarray:
         """(n,) of one movie."""
-        expected = self._film.probe_movie(samples, probe.amplitude_T, probe.noise)
-        return self.of_movies(probe, softened(np.array(probe.change))[None], expected, samples)[0]
-
-    def of_movies(
-        self, probe: ProbeSeen, movies: np.ndarray, expected: np.ndarray, samples: np.ndarray
-    ) -> np.ndarray:
-        """(movies, n) of `softened` movies (movies, frames) that a probe might have shown instead;
-        ``expected`` (n, all frames) is what it shows of each sample."""
         film = self._film
         at = np.searchsorted(film.times_ps, np.round(probe.times_ps, 6))
-        log = np.empty((len(movies), len(samples)))
+        expected = film.probe_movie(samples, probe.amplitude_T, probe.noise)[:, at]
+        off = expected - softened(np.array(probe.change))
+        log = np.empty(len(samples))
         edges = np.linspace(0, film.warmest_K, _BINS + 1)
         which = np.clip(np.searchsorted(edges, samples[:, 5]) - 1, -1, _BINS - 1)
         for each in np.unique(which):
             rows = which == each
             temperature_K = 0.0 if each < 0 else float(edges[each] + edges[each + 1]) / 2
             root = np.linalg.cholesky(self._errors(probe, at, temperature_K))
-            here = np.linalg.solve(root, expected[rows][:, at].T).T
-            seen = np.linalg.solve(root, movies.T).T
-            square = (seen**2).sum(1)[:, None] + (here**2).sum(1) - 2 * seen @ here.T
-            log[:, rows] = (
-                -(_HEAVY + len(at)) / 2 * np.log1p(np.maximum(square, 0) / _HEAVY)
-                - np.log(np.diag(root)).sum()
+            square = np.square(np.linalg.solve(root, off[rows].T)).sum(axis=0)
+            log[rows] = (
+                -(_HEAVY + len(at)) / 2 * np.log1p(square / _HEAVY) - np.log(np.diag(root)).sum()
             )
         return log
 
@@ -107,7 +100,7 @@ class Likelihood:
         cold, warm = self._film.errors[:, at][:, :, at]
         share = min(max(temperature_K, 0.0) / self._film.warm_K, 1.0)
         covariance = (1 - share) * cold + share * warm
-        seen = (_CUT_OFF * probe.noise) ** 2 / probe.pixels
+        seen = (CUT_OFF * probe.noise) ** 2 / probe.pixels
         diagonal = np.eye(len(at)) * (seen + _LEAST_ERROR**2)
         return covariance + diagonal + seen / probe.resting
 
@@ -116,13 +109,13 @@ class Likelihood:
         chances = self._film.chances(samples, pulse[None])[:, 0] @ np.array(shot.outcomes)
         log = np.log((1 - _SURPRISE) * chances + _SURPRISE / len(OUTCOMES))
         flip, furthest = self._film.signals(samples, pulse)
-        spread = self._film.spread
+        spread, warm_K = self._film.spread, np.maximum(samples[:, 5], 0)
         if math.isfinite(shot.signals.flip_ps):
-            blur = math.hypot(spread["flip_ps"], _FLIP_BLUR_PS)
-            log += _log_student((shot.signals.flip_ps - flip) / blur)
+            blur = math.hypot(spread["flip_ps"], _FLIP_BLUR_PS) + _WARM_FLIP_BLUR_PS * warm_K
+            log += _log_student((shot.signals.flip_ps - flip) / blur) - np.log(blur)
         elif math.isfinite(shot.signals.furthest):
-            blur = math.hypot(spread["furthest"], _FURTHEST_BLUR)
-            log += _log_student((shot.signals.furthest - furthest) / blur)
+            blur = math.hypot(spread["furthest"], _FURTHEST_BLUR) + _WARM_FURTHEST_BLUR * warm_K
+            log += _log_student((shot.signals.furthest - furthest) / blur) - np.log(blur)
         return log
 
 
@@ -157,12 +150,6 @@ def posterior(
         samples, log = samples[kept], log[kept]
         samples, log = _moved(film, likelihood, samples, log, taken, rng)
     return samples
-
-
-def tempered(log: np.ndarray, fewest: float) -> np.ndarray:
-    """(n,) weights, which sum to 1, of likelihoods whose logarithm is ``log``; so much of it that
-    they are worth ``fewest`` equal ones or more."""
-    return _normalised(_next_share(log, 1.0, fewest) * log)
 
 
 def _next_share(log: np.ndarray, most: float, fewest: float) -> float:

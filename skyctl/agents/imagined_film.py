@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from skyctl.agents.library_file import read_library
+from skyctl.process import OUTCOMES, SWITCHING
 
 _FILE = "imagined-film.npz"
 SAMPLE_COLUMNS = ("damping", "moment_muB", "anisotropy_meV", "dmi_meV", "field_calibration")
@@ -108,11 +109,11 @@ class ImaginedFilm:
     outcome : logits of an outcome's chances; flip : when half of the film turned
         over, in units of the moment; furthest : the share that did; size : ln of the skyrmion's
         sites at rest
-    probe : a probe's movie, ``components`` (n, noises × frames) of it; kept : logit that the
-        skyrmion outlives it
+    warm : logit that a pulse switches a warm film
+    probe : a probe's movie, ``components`` (n, noises × frames) of it
     times_ps, noises : of the movie's frames; of the camera, in units of S_z
     resting_ps : up to when a probe does nothing yet
-    probe_width_ps, probe_theta_deg, probe_amplitudes_T : of the probes
+    probe_width_ps, probe_theta_deg : of the probes
     errors : (2, frames, frames) covariance of the movie's prediction, of cold films and of those at
         ``warm_K``
     spread : standard deviations of flip, furthest and size about what is expected
@@ -126,15 +127,14 @@ class ImaginedFilm:
     flip: Network
     furthest: Network
     size: Network
+    warm: Network
     probe: Network
     components: np.ndarray
-    kept: Network
     times_ps: np.ndarray
     noises: np.ndarray
     resting_ps: float
     probe_width_ps: float
     probe_theta_deg: float
-    probe_amplitudes_T: tuple[float, float]
     errors: np.ndarray
     warm_K: float
     spread: dict[str, float]
@@ -150,10 +150,16 @@ class ImaginedFilm:
         return _read(path) if path else _shipped()
 
     def chances(self, samples: np.ndarray, pulses: np.ndarray) -> np.ndarray:
-        """(samples, pulses, len(OUTCOMES)) of what pulses (pulses, 3) do to one skyrmion each."""
+        """(samples, pulses, len(OUTCOMES)) of what pulses (pulses, 3) do to one skyrmion each;
+        samples (samples, 5) are cold, and so are (samples, 6) where their temperature is."""
         rows, columns = len(samples), len(pulses)
-        x = switching_inputs(np.repeat(samples, columns, 0), np.tile(pulses, (rows, 1)))
-        return _softmax(self.outcome(x)).reshape(rows, columns, -1)
+        each, pulses = np.repeat(samples, columns, 0), np.tile(pulses, (rows, 1))
+        logits = self.outcome(switching_inputs(each, pulses))
+        chances = _softmax(logits)
+        if samples.shape[1] > len(SAMPLE_COLUMNS) and (warm := each[:, -1] > 0).any():
+            x = warm_inputs(each[warm], pulses[warm], logits[warm])
+            chances[warm] = _with_success(chances[warm], _logistic(self.warm(x)[:, 0]))
+        return chances.reshape(rows, columns, -1)
 
     def signals(self, samples: np.ndarray, pulse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """((samples,), (samples,)) when half of the film turns over, ps after the pulse's peak, and
@@ -175,9 +181,24 @@ class ImaginedFilm:
         share = at - low
         return (1 - share) * stack[:, low] + share * stack[:, low + 1]
 
-    def keeps(self, samples: np.ndarray, amplitude_T: float) -> np.ndarray:
-        """(samples,) chance that the skyrmion outlives a probe; samples (samples, 6)."""
-        return 1 / (1 + np.exp(-self.kept(probe_inputs(samples, amplitude_T))[:, 0]))
+
+def warm_inputs(samples: np.ndarray, pulses: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """(rows, 7 + outcomes) what a warm film's switching depends on: what a cold one's does,
+    temperature, and the logits of its outcomes were it cold. Samples (rows, 6)."""
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    return np.column_stack([switching_inputs(samples, pulses), samples[:, 5], centred])
+
+
+def _with_success(chances: np.ndarray, success: np.ndarray) -> np.ndarray:
+    """(rows, outcomes) where switching has another chance, and the others what is left."""
+    at = OUTCOMES.index(SWITCHING)
+    found = chances * ((1 - success) / np.maximum(1 - chances[:, at], 1e-6))[:, None]
+    found[:, at] = success
+    return found
+
+
+def _logistic(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits))
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -190,7 +211,7 @@ def _shipped() -> ImaginedFilm:
     return _read(None)
 
 
-_NETWORKS = ("outcome", "flip", "furthest", "size", "probe", "kept")
+_NETWORKS = ("outcome", "flip", "furthest", "size", "warm", "probe")
 _ARRAYS = ("lowest", "highest", "components", "times_ps", "noises", "errors")
 
 

@@ -26,7 +26,7 @@ _TRUST = 1e-3
 class Network(Protocol):
     """A latent network of a thin film, as ``skyctl.inference.latent_film.LatentFilm`` is one.
 
-    card : with ``strongest_T`` and ``interval_ps``
+    card : with ``strongest_T``, ``interval_ps`` and ``files_sha256``
     """
 
     card: Any

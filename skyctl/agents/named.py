@@ -5,7 +5,6 @@ from typing import Protocol
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.baseline_seekers import RandomSearch, RandomSeeker, RecipeSeeker
 from skyctl.agents.campaign import Agent
-from skyctl.agents.imagining_seeker import ImaginingSeeker
 from skyctl.agents.seeker import PulseMemory, TargetSeeker
 from skyctl.agents.tasks import Task
 from skyctl.plugins import load
@@ -27,7 +26,6 @@ class AgentMaker(Protocol):
 
 OURS: dict[str, AgentMaker] = {
     SEEKER: TargetSeeker,
-    "imagining": ImaginingSeeker,
     "recipe": RecipeSeeker,
     "random": RandomSeeker,
     "random-search": RandomSearch,
@@ -35,7 +33,8 @@ OURS: dict[str, AgentMaker] = {
 
 
 def agent_maker(name: str) -> AgentMaker:
-    """What makes agents of a name: one of OURS, or of an entry point "skyctl.agents".
+    """What makes agents of a name: one of OURS, or of an entry point "skyctl.agents". So comes
+    "imagining", too, which is given the simulator that agents themselves do not know.
 
     Raises PluginError: no package offers it, or it is broken.
     """

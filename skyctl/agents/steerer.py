@@ -98,6 +98,12 @@ class Wanted:
             "mean": list(self.mean), "from_ps": self.from_ps, "to_ps": self.to_ps, "first": first,
         }  # fmt: skip
 
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> "Wanted":
+        """What ``as_json`` gave. Raises TypeError, KeyError, ValueError for anything else."""
+        first = saved["first"] and tuple(saved["first"])
+        return cls(**{**saved, "mean": tuple(saved["mean"]), "first": first})
+
 
 _S_STATE = (0.967, 0.125, 0.0)
 """⟨m⟩ of standard problem 4's film at rest."""

@@ -89,6 +89,9 @@ def steer_film(
         task = yield from pursue(beamline, campaign, oversight, slow=True)
         return SteerReport(task, tuple(steerer.costs), film.factors)
 
-    arguments = {"shots": shots, "seed": seed, "wanted": wanted.as_json()}
+    arguments = {
+        "shots": shots, "seed": seed, "wanted": wanted.as_json(),
+        "network_sha256": list(network.card.files_sha256),
+    }  # fmt: skip
     facts = agent_facts(beamline, arguments, oversight)
     return (yield from in_one_run("steer_film", beamline, body, md, facts))

@@ -24,6 +24,7 @@ from skyctl.agents.tasks import Proposal, TaskSeeker
 from skyctl.belief import Belief
 from skyctl.bench.machine import machine
 from skyctl.children import CHILDREN
+from skyctl.rehearsal import twin_skyrmion
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.studies.network_lives import RandomNetwork
 from skyctl.studies.rig import Conditions, Rig, filmed, run_campaign
@@ -121,9 +122,9 @@ def live(who: Who, where: Where, sample_seed: int) -> Switched:
 def _agent(who: Who, rig: Rig, conditions: Conditions, seed: int) -> TaskSeeker:
     memory = PulseMemory()
     makers: dict[Who, Callable[[], TaskSeeker]] = {
-        "imagining": lambda: ImaginingSeeker("switch", _CENTRE, memory),
-        "network at random": lambda: ImaginingSeeker("switch", _CENTRE, memory),
-        "no probe": lambda: ImaginingSeeker("switch", _CENTRE, memory, probes=False),
+        "imagining": lambda: ImaginingSeeker("switch", _CENTRE, memory, twin=twin_skyrmion),
+        "network at random": lambda: ImaginingSeeker("switch", _CENTRE, memory, twin=twin_skyrmion),
+        "no probe": lambda: ImaginingSeeker("switch", _CENTRE, memory),
         "seeker": lambda: TargetSeeker("switch", _CENTRE, memory),
         "oracle": lambda: OracleSeeker("switch", memory, rig, conditions),
         "random": lambda: RandomSeeker("switch", _CENTRE, memory, seed=seed),

@@ -12,6 +12,7 @@ from skyctl.agents.imagined_film import (
     unsoftened,
 )
 from skyctl.agents.library_file import LibraryError
+from skyctl.agents.switching_library import SwitchingLibrary
 
 FILM = ImaginedFilm.load()
 MIDDLE = (FILM.lowest + FILM.highest) / 2
@@ -65,11 +66,16 @@ def test_between_two_noises_a_movie_is_between_those_of_both():
     assert FILM.probe_movie(COLD, 1.0, 5.0) == pytest.approx(FILM.probe_movie(COLD, 1.0, 1.0))
 
 
-def test_a_gentle_sample_is_told_to_lose_its_skyrmion_to_a_strong_probe():
-    gentle = COLD.copy()
-    gentle[0, 0] = 0.08
-    assert FILM.keeps(gentle, 1.2)[0] < FILM.keeps(COLD, 1.2)[0]
-    assert FILM.keeps(COLD, 0.3)[0] > 0.95
+def test_warmth_makes_a_switch_less_sure_and_no_warmth_changes_nothing():
+    pulses = SwitchingLibrary.load().pulses
+    cold, at_0K, warm = (
+        FILM.chances(sample, pulses)[0]
+        for sample in (COLD[:, :5], COLD, np.append(COLD[:, :5], [[1.0]], axis=1))
+    )
+    assert (at_0K == cold).all()
+    assert warm.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    best = cold[:, 1].argmax()
+    assert 0.2 < warm[best, 1] < cold[best, 1]
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 no zip", b"x" * 1000])

@@ -1,17 +1,8 @@
-"""Weak pulses of the imagined film: what a noisy camera shows, and that a stopped run goes on."""
+"""Weak pulses of the imagined film: a stopped run goes on."""
 
 import numpy as np
-import pytest
 
-from skyctl.models.probe_shots import NOISES, make_probe_shots, seen_mean
-
-
-@pytest.mark.parametrize("level", [-0.98, -0.5, 0.3, 0.999])
-def test_what_a_camera_shows_is_the_mean_of_cut_off_pixels(level):
-    rng = np.random.default_rng(0)
-    for noise, found in zip(NOISES, seen_mean(np.full((4, 4), level)), strict=True):
-        image = np.clip(level + noise * rng.standard_normal(200_000), -1, 1)
-        assert found == pytest.approx(image.mean(), abs=6 * image.std() / 447 + 1e-3)
+from skyctl.models.probe_shots import make_probe_shots
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path):

@@ -6,14 +6,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from bluesky import RunEngine
+from bluesky.callbacks.json_writer import JSONLinesWriter
 
 from skyctl.agents import steerer as steering
 from skyctl.agents.steerer import RESETS, Wanted
 from skyctl.beamline.thin import thin_film_beamline
+from skyctl.demo import DOCUMENTS
 from skyctl.devices.rare_pulses import RarePulses
+from skyctl.inference.latent_film import LatentFilm
 from skyctl.plans.modes import Oversight
 from skyctl.plans.steer import steer_film
+from skyctl.provenance import replay_decisions
 from skyctl.pulse import FrameSchedule
+from skyctl.recording.reader import Recording
 from skyctl.simulators.thin.film import ThinFilm, ThinFilmParameters, s_state
 from skyctl.simulators.thin.pulsed import PulsedThinFilm
 from skyctl.simulators.thin.spread import drawn_film
@@ -26,7 +31,7 @@ WANTED = Wanted((0.2, 0.9, 0.0), 300.0, 400.0)
 class ItsOwnPhysics:
     """In place of a network the nominal film itself, sequence by sequence."""
 
-    card = SimpleNamespace(strongest_T=0.041, interval_ps=10.0)
+    card = SimpleNamespace(strongest_T=0.041, interval_ps=10.0, files_sha256=())
 
     def encode(self, m):
         return m
@@ -102,6 +107,28 @@ def test_a_pulser_that_may_fire_no_sequences_refuses_and_the_plan_ends(tmp_path,
         assert line.pulser.guard.spent.shots == 0
     assert not report.reached
     assert "pulses in a shot" in report.task.reason
+
+
+def test_what_was_steered_decides_again_from_its_recording_bit_for_bit(tmp_path, few):
+    """With the shipped network, of its own film: the only one a replay finds."""
+    network = LatentFilm()
+    film = ThinFilmParameters.from_dict(network.card.film)
+    wanted = Wanted((0.2, 0.9, 0.0), 150.0, 200.0)
+    engine = RunEngine({})
+    engine.subscribe(JSONLinesWriter(str(tmp_path), DOCUMENTS))
+    movie = FrameSchedule(duration_ps=200.0, interval_ps=50.0)
+    with thin_film_beamline(tmp_path, drawn_film(film, 3), movie=movie) as line:
+        engine(steer_film(line, wanted, network, s_state(film), shots=2))
+        file = line.camera.recording
+    documents = tmp_path / DOCUMENTS
+    with Recording(file) as recording:
+        again = replay_decisions(recording, documents)
+    assert again.decisions >= 2
+    assert (again.differences, again.ended) == ((), "")
+    other = documents.read_text().replace(network.card.files_sha256[0], "0" * 64)
+    documents.write_text(other)
+    with Recording(file) as recording:
+        assert "another latent network" in replay_decisions(recording, documents).ended
 
 
 def steering_envelope():
