@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from skyctl.agents.characteriser import SampleGuess
 from skyctl.agents.outcome import NOT_SEEN, certain
 from skyctl.agents.seeker import PulseMemory
 from skyctl.agents.switching_library import Evidence, SwitchBelief
@@ -12,9 +13,9 @@ from skyctl.plans import classify_shot, switch, write
 from skyctl.plans.modes import Oversight
 from skyctl.process import OUTCOMES
 from skyctl.pulse import Pulse
-from skyctl.rehearsal import guesses, rehearse
+from skyctl.rehearsal import guesses, rehearse, sample_of, twin_skyrmion
 from skyctl.simulators.instrument.spread import DrawnSample
-from skyctl.simulators.lattice.film import FilmParameters
+from skyctl.simulators.lattice.film import Film, FilmParameters
 
 NUDGE = Pulse(amplitude_T=2.0, width_ps=4.0)
 SMALL = FilmParameters(rows=30, columns=30)
@@ -102,3 +103,17 @@ def test_guesses_follow_what_the_shots_said():
     assert [str(a) for a in guesses(3, 1)] == [str(b) for b in guesses(3, 1)]
     with pytest.raises(ValueError, match="0 twins"):
         guesses(0)
+
+
+def test_a_twin_of_a_skyrmion_answers_as_the_film_itself():
+    guess, pulse = SampleGuess(0.2, 0.6, 0.1, 0.24, 1.03), Pulse(amplitude_T=0.45, width_ps=10.0)
+    times_ps = np.array([0.0, 20.0, 40.0])
+    other = SampleGuess(0.2, 0.6, 0.103, 0.245, 1.03)
+    samples = np.array([list(vars(other).values()), list(vars(guess).values())])
+    quiet, noisy = (twin_skyrmion(samples, pulse, times_ps, noise)[1] for noise in (0.0, 0.5))
+    drawn = sample_of(guess)
+    film = Film(drawn.parameters, precision="f4")
+    film.set_skyrmion()  # the twin's relaxed from another sample's
+    seen = [m[2].mean() for m in film.frames(drawn.delivered(pulse), times_ps.tolist())]
+    assert quiet == pytest.approx(seen, abs=1e-5)
+    assert noisy[0] > quiet[0] + 0.1  # cut off at -1
