@@ -14,7 +14,7 @@ from skyctl.agents.steerer import GOOD_COST, HOLD, SWITCH, Steerer, SteeringCamp
 from skyctl.agents.tasks import Proposal
 from skyctl.belief import Belief
 from skyctl.frame import Counts
-from skyctl.inference.latent_film import LatentFilm
+from skyctl.inference.latent_film import Imagined, LatentFilm
 from skyctl.pulse import Pulse
 from skyctl.simulators.thin.film import ThinFilmParameters, s_state
 from skyctl.simulators.thin.pulsed import PulsedThinFilm
@@ -38,6 +38,21 @@ class _Sample:
         """⟨m⟩ of its movie, (frames, 3)."""
         self._film.film.magnetisation = self._start
         return np.array([m.mean((1, 2)) for m in self._film.frames(pulse, TIMES_PS.tolist())])
+
+
+class _OfAnother:
+    """The network taken away, and nothing else: what it says of a sequence is said of another.
+
+    Interpolation cannot stand in its place: a sequence of two fields has six numbers, and the few
+    hundred trajectories that were learned are of one field or of changing ones at random.
+    """
+
+    def __init__(self, network: LatentFilm) -> None:
+        self.card, self.encode, self._imagine = network.card, network.encode, network.imagine
+        self._rng = np.random.default_rng(13)
+
+    def imagine(self, z: np.ndarray, fields_T: np.ndarray) -> Imagined:
+        return self._imagine(z, fields_T[self._rng.permutation(len(fields_T))])
 
 
 def drawn_wanted(number: int, nominal: ThinFilmParameters) -> Wanted:
@@ -66,8 +81,12 @@ def judge(
         sample = _Sample(film)
         life = {"life": number, "wanted": wanted.as_json(), "film": film.as_dict()}
         start = s_state(nominal)
-        for name, learns in (("imagines and learns", True), ("imagines, learns nothing", False)):
-            imagines = ImaginedThinFilm(network, start, TIMES_PS, learns)
+        for name, imagined, learns in (
+            ("imagines and learns", network, True),
+            ("imagines, learns nothing", network, False),
+            ("imagines what others do", _OfAnother(network), True),
+        ):
+            imagines = ImaginedThinFilm(imagined, start, TIMES_PS, learns)
             life[name] = _steered(Steerer(wanted, imagines, seed=number), sample)
         life["climbs without a network"] = _climbed(wanted, sample, network, number)
         life["random"] = _random(wanted, sample, network, number)
@@ -79,6 +98,7 @@ def judge(
     names = (
         "imagines and learns",
         "imagines, learns nothing",
+        "imagines what others do",
         "climbs without a network",
         "random",
     )

@@ -12,10 +12,10 @@ LIBRARY = SwitchingLibrary.load()
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path):
-    whole = make_warm_shots(LIBRARY, 4, tmp_path / "whole.h5", threads=1)
-    make_warm_shots(LIBRARY, 2, tmp_path / "parts.h5", threads=1)
-    parts = make_warm_shots(LIBRARY, 4, tmp_path / "parts.h5", threads=1)
-    assert len(whole) == 4
+    whole = make_warm_shots(LIBRARY, 2, tmp_path / "whole.h5", threads=1)
+    make_warm_shots(LIBRARY, 1, tmp_path / "parts.h5", threads=1)
+    parts = make_warm_shots(LIBRARY, 2, tmp_path / "parts.h5", threads=1)
+    assert len(whole) == 2
     assert (parts.samples == whole.samples).all()
     assert (parts.pulses == whole.pulses).all()
     assert (parts.outcomes == whole.outcomes).all()
@@ -24,7 +24,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
     # They are pulses that would likely switch it cold.
     row = LIBRARY.chances[0, :, OUTCOMES.index(SWITCHING)]
     fired = [int((LIBRARY.pulses == pulse).all(axis=1).argmax()) for pulse in whole.pulses]
-    assert row[fired].mean() > row.mean()
+    assert (row[fired] > row.mean()).all()
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
