@@ -31,7 +31,7 @@ def bench_imagining(
 
     Probes count, and so does what empties the film and writes anew after a miss. Cold; at 1 K with
     5 % camera noise; with a noise of half the signal; and cold with a damping below 0.1, where a
-    probe breaks skyrmions. Beside the library's seeker: one that may not probe, one whose
+    strong probe breaks skyrmions. Beside the library's seeker: one that may not probe, one whose
     classifier answers at random, an oracle that tries pulses on copies of the film, and random
     pulses. Half an hour of two cores.
     """
