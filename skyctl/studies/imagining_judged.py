@@ -174,9 +174,9 @@ def imagining_metrics(
 
 
 def thinking(shots: int = 3) -> dict[str, float]:
-    """What an answer takes after a weak pulse, to which it fits a sample: CPU time and by the clock,
-    s; and how long it holds up an event loop that it is asked beside, in a thread as plans do it,
-    ms; beside the same loop when nobody is asked.
+    """What an answer takes after a weak pulse, to which a sample is fitted: CPU time and by the
+    clock, s; and how long it holds up an event loop that it is asked beside, in a thread as plans
+    do it, ms; beside the same loop when nobody is asked.
     """
     film = Belief.certain("one", -1)
     samples = [SampleSpread().draw(_FIRST_SEED - 1 - i) for i in range(shots)]
