@@ -168,7 +168,8 @@ def twin_skyrmion(
         else:
             film.spins = spins
             film.relax()
-        shots.append(MovieSpec(drawn.parameters, times_ps, drawn.delivered(pulse), film.spins))
+        fired = drawn.delivered(pulse)
+        shots.append(MovieSpec(drawn.parameters, times_ps.tolist(), fired, film.spins))
     return np.array([*simulate_batch(shots, partial(_seen, (noise,)))])
 
 
