@@ -108,6 +108,8 @@ class PulserEntry(Address):
 
     driver : a driver table that is shipped, or a file beside this one
     fixed : settings that geometry fixes; the envelope then has no other value
+    timeout_s : longest wait for one answer
+    heartbeat_s : fire is held when its heartbeat has not changed for so long; longer than the beat
     """
 
     driver: Name
@@ -116,6 +118,7 @@ class PulserEntry(Address):
     calibration: FieldCalibration | None = None
     counter: Counter | None = None
     timeout_s: float = Field(default=1.0, gt=0, le=60)
+    heartbeat_s: float = Field(default=1.0, gt=0, le=10)
 
     @model_validator(mode="after")
     def _settings(self) -> "PulserEntry":
@@ -373,6 +376,7 @@ def open_pulser(file: BeamlineFile, here: Path) -> PulseInstrument:
         fixed=entry.fixed,
         counter=counter,
         timeout_s=entry.timeout_s,
+        oldest_s=entry.heartbeat_s,
         envelope=entry.limits(),
     )
 
