@@ -11,7 +11,8 @@ from bluesky import RunEngine
 from happi.backends.json_db import JSONBackend
 
 from skyctl.beamline import load_beamline
-from skyctl.beamline.file import open_pulser, read_beamline
+from skyctl.beamline.file import read_beamline
+from skyctl.beamline.instruments import open_pulser
 from skyctl.doctor import check_instruments
 from skyctl.errors import InstrumentError, PulseRefused
 from skyctl.plans import classify_shot
