@@ -14,15 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from skyctl.beamline.file import (
-    BeamlineFile,
-    DelaysEntry,
-    counts_to_sz,
-    open_camera,
-    open_delays,
-    open_pulser,
-    read_beamline,
-)
+from skyctl.beamline.file import BeamlineFile, DelaysEntry, read_beamline
+from skyctl.beamline.instruments import counts_to_sz, open_camera, open_delays, open_pulser
 from skyctl.devices.instruments.camera import CameraTable
 from skyctl.devices.instruments.stroboscope import delay_of
 from skyctl.devices.instruments.table import load_table

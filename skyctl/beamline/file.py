@@ -1,4 +1,4 @@
-"""What a beamline's file says, table by table, and how each instrument is reached."""
+"""What a beamline's file says, table by table."""
 
 import tomllib
 from collections.abc import Callable
@@ -12,24 +12,13 @@ from pydantic import AfterValidator, Field, FiniteFloat, ValidationError, model_
 
 from skyctl.agents.named import SEEKER
 from skyctl.devices.guard import Envelope
-from skyctl.devices.instruments.camera import CameraTable, InstrumentCamera
 from skyctl.devices.instruments.channel_access import ChannelAccess
 from skyctl.devices.instruments.ophyd_device import OphydDevice
-from skyctl.devices.instruments.pulse_instrument import PulseInstrument
 from skyctl.devices.instruments.pv_access import PvAccess
 from skyctl.devices.instruments.scpi import Scpi
 from skyctl.devices.instruments.simplon import Simplon
-from skyctl.devices.instruments.stroboscope import DelayTable
-from skyctl.devices.instruments.table import (
-    DriverTable,
-    FieldCalibration,
-    Name,
-    Strict,
-    calibrated,
-    faults_of,
-    load_table,
-)
-from skyctl.devices.instruments.transport import Transport, number
+from skyctl.devices.instruments.table import FieldCalibration, Name, Strict, faults_of
+from skyctl.devices.instruments.transport import Transport
 from skyctl.errors import InstrumentError
 from skyctl.inference.model import model_file
 from skyctl.inference.state_check import FALSE_ALARMS
@@ -108,6 +97,8 @@ class PulserEntry(Address):
 
     driver : a driver table that is shipped, or a file beside this one
     fixed : settings that geometry fixes; the envelope then has no other value
+    timeout_s : longest wait for one answer
+    heartbeat_s : fire is held when its heartbeat has not changed for so long; longer than the beat
     """
 
     driver: Name
@@ -116,6 +107,7 @@ class PulserEntry(Address):
     calibration: FieldCalibration | None = None
     counter: Counter | None = None
     timeout_s: float = Field(default=1.0, gt=0, le=60)
+    heartbeat_s: float = Field(default=1.0, gt=0, le=10)
 
     @model_validator(mode="after")
     def _settings(self) -> "PulserEntry":
@@ -340,60 +332,3 @@ def read_beamline(path: Path | str) -> BeamlineFile:
         "model": file.model and str(model_file(file.model, here)),
     }
     return file.model_copy(update=found)
-
-
-def counts_to_sz(file: BeamlineFile, camera: str, here: Path) -> ToSz:
-    """What makes S_z of what this camera counts. Raises InstrumentError, RecordingError."""
-    shape, delays, frames = file.camera.shape, file.delays, file.camera.frames
-    if delays is None:
-        return frames.to_sz(camera, shape, here)
-    if load_table(DelayTable, delays.driver, here).helicities == 2:
-        return frames.to_sz(camera, (2, *shape), here, delays.saturated)
-    if "saturated" in delays.model_fields_set:
-        raise InstrumentError(
-            f"beamline {file.name}: delays.saturated is of two helicities, and {delays.driver} "
-            "says how to set none. Leave it out, or give plus and minus there."
-        )
-    return frames.to_sz(camera, shape, here)
-
-
-def open_pulser(file: BeamlineFile, here: Path) -> PulseInstrument:
-    """The pulser's driver; it connects in its own thread. Raises InstrumentError."""
-    entry = file.pulser
-    table = calibrated(load_table(DriverTable, entry.driver, here), entry.calibration)
-    if entry.counter is None and not table.states.counter:
-        raise InstrumentError(
-            f"pulser {table.name}: it does not count its shots, so nothing proves one. Name an "
-            "instrument that does: [pulser.counter] with transport, address and name."
-        )
-    counter = _counter(entry.counter) if entry.counter else None
-    return PulseInstrument(
-        entry.open(),
-        table,
-        fixed=entry.fixed,
-        counter=counter,
-        timeout_s=entry.timeout_s,
-        envelope=entry.limits(),
-    )
-
-
-def open_delays(entry: DelaysEntry, here: Path) -> tuple[Transport, DelayTable]:
-    """The delay generator; it is not asked yet. Raises InstrumentError."""
-    return entry.open(), load_table(DelayTable, entry.driver, here)
-
-
-def open_camera(file: BeamlineFile, here: Path) -> InstrumentCamera:
-    """The camera's driver; it is not asked yet. Raises InstrumentError."""
-    entry = file.camera
-    table = load_table(CameraTable, entry.driver, here)
-    return InstrumentCamera(entry.open(), table, shape=entry.shape, timeout_s=entry.timeout_s)
-
-
-def _counter(entry: Counter) -> Callable[[float], int]:
-    transport = entry.open()
-
-    def count(timeout_s: float) -> int:
-        told = transport.get([entry.name], timeout_s)[entry.name]
-        return int(number(transport.address, entry.name, told))
-
-    return count

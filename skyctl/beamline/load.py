@@ -15,14 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from skyctl.beamline.beamline import Beamline, assemble
-from skyctl.beamline.file import (
-    BeamlineFile,
-    counts_to_sz,
-    open_camera,
-    open_delays,
-    open_pulser,
-    read_beamline,
-)
+from skyctl.beamline.file import BeamlineFile, read_beamline
+from skyctl.beamline.instruments import counts_to_sz, open_camera, open_delays, open_pulser
 from skyctl.beamline.simulated import simulated_beamline
 from skyctl.beamline.states import kept_check
 from skyctl.devices.instruments.camera import InstrumentCamera

@@ -12,6 +12,7 @@ from skyctl.cli.common import (
     JsonFile,
     console,
     explained,
+    new_file,
     progress_bar,
     values_checked,
     who,
@@ -50,8 +51,9 @@ def make(
 ) -> None:
     """Film the dark and both saturations, and write what the camera counts. Nothing is fired.
 
-    It says what to bring about, and waits until you press Enter. Then name the file in the
-    beamline's: calibration = "…" under [camera.frames], in place of offset and scale.
+    It says what to bring about, and waits until you press Enter. What it made is drawn beside it
+    (.png): look at it. Then name the file in the beamline's: calibration = "…" under
+    [camera.frames], in place of offset and scale.
 
     \b
     Make it:     skyctl calibration make cam.npz --beamline beamline.toml --author "Ada Lovelace"
@@ -61,6 +63,7 @@ def make(
     from skyctl.beamline import load_beamline
     from skyctl.beamline.counting import CountsAverage
     from skyctl.interrupts import run_engine
+    from skyctl.pictures import calibration_images
     from skyctl.plans.calibrate import calibrate_contrast
     from skyctl.stream.sources.calibration import Calibration
 
@@ -78,7 +81,10 @@ def make(
             engine = run_engine(line)
             engine(calibrate_contrast(line, average, states, looks=looks))
             average.close()
-        _tell(Calibration.read(file))
+        made, picture = Calibration.read(file), new_file(file.with_suffix(".png"))
+        calibration_images(made, picture)
+        _tell(made)
+        console.print(f"{'picture':>10}  {escape(str(picture))}", highlight=False, soft_wrap=True)
 
 
 @calibration_app.command("show")

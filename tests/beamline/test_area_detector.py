@@ -19,6 +19,8 @@ name = "test"
 driver = "epics-pulser"
 transport = "ca"
 address = "SKY:"
+timeout_s = 10.0
+heartbeat_s = 10.0
 envelope = { rest_s = 0.0 }
 
 [camera]

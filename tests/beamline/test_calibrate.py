@@ -281,6 +281,7 @@ def test_a_person_makes_a_calibration_and_sees_whose_it_is(tmp_path, cleanup):
     assert "close the shutter" in told.output
     assert "dark: 2 images, 100 counts a pixel" in told.output
     assert "up: 2 images, 42100 counts a pixel" in told.output
+    assert made.with_suffix(".png").stat().st_size > 10_000
     assert server.instrument.get("FIRED") == 0
     assert Calibration.load(made, "SCPI camera", SHAPE).contrast == pytest.approx(CONTRAST)
     seen = CliRunner().invoke(

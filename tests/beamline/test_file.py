@@ -1,5 +1,7 @@
 """A beamline in one file: what it may say, the twin behind it, and who is asked before a run."""
 
+import contextlib
+import time
 import tomllib
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from happi.backends.json_db import JSONBackend
 
 from skyctl.beamline import load_beamline
 from skyctl.beamline.file import read_beamline
+from skyctl.beamline.instruments import open_pulser
 from skyctl.doctor import check_instruments
 from skyctl.errors import InstrumentError, PulseRefused
 from skyctl.plans import classify_shot
@@ -137,6 +140,21 @@ def test_what_does_not_fit_the_instrument_is_named_and_nothing_is_armed(
         load_beamline(written(tmp_path, address=server.address, **changes))
     assert server.instrument.get("FIRED") == 0
     assert server.instrument.get("ARMED") == 0
+
+
+def test_the_file_says_how_old_a_heartbeat_may_be(tmp_path, server, monkeypatch):
+    told = server.instrument.get
+    monkeypatch.setattr(
+        server.instrument, "get", lambda name: 1.0 if name == "HEARTBEAT" else told(name)
+    )
+    for heartbeat_s, held in ((0.2, "no heartbeat for"), (10.0, "")):
+        more = {"fixed =": f"timeout_s = 10.0\nheartbeat_s = {heartbeat_s}\nfixed ="}
+        file = read_beamline(written(tmp_path, address=server.address, **more))
+        with contextlib.closing(open_pulser(file, tmp_path)) as pulser:
+            pulser.wait_asked(5.0)
+            time.sleep(1.2)  # longer than the second that it is where the file says nothing
+            assert pulser.hold_reason().partition(": ")[2].startswith(held)
+            assert bool(pulser.hold_reason()) == bool(held)
 
 
 def test_the_doctor_asks_all_and_fires_nothing(tmp_path, server):

@@ -205,6 +205,9 @@ def test_s_z_of_two_helicities_is_right_and_is_computed_again(place, drift):
     assert np.array_equal(images, again)  # bit for bit
     told = CliRunner().invoke(app, ["replay", str(recording), "--calibration", str(made)])
     assert told.exit_code == 0, told.output
+    seen = CliRunner().invoke(app, ["calibration", "show", str(made), "--png", f"{made}.png"])
+    assert seen.exit_code == 0, seen.output
+    assert "helicities  2" in seen.output
 
 
 def test_without_a_calibration_the_file_says_dark_and_asymmetry(place):

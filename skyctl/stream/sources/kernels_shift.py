@@ -47,31 +47,30 @@ def moved(image: np.ndarray, rows: float, columns: float) -> np.ndarray:
     what comes from outside, is NaN.
     """
     image = np.ascontiguousarray(image, np.float32)
-    filled = _fill(image)
+    silent = np.flatnonzero(~np.isfinite(image))
     down, right = math.floor(-rows), math.floor(-columns)
     up_to, left = -rows - down, -columns - right
+    filled = _fill(image, silent)
     result = _along_rows(_along_columns(filled, right, _taps(left)), down, _taps(up_to))
-    _forget(result, image, down, right, np.float32(up_to), np.float32(left))
+    _forget(result, silent, down, right, np.float32(up_to), np.float32(left))
     return result
 
 
 @_compiled
-def _fill(image):
+def _fill(image, silent):
     """The image with what is around them in the pixels that say nothing."""
     height, width = image.shape
     filled = image.copy()
-    for r in range(height):
-        for c in range(width):
-            if np.isfinite(image[r, c]):
-                continue
-            total = weight = 0.0
-            for i in range(max(0, r - _NEAR), min(height, r + _NEAR + 1)):
-                for j in range(max(0, c - _NEAR), min(width, c + _NEAR + 1)):
-                    if np.isfinite(image[i, j]):
-                        share = _SHARES[i - r + _NEAR, j - c + _NEAR]
-                        total += share * image[i, j]
-                        weight += share
-            filled[r, c] = total / weight if weight else 0.0
+    for place in silent:
+        r, c = place // width, place % width
+        total = weight = 0.0
+        for i in range(max(0, r - _NEAR), min(height, r + _NEAR + 1)):
+            for j in range(max(0, c - _NEAR), min(width, c + _NEAR + 1)):
+                if np.isfinite(image[i, j]):
+                    share = _SHARES[i - r + _NEAR, j - c + _NEAR]
+                    total += share * image[i, j]
+                    weight += share
+        filled[r, c] = total / weight if weight else 0.0
     return filled
 
 
@@ -103,21 +102,29 @@ def _along_rows(image, whole, taps):
 
 
 @_compiled
-def _forget(result, image, down, right, up_to, left):
+def _forget_from(result, r, c, down, right, up_to, left):
+    """NaN in those of the four places that have a part of this pixel."""
+    height, width = result.shape
+    for i in range(2):
+        for j in range(2):
+            share = (up_to if i else 1 - up_to) * (left if j else 1 - left)
+            y, x = r - down - i, c - right - j
+            if share > _TOUCHED and 0 <= y < height and 0 <= x < width:
+                result[y, x] = np.nan
+
+
+@_compiled
+def _forget(result, silent, down, right, up_to, left):
     """NaN where a pixel comes, by more than a hundredth, from outside or from one that is NaN."""
-    height, width = image.shape
-    for r in range(-1, height + 1):
-        for c in range(-1, width + 1):
-            inside = 0 <= r < height and 0 <= c < width
-            if inside and np.isfinite(image[r, c]):
-                continue
-            for i in range(2):  # the four that have a part of it
-                for j in range(2):
-                    share = (up_to if i else 1 - up_to) * (left if j else 1 - left)
-                    y, x = r - down - i, c - right - j
-                    if share > _TOUCHED and 0 <= y < height and 0 <= x < width:
-                        result[y, x] = np.nan
+    height, width = result.shape
+    for place in silent:
+        _forget_from(result, place // width, place % width, down, right, up_to, left)
+    for r in range(-1, height + 1):  # around the image
+        for c in range(-1, width + 1, 1 if r in (-1, height) else width + 1):
+            _forget_from(result, r, c, down, right, up_to, left)
     for r in range(height):
-        for c in range(width):
-            if not (0 <= r + down < height and 0 <= c + right < width):
-                result[r, c] = np.nan
+        if not 0 <= r + down < height:
+            result[r] = np.nan
+    for c in range(width):
+        if not 0 <= c + right < width:
+            result[:, c] = np.nan
