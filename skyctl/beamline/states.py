@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -84,7 +85,9 @@ def kept_check(
     check = calibrated_check(parameters, imaging, spread, false_alarms)
     with contextlib.suppress(OSError):  # a folder that cannot be written costs time, no more
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(repr(check.limit), encoding="ascii")
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(repr(check.limit), encoding="ascii")
+        partial.replace(path)  # cut short, 1e-05 would be 1e-0
     return check
 
 

@@ -33,6 +33,7 @@ _BEYOND = 1.9
 _SEED = 77
 _MINIMUM = 800
 _SHUFFLES = 2000
+_GROUPS = 8
 _FIELD = 5 / 9
 """B J/D² of the seed paper's film."""
 
@@ -162,7 +163,6 @@ def as_annealed(generator: StateGenerator, side: int, states: int) -> dict[str, 
     kinds = {"annealed": annealed, "drawn": drawn}
     energies = {k: energies_meV(film, s) / side**2 for k, s in kinds.items()}
     charges = {k: np.array([abs(topological_charge(s, True)) for s in v]) for k, v in kinds.items()}
-    spread = {k: k_spread(s[:, 2]) for k, s in kinds.items()}
     for name, values in (("energy", energies), ("charge", charges)):
         told[name] = {k: float(v.mean()) for k, v in values.items()}
         test: Any = stats.ks_2samp(values["annealed"], values["drawn"])
@@ -171,8 +171,22 @@ def as_annealed(generator: StateGenerator, side: int, states: int) -> dict[str, 
     radial = {k: np.stack([radial_distribution(s) for s in v]) for k, v in kinds.items()}
     told["radial"] = {k: float(v.mean(0).max()) for k, v in radial.items()}
     told["radial"]["p"] = same_mean(radial["annealed"], radial["drawn"])
-    told["k_spread"] = {**spread, "ratio": spread["drawn"] / spread["annealed"]}
+    told["k_spread"] = spreads(annealed[:, 2], drawn[:, 2])
     return told
+
+
+def spreads(annealed: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
+    """Of both in k-space, their ratio, and its standard error by jackknife."""
+    left_out = [
+        k_spread(np.delete(drawn, group, 0)) / k_spread(np.delete(annealed, group, 0))
+        for group in (slice(first, None, _GROUPS) for first in range(_GROUPS))
+    ]
+    spread = {"annealed": k_spread(annealed), "drawn": k_spread(drawn)}
+    return {
+        **spread,
+        "ratio": spread["drawn"] / spread["annealed"],
+        "ratio_error": float(np.sqrt((_GROUPS - 1) * np.var(left_out))),
+    }
 
 
 def k_spread(sz: np.ndarray) -> float:

@@ -42,7 +42,7 @@ def losses(path: Path, result: Mapping[str, Any]) -> None:
 
 def angles(path: Path, result: Mapping[str, Any]) -> None:
     """Figure 3: angle between a spin and its field, and energy, against γ beside the control."""
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
     first, second = figure.subplots(1, 2)
     rows = result["gammas"]
     at = [row["gamma"] for row in rows]
@@ -58,7 +58,7 @@ def angles(path: Path, result: Mapping[str, Any]) -> None:
     first.set_yscale("log")
     second.axhline(result["annealed"]["energy"], color="grey", linewidth=0.8, label="annealed")
     second.axhline(result["lowest_meV_per_site"], color="k", linewidth=0.8, label="ground state")
-    second.legend(fontsize=7)
+    second.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path, dpi=_DPI)
 
 

@@ -1,6 +1,7 @@
 """`reach` judged: three skyrmions at given places on unseen samples, beside two baselines and
 without each of its parts."""
 
+import contextlib
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from skyctl.devices.guard import Envelope
 from skyctl.inference.film_reader import read_film
 from skyctl.simulators.instrument.spread import SampleSpread
 from skyctl.studies.network_lives import Variant, in_its_place
-from skyctl.studies.rig import Conditions, filmed, run_campaign
+from skyctl.studies.rig import Conditions, Rig, run_campaign
 from skyctl.verdict import FilmState
 
 PULSES = 20
@@ -65,23 +66,35 @@ class Blind(Reacher):
         return super().suggest(belief)
 
 
+class Unheld(Rig):
+    """Fires on where the interlock holds: a simulated film takes no harm."""
+
+    @property
+    def held(self) -> str:
+        """Nothing."""
+        return ""
+
+
 @dataclass(frozen=True)
 class Judged:
     """Who drives, and what is taken away. make : (target, allowed, seed) → agent
     network : the network, or what stands in its place, or blank looks (``network_lives``)
+    rig : ``Unheld`` fires whatever the interlock says
     noiseless : looks and movies show the film as it truly is"""
 
     make: Callable[[Target, Allowed, int], Reacher] = lambda target, allowed, _: Reacher(
         target, allowed
     )
     network: Variant = "network"
+    rig: type[Rig] = Rig
     noiseless: bool = False
 
 
 AGENTS: dict[str, Judged] = {
     "reacher": Judged(),
     "network at random": Judged(network="random labels"),
-    "network that tells nothing": Judged(network="uniform"),
+    "network at random, not held": Judged(network="random labels", rig=Unheld),
+    "network that tells nothing, not held": Judged(network="uniform", rig=Unheld),
     "film as it truly is": Judged(noiseless=True),
     "network, looks blank": Judged(network="looks blinded"),
     "at random": Judged(AtRandom),
@@ -121,13 +134,14 @@ def judge(
 def _life(name: str, number: int, noise: float, on_life: Callable[[str], object]) -> dict[str, Any]:
     sample, target = SampleSpread().draw(_FIRST_SAMPLE + number), drawn_target(number)
     allowed, who = Allowed.from_envelope(Envelope().model_dump()), AGENTS[name]
-    with filmed(
+    rig = who.rig(
         sample,
         Conditions(noise=0.0 if who.noiseless else noise),
         number,
         model=in_its_place(who.network, number),
         blind=who.network == "looks blinded",
-    ) as rig:
+    )
+    with contextlib.closing(rig):
         rig.film.set_uniform(-1)
         rig.film.settle()
         campaign = Campaign(who.make(target, allowed, number), PULSES)

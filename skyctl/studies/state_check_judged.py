@@ -68,7 +68,7 @@ def _on_unseen_samples(noise: float = 0.15) -> dict[str, float]:
     parameters, imaging = FilmParameters(), Imaging(gaussian_noise=noise, seed=1)
     check = calibrated_check(parameters, imaging)
     scores: dict[str, list[float]] = {"false_alarms": [], "torn_told": []}
-    states = normal_states(parameters, SampleSpread(), range(100, 112))
+    states = normal_states(parameters, SampleSpread(), range(100, 116))
     for k, state in enumerate(states):
         textured = np.ptp(state[2]) > 1
         for frame in range(8):

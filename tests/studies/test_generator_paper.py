@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skyctl.studies import generator_paper
-from skyctl.studies.generator_judged import k_spread, radial_distribution, same_mean
+from skyctl.studies.generator_judged import k_spread, radial_distribution, same_mean, spreads
 from skyctl.studies.generator_paper import PRESETS, angles_deg, reproduce_generator
 
 TINY = replace(
@@ -71,6 +71,15 @@ def test_measures_on_states_that_one_knows():
     rng = np.random.default_rng(1)
     assert same_mean(rng.normal(0, 1, (40, 3)), rng.normal(2, 1, (40, 3)), 200) < 0.01
     assert same_mean(rng.normal(0, 1, (40, 3)), rng.normal(0, 1, (40, 3)), 200) > 0.05
+
+
+def test_the_ratio_of_two_spreads_has_an_error():
+    rng = np.random.default_rng(1)
+    one, other = rng.standard_normal((2, 48, 8, 8))
+    alike, half = spreads(one, other), spreads(one, 0.5 * other)
+    assert abs(alike["ratio"] - 1) < 4 * alike["ratio_error"] < 0.4
+    assert half["ratio"] == pytest.approx(alike["ratio"] / 4)
+    assert half["ratio_error"] == pytest.approx(alike["ratio_error"] / 4)
 
 
 def test_radial_distribution_of_a_lattice_has_its_peak_at_the_spacing():

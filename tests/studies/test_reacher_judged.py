@@ -15,8 +15,10 @@ def test_targets_are_apart_and_reached_on_an_unseen_sample():
     assert 3 <= told["median_pulses"] <= 6
 
 
-def test_it_is_the_looks_that_reach_and_not_the_network():
-    told = judge([4], ("network that tells nothing", "network, looks blank"))["agents"]
-    assert told["network that tells nothing"]["reached"] == 1
-    assert told["network, looks blank"]["reached"] == 0
-    assert told["network, looks blank"]["said_and_not_so"] == 0
+def test_it_is_the_looks_that_reach_and_an_unsound_network_that_is_held():
+    names = "network at random", "network at random, not held", "network, looks blank"
+    held, unheld, blank = (judge([4], (name,))["agents"][name] for name in names)
+    assert unheld["reached"] == 1
+    assert held["reached"] == blank["reached"] == 0
+    assert held["lives"][0]["reason"].startswith("held fire: the classifier is not to be trusted")
+    assert blank["said_and_not_so"] == 0
