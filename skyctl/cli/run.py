@@ -98,7 +98,7 @@ CheckStates = Annotated[
     typer.Option(
         "--check-states",
         help="Abstain where the film at rest looks like no state of this sample (1 % false alarms; "
-        "the limit of a film takes ten seconds to find, once).",
+        "the limit of a film takes twenty seconds to find, once).",
     ),
 ]
 
