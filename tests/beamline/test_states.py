@@ -87,6 +87,7 @@ def test_a_beamline_s_file_says_the_film_and_its_twin_is_checked_by_it(found, tm
     (film,) = found
     assert (film.rows, film.columns, film.dmi_meV) == (40, 40, 0.3)
     assert read_beamline(path).film_parameters() == film
+    path.write_text(BEAMLINE.replace("noise = 0.1", "noise = 0.2"))
     with load_beamline(path, mock=True, folder=tmp_path / "again", counts=True):
         assert len(found) == 1  # counts are no S_z: nothing is checked
 
