@@ -35,6 +35,9 @@ class Health:
     def ask(self) -> str:
         """Tell it that we live, ask how it is; its fault, or "". Raises InstrumentError."""
         states = self._commands.table.states
+        if self._envelope:  # first: all those channels may take longer than a heartbeat lasts
+            self.misfit = "; ".join(self._commands.faults_of_limits(self._envelope))
+            self._envelope = None
         if states.beat:
             self._beats = (self._beats + 1) % 2**31
             self._commands.order({states.beat: self._beats})
@@ -43,9 +46,6 @@ class Health:
         )
         if states.heartbeat and told[states.heartbeat] != self._heartbeat:
             self._heartbeat, self._beaten_s = told[states.heartbeat], time.monotonic()
-        if self._envelope:
-            self.misfit = "; ".join(self._commands.faults_of_limits(self._envelope))
-            self._envelope = None
         if states.interlock and not told[states.interlock]:
             return "its hardware interlock is open"
         if states.fault and told[states.fault]:

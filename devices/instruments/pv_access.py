@@ -1,6 +1,8 @@
 """EPICS transport over PV Access: p4p."""
 
+import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from skyctl.devices.instruments.transport import Puts, Reading
@@ -14,7 +16,8 @@ class PvAccess:
     """Names are PVs after the prefix, fields too. A command is a PV put to 1.
 
     After a connection was lost, or an answer did not come, new channels are used: they are looked
-    for at once, the old ones when their turn comes.
+    for at once, the old ones when their turn comes. What was asked of the old ones and fails then
+    has nothing to say of the new.
 
     prefix : of every PV; conf : EPICS_PVA_… settings instead of the environment's
     watched : a name whose channel tells when the connection is lost
@@ -34,12 +37,12 @@ class PvAccess:
         self.address = f"pva://{prefix}"
         self.connections = 1
         self._prefix = prefix
+        self._watched = prefix + watched
         self._fields: dict[str, str] = {}
-        self._cut_off = False
+        self._lock = threading.Lock()
+        self._channels, self._cut_off, self._connected = 0, False, False
         self._context = Context("pva", conf=conf, useenv=conf is None, nt=False)
-        self._monitor = self._context.monitor(
-            prefix + watched, self._update, notify_disconnect=True
-        )
+        self._monitor = self._watch()
 
     def put(self, values: Puts, timeout_s: float, read: Sequence[str] = ()) -> dict[str, Reading]:
         """Put all, then read. Raises InstrumentSilent, or InstrumentError in the server's words."""
@@ -51,7 +54,7 @@ class PvAccess:
         self._put(values, timeout_s, "field(value)")
 
     def _put(self, values: Puts, timeout_s: float, request: str) -> None:
-        self._find_again()
+        channels = self._find_again()
         new = [name for name in values if name not in self._fields]
         for name, told in self._ask(new, timeout_s).items():
             # An enumeration is put by its index.
@@ -64,7 +67,7 @@ class PvAccess:
             request=[request] * len(values), get=False,
         )  # fmt: skip
         for name, answer in zip(values, answers, strict=True):
-            self._check(name, answer, timeout_s)
+            self._check(name, answer, timeout_s, channels)
 
     def get(self, names: Sequence[str], timeout_s: float) -> dict[str, Reading]:
         """Read all afresh, side by side. Raises InstrumentSilent or InstrumentError."""
@@ -76,17 +79,17 @@ class PvAccess:
         self._context.close()
 
     def _ask(self, names: Sequence[str], timeout_s: float) -> dict[str, dict[str, Any]]:
-        self._find_again()
+        channels = self._find_again()
         pvs = [self._prefix + name for name in names]
         answers: Any = self._context.get(pvs, timeout=timeout_s, throw=False) if pvs else []
         for name, answer in zip(names, answers, strict=True):
-            self._check(name, answer, timeout_s)
+            self._check(name, answer, timeout_s, channels)
         return {name: answer.todict() for name, answer in zip(names, answers, strict=True)}
 
-    def _check(self, name: str, answer: Any, timeout_s: float) -> None:
+    def _check(self, name: str, answer: Any, timeout_s: float, channels: int) -> None:
         where = f"PV {self._prefix}{name}"
         if isinstance(answer, TimeoutError) or type(answer).__name__ == "Disconnected":
-            self._cut_off = True
+            self._lost(channels)
             raise InstrumentSilent(
                 f"{where}: no answer within {timeout_s:g} s. See whether the IOC runs, and whether "
                 "EPICS_PVA_ADDR_LIST names its machine."
@@ -94,15 +97,34 @@ class PvAccess:
         if isinstance(answer, Exception):
             raise InstrumentError(f"{where}: refused ({answer})")
 
-    def _update(self, value: Any) -> None:
-        if isinstance(value, Exception):
-            self.connections += 1
-            self._cut_off = True
+    def _watch(self) -> Any:
+        """Be told when the channels of now lose their connection; at first they have none."""
+        self._connected = False
+        told = partial(self._update, self._channels)
+        return self._context.monitor(self._watched, told, notify_disconnect=True)
 
-    def _find_again(self) -> None:
-        if self._cut_off:
-            self._cut_off = False
-            self._context.disconnect()  # forgets channels that nobody uses now
+    def _update(self, channels: int, value: Any) -> None:
+        if not isinstance(value, Exception):
+            self._connected = True
+        elif self._connected:
+            self._lost(channels)
+
+    def _lost(self, channels: int) -> None:
+        with self._lock:
+            if channels == self._channels and not self._cut_off:
+                self.connections += 1
+                self._cut_off = True
+
+    def _find_again(self) -> int:
+        """Which channels are used now, the first or later ones; new ones after a loss."""
+        with self._lock:
+            if self._cut_off:
+                self._cut_off = False
+                self._channels += 1
+                self._monitor.close()
+                self._context.disconnect()  # forgets all, the monitor's too: it would hear no more
+                self._monitor = self._watch()
+            return self._channels
 
 
 def _reading(told: dict[str, Any]) -> Reading:

@@ -68,7 +68,13 @@ class CountsAverage:
             images=dict(self.images),
             run=run,
         )
-        Calibration(provenance=provenance, **means).save(self._path)
+        Calibration(
+            dark=means["dark"],
+            up=means["up"],
+            down=means["down"],
+            flat=means.get("flat"),
+            provenance=provenance,
+        ).save(self._path)
         return self._path
 
     def close(self) -> None:

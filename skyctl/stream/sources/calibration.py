@@ -69,8 +69,13 @@ class Calibration:
 
     def __post_init__(self) -> None:
         images = [self.dark, self.up, self.down, *([] if self.flat is None else [self.flat])]
-        if len({image.shape for image in images}) != 1:
-            raise ValueError(f"calibration images of {[i.shape for i in images]}: give one shape")
+        shapes = [image.shape for image in images]
+        pair = self.dark.ndim == 3 and len(self.dark) == 2
+        if len(set(shapes)) != 1 or not (pair or self.dark.ndim == 2):
+            raise ValueError(
+                f"calibration images of {shapes}: give one shape, (H, W), or (2, H, W) of two "
+                "helicities"
+            )
         light = (self.up + self.down) / 2 - self.dark
         bad = ~np.isfinite(light) | (light < 0.05 * np.nanmedian(light))
         if self.flat is not None:

@@ -153,8 +153,9 @@ class PairShift:
 
 def shift_by(offsets: tuple[float, ...]) -> Shift | PairShift:
     """What moves an image by (rows, columns), or a pair by those of plus and those of minus."""
-    first = Shift(*offsets[:2])
-    return PairShift(first, Shift(*offsets[2:])) if offsets[2:] else first
+    rows, columns, *minus = offsets
+    first = Shift(rows, columns)
+    return PairShift(first, Shift(minus[0], minus[1])) if minus else first
 
 
 @dataclass(frozen=True)

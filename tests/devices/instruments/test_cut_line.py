@@ -73,17 +73,23 @@ def test_a_put_is_not_kept_for_a_line_that_was_cut_just_then(bench, where, monke
     assert bench.transport.get(["WIDTH"], PATIENCE_S)["WIDTH"].value == 20.0
 
 
-def test_pv_access_looks_at_once_for_a_server_that_was_away_again():
-    """p4p hurries once; of the second time it would hear six seconds later."""
-    server_of = pytest.importorskip("p4p.server")
+@pytest.fixture
+def counter():
+    """Serves one PV by PV Access, again and again at one address, which comes with it."""
+    server = pytest.importorskip("p4p.server")
     thread, nt = pytest.importorskip("p4p.server.thread"), pytest.importorskip("p4p.nt")
     conf = epics_on_loopback(free_ports())
 
     def serve():
-        counter = thread.SharedPV(nt=nt.NTScalar("d"), initial=1.0)
-        pvs = {f"{PREFIX}FIRED": counter}
-        return server_of.Server(providers=[pvs], conf=conf, useenv=False)
+        pvs = {f"{PREFIX}FIRED": thread.SharedPV(nt=nt.NTScalar("d"), initial=1.0)}
+        return server.Server(providers=[pvs], conf=conf, useenv=False)
 
+    return serve, conf
+
+
+def test_pv_access_looks_at_once_for_a_server_that_was_away_again(counter):
+    """p4p hurries once; of the second time it would hear six seconds later."""
+    serve, conf = counter
     with contextlib.closing(PvAccess(PREFIX, conf=conf)) as transport:
         with serve():
             transport.get(["FIRED"], PATIENCE_S)
@@ -92,3 +98,14 @@ def test_pv_access_looks_at_once_for_a_server_that_was_away_again():
                 transport.get(["FIRED"], 0.2)
             with serve():
                 assert transport.get(["FIRED"], 3.0)["FIRED"].value == 1.0
+
+
+def test_pv_access_hears_of_every_cut_and_not_of_one_twice(counter):
+    serve, conf = counter
+    with serve(), contextlib.closing(PvAccess(PREFIX, conf=conf)) as transport:
+        for cuts in range(3):
+            transport.get(["FIRED"], PATIENCE_S)
+            until(lambda: transport._connected)
+            assert transport.connections == 1 + cuts
+            cut_lines()
+            until(lambda had=cuts: transport.connections == 2 + had)

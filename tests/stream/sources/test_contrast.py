@@ -159,6 +159,13 @@ def test_saturations_that_were_not_reached_are_no_calibration():
         Calibration(dark=0 * same, up=same, down=same, provenance=PROVENANCE)
 
 
+@pytest.mark.parametrize("shapes", [[(8, 8), (8, 9)], [(3, 8, 8)] * 2, [(1, 8, 8)] * 2, [(8,)] * 2])
+def test_images_of_other_shapes_are_no_calibration(shapes):
+    dark, up = (np.zeros(shape) for shape in shapes)
+    with pytest.raises(ValueError, match="give one shape"):
+        Calibration(dark=dark, up=up + 2, down=dark + 1, provenance=PROVENANCE)
+
+
 def test_gain_alone_is_undone_without_a_reference():
     gain = np.array([[0.5, 2.0]], np.float32)
     image = Pipeline((Flat(gain), Mask(np.array([[False, True]])))).apply(10 * gain)
