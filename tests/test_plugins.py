@@ -83,9 +83,8 @@ def offer(folder, monkeypatch, distribution, points, module="", text=""):
 
 
 def test_the_example_offers_one_of_each_kind(installed):
-    assert tried() == dict.fromkeys(
-        ["agent 'steps'", "source 'plain'", "driver 'noted-scpi'", "model 'process'"], ""
-    )
+    of_the_example = ["agent 'steps'", "source 'plain'", "driver 'noted-scpi'", "model 'process'"]
+    assert tried() == dict.fromkeys(["agent 'imagining'", *of_the_example], "")  # ours is the first
     findings = {finding.what: finding for finding in check_up().findings}
     assert findings["agent 'steps'"].well
 
@@ -196,5 +195,6 @@ def test_a_beamline_file_with_a_name_that_nobody_offers_says_what_there_is(tmp_p
         read_beamline(path)
 
 
-def test_without_plug_ins_nothing_is_offered():
-    assert not any(offered(kind) for kind in ("agents", "sources", "drivers", "models"))
+def test_without_plug_ins_our_own_seeker_alone_is_offered():
+    found = {kind: [*offered(kind)] for kind in ("agents", "sources", "drivers", "models")}
+    assert found == {"agents": ["imagining"], "sources": [], "drivers": [], "models": []}

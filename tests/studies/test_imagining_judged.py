@@ -34,13 +34,21 @@ def test_baselines_get_fewer_lives_and_all_the_same_samples():
     assert {seed for who, _, seed in plan if who == "oracle"} == {20_000, 20_001}
 
 
-def test_kept_lives_are_not_lived_again_unless_the_agent_knew_something_else(tmp_path):
+def test_kept_lives_are_not_lived_again_unless_the_agent_knew_something_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(judged, "thinking", lambda: {"cpu_s": 2.0})
     kept = tmp_path / "lives.jsonl"
     lives = [lived(seed=20_000), lived(seed=20_001, library_sha256="another")]
     kept.write_text("".join(json.dumps(asdict(life)) + "\n" for life in lives))
     assert list(judged._kept(kept)) == [("imagining", "cold", 20_000)]
     found = imagining_metrics(1, wheres=("cold",), whos=("imagining",), kept=kept)
     assert found["metrics"][0]["lives"] == 1
+
+
+@pytest.mark.slow
+def test_an_answer_after_a_weak_pulse_is_timed_with_its_fit():
+    took = judged.thinking(1)
+    assert took["cpu_s"] > 0.1
+    assert took["clock_s"] > 0
 
 
 @pytest.mark.slow
