@@ -158,8 +158,9 @@ lattice of any size in, field in units of the hopping out.
 μ = {e.chemical_potential:g}, T = {e.temperature:g}. The model is for these alone.
 
 **Trained on** {facts.states} states of lattices of {facts.side} × {facts.side} sites: quenches from
-random spins and perturbed skyrmion lattices, driven by the truth and by an equivariant network,
-labelled by exact diagonalisation (mean over four twisted boundaries).
+random spins and perturbed skyrmion lattices, driven by the truth and by networks,
+labelled by exact diagonalisation (mean over four twisted boundaries; those of `--boundaries 1` by
+one of them, whose error of 6 % the row of network-driven states counts in).
 
 **Held out**, runs that training did not see:
 

@@ -74,7 +74,7 @@ class TorquePreset:
 
 
 PRESETS = {
-    "quick": TorquePreset(TorqueRecipe(), 4, 1200.0, 10.0, 2500.0),
+    "quick": TorquePreset(TorqueRecipe(), 4, 1200.0, 5.0, 2500.0),
     "paper": TorquePreset(
         TorqueRecipe(
             widths=PAPER_WIDTHS,

@@ -90,9 +90,9 @@ def test_the_command_goes_on_with_the_truth_s_quenches(tmp_path, diagonalised):
         return json.loads(target.read_text())["quenches"]
 
     one = command("1")
-    assert len(diagonalised) == 2 * 4  # midpoint steps of 10 t0
+    assert len(diagonalised) == 2 * 8  # midpoint steps of 5 t0
     two = command("2")
-    assert len(diagonalised) == 2 * 4 * 2
+    assert len(diagonalised) == 2 * 8 * 2
     assert two["truth"]["order"][0] == one["truth"]["order"][0]
     assert two["truth"] != two["start"]
     assert len(two["itinerant-torque-equivariant"]["wave_number"]) == 2

@@ -48,7 +48,7 @@ def bench_torque_quenches(
 ) -> None:
     """Quenches by networks and by the truth, from the same random spins: S(q) late after them.
 
-    Interrupt it, and the same command goes on. The truth takes four minutes a quench of 24 x 24
+    Interrupt it, and the same command goes on. The truth takes eight minutes a quench of 24 x 24
     sites. Needs torch.
     """
     with extra("train"):

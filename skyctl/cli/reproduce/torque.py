@@ -54,11 +54,14 @@ def _show(result: dict[str, Any]) -> None:
         targets, restored = found["targets"], result["restored"][name]
         for states, s in found["scores"].items():
             near, far = s["within_10_deg"], s["beyond_30_deg"]
+            shown = [f"{near:.1%}", f"{far:.2%}"]
+            if target := targets.get(states):
+                shown[0] = _judged(shown[0], near >= target["within_10_deg"])
+                shown[1] = _judged(shown[1], far <= target["beyond_30_deg"])
             table.add_row(
                 name,
                 states,
-                _judged(f"{near:.1%}", near >= targets["within_10_deg"]),
-                _judged(f"{far:.2%}", far <= targets["beyond_30_deg"]),
+                *shown,
                 f"{found['equivariance_error']:.1e}",
                 f"{restored['order']:.1%}",
             )
