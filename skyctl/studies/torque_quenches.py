@@ -25,7 +25,7 @@ from skyctl.simulators.itinerant.film import FieldOfSpins, midpoint_step
 
 _STEP_T0 = 1.0
 _TRUTH_STEP_T0 = 5.0
-"""At 10 short waves outlive a quench: mean |q| is 1.3 |Q| after 1200 t0, by networks too, not 0.95."""
+"""At 10 short waves outlive a quench: mean |q| 1200 t0 after it is 1.3 |Q|, by networks too."""
 
 
 def quench_starts(quenches: int, side: int, seed: int) -> list[np.ndarray]:
