@@ -95,7 +95,7 @@ def structure_factors(
             turns = np.pi / 3 * np.arange(6)
             axes.plot(np.pi / 3 * np.cos(turns), np.pi / 3 * np.sin(turns), "c+", markersize=5)
             axes.set(
-                aspect="equal", xlim=(-2.2, 2.2), ylim=(-2.2, 2.2), title=f"{name}, t = {when:g} t₀"
+                aspect="equal", xlim=(-2.2, 2.2), ylim=(-2.2, 2.2), title=f"{name}\nt = {when:g} t₀"
             )
         grid[-1][column].set_xlabel("q_x a")
     for row in grid:
@@ -168,9 +168,10 @@ def scaling(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
                 for count in counts
             ]
             axes.plot(counts, means, "o-", label=name)
-        axes.set(
-            xlabel="states learned from", ylabel="angles under 10°, %", xscale="log", title=kind
-        )
+            axes.set_xscale("log")
+            axes.set_xticks(counts, map(str, counts))
+            axes.set_xticks([], minor=True)
+        axes.set(xlabel="states learned from", ylabel="angles under 10°, %", title=kind)
         axes.legend()
     figure.savefig(path, dpi=_DPI)
 

@@ -2,7 +2,6 @@
 
 import importlib.resources
 import os
-import pickle
 import shutil
 import sys
 import time
@@ -12,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from distributed.protocol.pickle import dumps, loads
 from numba import cuda
 from onnx import TensorProto, helper
 
@@ -262,11 +262,11 @@ def test_the_torque_of_the_gradient_network_is_an_energys(name, is_gradient):
 def test_a_network_that_is_sent_to_a_worker_is_opened_again_from_its_file(monkeypatch, tmp_path):
     path = Path(shutil.copy(shipped_model("itinerant-torque-equivariant"), tmp_path / "here.onnx"))
     monkeypatch.chdir(tmp_path)
-    sent = pickle.dumps(TorqueNetwork("here.onnx"))
+    sent = dumps(TorqueNetwork("here.onnx"))
     monkeypatch.chdir("/")
     spins = random_spins(12, 12, np.random.default_rng(0))
-    arrived = pickle.loads(sent)  # noqa: S301
+    arrived = loads(sent)
     np.testing.assert_array_equal(arrived(spins), TorqueNetwork(path)(spins))
     path.unlink()
     with pytest.raises(ModelError, match=r"here\.onnx"):
-        pickle.loads(sent)  # noqa: S301
+        loads(sent)

@@ -7,6 +7,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from skyctl.cli.bench.torque_energy import Models, Seed, Side
 from skyctl.cli.common import (
     JsonFile,
     PngFile,
@@ -18,22 +19,13 @@ from skyctl.cli.common import (
     write_json,
 )
 
-Models = Annotated[
-    list[Path] | None,
-    typer.Option("--model", help="Torque network (.onnx); several times. Left out: the shipped."),
-]
-
 Data = Annotated[
     Path, typer.Option(help="Folder of the truth's quenches; gone on with.", file_okay=False)
 ]
 
 Quenches = Annotated[int, typer.Option(help="Runs from random spins, of each.", min=1)]
 
-Side = Annotated[int, typer.Option(help="Sites a side, a multiple of 12.", min=12)]
-
 Long = Annotated[float, typer.Option(help="How long they run, t0.", min=40)]
-
-Seed = Annotated[int, typer.Option(help="Of the first spins.", min=0)]
 
 
 def bench_torque_quenches(
