@@ -81,6 +81,8 @@ class PaperNetwork(nn.Module):
         return self.last(self.blocks(spins))
 
 
+REACHES = (6, 2, 2, 6)
+"""Of an equivariant network's filters, sites."""
 _DIRECTIONS = 6
 Adjoint = Callable[[Tensor], tuple[Tensor, Tensor]]
 """From weights of an output to what each input, vectors and spins, changes of its weighted sum."""
@@ -125,13 +127,29 @@ def _tied_weights(reach: int, directions_in: int, directions_out: int) -> tuple[
     return index, len(orbits)
 
 
+_FALLS_OVER = 3.0  # sites
+
+
+def _falloff(reach: int) -> np.ndarray:
+    """exp(-distance / 3 sites), (2 reach + 1, 2 reach + 1), 0 outside the hexagon, in units of its
+    own root mean square within."""
+    b, a = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    distance = np.sqrt(a * a + b * b + a * b)
+    inside = np.maximum(np.maximum(abs(a), abs(b)), abs(a + b)) <= reach
+    weights = np.exp(-distance / _FALLS_OVER) * inside
+    return (weights * np.sqrt(inside.sum()) / np.linalg.norm(weights)).astype(np.float32)
+
+
 class HexagonConv(nn.Module):
     """A D6-symmetric convolution of vector features; the vectors' components are not touched.
 
-    Each feature has ``directions`` (6, or 1 for none); ``reach`` is the filter's in sites.
+    Each feature has ``directions`` (6, or 1 for none); ``reach`` is the filter's in sites. Weights
+    are learned in units that fall with distance, as the electrons' memory of a spin does: far ones
+    begin small and learn slowly, else there is most noise where there is least to learn.
     """
 
     index: Tensor
+    falloff: Tensor
 
     def __init__(self, features: tuple[int, int], directions: tuple[int, int], reach: int) -> None:
         super().__init__()
@@ -141,11 +159,13 @@ class HexagonConv(nn.Module):
         taps = 1 + 3 * reach * (reach + 1)
         self.free = nn.Parameter(torch.randn(n_out, n_in, free) / (n_in * d_in * taps) ** 0.5)
         self.register_buffer("index", torch.from_numpy(index), persistent=False)
+        self.register_buffer("falloff", torch.from_numpy(_falloff(reach)), persistent=False)
 
     def filters(self) -> Tensor:
         """The filters as of a plain convolution."""
         padded = functional.pad(self.free, (0, 1))  # index -1: nothing
-        return padded[:, :, self.index].permute(0, 2, 1, 3, 4, 5).reshape(self.shape)
+        tied = padded[:, :, self.index].permute(0, 2, 1, 3, 4, 5).reshape(self.shape)
+        return tied * self.falloff
 
     def forward(self, x: Tensor) -> Tensor:
         return filtered(x, self.reach, factors(self.filters()))
@@ -277,7 +297,7 @@ class EquivariantNetwork(nn.Module):
     def __init__(
         self,
         features: int = 10,
-        reaches: Sequence[int] = (5, 2, 2, 4),
+        reaches: Sequence[int] = REACHES,
         products: int = 16,
         hidden: int = 48,
         direct: int = FEWEST_SITES,
@@ -350,9 +370,12 @@ class GradientNetwork(EquivariantNetwork):
 
 
 def new_network(
-    architecture: Architecture, widths: Sequence[int] = REDUCED_WIDTHS
+    architecture: Architecture,
+    widths: Sequence[int] = REDUCED_WIDTHS,
+    reaches: Sequence[int] = REACHES,
 ) -> EquivariantNetwork | PaperNetwork:
-    """A network with random weights; ``widths`` are the paper's."""
+    """A network with random weights; ``widths`` are the paper's, ``reaches`` the others'."""
     if architecture == "paper":
         return PaperNetwork(widths)
-    return GradientNetwork() if architecture == "gradient" else EquivariantNetwork()
+    kind = GradientNetwork if architecture == "gradient" else EquivariantNetwork
+    return kind(reaches=reaches)

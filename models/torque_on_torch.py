@@ -1,5 +1,6 @@
 """A torque network that torch evaluates: for films on a GPU where ONNX Runtime has no CUDA."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -69,16 +70,19 @@ def _read(path: Path, architecture: str, scale: float) -> ExportedTorque:
     }
     firsts = sorted(name for name in weights if name.endswith(".first.weight"))
     widths = [len(weights[name]) for name in firsts]
-    network = new_network(architecture, widths)  # pyright: ignore[reportArgumentType]
-    exported = ExportedTorque(network, scale)
-    # A file holds one of two equal arrays: a symmetric filter is its own adjoint.
-    for name in exported.state_dict():
-        twin = name.replace(".back.", ".filters.")
-        if name not in weights and twin in weights:
-            weights[name] = weights[twin]
+    pattern = r"network\.(filters|last)\..*filters\.0"
+    filters = sorted(name for name in weights if re.fullmatch(pattern, name))
+    reaches = [weights[name].shape[-1] // 2 for name in filters]
     try:
+        network = new_network(architecture, widths, reaches)  # pyright: ignore[reportArgumentType]
+        exported = ExportedTorque(network, scale)
+        # A file holds one of two equal arrays: a symmetric filter is its own adjoint.
+        for name in exported.state_dict():
+            twin = name.replace(".back.", ".filters.")
+            if name not in weights and twin in weights:
+                weights[name] = weights[twin]
         exported.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"torque model {path}: not a network of models.torque ({error}). Give a file that "
             "models.torque_export wrote."

@@ -26,8 +26,8 @@ DRIVEN_STATES = "network-driven"
 EARLY_STATES = "of the first 5 t0"
 """Name of the score on the states of the truth's plan that were held out."""
 LEARNING_RATES: dict[Architecture, float] = {
-    "equivariant": 5e-3,
-    "gradient": 5e-3,
+    "equivariant": 8e-3,
+    "gradient": 8e-3,
     "paper": 1e-3,
 }
 """At 5e-3 the paper's network, which has no normalisation, falls to predicting nothing."""
@@ -49,7 +49,7 @@ class TorqueRecipe:
 
     widths : of the paper's network; the equivariant one has none
     plan : of the states that the truth drives to; steps : of training, in each round
-    learning_rate : Adam's highest; None is what the architecture bears (``LEARNING_RATES``)
+    learning_rate : the highest; None is what the architecture bears (``LEARNING_RATES``)
     precision : in training; bfloat16 takes two thirds of the time where a processor has it
     test_runs, test_steps : of runs that the truth drives as the paper's, by which the network is
         judged and from which it never learns
