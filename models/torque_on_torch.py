@@ -76,11 +76,14 @@ def _read(path: Path, architecture: str, scale: float) -> ExportedTorque:
     try:
         network = new_network(architecture, widths, reaches)  # pyright: ignore[reportArgumentType]
         exported = ExportedTorque(network, scale)
-        # A file holds one of two equal arrays: a symmetric filter is its own adjoint.
-        for name in exported.state_dict():
+        # A file holds one of two equal arrays: a symmetric filter is its own adjoint, and what sums
+        # rows is the same for all filters of a reach.
+        for name, own in exported.state_dict().items():
             twin = name.replace(".back.", ".filters.")
             if name not in weights and twin in weights:
                 weights[name] = weights[twin]
+            elif name.endswith((".filters.1", ".back.1")):
+                weights[name] = own
         exported.load_state_dict(weights)
     except (RuntimeError, ValueError) as error:
         raise ModelError(
