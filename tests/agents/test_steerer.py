@@ -10,7 +10,8 @@ from skyctl.agents.allowed import Allowed
 from skyctl.agents.campaign import Look, Stop
 from skyctl.agents.field_sequences import FieldSequences, drawn_sequences, varied
 from skyctl.agents.imagined_thin_film import ImaginedThinFilm
-from skyctl.agents.steerer import HOLD, Steerer, SteeringCampaign, Wanted
+from skyctl.agents.steerer import Steerer, SteeringCampaign
+from skyctl.agents.wanted import HOLD, Wanted
 from skyctl.belief import Belief
 from skyctl.frame import Counts
 from skyctl.simulators.physics.drive import PulseDrive
@@ -25,7 +26,7 @@ class Spins:
     """A network of one spin in its own field along x, which any field turns: exact, and quick."""
 
     def __init__(self, field=1.0, time=1.0):
-        self.card = SimpleNamespace(strongest_T=0.041, interval_ps=10.0)
+        self.card = SimpleNamespace(strongest_T=0.041, horizon_ps=1100.0)
         self.field, self.time = field, time
 
     def encode(self, m):
@@ -42,7 +43,12 @@ class Spins:
                 m = m / np.linalg.norm(m, axis=1, keepdims=True)
             means.append(m)
         mean = np.stack(means, 1)
-        return SimpleNamespace(mean=mean, spread=0 * mean[..., 0])
+        return SimpleNamespace(
+            mean=mean, spread=0 * mean[..., 0], latent=m[None], latent_before=means[-2][None]
+        )
+
+    def decode(self, z):
+        return np.repeat(np.repeat(z[0][..., None, None], 2, 2), 4, 3)
 
 
 def film_of(network, learns=True):

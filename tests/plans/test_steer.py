@@ -9,7 +9,8 @@ from bluesky import RunEngine
 from bluesky.callbacks.json_writer import JSONLinesWriter
 
 from skyctl.agents import steerer as steering
-from skyctl.agents.steerer import RESETS, Wanted
+from skyctl.agents.steerer import RESETS
+from skyctl.agents.wanted import Wanted
 from skyctl.beamline.thin import thin_film_beamline
 from skyctl.demo import DOCUMENTS
 from skyctl.devices.rare_pulses import RarePulses
@@ -31,24 +32,31 @@ WANTED = Wanted((0.2, 0.9, 0.0), 300.0, 400.0)
 class ItsOwnPhysics:
     """In place of a network the nominal film itself, sequence by sequence."""
 
-    card = SimpleNamespace(strongest_T=0.041, interval_ps=10.0, files_sha256=())
+    card = SimpleNamespace(strongest_T=0.041, horizon_ps=1100.0, files_sha256=())
 
     def encode(self, m):
         return m
 
     def imagine(self, z, fields_T):
-        mean = np.stack([self._course(z[0], one) for one in fields_T])
-        return SimpleNamespace(mean=mean, spread=0 * mean[..., 0])
+        courses = [self._course(z[0], one) for one in fields_T]
+        mean = np.stack([each[0] for each in courses])
+        latent, before = (np.stack([each[k] for each in courses])[None] for k in (1, 2))
+        return SimpleNamespace(
+            mean=mean, spread=0 * mean[..., 0], latent=latent, latent_before=before
+        )
+
+    def decode(self, z):
+        return z[0]
 
     def _course(self, m, fields_T):
         film = ThinFilm(FILM)
         film.magnetisation = m
-        means = [m.mean((1, 2))]
+        states = [m]
         changes = 1 + np.flatnonzero((np.diff(fields_T, axis=0) != 0).any(1))
         for piece in np.split(fields_T, changes):
             times = 10.0 * (1 + np.arange(len(piece)))
-            means += [m.mean((1, 2)) for m in film.frames(piece[0], times.tolist())]
-        return np.array(means)
+            states += film.frames(piece[0], times.tolist())
+        return np.array([m.mean((1, 2)) for m in states]), states[-1], states[-2]
 
 
 @pytest.fixture
