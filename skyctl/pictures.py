@@ -101,7 +101,7 @@ def beside_target(wanted: WantedPicture, movie: Sequence[Frame], title: str, pat
     names = COMPONENTS if wanted.shown == "spins" else (wanted.shown,)
     targets = wanted.image.reshape(len(names), *wanted.image.shape[-2:])
     figure = Figure(
-        figsize=(2.1 * (len(chosen) + 2) + 0.8, 0.85 * len(names) + 0.7), layout="constrained"
+        figsize=(2.1 * (len(chosen) + 2) + 0.8, 0.75 * len(names) + 0.6), layout="constrained"
     )
     figure.suptitle(title, fontsize=9)
     grid = figure.subplots(len(names), len(chosen) + 2, squeeze=False)
@@ -113,7 +113,7 @@ def beside_target(wanted: WantedPicture, movie: Sequence[Frame], title: str, pat
         for axes, (caption, image) in zip(row, images, strict=True):
             axes.imshow(image, cmap=colours.cmap, norm=colours.norm, origin="lower")
             axes.set(xticks=[], yticks=[])
-            if row is grid[0]:
+            if name == names[0]:
                 axes.set_title(caption, fontsize=8)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
     figure.colorbar(colours, ax=grid, aspect=12)

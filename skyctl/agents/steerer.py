@@ -28,7 +28,7 @@ GOOD_COST = 0.15
 """At this cost, or below, what is wanted is reached."""
 _IMAGINED = 2000
 _BEST = 25
-_NEIGHBOURS = 20
+_NEIGHBOURS, _ROUNDS = 8, 3
 _OUT_OF_REACH = 0.5
 """What costs as much where the film is just as it is imagined is worth no shot."""
 _OFF_START = 0.08
@@ -105,8 +105,8 @@ class Steerer:
         if not self.costs and nearest > _OUT_OF_REACH:
             self.gave_up = (
                 f"steer: of {_IMAGINED} imagined sequences and their neighbours none costs less "
-                f"than {nearest:.2f}, where {self._good:g} is good: no such field takes this film "
-                "there"
+                f"than {nearest:.2f}, where {self._good:g} is good: as it is imagined, no field "
+                "takes this film there"
             )
             return None
         self._chosen = chosen
@@ -149,19 +149,20 @@ class Steerer:
         return bool(off.max() <= _OFF_START)
 
     def _best(self) -> tuple[FieldSequences, float, float]:
-        """The sequence of least expected cost, and that cost: of drawn ones, then of neighbours.
-        And the least cost of any, if the film is just as it is imagined."""
+        """The sequence of least expected cost, and that cost: of drawn ones, then of neighbours of
+        the best, round by round. And the least cost of those, if the film is as it is imagined."""
         limits = self._strongest_T, self._longest_ps, self._rng
         drawn = [self._with_first(drawn_sequences(_IMAGINED, *limits)), *self._fired]
         tried = FieldSequences.joined(drawn)
-        costs = np.hypot(*self.wanted.expected(self.film, tried))
-        leading = tried.at(np.argsort(costs)[:_BEST])
-        near = self._with_first(varied(leading, _NEIGHBOURS, *limits))
-        tried = FieldSequences.joined([leading, near])
-        imagined, doubt = self.wanted.expected(self.film, tried)
-        costs = np.hypot(imagined, doubt)
+        told = np.stack(self.wanted.expected(self.film, tried))
+        for _ in range(_ROUNDS):
+            leading = np.argsort(np.hypot(*told))[:_BEST]
+            near = self._with_first(varied(tried.at(leading), _NEIGHBOURS, *limits))
+            told = np.concatenate([told[:, leading], self.wanted.expected(self.film, near)], 1)
+            tried = FieldSequences.joined([tried.at(leading), near])
+        costs = np.hypot(*told)
         best = int(costs.argmin())
-        return tried.at(slice(best, best + 1)), float(costs[best]), float(imagined.min())
+        return tried.at(slice(best, best + 1)), float(costs[best]), float(told[0].min())
 
     def _with_first(self, sequences: FieldSequences) -> FieldSequences:
         return sequences.led_by(self.wanted.first, self._longest_ps)

@@ -86,9 +86,14 @@ def steer_film(
     Raises
     ------
     ValueError
-        For what movies of this film cannot show.
+        For what movies of this film cannot show, and a camera that does not show all components.
     """
     require_open(beamline)
+    if (shown := beamline.camera.describe_sample().get("component", "spins")) != "spins":
+        raise ValueError(
+            f"the camera shows {shown}: an agent that steers needs all three components. Let the "
+            'sample send them, component="spins"'
+        )
     film = ImaginedThinFilm(network, start, np.array(beamline.camera.movie.times_ps))
     steerer = Steerer(wanted, film, allowed(beamline), seed=seed)
     campaign = SteeringCampaign(steerer, shots, _RESETS)
