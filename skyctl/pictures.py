@@ -10,6 +10,8 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from skyctl.agents.wanted import COMPONENTS, WantedPicture
+from skyctl.frame import Frame
 from skyctl.plans.mapping import MapReport
 from skyctl.process import LETTERS, OUTCOMES
 from skyctl.recording.reader import Recording
@@ -17,6 +19,7 @@ from skyctl.simulators.thin.standard_problem import Sp4Run
 from skyctl.stream.sources.calibration import Calibration
 
 _FRAMES = 8
+_BEFORE_TARGET = 4
 LETTER_COLOURS = dict(
     zip(LETTERS.values(), ("#4477aa", "#ee6677", "#ccbb44", "#dddddd"), strict=True)
 )
@@ -87,6 +90,33 @@ def film_strip(strips: Sequence[Strip], path: Path) -> None:
             axes.set_title(caption, fontsize=8)
         row[0].set_ylabel(strip.title, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
     path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def beside_target(wanted: WantedPicture, movie: Sequence[Frame], title: str, path: Path) -> None:
+    """Draw a shot's movie up to the wanted time, what was reached, the target, and how far one is
+    from the other, each component that the target shows in a row of its own, into a PNG."""
+    shown = [frame for frame in movie if frame.movie_time_ps <= wanted.at_ps + 1e-6]
+    chosen = np.unique(np.linspace(0, len(shown) - 1, _BEFORE_TARGET + 1).round().astype(int))
+    names = COMPONENTS if wanted.shown == "spins" else (wanted.shown,)
+    targets = wanted.image.reshape(len(names), *wanted.image.shape[-2:])
+    figure = Figure(
+        figsize=(2.1 * (len(chosen) + 2) + 0.8, 0.75 * len(names) + 0.6), layout="constrained"
+    )
+    figure.suptitle(title, fontsize=9)
+    grid = figure.subplots(len(names), len(chosen) + 2, squeeze=False)
+    colours = ScalarMappable(Normalize(-1, 1), "RdBu_r")
+    for row, name, target in zip(grid, names, targets, strict=True):
+        k = COMPONENTS.index(name)
+        images = [(f"{shown[i].movie_time_ps:g} ps", shown[i].data[k]) for i in chosen]
+        images += [("target", target), ("reached - target", images[-1][1] - target)]
+        for axes, (caption, image) in zip(row, images, strict=True):
+            axes.imshow(image, cmap=colours.cmap, norm=colours.norm, origin="lower")
+            axes.set(xticks=[], yticks=[])
+            if name == names[0]:
+                axes.set_title(caption, fontsize=8)
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
+    figure.colorbar(colours, ax=grid, aspect=12)
     figure.savefig(path, dpi=110)
 
 

@@ -15,7 +15,7 @@ from bluesky.utils import Msg
 
 from skyctl.agents.reacher import Target
 from skyctl.agents.seeker import PulseMemory
-from skyctl.agents.steerer import Wanted
+from skyctl.agents.wanted import wanted_from_json
 from skyctl.beamline import Beamline, replayed_beamline
 from skyctl.belief import Belief, Told
 from skyctl.decision import NAMES
@@ -217,7 +217,7 @@ def _steer_again(
             "Use the version of skyctl that it ran with."
         )
     start = s_state(ThinFilmParameters.from_dict(network.card.film))
-    return (yield from steer_film(line, Wanted.from_json(wanted), network, start, **arguments))
+    return (yield from steer_film(line, wanted_from_json(wanted), network, start, **arguments))
 
 
 _PLANS: dict[str, Callable[..., Generator[Msg, Any, Any]]] = {

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from skyctl.belief import Belief
-from skyctl.frame import Counts
+from skyctl.frame import Counts, Frame
 from skyctl.process import Kind
 
 UNSURE = "unsure"
@@ -114,6 +114,8 @@ class ShotResult:
     mean_sz : (movie time in ps, mean S_z of the film) of each good frame
     mean_spins : (movie time in ps, the film's mean of each component) of each good frame of a
         camera that shows all three; () of another
+    kept : the frames of the movie times that somebody asked for (``kept_times_ps`` of the streaming
+        classifier)
     belief : about the film and the network, from all movies of the run to this one
     ended_early : the verdict was certain before the movie was over, and ended it
     unreadable : why the last frame, though it came whole, shows nothing of the film, or ""
@@ -131,6 +133,7 @@ class ShotResult:
     seen_ns: int = 0
     mean_sz: tuple[tuple[float, float], ...] = ()
     mean_spins: tuple[tuple[float, float, float, float], ...] = ()
+    kept: tuple[Frame, ...] = field(default=(), compare=False, repr=False)
     belief: Belief = field(default_factory=Belief)
     ended_early: bool = False
     unreadable: str = ""

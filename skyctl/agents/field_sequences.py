@@ -31,6 +31,20 @@ class FieldSequences:
         """Some of them."""
         return FieldSequences(self.fields_T[chosen], self.ends_ps[chosen])
 
+    def led_by(
+        self, first: tuple[float, float, float] | None, longest_ps: float
+    ) -> "FieldSequences":
+        """The same second fields after another first one, (x and y in T, until when in ps), all
+        over by ``longest_ps``; as they are for None."""
+        if first is None:
+            return self
+        x, y, end = first
+        fields, ends = self.fields_T.copy(), self.ends_ps.copy()
+        fields[:, 0] = x, y
+        ends[:, 1] = np.minimum(end + ends[:, 1] - ends[:, 0], longest_ps)
+        ends[:, 0] = end
+        return FieldSequences(fields, ends)
+
     def averaged_T(self, edges_ps: np.ndarray) -> np.ndarray:
         """(n, intervals, 3), the mean field between each two of ``edges_ps``, T."""
         starts = np.stack([0 * self.ends_ps[:, 0], self.ends_ps[:, 0]], 1)

@@ -164,7 +164,7 @@ class FolderMovie(Movie):
 
 def _frame_files(folder: Path) -> tuple[list[Path], Callable[[Path], np.ndarray]]:
     for suffixes, read in (
-        (TIFF_SUFFIXES, _read_tiff), ((".png",), _read_png), (OVF_SUFFIXES, _read_spins),
+        (TIFF_SUFFIXES, _read_tiff), ((".png",), read_png), (OVF_SUFFIXES, _read_spins),
     ):  # fmt: skip
         files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes]
         if files:
@@ -187,7 +187,8 @@ def _read_tiff(path: Path) -> np.ndarray:
         return stack.images(0, 1)[0]
 
 
-def _read_png(path: Path) -> np.ndarray:
+def read_png(path: Path) -> np.ndarray:
+    """Grey levels, (rows, columns), the first row at the top. Raises FormatError for colours."""
     from PIL import Image
 
     try:

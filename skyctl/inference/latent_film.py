@@ -74,12 +74,13 @@ class Imagined:
 
     mean : (batch, frames, 3), ⟨m⟩, mean of the members
     spread : (batch, frames), how far members are from their mean, of all coordinates of ⟨m⟩
-    latent : (members, batch, latent) at the end
+    latent, latent_before : (members, batch, latent) at the end, and an interval before it
     """
 
     mean: np.ndarray
     spread: np.ndarray
     latent: np.ndarray
+    latent_before: np.ndarray
 
 
 def latent_files(encoder: Path | None = None) -> dict[str, Path]:
@@ -170,11 +171,13 @@ class LatentFilm:
         means = np.empty((steps + 1, self.card.members, batch, 3), np.float32)
         means[0] = self._run("decoder", "mean", z=z)
         by_step = np.ascontiguousarray(fields_T.transpose(1, 0, 2))
+        before = z
         for number in range(steps):
+            before = z
             z, means[number + 1] = self.step(z, by_step[number])
         middle = means.mean(1)
         spread = np.sqrt(np.square(means - middle[:, None]).mean((1, 3)))
-        return Imagined(middle.transpose(1, 0, 2), spread.T, z)
+        return Imagined(middle.transpose(1, 0, 2), spread.T, z, before)
 
     def mean(self, z: np.ndarray) -> np.ndarray:
         """⟨m⟩, (batch, 3), of latent numbers: the mean of the members'."""

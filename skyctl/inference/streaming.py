@@ -24,6 +24,7 @@ Listener = Callable[[Verdict | ShotResult], None]
 _LONGEST_SPIN = 1.25
 """Of an S_z that a camera shows: its gain may be off."""
 _NOISE_REACH = 6.0
+_SAME_PS = 1e-6
 _SATURATED = 0.99
 """Share of pixels. Noise that is cut off at ±1 puts half of a uniform film there."""
 
@@ -72,6 +73,8 @@ class StreamingClassifier:
         self.ours: Callable[[str, str], bool] = lambda run, shot: True
         """Whether this shot of this run is of the film that the belief is about; another one moves
         nothing."""
+        self.kept_times_ps: tuple[float, ...] = ()
+        """Movie times whose frames come with the result, for whoever asks for them."""
         self._listeners: tuple[Listener, ...] = ()
         self._telling = threading.RLock()
         self._start: ShotStart | None = None
@@ -109,6 +112,7 @@ class StreamingClassifier:
         self._latencies_ms: list[float] = []
         self._mean_sz: list[tuple[float, float]] = []
         self._mean_spins: list[tuple[float, float, float, float]] = []
+        self._kept: list[Frame] = []
         self._seen_ns = 0
         self._background = 0
         """Of the film in the first frame; 0 before there was one."""
@@ -135,6 +139,8 @@ class StreamingClassifier:
         self._last_frame = frame
         self._seen_ns = frame.left_source_ns
         self._mean_sz.append((frame.movie_time_ps, float(sz.mean(dtype=np.float64))))
+        if any(abs(frame.movie_time_ps - time_ps) <= _SAME_PS for time_ps in self.kept_times_ps):
+            self._kept.append(frame)
         if frame.data.ndim == 3:
             x, y, z = frame.data.mean((1, 2), dtype=np.float64).tolist()
             self._mean_spins.append((frame.movie_time_ps, x, y, z))
@@ -192,6 +198,7 @@ class StreamingClassifier:
                 seen_ns=self._seen_ns,
                 mean_sz=tuple(self._mean_sz),
                 mean_spins=tuple(self._mean_spins),
+                kept=tuple(self._kept),
                 belief=self.belief,
                 ended_early=self._certain and self._seen_frames < start.expected_frames,
                 frames_read=self._seen_frames,

@@ -9,9 +9,11 @@ _PARTS = ("pulser", "camera", "classifier", "decisions", "streaming", "is_open")
 
 
 class Believer(Protocol):
-    """What believes something of the film and the network, from all movies of a run."""
+    """What believes something of the film and the network, from all movies of a run; and keeps
+    frames of the movie times that it is asked for."""
 
     belief: Belief
+    kept_times_ps: tuple[float, ...]
 
 
 class Beamline(Protocol):

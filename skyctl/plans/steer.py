@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from skyctl.agents.imagined_thin_film import ImaginedThinFilm, Network
-from skyctl.agents.steerer import Steerer, SteeringCampaign, Wanted
+from skyctl.agents.steerer import Steerer, SteeringCampaign
+from skyctl.agents.wanted import Goal
 from skyctl.plans.campaign import TaskReport, pursue
 from skyctl.plans.modes import Oversight
 from skyctl.plans.plans import agent_facts, allowed, in_one_run
@@ -20,12 +21,14 @@ _RESETS = 3
 class SteerReport:
     """How a film was steered.
 
-    task : what was fired, and whether it reached what was wanted; costs : of each shot, as its
-        movie showed it; factors : of field and time, by which the film differs from the network's
+    task : what was fired, and whether it reached what was wanted
+    costs : of each shot, as its movie showed it; shots : their names, in the same order
+    factors : of field and time, by which the film differs from the network's
     """
 
     task: TaskReport
     costs: tuple[float, ...]
+    shots: tuple[str, ...]
     factors: tuple[float, float]
 
     @property
@@ -42,7 +45,7 @@ class SteerReport:
 
 def steer_film(
     beamline: Beamline,
-    wanted: Wanted,
+    wanted: Goal,
     network: Network,
     start: np.ndarray,
     *,
@@ -51,7 +54,7 @@ def steer_film(
     oversight: Oversight | None = None,
     md: dict[str, Any] | None = None,
 ) -> Plan[SteerReport]:
-    """Bring a thin film's ⟨m⟩ where it is wanted, by sequences of two fields.
+    """Bring a thin film where it is wanted, by sequences of two fields.
 
     Before each shot the film is brought back to its S-state by a strong field. The camera must show
     all three components.
@@ -60,8 +63,8 @@ def steer_film(
     ----------
     beamline : Beamline
         See `skyctl.beamline`.
-    wanted : Wanted
-        The course that ⟨m⟩ is to take.
+    wanted : Wanted or WantedPicture
+        The course that ⟨m⟩ is to take, or what the camera is to show at a time.
     network : Network
         A latent network of a film like this one (`skyctl.inference.latent_film.LatentFilm`).
     start : numpy.ndarray
@@ -78,16 +81,30 @@ def steer_film(
     Returns
     -------
     SteerReport
-        Whether a movie showed the course that was wanted, the shots it took and what each cost.
+        Whether a movie showed what was wanted, the shots it took and what each cost.
+
+    Raises
+    ------
+    ValueError
+        For what movies of this film cannot show, and a camera that does not show all components.
     """
     require_open(beamline)
+    if (shown := beamline.camera.describe_sample().get("component", "spins")) != "spins":
+        raise ValueError(
+            f"the camera shows {shown}: an agent that steers needs all three components. Let the "
+            'sample send them, component="spins"'
+        )
     film = ImaginedThinFilm(network, start, np.array(beamline.camera.movie.times_ps))
     steerer = Steerer(wanted, film, allowed(beamline), seed=seed)
     campaign = SteeringCampaign(steerer, shots, _RESETS)
 
     def body() -> Plan[SteerReport]:
-        task = yield from pursue(beamline, campaign, oversight, slow=True)
-        return SteerReport(task, tuple(steerer.costs), film.factors)
+        beamline.streaming.kept_times_ps = wanted.kept_times_ps
+        try:
+            task = yield from pursue(beamline, campaign, oversight, slow=True)
+        finally:
+            beamline.streaming.kept_times_ps = ()
+        return SteerReport(task, tuple(steerer.costs), tuple(steerer.shots), film.factors)
 
     arguments = {
         "shots": shots, "seed": seed, "wanted": wanted.as_json(),

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import numpy as np
 from skyctl.agents.campaign import Look, Stop
 from skyctl.agents.field_sequences import FieldSequences, drawn_sequences, varied
 from skyctl.agents.imagined_thin_film import ImaginedThinFilm
-from skyctl.agents.steerer import GOOD_COST, HOLD, SWITCH, Steerer, SteeringCampaign, Wanted
+from skyctl.agents.steerer import GOOD_COST, Steerer, SteeringCampaign
 from skyctl.agents.tasks import Proposal
+from skyctl.agents.wanted import HOLD, SWITCH, Goal, Wanted, WantedPicture
 from skyctl.belief import Belief
-from skyctl.frame import Counts
+from skyctl.frame import Counts, Frame
 from skyctl.inference.latent_film import Imagined, LatentFilm
 from skyctl.pulse import Pulse
 from skyctl.simulators.thin.film import ThinFilmParameters, s_state
@@ -24,7 +26,10 @@ from skyctl.verdict import ShotResult
 SHOTS, RANDOM = 5, 12
 TIMES_PS = np.arange(0.0, 1001.0, 10.0)
 _FIRST_FILM = 5000
+_NOTHING = Pulse(amplitude_T=0.0, width_ps=10.0)
 _LASTS_PS = 50.0
+_STRONGEST_T = 0.041
+GOALS = ("mean", "switch", "hold", "picture")
 
 
 class _Sample:
@@ -34,10 +39,19 @@ class _Sample:
         self._film = PulsedThinFilm(parameters)
         self._start = self._film.spins
 
-    def shoot(self, pulse: Pulse) -> np.ndarray:
-        """⟨m⟩ of its movie, (frames, 3)."""
+    def shoot(self, pulse: Pulse, kept_times_ps: Sequence[float] = ()) -> ShotResult:
+        """What its movie shows."""
         self._film.film.magnetisation = self._start
-        return np.array([m.mean((1, 2)) for m in self._film.frames(pulse, TIMES_PS.tolist())])
+        rows, kept = [], []
+        for time_ps, m in zip(
+            TIMES_PS.tolist(), self._film.frames(pulse, TIMES_PS.tolist()), strict=True
+        ):
+            rows.append((time_ps, *m.mean((1, 2)).tolist()))
+            if time_ps in kept_times_ps:
+                kept.append(Frame("", "", len(rows) - 1, time_ps, 0, m.astype(np.float32)))
+        return ShotResult(
+            "", None, None, Counts(), "", (), mean_spins=tuple(rows), kept=tuple(kept)
+        )
 
 
 class _OfAnother:
@@ -48,24 +62,28 @@ class _OfAnother:
     """
 
     def __init__(self, network: LatentFilm) -> None:
-        self.card, self.encode, self._imagine = network.card, network.encode, network.imagine
+        self.card, self.encode, self.decode = network.card, network.encode, network.decode
+        self._imagine = network.imagine
         self._rng = np.random.default_rng(13)
 
     def imagine(self, z: np.ndarray, fields_T: np.ndarray) -> Imagined:
         return self._imagine(z, fields_T[self._rng.permutation(len(fields_T))])
 
 
-def drawn_wanted(number: int, nominal: ThinFilmParameters) -> Wanted:
-    """What one life is after: a ⟨m⟩ at a time, a quiet switch, or no switch, in turns. The ⟨m⟩ is
-    one that some sequence takes the nominal film to."""
-    if number % 3:
-        return SWITCH if number % 3 == 1 else HOLD
+def drawn_wanted(number: int, nominal: ThinFilmParameters) -> tuple[str, Goal]:
+    """What one life is after, and its name: ⟨m⟩ at a time, a quiet switch, no switch, a picture at
+    a time, in turns. ⟨m⟩ and picture are of the nominal film under a sequence at random."""
+    goal = GOALS[number % len(GOALS)]
+    if goal in ("switch", "hold"):
+        return goal, SWITCH if goal == "switch" else HOLD
     rng = np.random.default_rng([77, number])
-    at = int(rng.integers(30, 90))
-    sequence = drawn_sequences(1, 0.041, 10.0 * at, rng)
-    mean = _Sample(nominal).shoot(sequence.pulse(0))[at]
-    x, y, z = (float(v) for v in mean)
-    return Wanted((x, y, z), 10.0 * at, min(10.0 * at + _LASTS_PS, 1000.0))
+    at_ps = 10.0 * rng.integers(*((20, 61) if goal == "picture" else (30, 90)))
+    pulse = drawn_sequences(1, _STRONGEST_T, at_ps, rng).pulse(0)
+    (frame,) = _Sample(nominal).shoot(pulse, [at_ps]).kept
+    if goal == "picture":
+        return goal, WantedPicture(frame.data, at_ps)
+    x, y, z = (float(v) for v in frame.data.mean((1, 2), dtype=np.float64))
+    return goal, Wanted((x, y, z), at_ps, min(at_ps + _LASTS_PS, 1000.0))
 
 
 def judge(
@@ -77,9 +95,12 @@ def judge(
     """Each way of steering at each life, SHOTS shots, and the RANDOM sequences of nobody."""
     found: list[dict[str, Any]] = []
     for number in lives:
-        film, wanted = drawn_film(nominal, _FIRST_FILM + number), drawn_wanted(number, nominal)
+        film = drawn_film(nominal, _FIRST_FILM + number)
+        goal, wanted = drawn_wanted(number, nominal)
         sample = _Sample(film)
-        life = {"life": number, "wanted": wanted.as_json(), "film": film.as_dict()}
+        life = {"life": number, "goal": goal, "until_ps": wanted.until_ps, "film": film.as_dict()}
+        if isinstance(wanted, Wanted):  # a picture is long, and drawn again by the life's number
+            life["wanted"] = wanted.as_json()
         start = s_state(nominal)
         for name, imagined, learns in (
             ("imagines and learns", network, True),
@@ -106,6 +127,13 @@ def judge(
         "shots": SHOTS,
         "good": GOOD_COST,
         "ways": {name: _summary([life[name] for life in found]) for name in names},
+        "goals": {
+            goal: {
+                name: _summary([life[name] for life in found if life["goal"] == goal])
+                for name in names
+            }
+            for goal in dict.fromkeys(life["goal"] for life in found)
+        },
         "lives": found,
     }
 
@@ -113,67 +141,67 @@ def judge(
 def _steered(agent: Steerer, sample: _Sample) -> dict[str, Any]:
     """A campaign, to where it is good enough or its shots are used up."""
     campaign = SteeringCampaign(agent, SHOTS, 3)
-    thinking_s: list[float] = []
-    start = sample.shoot(_nothing())[:1]
+    thinking_s: list[float] = []  # of the processor: a busy machine's clock tells little
+    wanted = agent.wanted
+    at_rest = sample.shoot(_NOTHING, wanted.kept_times_ps)
+    start = replace(at_rest, mean_spins=at_rest.mean_spins[:1])
     while True:
-        began = time.perf_counter()
+        began = time.process_time()
         step = campaign.step(Belief())
         if isinstance(step, Stop):
-            return {"costs": agent.costs, "factors": agent.film.factors, "thinking_s": thinking_s}
+            return {
+                "costs": agent.costs or [wanted.seen(at_rest)],
+                "factors": agent.film.factors, "thinking_cpu_s": thinking_s, "reason": step.reason,
+            }  # fmt: skip
         if isinstance(step, Look):
-            campaign.looked(_result(start))
+            campaign.looked(start)
             continue
         proposal: Proposal = step.proposal
         if not proposal.counts:
-            campaign.fired(proposal, Belief(), _result(start))
+            campaign.fired(proposal, Belief(), start)
             continue
-        thinking_s.append(time.perf_counter() - began)
-        campaign.fired(proposal, Belief(), _result(sample.shoot(proposal.pulse)))
+        thinking_s.append(time.process_time() - began)
+        shown = sample.shoot(proposal.pulse, wanted.kept_times_ps)
+        campaign.fired(proposal, Belief(), shown)
 
 
-def _nothing() -> Pulse:
-    return Pulse(amplitude_T=0.0, width_ps=10.0)
-
-
-def _result(mean: np.ndarray) -> ShotResult:
-    rows = tuple((float(t), *m) for t, m in zip(TIMES_PS, mean.tolist(), strict=False))
-    return ShotResult("", None, None, Counts(), "", (), mean_spins=rows)
-
-
-def _climbed(wanted: Wanted, sample: _Sample, network: LatentFilm, seed: int) -> dict[str, Any]:
+def _climbed(wanted: Goal, sample: _Sample, network: LatentFilm, seed: int) -> dict[str, Any]:
     """Without a network: one at random, then neighbours of the best so far."""
     rng = np.random.default_rng([11, seed])
-    limits = network.card.strongest_T, wanted.to_ps, rng
-    best = wanted.constrained(drawn_sequences(1, *limits), wanted.to_ps)
+    until = wanted.until_ps
+    limits = network.card.strongest_T, until, rng
+    best = drawn_sequences(1, *limits).led_by(wanted.first, until)
     costs = [_cost(wanted, sample, best)]
     for _ in range(SHOTS - 1):
-        near = wanted.constrained(varied(best, 1, *limits), wanted.to_ps)
+        near = varied(best, 1, *limits).led_by(wanted.first, until)
         cost = _cost(wanted, sample, near)
         best = near if cost < min(costs) else best
         costs.append(cost)
     return {"costs": costs}
 
 
-def _random(wanted: Wanted, sample: _Sample, network: LatentFilm, seed: int) -> dict[str, Any]:
+def _random(wanted: Goal, sample: _Sample, network: LatentFilm, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng([12, seed])
-    drawn = drawn_sequences(RANDOM, network.card.strongest_T, wanted.to_ps, rng)
-    drawn = wanted.constrained(drawn, wanted.to_ps)
+    drawn = drawn_sequences(RANDOM, network.card.strongest_T, wanted.until_ps, rng)
+    drawn = drawn.led_by(wanted.first, wanted.until_ps)
     return {"costs": [_cost(wanted, sample, drawn.at(slice(k, k + 1))) for k in range(RANDOM)]}
 
 
-def _cost(wanted: Wanted, sample: _Sample, sequence: FieldSequences) -> float:
-    return float(wanted.cost(TIMES_PS, sample.shoot(sequence.pulse(0))))
+def _cost(wanted: Goal, sample: _Sample, sequence: FieldSequences) -> float:
+    cost = wanted.seen(sample.shoot(sequence.pulse(0), wanted.kept_times_ps))
+    assert cost is not None  # the frame it needs was kept
+    return cost
 
 
 def _summary(lives: Sequence[dict[str, Any]]) -> dict[str, Any]:
     best = [min(life["costs"][:SHOTS]) for life in lives]
     firsts = [life["costs"][0] for life in lives]
     every = [cost for life in lives for cost in life["costs"]]
-    thinking = [seconds for life in lives for seconds in life.get("thinking_s", ())]
+    thinking = [seconds for life in lives for seconds in life.get("thinking_cpu_s", ())]
     return {
         "reached": sum(cost <= GOOD_COST for cost in best) / len(best),
         "best_of_shots_median": statistics.median(best),
         "first_shot_median": statistics.median(firsts),
         "all_shots_median": statistics.median(every),
-        "thinking_s_median": statistics.median(thinking) if thinking else None,
+        "thinking_cpu_s_median": statistics.median(thinking) if thinking else None,
     }

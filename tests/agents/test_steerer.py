@@ -10,9 +10,10 @@ from skyctl.agents.allowed import Allowed
 from skyctl.agents.campaign import Look, Stop
 from skyctl.agents.field_sequences import FieldSequences, drawn_sequences, varied
 from skyctl.agents.imagined_thin_film import ImaginedThinFilm
-from skyctl.agents.steerer import HOLD, Steerer, SteeringCampaign, Wanted
+from skyctl.agents.steerer import Steerer, SteeringCampaign
+from skyctl.agents.wanted import HOLD, Wanted, WantedPicture
 from skyctl.belief import Belief
-from skyctl.frame import Counts
+from skyctl.frame import Counts, Frame
 from skyctl.simulators.physics.drive import PulseDrive
 from skyctl.verdict import ShotResult
 
@@ -25,7 +26,7 @@ class Spins:
     """A network of one spin in its own field along x, which any field turns: exact, and quick."""
 
     def __init__(self, field=1.0, time=1.0):
-        self.card = SimpleNamespace(strongest_T=0.041, interval_ps=10.0)
+        self.card = SimpleNamespace(strongest_T=0.041, horizon_ps=1100.0)
         self.field, self.time = field, time
 
     def encode(self, m):
@@ -42,7 +43,12 @@ class Spins:
                 m = m / np.linalg.norm(m, axis=1, keepdims=True)
             means.append(m)
         mean = np.stack(means, 1)
-        return SimpleNamespace(mean=mean, spread=0 * mean[..., 0])
+        return SimpleNamespace(
+            mean=mean, spread=0 * mean[..., 0], latent=m[None], latent_before=means[-2][None]
+        )
+
+    def decode(self, z):
+        return np.repeat(np.repeat(z[0][..., None, None], 2, 2), 4, 3)
 
 
 def film_of(network, learns=True):
@@ -73,17 +79,6 @@ def test_a_field_that_ends_within_an_interval_counts_for_its_part():
     np.testing.assert_allclose(fields.sum(0) * 10, [0.02 * 45, 0.01 * 35, 0])
 
 
-def test_the_cost_is_what_is_off_while_it_is_wanted():
-    means = np.zeros((2, len(TIMES), 3))
-    means[1, 30:41] = (0.3, 0.4, 0)
-    wanted = Wanted((0, 0, 0), 300, 400)
-    np.testing.assert_allclose(wanted.cost(TIMES, means), [0, 0.5])
-    with pytest.raises(ValueError, match="no frame in that time"):
-        Wanted((0, 0, 0), 501, 505).cost(TIMES, means)
-    with pytest.raises(ValueError, match="no earlier than the beginning"):
-        Wanted((0, 0, 0), 400, 300)
-
-
 def test_it_learns_by_which_factors_the_film_differs():
     film, other = film_of(Spins()), film_of(Spins(field=1.06, time=1.04))
     rng = np.random.default_rng(1)
@@ -106,9 +101,20 @@ def test_what_learns_nothing_stays_as_it_was():
     assert np.array_equal(film.expected(fired)[0], before)
 
 
-def result_of(mean):
-    rows = tuple((float(t), *m) for t, m in zip(TIMES, np.asarray(mean).tolist(), strict=False))
-    return ShotResult("one", None, None, Counts(), "", (), mean_spins=rows)
+def uniform(mean):
+    """The state of a film that is one spin, (3, 2, 4)."""
+    return np.broadcast_to(np.asarray(mean, np.float32)[:, None, None], START.shape)
+
+
+def result_of(mean, kept_times_ps=()):
+    mean = np.asarray(mean)
+    rows = tuple((float(t), *m) for t, m in zip(TIMES, mean.tolist(), strict=False))
+    kept = tuple(
+        Frame("run", "one", k, TIMES[k], 0, uniform(mean[k]))
+        for k in range(len(mean))
+        if TIMES[k] in kept_times_ps
+    )
+    return ShotResult("one", None, None, Counts(), "", (), mean_spins=rows, kept=kept)
 
 
 def steered(wanted, network, other, shots=5, **options):
@@ -127,7 +133,7 @@ def steered(wanted, network, other, shots=5, **options):
             edges = np.arange(0, TIMES[-1] + 1, 10.0)
             fields = PulseDrive(step.proposal.pulse).fields_T((edges[:-1] + edges[1:]) / 2)
             mean = other.imagine(other.encode(START[None]), fields[None, :, :3]).mean[0]
-        campaign.fired(step.proposal, Belief(), result_of(mean))
+        campaign.fired(step.proposal, Belief(), result_of(mean, wanted.kept_times_ps))
     return agent, told, step
 
 
@@ -139,6 +145,80 @@ def test_it_resets_before_each_shot_and_stops_where_it_is_good(monkeypatch):
     assert told == ["reset", "steer"] * len(agent.costs)
     assert min(agent.costs) <= 0.15
     assert len(agent.costs) <= 3
+
+
+def course(network, sequence):
+    """⟨m⟩ of a film that is really ``network``, (frames, 3)."""
+    fields = sequence.averaged_T(np.arange(0, TIMES[-1] + 1, 10.0))
+    return network.imagine(network.encode(START[None]), fields).mean[0]
+
+
+@pytest.mark.parametrize("shown", ["spins", "sx"])
+def test_it_makes_the_film_look_like_a_picture(monkeypatch, shown):
+    monkeypatch.setattr(steering, "_IMAGINED", 300)
+    other = Spins(field=1.05, time=0.95)
+    sequence = drawn_sequences(1, 0.03, 300.0, np.random.default_rng(4))
+    image = uniform(course(other, sequence)[30])
+    wanted = WantedPicture(image if shown == "spins" else image[0], 300.0, shown)
+    agent, told, stop = steered(wanted, Spins(), other)
+    assert stop == Stop(True)
+    assert told == ["reset", "steer"] * len(agent.costs)
+    assert min(agent.costs) <= 0.15
+    assert agent.shots == ["one"] * len(agent.costs)
+
+
+def test_a_picture_that_no_field_makes_is_said_and_nothing_is_fired(monkeypatch):
+    monkeypatch.setattr(steering, "_IMAGINED", 100)
+    checkered = START.copy()
+    checkered[0, :, ::2] = -1
+    agent, told, stop = steered(WantedPicture(checkered, 300.0), Spins(), Spins())
+    assert told == ["reset"]
+    assert agent.costs == []
+    assert "none costs less than" in stop.reason
+    assert "the least cost was" not in stop.reason
+
+
+def test_a_movie_without_the_frame_that_is_judged_teaches_nothing(monkeypatch):
+    monkeypatch.setattr(steering, "_IMAGINED", 20)
+    agent = Steerer(WantedPicture(START, 300.0), film_of(Spins()))
+    campaign = SteeringCampaign(agent, 5, 3)
+    campaign.looked(result_of([[1.0, 0, 0]]))
+    shot = campaign.step(Belief()).proposal
+    campaign.fired(shot, Belief(), result_of(np.tile([1.0, 0, 0], (51, 1))))
+    campaign.looked(result_of([[1.0, 0, 0]]))
+    campaign.step(Belief())
+    assert agent.costs == []
+    assert agent.film.seen == 0
+
+
+def test_states_are_those_of_the_expected_course_between_two_steps_too():
+    film = film_of(Spins())
+    film.factors = (1.03, 0.957)
+    some = drawn_sequences(300, 0.03, 200.0, np.random.default_rng(3))
+    means, spread = film.expected(some, 200.0)
+    parts = list(film.states(some, 200.0))
+    assert len(parts) > 1  # more than are decoded at once
+    states = np.concatenate([m for m, _ in parts])
+    np.testing.assert_allclose(states, np.broadcast_to(
+        means[:, -1, :, None, None], states.shape), atol=1e-12)  # fmt: skip
+    np.testing.assert_allclose(np.concatenate([s for _, s in parts]), spread[:, -1])
+
+
+def test_what_a_picture_left_over_is_expected_again():
+    film, other = film_of(Spins()), film_of(Spins(field=1.2, time=0.9))
+    fired = drawn_sequences(1, 0.03, 300.0, np.random.default_rng(5))
+    mean = other.expected(fired)[0][0]
+    seen = uniform(mean[30]).copy()
+    seen[:, 0, 0] = 0, 0, 1  # which no network has learned
+    film.learn(fired, mean, seen)
+    ((states, spread),) = film.states(fired, 300.0)
+    np.testing.assert_allclose(states[0], seen, atol=0.01)
+    assert spread == 0
+
+
+def test_a_movie_beyond_the_horizon_is_refused_and_says_how_long_it_may_be():
+    with pytest.raises(ValueError, match="Film up to 1000 ps"):
+        ImaginedThinFilm(Spins(), START, np.arange(0, 1101, 10.0))
 
 
 class Divided(Spins):

@@ -45,6 +45,15 @@ def test_verdicts_are_the_models_own(classifier, play, movie, model):
         assert verdict.transitions == tuple(map(float, model.transitions))
 
 
+def test_frames_that_somebody_asked_for_come_with_the_result(classifier, play, movie):
+    _, result = play(classifier, movie, counts=WHOLE)
+    assert result.kept == ()
+    classifier.kept_times_ps = (15.0, 35.0)
+    _, result = play(classifier, movie, counts=WHOLE)
+    assert [frame.movie_time_ps for frame in result.kept] == [15.0, 35.0]
+    assert np.array_equal(result.kept[0].data, movie[3])
+
+
 def test_a_movie_does_not_remember_the_one_before(classifier, play, movie):
     first, _ = play(classifier, movie, counts=WHOLE)
     play(classifier, movie[5:9], counts=WHOLE)

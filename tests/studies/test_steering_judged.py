@@ -10,7 +10,7 @@ from skyctl.studies.steering_judged import SHOTS, _OfAnother, _summary
 def test_a_network_of_others_says_of_each_sequence_what_holds_of_another():
     asked = []
     network = SimpleNamespace(
-        card="its card", encode=len, imagine=lambda z, fields_T: asked.append(fields_T)
+        card="its card", encode=len, decode=len, imagine=lambda z, fields_T: asked.append(fields_T)
     )
     fields_T = np.arange(30.0).reshape(10, 1, 3)
     others = _OfAnother(network)
