@@ -79,8 +79,6 @@ def train_latent(
     for number, stage in enumerate(stages):
         if stage.steps and not any(before.steps for before in stages[:number]) and done <= total:
             _begin_step(network, coded)
-        if stage.steps and not any(before.steps for before in stages[:number]) and done <= total:
-            _begin_step(network, coded)
         for iteration in range(max(0, done - total), stage.iterations):
             rng = np.random.default_rng([seed, number, iteration])
             first, last = stage.rate
