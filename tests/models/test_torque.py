@@ -8,6 +8,7 @@ from skyctl.models.torque import (
     PAPER_WIDTHS,
     EquivariantNetwork,
     GradientNetwork,
+    HexagonConv,
     PaperNetwork,
     across,
     factors,
@@ -109,6 +110,16 @@ def test_networks_take_a_larger_lattice_and_look_no_farther_than_their_filters()
     down, right = rows - 12, columns - 12
     distance = np.max(np.abs([down, right, down + right]), axis=0)
     assert distance.max() == 2 + 2 + 2
+
+
+def test_a_filters_weights_are_learned_in_units_that_fall_with_distance():
+    layer = HexagonConv((1, 1), (1, 1), 4)
+    torch.nn.init.ones_(layer.free)
+    filters = layer.filters()[0, 0].detach().numpy()
+    e_fold = filters[4, 4] / filters[4, 7]  # three sites along a row
+    assert e_fold == pytest.approx(np.e, rel=1e-5)
+    assert filters[7, 7] == 0  # outside the hexagon
+    assert np.square(filters).sum() == pytest.approx(1 + 3 * 4 * 5, rel=1e-5)
 
 
 def test_the_papers_network_is_the_papers():
