@@ -184,11 +184,12 @@ class WantedPicture:
             raise ValueError(
                 f"picture of {size[0]} x {size[1]} cells: this film has {cells[0]} x {cells[1]}"
             )
-        times = film.times_ps
-        if np.abs(times - self.at_ps).min() > _SAME_PS:
+        off = np.abs(film.times_ps - self.at_ps)
+        if off.min() > _SAME_PS:
+            nearest = film.times_ps[off.argmin()]
             raise ValueError(
-                f"picture at {self.at_ps:g} ps: the movie has no frame then; it has one every "
-                f"{times[1] - times[0]:g} ps from {times[0]:g} to {times[-1]:g}"
+                f"picture at {self.at_ps:g} ps: the movie, from {film.times_ps[0]:g} to "
+                f"{film.times_ps[-1]:g} ps, has no frame then; the nearest is at {nearest:g} ps"
             )
 
     def off(self, states: np.ndarray) -> np.ndarray:

@@ -137,7 +137,8 @@ def steer(
     console.print(
         f"{where}recording  {kept['recording']}", soft_wrap=True, markup=False, highlight=False
     )
-    told = {"goal": goal, "wanted": wanted.as_json(), "picture": drawn and str(drawn)}
+    wants = {name: value for name, value in wanted.as_json().items() if name != "image"}
+    told = {"goal": goal, "wanted": {**wants, "target": target and str(target)}}
     write_json(json_file, {**told, **report.as_json(), **kept})
     if not report.reached and mode not in ("dry-run", "shadow"):
         raise typer.Exit(1)

@@ -92,6 +92,16 @@ def test_it_learns_by_which_factors_the_film_differs():
     np.testing.assert_allclose(film.expected(fired)[0], other.expected(fired)[0], atol=0.01)
 
 
+@pytest.mark.parametrize(("which", "field", "time"), [(0, 1.1, 1.0), (1, 1.0, 1.1)])
+def test_a_stronger_field_is_no_faster_film(which, field, time):
+    film, other = film_of(Spins()), film_of(Spins(field=field, time=time))
+    rng = np.random.default_rng(2)
+    for _ in range(5):
+        fired = drawn_sequences(1, 0.03, 400.0, rng)
+        film.learn(fired, other.expected(fired)[0][0])
+    assert film.factors[which] > film.factors[1 - which]
+
+
 def test_what_learns_nothing_stays_as_it_was():
     film, other = film_of(Spins(), learns=False), film_of(Spins(field=1.1))
     fired = drawn_sequences(1, 0.03, 400.0, np.random.default_rng(1))

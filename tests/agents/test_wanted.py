@@ -84,8 +84,8 @@ def test_what_is_no_picture_is_refused(image, at_ps, shown, says):
     ("wanted", "says"),
     [
         (WantedPicture(turned(0)[0, :, :3], 300, "sx"), "2 x 3 cells: this film has 2 x 4"),
-        (WantedPicture(turned(0), 305), "one every 10 ps from 0 to 500"),
-        (WantedPicture(turned(0), 510), "one every 10 ps from 0 to 500"),
+        (WantedPicture(turned(0), 304), "has no frame then; the nearest is at 300 ps"),
+        (WantedPicture(turned(0), 510), "from 0 to 500 ps, has no frame then"),
         (Wanted((0, 0, 0), 600, 700), "no frame in that time"),
     ],
 )
