@@ -91,7 +91,8 @@ class Steerer:
 
     def suggest(self, belief: Belief) -> Proposal | None:
         """The sequence of least expected cost; before it a reset, where the film has left the
-        start. None where the envelope allows no such pulse: ``gave_up`` says why."""
+        start. None where the envelope allows no such pulse, or nothing imagined comes near before
+        anything was seen: ``gave_up`` says why."""
         self.gave_up = ""
         ready, self._at_start = self._at_start, False  # a look after the pulse tells again
         if not ready:

@@ -165,6 +165,7 @@ def test_what_was_steered_decides_again_from_its_recording_bit_for_bit(tmp_path,
         engine(steer_film(line, wanted, network, s_state(film), shots=2))
         file = line.camera.recording
     documents = tmp_path / DOCUMENTS
+    assert "after 1 shots" in documents.read_text()  # the second was chosen by what the first did
     with Recording(file) as recording:
         again = replay_decisions(recording, documents)
     assert again.decisions >= 2
