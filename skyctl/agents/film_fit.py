@@ -14,9 +14,9 @@ from skyctl.agents.film_posterior import CUT_OFF, ProbeSeen
 from skyctl.agents.imagined_film import ImaginedFilm, softened
 from skyctl.pulse import Pulse
 
-_ERROR = 2e-4
+_ERROR = 5e-5
 """What is left over even by the right sample, `softened`, besides the camera's noise."""
-_ITERATIONS = 3
+_ITERATIONS = 6
 _STEP = 0.06
 """Of a parameter, in half of its range, to tell what it does."""
 _LEAPS = 0.5

@@ -19,8 +19,9 @@ _SURPRISE = 0.1
 """Share of shots that do something else than is imagined, whatever that is."""
 _FLIP_BLUR_PS, _FURTHEST_BLUR, _SIZE_BLUR = 1.0, 0.03, 0.25
 """What camera and place of the skyrmion add to the networks' own spread."""
-_WARM_FLIP_BLUR_PS, _WARM_FURTHEST_BLUR = 5.0, 0.2
-"""What each K of temperature adds: the networks of these are of cold films."""
+_WARM_FLIP_PS, _WARM_FLIP_BLUR_PS, _WARM_FURTHEST_BLUR = -3.3, 0.9, 0.2
+"""What each K of temperature adds: the networks of these are of cold films, which turn over later
+(12 samples, 0.25 to 1.5 K: -3.3 to -3.6 ps a K)."""
 _HEAVY = 8.0
 """Degrees of freedom of a movie's errors: one that is far out must not decide alone."""
 _LEAST_ERROR = 2.5e-3
@@ -111,7 +112,8 @@ class Likelihood:
         flip, furthest = self._film.signals(samples, pulse)
         spread, warm_K = self._film.spread, np.maximum(samples[:, 5], 0)
         if math.isfinite(shot.signals.flip_ps):
-            blur = math.hypot(spread["flip_ps"], _FLIP_BLUR_PS) + _WARM_FLIP_BLUR_PS * warm_K
+            cold = math.hypot(spread["flip_ps"], _FLIP_BLUR_PS)
+            blur, flip = np.hypot(cold, _WARM_FLIP_BLUR_PS * warm_K), flip + _WARM_FLIP_PS * warm_K
             log += _log_student((shot.signals.flip_ps - flip) / blur) - np.log(blur)
         elif math.isfinite(shot.signals.furthest):
             blur = math.hypot(spread["furthest"], _FURTHEST_BLUR) + _WARM_FURTHEST_BLUR * warm_K
@@ -150,6 +152,14 @@ def posterior(
         samples, log = samples[kept], log[kept]
         samples, log = _moved(film, likelihood, samples, log, taken, rng)
     return samples
+
+
+def reweighed(film: ImaginedFilm, samples: np.ndarray, switching: SwitchBelief) -> np.ndarray:
+    """As many of samples (n, 6), some again and again, as likely as shots and looks leave them."""
+    weights = _normalised(Likelihood(film, (), switching)(samples))
+    count = len(samples)
+    places = np.searchsorted(weights.cumsum(), (np.arange(count) + 0.5) / count)
+    return samples[np.minimum(places, count - 1)]
 
 
 def _next_share(log: np.ndarray, most: float, fewest: float) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from skyctl.agents.allowed import Allowed
 from skyctl.agents.film_fit import FilmFit, Twin, fitted
-from skyctl.agents.film_posterior import ProbeSeen, posterior
+from skyctl.agents.film_posterior import ProbeSeen, posterior, reweighed
 from skyctl.agents.imagined_film import ImaginedFilm
 from skyctl.agents.seeker import NOISY, REPAIR_PULSES, PulseMemory, TargetSeeker
 from skyctl.agents.tasks import Proposal, Task, against
@@ -134,7 +134,7 @@ class ImaginingSeeker(TargetSeeker):
                 start = samples[:, :5].mean(axis=0)
                 self._fit = fitted(self._film, self._twin, probe, pulse, start)
             if self._fit.misfit <= _MISFIT:
-                return self._fit.samples
+                return reweighed(self._film, self._fit.samples, known.switching)
         return samples
 
     def _after_misses(self, chances: np.ndarray) -> np.ndarray:

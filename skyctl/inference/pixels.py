@@ -130,9 +130,15 @@ def before_cut(
     if high > 0.003:
         noise = 2 * limit / float(special.ndtri(1 - high) - z)
     else:
-        beyond = math.exp(-z * z / 2) / math.sqrt(2 * math.pi) - z * (1 - low)
-        noise = (float(values.mean()) + limit) / beyond
+        noise = seen / _deviation_above(z)  # not from their mean, which film's edges move as well
     return limit + noise * z, noise
+
+
+def _deviation_above(z: float) -> float:
+    """Standard deviation of normal noise of width 1 that is cut off below ``z``."""
+    low, density = float(special.ndtr(z)), math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    mean = z * low + density
+    return math.sqrt(z * z * low + 1 - low + z * density - mean * mean)
 
 
 def restored(image: np.ndarray, limit: float, level: float, noise: float) -> np.ndarray:

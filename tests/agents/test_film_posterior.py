@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skyctl.agents.film_posterior import ProbeSeen, posterior, prior
+from skyctl.agents.film_posterior import ProbeSeen, posterior, prior, reweighed
 from skyctl.agents.imagined_film import ImaginedFilm, unsoftened
 from skyctl.agents.outcome import NOT_SEEN, SzSignals, certain
 from skyctl.agents.switching_library import Evidence, SwitchBelief
@@ -71,6 +71,31 @@ def test_the_time_of_turning_over_tells_too():
         posterior(FILM, [], belief)[:, 0].std()
         < 0.8 * posterior(FILM, [], SwitchBelief())[:, 0].std()
     )
+
+
+def test_a_warm_film_that_turns_over_earlier_is_not_taken_for_another():
+    """As the film itself does: 2.9 to 3.9 ps earlier at 1 K, whatever the sample."""
+    belief, truth = SwitchBelief(), sample(0.35, temperature_K=1.0)
+    pulse = int(belief.library.chances[:, :, 1].mean(0).argmax())
+    cold_ps = float(FILM.signals(truth[None], belief.library.pulses[pulse])[0][0])
+    before = posterior(FILM, [probe(truth, 0.45)], belief)
+    belief.saw(Evidence(pulse, tuple(certain("collapse")), SzSignals(cold_ps - 3.4, 1)))
+    after = posterior(FILM, [probe(truth, 0.45)], belief)
+    assert after[:, 0].mean() == pytest.approx(0.35, abs=0.04)
+    assert after[:, 0].std() < 0.9 * before[:, 0].std()
+
+
+def test_samples_are_reweighed_by_what_a_pulse_did():
+    belief = SwitchBelief()
+    pulse = int(belief.library.chances[:, :, 1].mean(0).argmax())
+    flip_ps = float(FILM.signals(sample(0.15)[None], belief.library.pulses[pulse])[0][0])
+    cold = np.array([sample(damping) for damping in np.linspace(0.1, 0.4, 301)])
+    assert reweighed(FILM, cold, belief) == pytest.approx(cold)  # nothing seen, nothing changes
+    belief.saw(Evidence(pulse, tuple(certain("collapse")), SzSignals(flip_ps, 1)))
+    kept = reweighed(FILM, cold, belief)
+    assert kept.shape == cold.shape
+    assert kept[:, 0].mean() == pytest.approx(0.15, abs=0.03)
+    assert kept[:, 0].std() < 0.6 * cold[:, 0].std()
 
 
 def test_a_probe_comes_back_from_a_file_as_it_was():

@@ -56,7 +56,7 @@ def test_empty_films_and_single_skyrmions_are_told_at_any_noise(films, sign, noi
             assert (found.is_empty, found.has_one_skyrmion) == (state == "empty", state == "one")
             assert found.background == sign
             assert KINDS[int(np.argmax(found.likelihood))] == state
-            assert found.noise == pytest.approx(noise, rel=0.1, abs=0.03)
+            assert found.noise == pytest.approx(noise, rel=0.1, abs=0.001)
 
 
 def test_a_skyrmion_is_seen_where_it_is_and_as_large_as_it_is(films):
