@@ -22,6 +22,7 @@ SAMPLE_COLUMNS = ("damping", "moment_muB", "anisotropy_meV", "dmi_meV", "field_c
 """Numbers of a sample; an imagined one has its temperature (K) as a sixth, below 0 a cold one."""
 _SOFTENING = 0.015
 """Change of the mean S_z from which on a movie's reading counts errors relative to it."""
+_ROWS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +153,12 @@ class ImaginedFilm:
     def chances(self, samples: np.ndarray, pulses: np.ndarray) -> np.ndarray:
         """(samples, pulses, len(OUTCOMES)) of what pulses (pulses, 3) do to one skyrmion each;
         samples (samples, 5) are cold, and so are (samples, 6) where their temperature is."""
+        # In pieces: while numpy holds the interpreter, an event loop beside it stands still.
+        step = max(1, _ROWS_AT_ONCE // len(pulses))
+        pieces = [samples[i : i + step] for i in range(0, len(samples), step)]
+        return np.concatenate([self._chances(piece, pulses) for piece in pieces])
+
+    def _chances(self, samples: np.ndarray, pulses: np.ndarray) -> np.ndarray:
         rows, columns = len(samples), len(pulses)
         each, pulses = np.repeat(samples, columns, 0), np.tile(pulses, (rows, 1))
         logits = self.outcome(switching_inputs(each, pulses))

@@ -1,11 +1,13 @@
 """The imagining seeker, from beliefs and from movies as the networks themselves show them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from skyctl.agents.allowed import Allowed
+from skyctl.agents.film_posterior import prior
 from skyctl.agents.imagined_film import ImaginedFilm, unsoftened
 from skyctl.agents.imagining_seeker import ImaginingSeeker
 from skyctl.agents.named import agent_maker
@@ -114,6 +116,18 @@ def test_the_film_itself_tells_a_sample_better_than_networks_of_it():
     assert known[:, 0].mean() == pytest.approx(0.3, abs=0.02)
     assert known[:, 0].std() < 0.02
     assert (known[:, 5] == 0).all()
+
+
+def test_a_miss_weighs_the_samples_that_the_film_itself_left():
+    seeker = probed(0.3, PulseMemory())
+    shot = seeker.suggest(SKYRMION)
+    known = prior(FILM, 500, np.random.default_rng(0)) * [1, 1, 1, 1, 1, 0]
+    seeker._fit = replace(seeker._fit, samples=known)  # as if the weak pulse had told nothing
+    seeker.ingest(shot, SKYRMION, result(), EMPTY)
+    p = shot.pulse
+    pulse = np.array([[p.amplitude_T, p.theta_deg, p.width_ps]])
+    before, after = (FILM.chances(each, pulse)[:, 0, 1] for each in (known, seeker._likely()))
+    assert after.mean() < before.mean() - 0.02
 
 
 def test_a_movie_that_no_cold_film_shows_is_left_to_the_networks():
