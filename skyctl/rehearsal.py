@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -177,11 +177,23 @@ def _seen(noise: tuple[float], _: MovieSpec, frames: Iterator[np.ndarray]) -> li
     return [float(seen_mean(spins[2], noise)[0]) for spins in frames]
 
 
+@lru_cache(maxsize=1)
+def _compile_films() -> None:
+    """Load what films are computed with before the first pulse: done between two pulses, in the
+    agent's thread, it holds up a RunEngine's loop for half a second."""
+    for precision in ("f4", "f8"):
+        film = Film(FilmParameters(rows=8, columns=8), precision=precision)
+        film.set_uniform(-1)
+        film.relax(1.0)
+        film.advance(1.0, Pulse(width_ps=1.0))
+
+
 def imagining_seeker(
     task: Task, centre: tuple[float, float], memory: PulseMemory, allowed: Allowed
 ) -> ImaginingSeeker:
     """The seeker that imagines what pulses do (entry point "imagining" of skyctl.agents), with the
     film itself to fit its sample with."""
+    _compile_films()
     return ImaginingSeeker(task, centre, memory, allowed, twin=twin_skyrmion)
 
 

@@ -1,6 +1,8 @@
 """The imagining seeker, from beliefs and from movies as the networks themselves show them."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -207,6 +209,24 @@ def test_it_is_there_by_name():
     assert isinstance(seeker, ImaginingSeeker)
     assert seeker.slow
     assert seeker.suggest(SKYRMION).whole_movie  # it knows the film itself
+
+
+def test_what_it_computes_films_with_is_there_before_the_first_pulse():
+    """Loaded in the agent's thread, between two pulses, it would hold up the RunEngine's loop."""
+    script = """
+import sys, numpy as np
+from skyctl.agents.allowed import Allowed
+from skyctl.agents.named import agent_maker
+from skyctl.agents.seeker import PulseMemory
+from skyctl.pulse import Pulse
+from skyctl.rehearsal import twin_skyrmion
+agent_maker("imagining")("switch", (49.5, 49.5), PulseMemory(), Allowed())
+there = set(sys.modules)
+twin_skyrmion(np.array([[0.3, 0.6, 0.1, 0.24, 1.0]]), Pulse(width_ps=1), np.array([0, 1.0]), 0.0)
+assert not set(sys.modules) - there, set(sys.modules) - there
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("task", ["write", "erase"])
