@@ -2,10 +2,12 @@
 
 import contextlib
 import copy
+import os
 import statistics
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -158,19 +160,21 @@ def twin_skyrmion(
 
     Their skyrmions relax from the first one's, which is like theirs.
     """
-    spins, shots = None, []
-    for row in samples.tolist():
-        drawn = sample_of(SampleGuess(*row[:5]))
-        film = Film(replace(drawn.parameters, damping=1.0), precision="f4")
-        if spins is None:
-            film.set_skyrmion()
-            spins = film.spins
-        else:
-            film.spins = spins
-            film.relax()
-        fired = drawn.delivered(pulse)
-        shots.append(MovieSpec(drawn.parameters, times_ps.tolist(), fired, film.spins))
+    drawn = [sample_of(SampleGuess(*row[:5])) for row in samples.tolist()]
+    films = [Film(replace(each.parameters, damping=1.0), precision="f4") for each in drawn]
+    films[0].set_skyrmion()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(partial(_relax_from, films[0].spins), films[1:]))
+    shots = [
+        MovieSpec(each.parameters, times_ps.tolist(), each.delivered(pulse), film.spins)
+        for each, film in zip(drawn, films, strict=True)
+    ]
     return np.array([*simulate_batch(shots, partial(_seen, (noise,)))])
+
+
+def _relax_from(spins: np.ndarray, film: Film) -> None:
+    film.spins = spins
+    film.relax()
 
 
 def _seen(noise: tuple[float], _: MovieSpec, frames: Iterator[np.ndarray]) -> list[float]:
