@@ -2,7 +2,7 @@
 
 A network of the film is off by a few thousandths of S_z, and samples that are far apart differ by
 less than that in what a weak pulse shows. The simulated film itself is not, and so tells them
-apart: it is run some fifteen times, by Gauss and Newton's method with Levenberg's damping.
+apart: it is run ten to forty times, by Gauss and Newton's method with Levenberg's damping.
 """
 
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ _FLIP_BLUR_PS, _FURTHEST_BLUR, _SIZE_BLUR = 1.0, 0.03, 0.25
 """What camera and place of the skyrmion add to the networks' own spread."""
 _WARM_FLIP_PS, _WARM_FLIP_BLUR_PS, _WARM_FURTHEST_BLUR = -3.3, 0.9, 0.2
 """What each K of temperature adds: the networks of these are of cold films, which turn over later
-(12 samples, 0.25 to 1.5 K: -3.3 to -3.6 ps a K)."""
+(30 samples, 0.25 to 1.5 K: -3.1 to -3.6 ps a K)."""
 _HEAVY = 8.0
 """Degrees of freedom of a movie's errors: one that is far out must not decide alone."""
 _LEAST_ERROR = 2.5e-3
