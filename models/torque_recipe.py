@@ -19,7 +19,13 @@ from skyctl.models.torque_data import (
     fill_torque_set,
 )
 from skyctl.models.torque_export import TorqueFacts, export_torque, torque_card
-from skyctl.models.torque_training import Precision, predict, score, train_torque
+from skyctl.models.torque_training import (
+    FEWEST_STEPS,
+    Precision,
+    predict,
+    score,
+    train_torque,
+)
 
 DRIVEN_STATES = "network-driven"
 """Name of the score on states that a network drove to."""
@@ -78,11 +84,12 @@ class TorqueRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.driven_states) < 1 or self.rounds < 0:
+        fewest = min(self.batch, self.driven_states)
+        if self.steps < FEWEST_STEPS or fewest < 1 or self.rounds < 0:
             raise ValueError(
                 f"torque recipe: {self.steps} steps, batches of {self.batch}, "
                 f"{self.driven_states} states a driven run, {self.rounds} rounds: give 1 or more, "
-                "and 0 rounds or more"
+                f"{FEWEST_STEPS} steps or more, and 0 rounds or more"
             )
         if min(self.plan.runs, self.driven_runs) < _FEWEST_RUNS:
             raise ValueError(

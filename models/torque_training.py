@@ -85,6 +85,8 @@ def lattice_symmetry(fields: np.ndarray, number: int) -> np.ndarray:
 Precision = Literal["single", "bfloat16"]
 """Of a training's convolutions and products; sums, loss and weights are always single."""
 _KEPT_EVERY = 500  # steps
+FEWEST_STEPS = 2
+"""Of a training: the first only measures which way a gradient varies."""
 
 
 def train_torque(
@@ -111,10 +113,13 @@ def train_torque(
     SOAP (N. Vyas et al., arXiv:2409.11321) in place of the paper's Adam: here as good after a third
     of the steps. Its rate rises over the first steps and falls to zero along a cosine.
     It trains on the device that the network is on.
-    Raises ValueError for no states or no steps.
+    Raises ValueError for no states, or fewer than ``FEWEST_STEPS``.
     """
-    if not len(spins) or steps < 1:
-        raise ValueError(f"training on {len(spins)} states for {steps} steps: give 1 or more")
+    if not len(spins) or steps < FEWEST_STEPS:
+        raise ValueError(
+            f"training on {len(spins)} states for {steps} steps: give 1 or more states, and "
+            f"{FEWEST_STEPS} or more steps"
+        )
     network.train()
     training = _Training(network, steps, learning_rate, np.random.default_rng(seed))
     if kept is not None and kept.exists():

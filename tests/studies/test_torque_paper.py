@@ -55,7 +55,7 @@ def test_the_receptive_field_is_what_the_network_looks_at():
 def test_the_whole_of_it_very_small(tmp_path, monkeypatch):
     plan = TorquePlan(side=12, runs=8, steps=1, electrons=Electrons(temperature=0.1))
     recipe = TorqueRecipe(
-        widths=(2, 2), plan=plan, steps=1, test_runs=2, test_steps=1, rounds=0
+        widths=(2, 2), plan=plan, steps=2, test_runs=2, test_steps=1, rounds=0
     )  # fmt: skip
     tiny = TorquePreset(recipe, 1, 4.0, 4.0, 25.0)
     monkeypatch.setattr(reproduction, "PRESETS", {"quick": tiny})

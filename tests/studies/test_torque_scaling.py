@@ -19,7 +19,7 @@ def test_networks_learn_from_more_and_more_states_and_go_on(tmp_path, monkeypatc
     monkeypatch.setattr(torque_recipe, "TorqueRecipe", recipe)
     target, png = tmp_path / "scaling.json", tmp_path / "scaling.png"
     arguments = ["bench", "torque-scaling", "--network", "paper", "--network", "equivariant"]
-    arguments += ["--count", "4", "--count", "0", "--seeds", "2", "--steps", "1"]
+    arguments += ["--count", "4", "--count", "0", "--seeds", "2", "--steps", "2"]
     arguments += ["--data", str(tmp_path), "--json", str(target), "--png", str(png)]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output

@@ -31,7 +31,7 @@ Counts = Annotated[
     typer.Option("--count", help="States to learn from, several times; 0: all there are.", min=0),
 ]
 
-Steps = Annotated[int, typer.Option(help="Training steps of each network.", min=1)]
+Steps = Annotated[int, typer.Option(help="Training steps of each network.", min=2)]
 
 Seeds = Annotated[int, typer.Option(help="Trainings of each, from other weights.", min=1)]
 

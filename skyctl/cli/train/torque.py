@@ -39,7 +39,7 @@ Data = Annotated[
 
 Runs = Annotated[int, typer.Option(help="Runs that the truth drives.", min=8)]
 
-Steps = Annotated[int, typer.Option(help="Training steps of each round.", min=1)]
+Steps = Annotated[int, typer.Option(help="Training steps of each round.", min=2)]
 
 Rounds = Annotated[int, typer.Option(help="Rounds of states that a network drives to.", min=0)]
 
