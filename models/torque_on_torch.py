@@ -80,7 +80,9 @@ def _read(path: Path, architecture: str, scale: float) -> ExportedTorque:
         # rows is the same for all filters of a reach.
         for name, own in exported.state_dict().items():
             twin = name.replace(".back.", ".filters.")
-            if name not in weights and twin in weights:
+            if name in weights:
+                continue
+            if twin in weights:
                 weights[name] = weights[twin]
             elif name.endswith((".filters.1", ".back.1")):
                 weights[name] = own
