@@ -12,8 +12,8 @@ from skyctl.plans.stubs import Plan
 class Averaging(Protocol):
     """Averages frames of named states: `skyctl.beamline.counting.CountsAverage` is one."""
 
-    def begin(self, state: str) -> None:
-        """Frames from now on are of this state; "" is of none."""
+    def add(self, state: str, shot: str) -> None:
+        """Add the images of a movie that is over to those of a state."""
         ...
 
     def save(self, run: str = "") -> Any:
@@ -36,7 +36,7 @@ def calibrate_contrast(
     beamline : Beamline
         See `skyctl.beamline`.
     counts : Averaging
-        Takes the frames of each state.
+        Averages the images of each state.
     states : mapping
         What brings the beamline to each state, stubs by name, in this order: ``dark`` closes the
         shutter, ``up`` and ``down`` saturate the film either way, ``flat`` takes the sample out;
@@ -51,16 +51,15 @@ def calibrate_contrast(
     str
         Where the calibration is.
 
-    Raises StreamError for a closed beamline, ValueError where both saturations look the same.
+    Raises StreamError for a closed beamline or a look without an image, ValueError where both
+    saturations look the same.
     """
 
     def body() -> Plan[str]:
         for state, reach in states.items():
             yield from reach()
-            counts.begin(state)
             for _ in range(looks):
-                yield from stubs.look(beamline)
-            counts.begin("")
+                counts.add(state, (yield from stubs.look(beamline)).shot)
         return str(counts.save(str(beamline.camera.recording)))
 
     facts = {"states": list(states), "looks": looks}

@@ -145,13 +145,46 @@ def test_a_plan_calibrates_a_camera_whose_counts_are_then_s_z(tmp_path):
     assert np.array_equal(pipeline.apply(counted.counts), image)  # computed again
 
 
+def test_images_that_come_here_late_are_of_the_state_they_were_filmed_in(tmp_path, monkeypatch):
+    """A busy machine: the plan is at the next state before this thread has the last image."""
+    take = CountsAverage._take  # pyright: ignore[reportPrivateUsage]
+
+    def late(self, event):
+        time.sleep(0.05)
+        take(self, event)
+
+    monkeypatch.setattr(CountsAverage, "_take", late)
+    camera, path = Camera(), tmp_path / "cam.npz"
+    plain = Source(camera, NtndArrayParser(Scaling(offset=0, scale=1)))
+    with assemble(camera, plain, tmp_path / "runs") as line:
+        average = CountsAverage(line.hub, camera="cam", author="Ada", path=path)
+        RunEngine({})(calibrate_contrast(line, average, states(camera), looks=2))
+        average.close()
+    calibration = Calibration.load(path, "cam", SHAPE)
+    assert calibration.contrast == pytest.approx(CONTRAST, rel=0.05)
+    assert calibration.provenance.images == {"dark": 2, "up": 2, "down": 2}
+
+
+def test_a_look_without_an_image_ends_the_calibration(tmp_path, monkeypatch):
+    monkeypatch.setattr(CountsAverage, "_take", lambda self, event: None)
+    monkeypatch.setattr("skyctl.beamline.counting._LATEST_S", 0.1)
+    camera, path = Camera(), tmp_path / "cam.npz"
+    plain = Source(camera, NtndArrayParser(Scaling(offset=0, scale=1)))
+    with assemble(camera, plain, tmp_path / "runs") as line:
+        average = CountsAverage(line.hub, camera="cam", author="Ada", path=path)
+        with pytest.raises(StreamError, match=r"no image of the look \S+ \(dark\) came"):
+            RunEngine({})(calibrate_contrast(line, average, states(camera), looks=2))
+        average.close()
+    assert not path.exists()
+
+
 def test_a_calibration_of_too_few_states_is_none(tmp_path):
     camera = Camera()
     source = Source(camera, NtndArrayParser(Scaling(offset=0, scale=1)))
     with assemble(camera, source, tmp_path) as line:
         average = CountsAverage(line.hub, camera="cam", author="Ada", path=tmp_path / "cam.npz")
         with pytest.raises(ValueError, match="state 'bright'"):
-            average.begin("bright")
+            average.add("bright", "1")
         with pytest.raises(StreamError, match="no image of dark, down, up"):
             average.save()
         average.close()
