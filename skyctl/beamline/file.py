@@ -170,6 +170,11 @@ class FramesEntry(Strict):
             raise ValueError("drift: needs a calibration, which says where the sample was")
         if self.binned > 1 and not self.calibration:
             raise ValueError("binned: needs a calibration; or bin in the detector")
+        if self.trigger_attribute and self.source in ("dectris", "array10"):
+            raise ValueError(
+                f"trigger_attribute: of ntndarray and scpi; images of {self.source} have none. "
+                "Leave it out"
+            )
         if not self.numbered and self.source not in ("ntndarray", "array10"):
             raise ValueError(
                 "numbered: of ntndarray and array10; other sources number their images"
@@ -290,6 +295,16 @@ class BeamlineFile(Strict):
         told = self.delays and "saturated" in self.delays.model_fields_set
         if told and self.camera.frames.calibration:
             raise ValueError("delays.saturated: the calibration says it; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _images_of_a_delay(self) -> "BeamlineFile":
+        source = self.camera.frames.source
+        if self.delays and source not in ("ntndarray", "scpi"):
+            raise ValueError(
+                f"delays: images of {source} do not say which trigger they are of; a stroboscope "
+                "needs camera.frames with source ntndarray or scpi"
+            )
         return self
 
     @model_validator(mode="after")

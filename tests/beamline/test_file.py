@@ -50,6 +50,14 @@ scale = 1.0
 """
 
 
+DELAYS = """
+[delays]
+driver = "scpi-delays"
+transport = "scpi"
+address = "127.0.0.1:1"
+"""
+
+
 class Film:
     """A sample that is never anything but there."""
 
@@ -117,6 +125,14 @@ def test_a_fixed_setting_has_equal_limits(tmp_path):
         ({'transport = "scpi"': 'transport = "gpib"'}, "transport"),
         ({"offset = 0.0\n": ""}, "offset"),
         ({"scale = 1.0": "scale = nan"}, "scale"),
+        (
+            {'source = "scpi"': 'source = "dectris"\ntrigger_attribute = "N"'},
+            "of dectris have none",
+        ),
+        (
+            {"scale = 1.0\n": f"scale = 1.0\n{DELAYS}", 'source = "scpi"': 'source = "array10"'},
+            "images of array10 do not say which trigger",
+        ),
         ({"[camera.frames]": "[camera.frames"}, "cannot be read"),
     ],
 )
