@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -40,6 +40,8 @@ LEARNING_RATES: dict[Architecture, float] = {
 TEST_SEED = 1000
 """Added to a plan's seed: the runs of the test are nobody else's."""
 _FEWEST_RUNS = 8
+_DECIDES = ("architecture", "widths", "steps", "batch", "learning_rate", "precision", "seed")
+"""What of a recipe decides the weights, beside the states."""
 Progress = Callable[[str, int], Callable[[], None]]
 """Called with what begins and its steps; returns what to call after each."""
 
@@ -57,8 +59,8 @@ class TorqueRecipe:
     plan : of the states that the truth drives to; steps : of training, in each round
     learning_rate : the highest; None is what the architecture bears (``LEARNING_RATES``)
     precision : in training; bfloat16 takes two thirds of the time where a processor has it
-    test_runs, test_steps : of runs that the truth drives as the paper's, by which the network is
-        judged and from which it never learns
+    test_runs, test_steps, test_step_t0 : of runs that the truth drives as the paper's, by which the
+        network is judged and from which it never learns. Steps of 10 t0 would heat them
     rounds : in how many the equivariant network, trained so far, drives ``driven_runs`` runs, of
         which ``driven_states`` states each, up to ``longest_t0``, are then labelled, with
         ``boundaries`` (``TorquePlan``), and learned as well; by either architecture, so that both
@@ -71,7 +73,8 @@ class TorqueRecipe:
     widths: tuple[int, ...] = REDUCED_WIDTHS
     plan: TorquePlan = field(default_factory=TorquePlan)
     test_runs: int = 4
-    test_steps: int = 25
+    test_steps: int = 50
+    test_step_t0: float = 5.0
     steps: int = 6000
     batch: int = 2
     learning_rate: float | None = None
@@ -101,7 +104,11 @@ class TorqueRecipe:
     def test_plan(self) -> TorquePlan:
         """The runs by which the network is judged."""
         return replace(
-            self.plan, runs=self.test_runs, steps=self.test_steps, seed=self.plan.seed + TEST_SEED
+            self.plan,
+            runs=self.test_runs,
+            steps=self.test_steps,
+            step_t0=self.test_step_t0,
+            seed=self.plan.seed + TEST_SEED,
         )
 
     def network(self) -> nn.Module:
@@ -174,7 +181,7 @@ def trained(
 
     scale : mean field of the training states, hoppings, which the network learns as 1
     """
-    said = json.dumps(asdict(recipe), sort_keys=True) + training.sha256
+    said = json.dumps([getattr(recipe, name) for name in _DECIDES]) + training.sha256
     key = hashlib.sha256(said.encode()).hexdigest()[:12]
     weights = data / f"{recipe.architecture}-{number}-{key}.pt"
     if weights.exists():

@@ -82,6 +82,7 @@ PRESETS = {
             steps=100_000,
             test_runs=40,
             test_steps=250,
+            test_step_t0=1.0,
             rounds=2,
         ),
         quenches=30,

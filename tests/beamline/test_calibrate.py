@@ -147,7 +147,7 @@ def test_a_plan_calibrates_a_camera_whose_counts_are_then_s_z(tmp_path):
 
 def test_images_that_come_here_late_are_of_the_state_they_were_filmed_in(tmp_path, monkeypatch):
     """A busy machine: the plan is at the next state before this thread has the last image."""
-    take = CountsAverage._take  # pyright: ignore[reportPrivateUsage]
+    take = CountsAverage._take
 
     def late(self, event):
         time.sleep(0.05)

@@ -13,14 +13,20 @@ from skyctl.cli import app
 from skyctl.errors import ModelError
 from skyctl.inference.torque_network import TorqueNetwork
 from skyctl.models import torque_recipe
-from skyctl.models.torque_data import TorquePlan
+from skyctl.models.torque_data import DAMPING, H_EXT, TorquePlan, start_of_run
 from skyctl.models.torque_recipe import (
     DRIVEN_STATES,
     EARLY_STATES,
     TorqueRecipe,
     make_torque_network,
 )
-from skyctl.simulators.itinerant.electrons import Electrons
+from skyctl.simulators.itinerant.electrons import (
+    FOUR_TWISTS,
+    Electrons,
+    equilibrium,
+    perpendicular,
+)
+from skyctl.simulators.itinerant.film import midpoint_step
 
 PLAN = TorquePlan(side=12, runs=8, steps=1, electrons=Electrons(temperature=0.1))
 
@@ -105,6 +111,25 @@ def test_sets_that_are_labelled_and_a_driver_can_be_given(made, tmp_path):
         make_torque_network(warmer, second, tmp_path / "warmer", labelled=[labelled])
     with pytest.raises(FileNotFoundError, match=r"nowhere\.h5"):
         make_torque_network(RECIPE, second, data, labelled=[tmp_path / "nowhere.h5"])
+
+
+def test_the_runs_by_which_networks_are_judged_lose_energy():
+    """They are damped. In steps of 10 t0 a lattice of skyrmions gains some instead."""
+    plan = replace(TorqueRecipe().test_plan, side=12, steps=1)
+    spins = start_of_run("lattice", plan.side, np.random.default_rng(0))
+    applied = np.array([0, 0, H_EXT])[:, None, None]
+    energies = []
+
+    def field(state, second):
+        now = equilibrium(plan.electrons, state, FOUR_TWISTS)
+        if not second:
+            energies.append(now.grand_potential - H_EXT * state[2].mean())
+        return perpendicular(state, now.field) + applied
+
+    for _ in range(round(40 / plan.step_t0) + 1):
+        spins = midpoint_step(spins, field, plan.step_t0, DAMPING)
+    assert np.all(np.diff(energies) < 0)
+    assert energies[0] - energies[-1] > 2e-4  # 4.4e-4 in steps of 2.5 t0
 
 
 def test_networks_begin_as_their_seed_says():
