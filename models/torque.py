@@ -64,7 +64,8 @@ class _Block(nn.Module):
 class PaperNetwork(nn.Module):
     """The convolutional torque network of X. Cheng et al., Phys. Rev. Research 5, 033188 (2023).
 
-    Four ResNet blocks, two more 5 × 5 convolutions, no batch normalisation (section III.B).
+    Four ResNet blocks, two more 5 × 5 convolutions, no batch normalisation (section III.B). What it
+    gives along a spin turns nothing and is taken away, here already in training.
 
     widths : features after each block, ``PAPER_WIDTHS`` or ``REDUCED_WIDTHS``
     """
@@ -78,7 +79,7 @@ class PaperNetwork(nn.Module):
 
     def forward(self, spins: Tensor) -> Tensor:
         """Spins (films, 3, rows, columns) → perpendicular field, the same shape."""
-        return self.last(self.blocks(spins))
+        return across(spins, self.last(self.blocks(spins)))
 
 
 REACHES = (6, 2, 2, 6)

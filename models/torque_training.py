@@ -105,6 +105,8 @@ def train_torque(
 ) -> None:
     """Train on states (states, 3, side, side) float32 and their perpendicular fields of mean 1.
 
+    Those near rest, of which a long run has most, come seldom: see ``states_of_a_pass``.
+
     augment : turn spins (SO(3)) and lattice (D6) at random, for a network that is not symmetric by
         construction
     kept : a file in which the training is kept every 500 steps; the same call goes on with it, to
@@ -121,12 +123,13 @@ def train_torque(
             f"{FEWEST_STEPS} or more steps"
         )
     network.train()
-    training = _Training(network, steps, learning_rate, np.random.default_rng(seed))
+    strengths = np.linalg.norm(fields, axis=1).mean((1, 2))
+    training = _Training(network, steps, learning_rate, strengths, np.random.default_rng(seed))
     if kept is not None and kept.exists():
         training.load(kept)
     device = _device_of(network)
     for step in range(training.step, steps):
-        chosen = training.drawn(batch, len(spins))
+        chosen = training.drawn(batch)
         states, targets = spins[chosen], fields[chosen]
         if augment:
             states, targets = _turned(states, targets, training.rng)
@@ -141,13 +144,31 @@ def train_torque(
     network.eval()
 
 
+def states_of_a_pass(strengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Which states a pass looks at, in random order: as many as there are, each as often as the
+    square of its mean field, ``strengths``, says, to one.
+
+    The loss is relative. Of a film near rest it is largest, and tells least of what turns spins:
+    drawn alike, such states take the network's few weights from all others.
+    """
+    shares = strengths**2 / np.sum(strengths**2)
+    edges = np.floor(np.cumsum(shares) * len(shares) + rng.uniform()).astype(np.int64)
+    times = np.diff(edges, prepend=0)
+    return rng.permutation(np.repeat(np.arange(len(shares)), times))
+
+
 class _Training:
     """A training under way: all that its next step depends on."""
 
     def __init__(
-        self, network: nn.Module, steps: int, learning_rate: float, rng: np.random.Generator
+        self,
+        network: nn.Module,
+        steps: int,
+        learning_rate: float,
+        strengths: np.ndarray,
+        rng: np.random.Generator,
     ) -> None:
-        self.network, self.rng, self.step = network, rng, 0
+        self.network, self.strengths, self.rng, self.step = network, strengths, rng, 0
         self.optimizer = SOAP(network.parameters(), lr=learning_rate, weight_decay=0.0)
         warm_up = max(1, steps // 20)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -156,10 +177,11 @@ class _Training:
         )
         self.order = np.empty(0, np.int64)
 
-    def drawn(self, batch: int, states: int) -> np.ndarray:
-        """The next of the states: each once, then each again."""
+    def drawn(self, batch: int) -> np.ndarray:
+        """The next of the states."""
         while len(self.order) < batch:
-            self.order = np.concatenate([self.order, self.rng.permutation(states)])
+            more = states_of_a_pass(self.strengths, self.rng)
+            self.order = np.concatenate([self.order, more])
         chosen, self.order = self.order[:batch], self.order[batch:]
         return chosen
 

@@ -30,6 +30,7 @@ from skyctl.models.torque_training import (
     random_rotation,
     relative_loss,
     score,
+    states_of_a_pass,
     train_torque,
 )
 from skyctl.simulators.itinerant.electrons import (
@@ -200,6 +201,18 @@ def exchange_states(films=6):
     )
     field = perpendicular(spins, field)
     return spins, field / np.linalg.norm(field, axis=1).mean()
+
+
+def test_states_near_rest_come_seldom_and_each_pass_is_as_long():
+    strengths = np.array([1.0, 2.0, 0.1, 3.0, 0.5] * 20)
+    share = strengths**2 / np.sum(strengths**2) * len(strengths)
+    rng = np.random.default_rng(0)
+    passes = [states_of_a_pass(strengths, rng) for _ in range(200)]
+    times = np.array([np.bincount(one, minlength=len(strengths)) for one in passes])
+    assert {len(one) for one in passes} == {len(strengths)}
+    assert np.abs(times - share).max() < 1
+    assert np.abs(times.mean(0) - share).max() < 0.15
+    assert np.array_equal(np.sort(states_of_a_pass(np.ones(7), rng)), np.arange(7))
 
 
 def test_training_learns_what_can_be_learned():
