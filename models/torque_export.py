@@ -17,7 +17,6 @@ from skyctl.models.onnx_file import write_onnx
 from skyctl.models.torque import (
     GradientNetwork,
     HexagonConv,
-    across,
     adjoint_of,
     factors,
     filtered,
@@ -86,8 +85,7 @@ class ExportedTorque(nn.Module):
                     setattr(module, name, FixedConv(child, both_ways))
 
     def forward(self, spins: Tensor) -> Tensor:
-        films = spins[None]
-        return self.scale * across(films, self.network(films))[0]
+        return self.scale * self.network(spins[None])[0]
 
 
 def export_torque(network: nn.Module, path: Path, facts: TorqueFacts) -> float:
