@@ -8,32 +8,37 @@ lies and whenever it was written. The folder may be deleted at any time.
 
 import ast
 import contextlib
+import fcntl
 import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numba
 
 from skyctl.errors import SkyctlError
 
 _Locator: Any = object
+_Cache: Any = object
 _locators: list[type] | None = None
 try:
+    from numba.core import dispatcher as _dispatcher
     from numba.core.caching import CacheImpl, _CacheLocator
 
     _Locator, _locators = _CacheLocator, CacheImpl._locator_classes
+    _Cache = _dispatcher.FunctionCache
 except (ImportError, AttributeError):  # another numba: its own cache has to do
     pass
 
 _PACKAGE = "skyctl."
 _DAY_S = 86_400
 _KEPT_DAYS = 30
+_PATIENCE_S, _BETWEEN_S = 120.0, 0.02
 
 
 def cache_folder() -> Path:
@@ -99,14 +104,16 @@ def _source(module: str) -> bytes | None:
     return Path(spec.origin).read_bytes() if spec and spec.origin else None
 
 
-def _imported(source: bytes) -> Iterator[str]:
+@cache  # a module is asked for each of its kernels, and parsing takes longest
+def _imported(source: bytes) -> list[str]:
     """What of this package a source imports: modules, and names that may be modules."""
+    found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(_PACKAGE):
-            yield str(node.module)
-            yield from (f"{node.module}.{name.name}" for name in node.names)
+            found += [str(node.module), *(f"{node.module}.{name.name}" for name in node.names)]
         elif isinstance(node, ast.Import):
-            yield from (n.name for n in node.names if n.name.startswith(_PACKAGE))
+            found += [name.name for name in node.names if name.name.startswith(_PACKAGE)]
+    return found
 
 
 class _ByContent(_Locator):
@@ -130,8 +137,74 @@ class _ByContent(_Locator):
         return f"{self._line}-{self._digest}"
 
 
+class _InTurn(_Cache):
+    """numba's cache of one kernel, which processes fill in turn: what one of them compiles, seconds
+    long, the others wait for instead of compiling it too."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        kept = super().load_overload(sig, target_context)
+        if kept is None and self._is_ours and _take_turn(self._name_of(sig)):
+            kept = super().load_overload(sig, target_context)  # compiled meanwhile?
+            if kept is not None:
+                _end_turn(self._name_of(sig))
+        return kept
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        index = self._impl.filename_base  # of two who write it at once one would be forgotten
+        ours = self._is_ours and _take_turn(index)
+        try:
+            super().save_overload(sig, data)
+        finally:
+            if ours:
+                _end_turn(index)
+                _end_turn(self._name_of(sig))
+
+    @property
+    def _is_ours(self) -> bool:
+        return isinstance(self._impl.locator, _ByContent)
+
+    def _name_of(self, sig: Any) -> str:
+        return f"{self._impl.filename_base} {sig}"
+
+
+def _take_turn(name: str) -> bool:
+    """Be the one process of this user that is at ``name``; False where that cannot be known, or
+    after a wait that no compiler needs. Whoever ends, however, gives all its turns back."""
+    due_s = time.monotonic() + _PATIENCE_S
+    while (turns := _turns()) is not None and time.monotonic() < due_s:
+        try:
+            fcntl.lockf(turns, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(name))
+        except (BlockingIOError, PermissionError):
+            time.sleep(_BETWEEN_S)
+        except OSError:  # a file system without locks
+            return False
+        else:
+            return True
+    return False
+
+
+def _end_turn(name: str) -> None:
+    if (turns := _turns()) is not None:
+        with contextlib.suppress(OSError):
+            fcntl.lockf(turns, fcntl.LOCK_UN, 1, _place(name))
+
+
+@cache
+def _turns() -> IO[bytes] | None:
+    """A file each of whose bytes is a turn. Never closed: that would give all of them back."""
+    try:
+        return (cache_folder() / "turns").open("ab")
+    except OSError:
+        return None
+
+
+def _place(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) // 2
+
+
 if _locators is not None:
     _locators.insert(0, _ByContent)
+    _dispatcher.FunctionCache = _InTurn
 
 OPTIONS = {
     "error_model": "numpy",
@@ -154,6 +227,7 @@ def only_compiled() -> None:
     )
 
 
-NOT_KEPT = {**OPTIONS, "cache": False}
-"""For what a closure is: what it closes over has no name that the next process would know."""
+NOT_KEPT = {**OPTIONS, "cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""For what a closure is: what it closes over has no name that the next process would know. Kernels
+alone call it: it needs no wrapper for Python, which would be compiled too."""
 INLINED = {**NOT_KEPT, "inline": "always"}

@@ -42,14 +42,22 @@ def copied(folder, **replaced):
     return folder
 
 
-def normalised(folder, cache_home):
-    """How often the cache had the kernel, and a component of (2, 2, 2) as a unit vector."""
+def started(folder, cache_home):
     env = {**os.environ, "PYTHONPATH": str(folder), "XDG_CACHE_HOME": str(cache_home)}
     env.pop("NUMBA_CACHE_DIR", None)
     command = [sys.executable, "-c", NORMALISE]
-    out = subprocess.check_output(command, cwd=folder, env=env, text=True)
-    hits, component = out.split()
+    return subprocess.Popen(command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE)
+
+
+def told(process):
+    """How often the cache had the kernel, and a component of (2, 2, 2) as a unit vector."""
+    hits, component = process.communicate()[0].split()
+    assert process.returncode == 0
     return int(hits), float(component)
+
+
+def normalised(folder, cache_home):
+    return told(started(folder, cache_home))
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +83,34 @@ def test_what_a_kernel_is_not_compiled_of_may_change(tmp_path, warm):
 def test_a_kernel_does_not_outlive_a_change_of_the_physics(tmp_path, warm):
     changed = copied(tmp_path, llg=("sx * sx + sy * sy + sz * sz", "sx * sx + sy * sy - sz * sz"))
     assert normalised(changed, warm) == (0, pytest.approx(1))
+
+
+def test_of_several_processes_that_need_a_kernel_one_compiles_it(tmp_path):
+    folder = copied(tmp_path / "package")
+    processes = [started(folder, tmp_path / "cache") for _ in range(3)]
+    assert sorted(told(process)[0] for process in processes) == [0, 1, 1]
+
+
+TAKES = """
+import sys, time
+from skyctl import compiled
+compiled._PATIENCE_S = 0.1
+print(compiled._take_turn("kernel"), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_turn_is_waited_for_and_whoever_is_killed_gives_it_back(tmp_path):
+    def taker():
+        command, env = [sys.executable, "-c", TAKES], {**os.environ, "NUMBA_CACHE_DIR": tmp_path}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        return subprocess.Popen(command, env=env, text=True, **pipes)
+
+    with taker() as first:
+        assert first.stdout.readline() == "True\n"
+        assert taker().communicate()[0] == "False\n"
+        first.kill()
+    assert taker().communicate()[0] == "True\n"
 
 
 def test_without_a_cache_folder_kernels_are_compiled_all_the_same(tmp_path):

@@ -54,6 +54,7 @@ def gpu():
 def small_blocks(monkeypatch):
     """The simulator has a thread of Python for each of a block: the films have 30 sites."""
     monkeypatch.setattr(cuda_engine, "_PASS_BLOCK", 32)
+    monkeypatch.setattr(cuda_engine, "_LAUNCH_STEPS", 4)
 
 
 @pytest.fixture
