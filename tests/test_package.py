@@ -20,10 +20,15 @@ def run_python(code: str, cwd: Path) -> str:
     ).stdout
 
 
-def test_import_brings_nothing_heavy(tmp_path):
-    code = "import sys, json, skyctl; print(json.dumps(sorted(sys.modules)))"
-    loaded = set(json.loads(run_python(code, tmp_path)))
-    assert not loaded & {"torch", "numba", "bluesky", "ophyd", "onnxruntime", "numpy"}
+HEAVY = {"torch", "numba", "scipy", "matplotlib", "bluesky", "ophyd", "onnxruntime"}
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"), [("skyctl", HEAVY | {"numpy"}), ("skyctl.cli", HEAVY)]
+)
+def test_import_brings_nothing_heavy(tmp_path, module, heavy):
+    code = f"import sys, json, {module}; print(json.dumps(sorted(sys.modules)))"
+    assert not set(json.loads(run_python(code, tmp_path))) & heavy
 
 
 def test_an_experiment_never_imports_torch(tmp_path):

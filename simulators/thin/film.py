@@ -14,6 +14,7 @@ import numpy as np
 from skyctl.simulators.physics import llg
 from skyctl.simulators.physics.multirate import Multirate
 from skyctl.simulators.physics.pulsed_film import check_times
+from skyctl.simulators.thin import DEFAULT_TOLERANCE
 from skyctl.simulators.thin.demag import DemagField
 from skyctl.simulators.thin.kernels_cpu import film_rate, turn
 
@@ -21,8 +22,6 @@ MU0_T_M_PER_A = 4e-7 * np.pi
 """Vacuum permeability, T·m/A."""
 SP4_FIELDS_T = {1: (-24.6e-3, 4.3e-3, 0.0), 2: (-35.5e-3, -6.3e-3, 0.0)}
 """Applied fields μ0 H of standard problem 4, T."""
-DEFAULT_TOLERANCE = 1e-3
-"""1e-4 is no nearer to the reference series of standard problem 4, and takes longer."""
 
 _STABLE_RADIANS = 2.6
 """Turn of the fastest wave in a substep: RK4 is stable to 2.8 on both axes and to 2.6 between."""

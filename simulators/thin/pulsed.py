@@ -13,7 +13,8 @@ from skyctl.pulse import Pulse
 from skyctl.simulators.physics.drive import PulseDrive
 from skyctl.simulators.physics.pulsed_film import check_times
 from skyctl.simulators.physics.topology import topological_charge
-from skyctl.simulators.thin.film import DEFAULT_TOLERANCE, ThinFilm, ThinFilmParameters
+from skyctl.simulators.thin import DEFAULT_TOLERANCE
+from skyctl.simulators.thin.film import ThinFilm, ThinFilmParameters
 
 BEGINNINGS = {
     "x": (1.0, 0.0, 0.0), "-x": (-1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "-y": (0.0, -1.0, 0.0),

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from skyctl.simulators.thin.film import DEFAULT_TOLERANCE, SP4_FIELDS_T, ThinFilm, s_state
+from skyctl.simulators.thin import DEFAULT_TOLERANCE
+from skyctl.simulators.thin.film import SP4_FIELDS_T, ThinFilm, s_state
 
 _REFERENCE = Path(__file__).parent / "reference"
 

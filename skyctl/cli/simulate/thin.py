@@ -15,7 +15,7 @@ from skyctl.cli.common import (
     values_checked,
     write_json,
 )
-from skyctl.simulators.thin.film import DEFAULT_TOLERANCE
+from skyctl.simulators.thin import DEFAULT_TOLERANCE
 
 if TYPE_CHECKING:
     from skyctl.simulators.thin.standard_problem import Sp4Run
