@@ -98,8 +98,10 @@ def test_blur_gain_and_offset_may_be_unknown(films, blur, gain, offset):
             )
 
 
-@pytest.mark.parametrize("side", [30, 300])
-@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize(
+    ("side", "periodic"),
+    [(30, False), (30, True), (300, False), pytest.param(300, True, marks=pytest.mark.slow)],
+)
 def test_films_of_any_size_show_their_skyrmion(side, periodic):
     film = Film(FilmParameters(side, side, periodic=periodic), precision="f4")
     film.set_skyrmion()

@@ -36,6 +36,7 @@ def test_the_field_is_that_of_onnx_runtime(path, shape):
     assert difference < 1e-4 * field.card.mean_field
 
 
+@pytest.mark.slow  # to export one is; the one that is shipped is read in the test before
 def test_a_gradient_networks_file_is_read_too(tmp_path):
     path, facts = tmp_path / "gradient.onnx", ("g", "gradient", Electrons(), 0.02, 24, "", 0, {})
     torch.manual_seed(0)
