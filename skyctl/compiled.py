@@ -25,13 +25,17 @@ from skyctl.errors import SkyctlError
 
 _Locator: Any = object
 _Cache: Any = object
+_Listener: Any = object
+_numba: Any = None
 _locators: list[type] | None = None
 try:
-    from numba.core import dispatcher as _dispatcher
+    import numba.core.dispatcher
+    import numba.core.event
     from numba.core.caching import CacheImpl, _CacheLocator
 
     _Locator, _locators = _CacheLocator, CacheImpl._locator_classes
-    _Cache = _dispatcher.FunctionCache
+    _numba = numba.core
+    _Cache, _Listener = _numba.dispatcher.FunctionCache, _numba.event.Listener
 except (ImportError, AttributeError):  # another numba: its own cache has to do
     pass
 
@@ -141,12 +145,16 @@ class _InTurn(_Cache):
     """numba's cache of one kernel, which processes fill in turn: what one of them compiles, seconds
     long, the others wait for instead of compiling it too."""
 
+    _turn = ""
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         kept = super().load_overload(sig, target_context)
-        if kept is None and self._is_ours and _take_turn(self._name_of(sig)):
+        name = f"{self._impl.filename_base} {sig}"
+        if kept is None and self._is_ours and _take_turn(name):
+            self._turn = name
             kept = super().load_overload(sig, target_context)  # compiled meanwhile?
             if kept is not None:
-                _end_turn(self._name_of(sig))
+                self.end_turn()
         return kept
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -157,14 +165,30 @@ class _InTurn(_Cache):
         finally:
             if ours:
                 _end_turn(index)
-                _end_turn(self._name_of(sig))
+            self.end_turn()
+
+    def end_turn(self) -> None:
+        """Let the others."""
+        if self._turn:
+            _end_turn(self._turn)
+        self._turn = ""
 
     @property
     def _is_ours(self) -> bool:
         return isinstance(self._impl.locator, _ByContent)
 
-    def _name_of(self, sig: Any) -> str:
-        return f"{self._impl.filename_base} {sig}"
+
+class _NotCompiled(_Listener):
+    """Gives back the turn of a kernel that was interrupted, or cannot be compiled."""
+
+    def on_start(self, event: Any) -> None: ...
+
+    def on_end(self, event: Any) -> None:
+        kernel = (event.data or {}).get("dispatcher")
+        kept_in = getattr(kernel, "_cache", None)
+        # numba's own `is_failed` is true where nothing failed.
+        if event._exc_details and isinstance(kept_in, _InTurn):
+            kept_in.end_turn()
 
 
 def _take_turn(name: str) -> bool:
@@ -204,7 +228,8 @@ def _place(name: str) -> int:
 
 if _locators is not None:
     _locators.insert(0, _ByContent)
-    _dispatcher.FunctionCache = _InTurn
+    _numba.dispatcher.FunctionCache = _InTurn
+    _numba.event.register("numba:compile", _NotCompiled())
 
 OPTIONS = {
     "error_model": "numpy",

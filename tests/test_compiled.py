@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
 
 import skyctl
@@ -111,6 +112,27 @@ def test_a_turn_is_waited_for_and_whoever_is_killed_gives_it_back(tmp_path):
         assert taker().communicate()[0] == "False\n"
         first.kill()
     assert taker().communicate()[0] == "True\n"
+
+
+def test_a_kernel_that_cannot_be_compiled_keeps_no_turn(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiled, "_PACKAGE", __name__)
+    taken, given = [], []
+    monkeypatch.setattr(compiled, "_take_turn", lambda name: taken.append(name) or True)
+    monkeypatch.setattr(compiled, "_end_turn", given.append)
+    monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(compiled._ByContent, "__init__", kept_under_its_name)
+
+    @numba.njit(cache=True)
+    def kernel(x):
+        return x.nothing
+
+    with pytest.raises(numba.TypingError):
+        kernel(1.0)
+    assert given == taken != []
+
+
+def kept_under_its_name(locator, kernel, file):
+    locator._py_file, locator._line, locator._digest = file, 1, kernel.__name__
 
 
 def test_without_a_cache_folder_kernels_are_compiled_all_the_same(tmp_path):
