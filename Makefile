@@ -44,9 +44,10 @@ types: .venv/.test
 	cd build/types && ../../$(BIN)/lint-imports --no-logo --config ../../pyproject.toml
 	nice $(BIN)/pyright
 
-# Three workers on two cores, as many tests wait for something; each leaves BLAS one thread.
+# Three workers on two cores, as many tests wait for something; each leaves BLAS one thread. Bytecode
+# is kept, whatever the machine's custom: pytest compiles all tests anew otherwise, in each worker.
 tests: .venv/.test
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal
 
 .venv/.browser: .venv/.test
 	$(PIP) -e '.[$(RUNTIME),train,test,browser]'
