@@ -15,7 +15,7 @@ from skyctl.agents.film_posterior import CUT_OFF, ProbeSeen
 from skyctl.agents.imagined_film import ImaginedFilm, softened
 from skyctl.pulse import Pulse
 
-_ERROR = 1e-4
+_ERROR = 5e-5
 """What is left over even by the right sample, `softened`, besides the camera's noise: a film is
 never quite at rest."""
 _STEPS = 14
@@ -25,8 +25,9 @@ _LEAP = 0.5
 _LEAST_STEP = 1e-3
 _PRIOR = 3.0
 """Inverse variance of a parameter before the fit, in units of half its range: it was uniform."""
-_EXPLAINED = 1.0
-"""No step follows where no more is left over than is to be expected."""
+_EXPLAINED, _PATIENCE = 1.0, 6
+"""No step follows where no more is left over than is to be expected; so many steps double what is,
+for no sample explains all that a large skyrmion, never quite at rest, leaves over."""
 _DAMPING, _EASED, _RAISED, _LEAST_DAMPING = 1e-2, 0.1, 8.0, 1e-3
 """Levenberg's: the first, what it is multiplied by after a step that helped and after one that did
 not, and the least."""
@@ -102,10 +103,11 @@ def fitted(
     at = np.clip(movie.position(start), -1, 1)
     left = movie.misses(at[None])[0]
     slopes, damping = _slopes(movie, at, left), _DAMPING
-    for _ in range(_STEPS):
+    for taken in range(_STEPS):
         tried = _step(at, left, slopes, damping)
         step = tried - at
-        if _misfit(left) <= _EXPLAINED or np.abs(step).max() < _LEAST_STEP:
+        enough = _EXPLAINED * (1 + taken / _PATIENCE)
+        if _misfit(left) <= enough or np.abs(step).max() < _LEAST_STEP:
             break
         missed = movie.misses(tried[None])[0]
         slopes += np.outer(missed - left - slopes @ step, step) / (step @ step)
