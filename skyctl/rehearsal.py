@@ -159,13 +159,13 @@ def twin_skyrmion(
 ) -> np.ndarray:
     """How the mean S_z of the default film, cold and with one skyrmion, answers a pulse: a `Twin`.
 
-    Its steps are the longest that are stable: half the time, and 4e-7 of S_z off what the sample's
-    own make of a weak pulse.
+    Its steps are the longest that are stable: half the time, and 2e-7 of S_z off what usual ones
+    make of a weak pulse.
     """
 
     def answer(sample: DrawnSample) -> list[float]:
         film, delivered = Film(sample.parameters, precision="f4"), sample.delivered(pulse)
-        film.spins = resting_skyrmion(sample.parameters)
+        film.spins = _resting_skyrmion(film.parameters.anisotropy_meV, film.parameters.dmi_meV)
         step_ps = film.stable_step_ps(delivered)
         frames = film.frames(delivered, times_ps.tolist(), step_ps)
         return [float(seen_mean(spins[2], (noise,))[0]) for spins in frames]
@@ -175,15 +175,10 @@ def twin_skyrmion(
         return np.array([*pool.map(answer, drawn)])
 
 
-def resting_skyrmion(parameters: FilmParameters) -> np.ndarray:
-    """Spins of the relaxed skyrmion of a film that differs from the default one in damping, moment,
-    K and D, (3, rows, columns). It relaxes from the default film's, in a quarter of the time that
-    `Film.set_skyrmion` takes, to the same torque."""
-    return _resting_skyrmion(parameters.anisotropy_meV, parameters.dmi_meV)
-
-
 @lru_cache(maxsize=32)
 def _resting_skyrmion(anisotropy_meV: float, dmi_meV: float) -> np.ndarray:
+    """As it is in films of any damping and moment. It relaxes from the default film's, in a quarter
+    of the time that `Film.set_skyrmion` takes, to the same torque."""
     begun = Film(FilmParameters(damping=1.0), precision="f4")
     begun.set_skyrmion()
     calm = FilmParameters(damping=1.0, anisotropy_meV=anisotropy_meV, dmi_meV=dmi_meV)
