@@ -6,10 +6,10 @@ import os
 import statistics
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,12 @@ from skyctl.simulators.instrument.seen_mean import seen_mean
 from skyctl.simulators.instrument.spread import DrawnSample
 from skyctl.simulators.lattice.empty_film import empty_film_mean_sz
 from skyctl.simulators.lattice.film import Film, FilmParameters
-from skyctl.simulators.lattice.movies import MovieSpec, simulate_batch
 from skyctl.verdict import ShotResult
 
 _NOT_FOR_TWINS = ("oversight", "on_task", "md")
 """Arguments of a plan that are for people and documents: a twin asks nobody and tells nobody."""
+_RELAXES_PS = 5000.0
+"""At most: what a skyrmion takes."""
 
 
 @dataclass(frozen=True)
@@ -158,27 +159,33 @@ def twin_skyrmion(
 ) -> np.ndarray:
     """How the mean S_z of the default film, cold and with one skyrmion, answers a pulse: a `Twin`.
 
-    Their skyrmions relax from the first one's, which is like theirs.
+    Its steps are the longest that are stable: half the time, and 2e-7 of S_z off what usual ones
+    make of a weak pulse.
     """
+
+    def answer(sample: DrawnSample) -> list[float]:
+        film, delivered = Film(sample.parameters, precision="f4"), sample.delivered(pulse)
+        film.spins = _resting_skyrmion(film.parameters.anisotropy_meV, film.parameters.dmi_meV)
+        step_ps = film.stable_step_ps(delivered)
+        frames = film.frames(delivered, times_ps.tolist(), step_ps)
+        return [float(seen_mean(spins[2], (noise,))[0]) for spins in frames]
+
     drawn = [sample_of(SampleGuess(*row[:5])) for row in samples.tolist()]
-    films = [Film(replace(each.parameters, damping=1.0), precision="f4") for each in drawn]
-    films[0].set_skyrmion()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(partial(_relax_from, films[0].spins), films[1:]))
-    shots = [
-        MovieSpec(each.parameters, times_ps.tolist(), each.delivered(pulse), film.spins)
-        for each, film in zip(drawn, films, strict=True)
-    ]
-    return np.array([*simulate_batch(shots, partial(_seen, (noise,)))])
+        return np.array([*pool.map(answer, drawn)])
 
 
-def _relax_from(spins: np.ndarray, film: Film) -> None:
-    film.spins = spins
-    film.relax()
-
-
-def _seen(noise: tuple[float], _: MovieSpec, frames: Iterator[np.ndarray]) -> list[float]:
-    return [float(seen_mean(spins[2], noise)[0]) for spins in frames]
+@lru_cache(maxsize=32)
+def _resting_skyrmion(anisotropy_meV: float, dmi_meV: float) -> np.ndarray:
+    """As it is in films of any damping and moment. It relaxes from the default film's, in a quarter
+    of the time that `Film.set_skyrmion` takes, to the same torque."""
+    begun = Film(FilmParameters(damping=1.0), precision="f4")
+    begun.set_skyrmion()
+    calm = FilmParameters(damping=1.0, anisotropy_meV=anisotropy_meV, dmi_meV=dmi_meV)
+    film = Film(calm, precision="f4")
+    film.spins = begun.spins
+    film.relax(_RELAXES_PS)
+    return film.spins
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,8 @@
 
 A network of the film is off by a few thousandths of S_z, and samples that are far apart differ by
 less than that in what a weak pulse shows. The simulated film itself is not, and so tells them
-apart: it is run ten to forty times, by Gauss and Newton's method with Levenberg's damping.
+apart: it is run some ten times, by Gauss and Newton's method with Levenberg's damping. Slopes are
+taken once, and corrected by what each step shows (C. G. Broyden, Math. Comput. 19, 577 (1965)).
 """
 
 from dataclasses import dataclass
@@ -15,19 +16,21 @@ from skyctl.agents.imagined_film import ImaginedFilm, softened
 from skyctl.pulse import Pulse
 
 _ERROR = 5e-5
-"""What is left over even by the right sample, `softened`, besides the camera's noise."""
-_ITERATIONS = 6
+"""What is left over even by the right sample, `softened`, besides the camera's noise: a film is
+never quite at rest."""
+_STEPS = 14
 _STEP = 0.06
 """Of a parameter, in half of its range, to tell what it does."""
-_LEAPS = 0.5
+_LEAP = 0.5
+_LEAST_STEP = 1e-3
 _PRIOR = 3.0
 """Inverse variance of a parameter before the fit, in units of half its range: it was uniform."""
-_WORTH = 0.5
-"""A step that betters twice the logarithm of the likelihood by less was the last."""
-_EXPLAINED = 1.0
-"""No step follows where no more is left over than is to be expected."""
-_DAMPING = (1e-3, 20.0, 1e3)
-"""Levenberg's: the first, what it is raised by after a step that was none, and the last."""
+_EXPLAINED, _PATIENCE = 1.0, 6
+"""No step follows where no more is left over than is to be expected; so many steps double what is,
+for no sample explains all that a large skyrmion, never quite at rest, leaves over."""
+_DAMPING, _EASED, _RAISED, _LEAST_DAMPING = 1e-2, 0.1, 8.0, 1e-3
+"""Levenberg's: the first, what it is multiplied by after a step that helped and after one that did
+not, and the least."""
 _SAMPLES = 512
 
 
@@ -99,21 +102,20 @@ def fitted(
     movie = _Movie(film, twin, probe, pulse)
     at = np.clip(movie.position(start), -1, 1)
     left = movie.misses(at[None])[0]
-    slopes = np.empty((len(left), len(at)))
-    damping, raised, most = _DAMPING
-    for _ in range(_ITERATIONS):
-        slopes = _slopes(movie, at, left)
-        tried, missed, damping = _step(movie, at, left, slopes, damping)
-        gain = _badness(at, left) - _badness(tried, missed)
-        if gain > 0:
-            at, left, damping = tried, missed, damping / raised
-        if gain < _WORTH or damping > most or _misfit(left) <= _EXPLAINED:
+    slopes, damping = _slopes(movie, at, left), _DAMPING
+    for taken in range(_STEPS):
+        tried = _step(at, left, slopes, damping)
+        step = tried - at
+        enough = _EXPLAINED * (1 + taken / _PATIENCE)
+        if _misfit(left) <= enough or np.abs(step).max() < _LEAST_STEP:
             break
-    return FilmFit(
-        movie.samples(at[None])[0],
-        _drawn(movie, at, slopes),
-        _misfit(left),
-    )
+        missed = movie.misses(tried[None])[0]
+        slopes += np.outer(missed - left - slopes @ step, step) / (step @ step)
+        if _badness(tried, missed) < _badness(at, left):
+            at, left, damping = tried, missed, max(damping * _EASED, _LEAST_DAMPING)
+        else:
+            damping *= _RAISED
+    return FilmFit(movie.samples(at[None])[0], _drawn(movie, at, left, slopes), _misfit(left))
 
 
 def _misfit(left: np.ndarray) -> float:
@@ -126,19 +128,23 @@ def _slopes(movie: _Movie, at: np.ndarray, left: np.ndarray) -> np.ndarray:
     return (movie.misses(at + np.diag(steps)) - left).T / steps
 
 
-def _step(
-    movie: _Movie, at: np.ndarray, left: np.ndarray, slopes: np.ndarray, damping: float
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Where to go, what is left over there, and the damping that it took to get better, if any."""
+def _step(at: np.ndarray, left: np.ndarray, slopes: np.ndarray, damping: float) -> np.ndarray:
+    """Where to go, inside the range: what would leave it is held at its end, and the others go
+    where they then should."""
     curvature = slopes.T @ slopes + _PRIOR * np.eye(len(at))
     down = -slopes.T @ left - _PRIOR * at
-    while True:
-        off = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), down)
-        tried = np.clip(at + np.clip(off, -_LEAPS, _LEAPS), -1, 1)
-        missed = movie.misses(tried[None])[0]
-        if _badness(tried, missed) < _badness(at, left) or damping > _DAMPING[2]:
-            return tried, missed, damping
-        damping *= _DAMPING[1]
+    curvature += damping * np.diag(np.diag(curvature))
+    off, free = np.zeros(len(at)), np.ones(len(at), bool)
+    while free.any():
+        pull = down - curvature @ np.where(free, 0, off)
+        off[free] = np.linalg.solve(curvature[np.ix_(free, free)], pull[free])
+        off *= min(1.0, _LEAP / max(np.abs(off).max(), _LEAST_STEP))
+        leaving = free & (np.abs(at + off) > 1)
+        if not leaving.any():
+            break
+        off[leaving] = np.sign(off[leaving]) - at[leaving]
+        free &= ~leaving
+    return np.clip(at + off, -1, 1)
 
 
 def _badness(at: np.ndarray, left: np.ndarray) -> float:
@@ -146,9 +152,10 @@ def _badness(at: np.ndarray, left: np.ndarray) -> float:
     return float(left @ left + _PRIOR * at @ at)
 
 
-def _drawn(movie: _Movie, at: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+def _drawn(movie: _Movie, at: np.ndarray, left: np.ndarray, slopes: np.ndarray) -> np.ndarray:
     """(n, 6) samples of the normal distribution that the slopes leave, inside the range."""
     covariance = np.linalg.inv(slopes.T @ slopes + _PRIOR * np.eye(len(at)))
     rng = np.random.default_rng(0)
-    positions = np.clip(rng.multivariate_normal(at, covariance, _SAMPLES), -1, 1)
+    middle = _step(at, left, slopes, 0.0)
+    positions = np.clip(rng.multivariate_normal(middle, covariance, _SAMPLES), -1, 1)
     return np.column_stack([movie.samples(positions), np.zeros(_SAMPLES)])

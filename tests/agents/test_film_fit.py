@@ -52,3 +52,22 @@ def test_samples_stay_where_the_film_was_learned_and_are_cold():
 def test_what_no_sample_shows_is_told_by_the_misfit():
     other = seen(TRUE, 0.01 * np.cos(FILM.times_ps))
     assert fitted(FILM, ringing, other, PULSE, MIDDLE).misfit > 10
+
+
+@pytest.mark.parametrize("off", [(-0.3, 0.4, -0.3, 0.3, 0.2), (-0.9, 0.9, -0.9, 0.9, -0.9)])
+def test_it_is_found_from_afar_also_beside_the_end_of_the_range(off):
+    fit = fitted(FILM, ringing, seen(MIDDLE + HALF * off), PULSE, MIDDLE - 0.5 * HALF)
+    assert fit.misfit < 4
+
+
+def test_slopes_are_taken_once_and_one_film_a_step_is_run_then():
+    films = []
+
+    def counted(samples, *arguments):
+        films.append(len(samples))
+        return ringing(samples, *arguments)
+
+    assert fitted(FILM, counted, seen(TRUE), PULSE, MIDDLE).misfit < 2
+    assert films[:2] == [1, 5]
+    assert set(films[2:]) == {1}
+    assert len(films) <= 10

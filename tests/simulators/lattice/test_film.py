@@ -391,3 +391,18 @@ def test_dormand_prince_has_a_tolerance_that_suits_the_precision(
     film.advance(0.3)
     truth.advance(0.3, max_step_ps=1e-4)
     np.testing.assert_allclose(film.spins, truth.spins, atol=100 * film.tolerance)
+
+
+def test_a_large_skyrmion_is_given_the_time_to_come_to_rest():
+    large = FilmParameters(damping=0.15, moment_muB=0.68, anisotropy_meV=0.0926, dmi_meV=0.248)
+    film = Film(large)
+    film.set_skyrmion()
+    assert film.max_torque_T() < 2e-3
+
+
+def test_the_longest_stable_step_is_allowed_and_no_longer_one():
+    film, pulse = Film(), Pulse(amplitude_T=1.0, width_ps=10.0)
+    stable = film.stable_step_ps(pulse)
+    assert film.longest_step_ps(pulse, stable) == stable > film.longest_step_ps(pulse)
+    with pytest.raises(ValueError, match="is stable up to"):
+        film.longest_step_ps(pulse, 1.01 * stable)
