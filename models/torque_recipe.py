@@ -75,7 +75,7 @@ class TorqueRecipe:
     test_runs: int = 4
     test_steps: int = 50
     test_step_t0: float = 5.0
-    steps: int = 6000
+    steps: int = 2000
     batch: int = 2
     learning_rate: float | None = None
     precision: Precision = "single"

@@ -41,7 +41,7 @@ def bench_torque_scaling(
     count: Counts = None,
     states: States = None,
     data: Data = Path("torque-states"),
-    steps: Steps = 6000,
+    steps: Steps = 2000,
     seeds: Seeds = 3,
     precision: Precision = "single",
     json_file: JsonFile = None,
@@ -49,8 +49,8 @@ def bench_torque_scaling(
 ) -> None:
     """Torque networks at equal steps, on more and more states, judged on runs of the truth.
 
-    Interrupt it, and the same command goes on. Hours: 6000 steps take some ten minutes of a core.
-    Needs torch.
+    Interrupt it, and the same command goes on. Hours: 2000 steps of the first take some three
+    minutes of a core. Needs torch.
     """
     with extra("train"):
         from skyctl.models.torque_recipe import LEARNING_RATES, TorqueRecipe

@@ -91,7 +91,7 @@ def train_torque(
     out: Out = None,
     data: Data = Path("torque-states"),
     runs: Runs = 96,
-    steps: Steps = 6000,
+    steps: Steps = 2000,
     rounds: Rounds = 1,
     driven_runs: DrivenRuns = 24,
     driven_states: DrivenStates = 8,
