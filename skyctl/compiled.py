@@ -187,7 +187,7 @@ class _NotCompiled(_Listener):
         kernel = (event.data or {}).get("dispatcher")
         kept_in = getattr(kernel, "_cache", None)
         # numba's own `is_failed` is true where nothing failed.
-        if event._exc_details and isinstance(kept_in, _InTurn):
+        if getattr(event, "_exc_details", None) and isinstance(kept_in, _InTurn):
             kept_in.end_turn()
 
 
