@@ -36,13 +36,11 @@ from skyctl.pulse import Pulse
 from skyctl.simulators.instrument.seen_mean import seen_mean
 from skyctl.simulators.instrument.spread import DrawnSample
 from skyctl.simulators.lattice.empty_film import empty_film_mean_sz
-from skyctl.simulators.lattice.film import Film, FilmParameters
+from skyctl.simulators.lattice.film import SKYRMION_RELAXES_PS, Film, FilmParameters
 from skyctl.verdict import ShotResult
 
 _NOT_FOR_TWINS = ("oversight", "on_task", "md")
 """Arguments of a plan that are for people and documents: a twin asks nobody and tells nobody."""
-_RELAXES_PS = 5000.0
-"""At most: what a skyrmion takes."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ def _resting_skyrmion(anisotropy_meV: float, dmi_meV: float) -> np.ndarray:
     calm = FilmParameters(damping=1.0, anisotropy_meV=anisotropy_meV, dmi_meV=dmi_meV)
     film = Film(calm, precision="f4")
     film.spins = begun.spins
-    film.relax(_RELAXES_PS)
+    film.relax(SKYRMION_RELAXES_PS)
     return film.spins
 
 

@@ -24,7 +24,7 @@ MAX_STEP_PS = 0.015
 """Longest time step of itself, ps; the measured process map was made with it."""
 _RELAX_CHUNK_PS = 5.0
 _SKYRMION_RADIUS = 12.0
-_SKYRMION_RELAXES_PS = 5000.0
+SKYRMION_RELAXES_PS = 5000.0
 """At most: of 0.7 μ_B, low K and high D it is far from rest after 500 ps."""
 _LEAST_CHARGE = 0.5
 
@@ -350,7 +350,7 @@ def _relaxed_skyrmion(
     film.spins = analytic_skyrmion(
         p.rows, p.columns, _SKYRMION_RADIUS, background, p.dmi_meV, p.interfacial_dmi_meV
     )
-    film.relax(_SKYRMION_RELAXES_PS)
+    film.relax(SKYRMION_RELAXES_PS)
     return film.spins
 
 
