@@ -115,7 +115,8 @@ def train_torque(
     SOAP (N. Vyas et al., arXiv:2409.11321) in place of the paper's Adam: here as good after a third
     of the steps. Its rate rises over the first steps and falls to zero along a cosine.
     It trains on the device that the network is on.
-    Raises ValueError for no states, or fewer than ``FEWEST_STEPS``.
+    Raises ValueError for no states, fields that are not numbers or all zero, or fewer steps than
+    ``FEWEST_STEPS``.
     """
     if not len(spins) or steps < FEWEST_STEPS:
         raise ValueError(
@@ -124,6 +125,11 @@ def train_torque(
         )
     network.train()
     strengths = np.linalg.norm(fields, axis=1).mean((1, 2))
+    if not 0 < strengths.max() < np.inf:
+        raise ValueError(
+            "training on fields that are not numbers, or all zero: nothing is to be learned from "
+            "them. Label the states anew"
+        )
     training = _Training(network, steps, learning_rate, strengths, np.random.default_rng(seed))
     if kept is not None and kept.exists():
         training.load(kept)

@@ -238,6 +238,9 @@ def test_augmentation_trains_and_repeats():
     assert np.mean(first[-4:]) < np.mean(first[:4])
     with pytest.raises(ValueError, match="0 steps"):
         train_torque(PaperNetwork((4, 8)), spins, field, steps=0)
+    for bad in (0.0, np.nan):
+        with pytest.raises(ValueError, match="not numbers, or all zero"):
+            train_torque(PaperNetwork((4, 8)), spins, field * bad, steps=2)
 
 
 def test_a_training_goes_on_to_the_weights_it_would_have_had(tmp_path, monkeypatch):
