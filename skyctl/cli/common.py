@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import getpass
 import itertools
+import logging
 import math
 import os
 import sys
@@ -119,6 +120,8 @@ Interval = Annotated[float, typer.Option(help="Between two frames, ps.")]
 @contextlib.contextmanager
 def explained(*also: type[Exception]) -> Iterator[None]:
     """Turn an expected failure (``also`` are too) into one line and status 1."""
+    # Its own account of an abort is a traceback.
+    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
     try:
         yield
     except (SkyctlError, OSError, MemoryError, *also) as error:

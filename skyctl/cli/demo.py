@@ -1,7 +1,6 @@
 """`skyctl demo`: the closed loop on a simulated film."""
 
 import datetime
-import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -76,8 +75,6 @@ def demo(
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"demo-{now}"
     screen = _Screen()
-    # Its own account of an abort is a traceback; ours is one line.
-    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
     with explained():
         with Live(Group(screen.table, screen.status), console=console, refresh_per_second=8):
             result = run_demo(

@@ -308,14 +308,11 @@ def _replay_decisions(
     file: Path, documents: Path, model: Path | None, provider: Provider, json_file: Path | None
 ) -> None:
     """`skyctl replay --documents`: the decisions of a run, made once more."""
-    import logging
 
     from skyctl.inference.model import MovieClassifier
     from skyctl.provenance import replay_decisions
     from skyctl.recording.reader import Recording
 
-    # Where a recorded run was cut short the plan finds no more frames; bluesky tells at length.
-    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
     with explained(), Recording(file) as recording:
         report = replay_decisions(recording, documents, MovieClassifier(model, provider))
         write_json(json_file, report.as_json())

@@ -200,7 +200,6 @@ def run(
         raise typer.BadParameter("--check-states is for a whole film: leave --shape out")
     wanted = wanted_state(plan, film.nominal, place, target, up)
 
-    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
     logging.getLogger("skyctl").setLevel(logging.ERROR)  # what is refused, the report says
     with explained():
         if outside := "" if beamline else film.outside_library:
