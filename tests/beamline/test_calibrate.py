@@ -190,6 +190,12 @@ def test_a_calibration_of_too_few_states_is_none(tmp_path):
         average.close()
 
 
+def test_a_film_no_brighter_than_the_dark_has_no_contrast():
+    dark = np.full(SHAPE, 40.0)
+    with pytest.raises(ValueError, match="contrast nan between both saturations"):
+        Calibration(dark=dark, up=dark - 1, down=dark - 1, provenance=calibration(0.05).provenance)
+
+
 def calibration(contrast, camera="cam", shape=SHAPE):
     provenance = Provenance(
         camera=camera, author="Ada", images={}, measured=datetime.datetime(2026, 1, 2, tzinfo=UTC)

@@ -103,7 +103,9 @@ class Calibration:
     @property
     def contrast(self) -> float:
         """The median over pixels; of two helicities, of which the other has the opposite one, half
-        of what lies between them."""
+        of what lies between them. NaN where all pixels are bad."""
+        if self.bad.all(axis=(-2, -1)).any():
+            return np.nan
         medians = np.nanmedian(self.contrasts, axis=(-2, -1))
         return float(medians if self.helicities == 1 else (medians[0] - medians[1]) / 2)
 
